@@ -1,0 +1,69 @@
+// The ports that control knows: a clock, a robot, a policy. Adapters for rosbridge, simulation and replay
+// implement Robot; families under src/policies implement Policy.
+
+import type { ActionChunk, Command, Goal, Nanoseconds, Observation } from './values.js';
+
+export interface Clock {
+  now_ns(): Nanoseconds;
+  /** Resolves at the absolute time `at_ns` or as soon after as the machine allows; at once when it is past. */
+  sleepUntil(at_ns: Nanoseconds): Promise<void>;
+}
+
+/** Whether the robot can be talked to. `cause` is for people. */
+export interface RobotStatus {
+  readonly connected: boolean;
+  readonly cause: string;
+}
+
+export interface Robot {
+  /** Lengths by feature key that observations have, and the length of a command. */
+  readonly observation_dims: Readonly<Record<string, number>>;
+  readonly action_dim: number;
+  connect(): Promise<void>;
+  /** The newest observation, or undefined before the first. Never blocks; the same object until a newer one. */
+  latest(): Observation | undefined;
+  /** Sends now or not at all: false when the command was dropped (and counted). Never queues. */
+  send(command: Command): boolean;
+  /** Calls `listener` on each change of connection; returns the way to stop. */
+  onStatus(listener: (status: RobotStatus) => void): () => void;
+  /** A service of the robot: start, stop, reset, set_goal. Rejects with `bridge_timeout` when unanswered. */
+  call(service: string, args: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>>;
+  close(): Promise<void>;
+}
+
+/** What a policy needs and gives; everything here comes from its checkpoint. */
+export interface PolicySpec {
+  readonly family: string;
+  readonly n_obs_steps: number;
+  /** Rows of a chunk counted from the newest observation on. */
+  readonly horizon: number;
+  readonly n_action_steps: number;
+  readonly action_dim: number;
+  /** Lengths by feature key. */
+  readonly observation_dims: Readonly<Record<string, number>>;
+  /** Camera features by key, as the checkpoint declares them (channels, height, width). */
+  readonly image_shapes: Readonly<Record<string, readonly [number, number, number]>>;
+  readonly goal_dims: Readonly<Record<string, number>>;
+  /** Rate of the data the policy was trained on; undefined when the checkpoint does not say. */
+  readonly rate_hz: number | undefined;
+}
+
+export interface InferOptions {
+  readonly goal?: Goal;
+  /** Start noise, unit variance, (candidates, model_horizon, action_dim); drawn from the seed when absent. */
+  readonly noise?: Float32Array;
+  readonly candidates?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Policy {
+  readonly spec: PolicySpec;
+  /** Forgets the history and restarts the noise stream at `seed`. */
+  reset(seed: number): void;
+  /**
+   * One chunk for the newest observation. An array is the whole history (oldest first, n_obs_steps long); a
+   * single observation is pushed onto the policy's own history, the first being repeated to fill it.
+   */
+  infer(observation: Observation | readonly Observation[], options?: InferOptions): Promise<ActionChunk>;
+  close(): void;
+}

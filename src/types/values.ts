@@ -1,0 +1,64 @@
+// The nouns of the flow: Observation → ActionChunk → Command. Every value carries the time at which it is valid.
+
+/**
+ * Monotonic time in nanoseconds, integer valued. A double holds it exactly for 104 days of uptime and to 2 ns
+ * after that, and unlike a bigint it allocates nothing in a tick.
+ */
+export type Nanoseconds = number;
+
+export const NS_PER_S = 1e9;
+export const NS_PER_MS = 1e6;
+
+/** One camera frame, rows from the top, channels interleaved (HWC), 8 bits each. */
+export interface Image {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: 1 | 3;
+  /** (height, width, channels) */
+  readonly data: Uint8Array;
+}
+
+/** What the robot was like at one moment, under the feature keys of the policy, in physical units. */
+export interface Observation {
+  readonly stamp_ns: Nanoseconds;
+  /** e.g. `observation.state` → (state_dim) */
+  readonly values: Readonly<Record<string, Float32Array>>;
+  readonly images?: Readonly<Record<string, Image>>;
+}
+
+/** What to achieve, under the goal keys of the policy, in physical units. */
+export type Goal = Readonly<Record<string, Float32Array>>;
+
+/** Where the time of one inference went. */
+export interface InferTiming {
+  readonly queue_ns: Nanoseconds;
+  readonly observe_ns: Nanoseconds;
+  readonly denoise_ns: Nanoseconds;
+  readonly total_ns: Nanoseconds;
+}
+
+/** A policy's answer: action `i` is to be in force at `stamp_ns + i · period_ns`. */
+export interface ActionChunk {
+  /** The stamp of the newest observation the chunk answers. */
+  readonly stamp_ns: Nanoseconds;
+  readonly period_ns: Nanoseconds;
+  readonly horizon: number;
+  readonly action_dim: number;
+  /** (horizon, action_dim), physical units */
+  readonly actions: Float32Array;
+  /** All candidates the sampler drew, (n_candidates, horizon, action_dim), when more than one. */
+  readonly candidates?: Float32Array;
+  readonly n_candidates: number;
+  /** Index of `actions` among the candidates. */
+  readonly chosen: number;
+  readonly timing: InferTiming;
+}
+
+/** What goes to the robot in one control period. */
+export interface Command {
+  readonly stamp_ns: Nanoseconds;
+  /** After this moment the command must not be acted on. */
+  readonly expires_ns: Nanoseconds;
+  /** (action_dim), physical units */
+  readonly values: Float64Array;
+}
