@@ -1,3 +1,4 @@
 export * from './errors.js';
+export * from './live.js';
 export * from './ports.js';
 export * from './values.js';

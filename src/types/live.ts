@@ -1,0 +1,120 @@
+// What the live page is told and what it may ask for. Control publishes LiveFrames to listeners that can never
+// block it; the page answers with OperatorIntents, which are requests: the supervisor decides.
+
+import type { Nanoseconds } from './values.js';
+
+/** Supervisor states; the transition table is in src/control/supervisor.ts. */
+export const CONTROL_STATES = ['INIT', 'READY', 'RUNNING', 'TELEOP', 'HOLD', 'STOPPED'] as const;
+export type ControlState = (typeof CONTROL_STATES)[number];
+
+/** Choices of the sampler that may change between two inferences. */
+export interface SamplerChoice {
+  readonly sampler: string;
+  readonly steps: number;
+  readonly candidates: number;
+  readonly precision: string;
+  readonly guidance_scale: number;
+}
+
+/** What can be chosen with the loaded policy; the page builds its menus from this. */
+export interface SamplerMenu {
+  readonly samplers: readonly string[];
+  readonly precisions: readonly string[];
+  readonly max_steps: number;
+  readonly max_candidates: number;
+  /** Planners or policies that can drive, e.g. `diffusion`, `world model`. */
+  readonly drivers: readonly string[];
+}
+
+/** The scene: sent once and on every change of task. */
+export interface LiveScene {
+  readonly kind: 'scene';
+  readonly task: string;
+  readonly summary: string;
+  readonly joint_names: readonly string[];
+  readonly limits: { readonly lower: readonly number[]; readonly upper: readonly number[] };
+  readonly shapes: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly size: readonly [number, number, number];
+    readonly rgba: readonly [number, number, number, number];
+    readonly role: string;
+  }[];
+  readonly goal_dim: number;
+  readonly menu: SamplerMenu;
+  readonly tasks: readonly string[];
+}
+
+/** Poses of the shapes, at display rate. */
+export interface LivePoses {
+  readonly kind: 'poses';
+  readonly stamp_ns: Nanoseconds;
+  /** (n_shapes, 7): x y z qw qx qy qz */
+  readonly poses: Float32Array;
+}
+
+/** One inference, with the paths its candidates would take through the workspace. */
+export interface LiveChunk {
+  readonly kind: 'chunk';
+  readonly stamp_ns: Nanoseconds;
+  readonly chosen: number;
+  readonly n_candidates: number;
+  readonly horizon: number;
+  /** (n_candidates, horizon, 3), metres */
+  readonly paths: Float32Array;
+  /** Predicted return per candidate, when a world model or critic scored them. */
+  readonly scores?: Float32Array;
+  readonly infer_ms: number;
+}
+
+/** Counters and plots, at 10 Hz. */
+export interface LiveStatus {
+  readonly kind: 'status';
+  readonly stamp_ns: Nanoseconds;
+  readonly state: ControlState;
+  /** Why the supervisor is in this state, for people. */
+  readonly cause: string;
+  readonly paused: boolean;
+  readonly connected: boolean;
+  readonly episode: number;
+  readonly successes: number;
+  readonly episodes_done: number;
+  readonly mode: string;
+  /** Last command and measured position, (joints). */
+  readonly command: readonly number[];
+  readonly position: readonly number[];
+  readonly goal: readonly number[];
+  /** Since the last status. */
+  readonly infer_ms: readonly number[];
+  readonly late_us: readonly number[];
+  readonly ticks: number;
+  readonly deadline_misses: number;
+  readonly interventions: number;
+  readonly drops: number;
+  readonly choice: SamplerChoice;
+  readonly driver: string;
+}
+
+export type LiveFrame = LiveScene | LivePoses | LiveChunk | LiveStatus;
+
+export type OperatorIntent =
+  | { readonly kind: 'hold' }
+  | { readonly kind: 'resume' }
+  /** Latched: only `reset` leaves it. */
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'reset'; readonly seed?: number }
+  | { readonly kind: 'pause'; readonly paused: boolean }
+  | { readonly kind: 'goal'; readonly goal: readonly number[] }
+  | { readonly kind: 'push'; readonly name: string; readonly force: readonly [number, number, number] }
+  | { readonly kind: 'choose'; readonly choice: Partial<SamplerChoice> }
+  | { readonly kind: 'driver'; readonly driver: string }
+  | { readonly kind: 'task'; readonly task: string }
+  | { readonly kind: 'teleop'; readonly engaged: boolean; readonly values?: readonly number[] };
+
+/** Where LiveFrames come from and OperatorIntents go; the web room knows nothing else. */
+export interface LiveSource {
+  scene(): LiveScene;
+  subscribe(listener: (frame: LiveFrame) => void): () => void;
+  /** False with a reason when refused. */
+  request(intent: OperatorIntent): { readonly accepted: boolean; readonly reason: string };
+}
