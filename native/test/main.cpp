@@ -1,0 +1,25 @@
+// Runs every registered test, or those whose name contains the first argument.
+#include <cstring>
+
+#include "test/check.h"
+
+int main(int argc, char** argv) {
+  using namespace tendon::test;
+  int passed = 0, failed = 0, skipped = 0;
+  for (const Case& test : cases()) {
+    if (argc > 1 && std::strstr(test.name, argv[1]) == nullptr) {
+      ++skipped;
+      continue;
+    }
+    const int before = failures();
+    test.body();
+    if (failures() == before) {
+      ++passed;
+    } else {
+      ++failed;
+      std::printf("FAILED %s\n", test.name);
+    }
+  }
+  std::printf("native: %d passed, %d failed, %d skipped\n", passed, failed, skipped);
+  return failed == 0 && passed > 0 ? 0 : 1;
+}
