@@ -1,0 +1,83 @@
+// A network as a list of nodes in topological order, built node by node so that a mistake is reported where
+// it is made. Shapes are fixed while building; the batch (dim 0) of step values is chosen when a program is
+// compiled. Weights are references into files whose offsets the caller has checked; the graph checks again.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/shape.h"
+#include "graph/op.h"
+#include "kernels/kernels.h"
+
+namespace tendon {
+
+// What a value depends on, as a set. Empty: the model alone. The stages of a program are these sets.
+using Stage = uint8_t;
+constexpr Stage stage_model = 0;
+constexpr Stage stage_schedule = 1;     // the denoising call's σ or timestep
+constexpr Stage stage_observation = 2;  // what the policy sees and wants: once per inference
+constexpr Stage stage_step = 4;         // x_t: every denoising step
+
+const char* stage_name(Stage stage);
+
+// A tensor in a file, or numbers held by the graph itself.
+struct TensorData {
+  DType dtype = DType::f32;
+  std::shared_ptr<MappedFile> file;  // null: `own` holds the numbers
+  size_t offset = 0;
+  std::vector<float> own;
+  // Copies the tensor as f32; count is that of the node's shape.
+  void read(float* out, int64_t count) const;
+};
+
+struct Node {
+  Op op = Op::input;
+  std::vector<int> inputs;
+  Attrs attrs;
+  Unary unary = Unary::none;    // for Op::unary
+  Binary binary = Binary::add;  // for Op::binary
+  Reduce reduce = Reduce::sum;  // for Op::reduce
+  Shape shape;
+  Stage stage = stage_model;
+  std::string name;                  // inputs, outputs and weights have one
+  std::shared_ptr<TensorData> data;  // weight and constant
+};
+
+struct Output {
+  std::string name;
+  int node;
+};
+
+class Graph {
+ public:
+  // dim 0 of `shape` is the batch of the value: 1 (or the number of guidance groups) for schedule and
+  // observation inputs; for step inputs it is a placeholder 1 that compile() multiplies by the batch.
+  int input(const std::string& name, const Shape& shape, Stage stage);
+  int weight(const std::string& name, const Shape& shape, DType dtype, std::shared_ptr<MappedFile> file,
+             size_t offset);
+  int constant(const Shape& shape, std::vector<float> values);
+  // `function` is an op name of the table, or a unary, binary or reduce function.
+  int add(const std::string& function, std::vector<int> inputs, Attrs attrs);
+  void output(const std::string& name, int node);
+
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<Output>& outputs() const { return outputs_; }
+  const Node& at(int id) const { return nodes_[id]; }
+  int64_t parameter_count() const;
+  // Checks every rule again over the whole graph, and that it has an output. Throws BuildError graph_invalid.
+  void verify() const;
+
+ private:
+  friend class Rewriter;
+  int push(Node node);
+  std::vector<Node> nodes_;
+  std::vector<Output> outputs_;
+};
+
+// One line per node: `%7 = linear(%3, %5, %6) (1, 512) f32 observation`.
+std::string print_graph(const Graph& graph);
+
+}  // namespace tendon
