@@ -1,0 +1,262 @@
+#include "graph/graph.h"
+
+#include <bit>
+#include <cstring>
+
+#include "base/error.h"
+#include "graph/functions.h"
+
+namespace tendon {
+
+namespace {
+
+constexpr int64_t max_elements = int64_t{1} << 36;
+
+void check_shape(const std::string& what, const Shape& shape) {
+  int64_t count = 1;
+  for (int i = 0; i < shape.rank; ++i) {
+    if (shape[i] < 1 || count > max_elements / shape[i])
+      throw BuildError("graph_invalid",
+                       what + ": expected positive dims of a sane size, got " + shape.text());
+    count *= shape[i];
+  }
+}
+
+float half_to_float(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16;
+  uint32_t exponent = (h >> 10) & 0x1f, mantissa = h & 0x3ff;
+  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | mantissa << 13);
+  if (exponent == 0) return (sign ? -1.0f : 1.0f) * static_cast<float>(mantissa) * 0x1p-24f;
+  return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
+}
+
+// Ops whose dim 0 may change or be mixed only among model values, which have no batch.
+void check_batch(const Node& node, const std::vector<Node>& nodes) {
+  if (node.stage == stage_model) return;
+  const Node& x = nodes[node.inputs[0]];
+  const auto reject = [&](const char* rule) {
+    throw BuildError("graph_invalid", format("%s: dim 0 is the batch and %s; x is %s", op_info(node.op).name,
+                                             rule, x.shape.text().c_str()));
+  };
+  const auto axis_is_batch = [&](int i) {
+    const int64_t axis = node.attrs.integer(i);
+    return axis == 0 || axis == -x.shape.rank;
+  };
+  switch (node.op) {
+    case Op::concat:
+    case Op::slice:
+    case Op::reduce:
+      if (axis_is_batch(0)) reject("cannot be the axis");
+      break;
+    case Op::reshape:
+      if (node.shape.rank < 2 || node.shape[0] != x.shape[0])
+        reject("must be kept, with at least one more dim");
+      break;
+    case Op::permute:
+      if (node.attrs.list[0] != 0) reject("must stay first");
+      break;
+    case Op::expand:
+      if (node.shape[0] != x.shape[0]) reject("must be kept");
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace
+
+const char* stage_name(Stage stage) {
+  constexpr const char* names[] = {"model", "schedule", "observation", "schedule+observation"};
+  return stage & stage_step ? "step" : names[stage];
+}
+
+void TensorData::read(float* out, int64_t count) const {
+  if (!file) {
+    std::memcpy(out, own.data(), count * sizeof(float));
+    return;
+  }
+  const uint8_t* p = file->data() + offset;
+  switch (dtype) {
+    case DType::f32:
+      std::memcpy(out, p, count * sizeof(float));
+      break;
+    case DType::f16:
+    case DType::bf16:
+      for (int64_t i = 0; i < count; ++i) {
+        uint16_t bits;
+        std::memcpy(&bits, p + 2 * i, 2);
+        out[i] = dtype == DType::f16 ? half_to_float(bits)
+                                     : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+      }
+      break;
+    case DType::i8:
+      for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(static_cast<int8_t>(p[i]));
+      break;
+    case DType::i64:
+      for (int64_t i = 0; i < count; ++i) {
+        int64_t value;
+        std::memcpy(&value, p + 8 * i, 8);
+        out[i] = static_cast<float>(value);
+      }
+      break;
+  }
+}
+
+int Graph::push(Node node) {
+  nodes_.push_back(std::move(node));
+  return static_cast<int>(nodes_.size()) - 1;
+}
+
+int Graph::input(const std::string& name, const Shape& shape, Stage stage) {
+  check_shape("input " + name, shape);
+  if (shape.rank < 2)
+    throw BuildError("graph_invalid", "input " + name + ": expected (batch, …), got " + shape.text());
+  if (stage != stage_schedule && stage != stage_observation && stage != stage_step)
+    throw BuildError("graph_invalid", "input " + name + ": its stage is schedule, observation or step");
+  for (const Node& node : nodes_)
+    if (node.op == Op::input && node.name == name)
+      throw BuildError("graph_invalid", "input " + name + " is declared twice");
+  Node node;
+  node.op = Op::input;
+  node.name = name;
+  node.shape = shape;
+  node.stage = stage;
+  return push(std::move(node));
+}
+
+int Graph::weight(const std::string& name, const Shape& shape, DType dtype, std::shared_ptr<MappedFile> file,
+                  size_t offset) {
+  check_shape("weight " + name, shape);
+  const size_t bytes = static_cast<size_t>(shape.count() * dtype_bytes(dtype));
+  if (!file || offset > file->bytes() || bytes > file->bytes() - offset)
+    throw BuildError("file_corrupt",
+                     format("weight %s %s: bytes %zu + %zu lie outside its file of %zu bytes", name.c_str(),
+                            shape.text().c_str(), offset, bytes, file ? file->bytes() : 0));
+  Node node;
+  node.op = Op::weight;
+  node.name = name;
+  node.shape = shape;
+  node.data = std::make_shared<TensorData>();
+  node.data->dtype = dtype;
+  node.data->file = std::move(file);
+  node.data->offset = offset;
+  return push(std::move(node));
+}
+
+int Graph::constant(const Shape& shape, std::vector<float> values) {
+  check_shape("constant", shape);
+  if (static_cast<int64_t>(values.size()) != shape.count())
+    throw BuildError("graph_invalid",
+                     format("constant: expected %lld values for %s, got %zu",
+                            static_cast<long long>(shape.count()), shape.text().c_str(), values.size()));
+  Node node;
+  node.op = Op::constant;
+  node.shape = shape;
+  node.data = std::make_shared<TensorData>();
+  node.data->own = std::move(values);
+  return push(std::move(node));
+}
+
+int Graph::add(const std::string& function, std::vector<int> inputs, Attrs attrs) {
+  const OpInfo* info = find_op(function);
+  if (info == nullptr || info->kind == OpKind::source)
+    throw BuildError("graph_invalid", "there is no op named " + function + "; see docs/ops.md for the list");
+  const int count = static_cast<int>(inputs.size());
+  if (count < info->min_inputs || count > info->max_inputs)
+    throw BuildError("graph_invalid", format("%s: expected %d to %d inputs, got %d", function.c_str(),
+                                             info->min_inputs, info->max_inputs, count));
+  std::vector<Shape> shapes;
+  Node node;
+  for (int id : inputs) {
+    if (id < 0 || id >= static_cast<int>(nodes_.size()))
+      throw BuildError("graph_invalid", format("%s: there is no value %d yet", function.c_str(), id));
+    shapes.push_back(nodes_[id].shape);
+    node.stage |= nodes_[id].stage;
+  }
+  for (size_t i = attrs.values.size(); i < info->attrs.size(); ++i)
+    attrs.values.push_back(info->attrs[i].fallback);
+  node.op = info->op;
+  node.unary = find_unary(function);
+  node.binary = find_binary(function);
+  if (node.op == Op::reduce) node.reduce = static_cast<Reduce>(find_reduce(function));
+  node.inputs = std::move(inputs);
+  node.attrs = std::move(attrs);
+  // Weights of products and norms must be known at load.
+  if (info->kind == OpKind::product || info->op == Op::group_norm || info->op == Op::batch_norm ||
+      info->op == Op::layer_norm || info->op == Op::rms_norm || info->op == Op::gather)
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const bool is_data = info->op == Op::gather ? i == 1 : i == 0;
+      if (!is_data && nodes_[node.inputs[i]].stage != stage_model)
+        throw BuildError("graph_invalid",
+                         format("%s: input %zu must be a weight (for activations use matmul, mul, add)",
+                                function.c_str(), i));
+    }
+  node.shape = info->shape(node.attrs, shapes);
+  check_shape(function, node.shape);
+  check_batch(node, nodes_);
+  return push(std::move(node));
+}
+
+void Graph::output(const std::string& name, int node) {
+  if (node < 0 || node >= static_cast<int>(nodes_.size()))
+    throw BuildError("graph_invalid", format("output %s: there is no value %d", name.c_str(), node));
+  for (const Output& output : outputs_)
+    if (output.name == name) throw BuildError("graph_invalid", "output " + name + " is declared twice");
+  outputs_.push_back({name, node});
+}
+
+int64_t Graph::parameter_count() const {
+  int64_t count = 0;
+  for (const Node& node : nodes_)
+    if (node.op == Op::weight) count += node.shape.count();
+  return count;
+}
+
+void Graph::verify() const {
+  if (outputs_.empty()) throw BuildError("graph_invalid", "a graph needs at least one output");
+  for (size_t id = 0; id < nodes_.size(); ++id) {
+    const Node& node = nodes_[id];
+    std::vector<Shape> shapes;
+    Stage stage = node.op == Op::input ? node.stage : stage_model;
+    for (int input : node.inputs) {
+      if (input < 0 || input >= static_cast<int>(id))
+        throw BuildError("graph_invalid",
+                         format("node %zu reads value %d, which is not before it", id, input));
+      shapes.push_back(nodes_[input].shape);
+      stage |= nodes_[input].stage;
+    }
+    if (stage != node.stage) throw BuildError("graph_invalid", format("node %zu is in the wrong stage", id));
+    if (op_info(node.op).kind == OpKind::source) continue;
+    const Shape shape = op_info(node.op).shape(node.attrs, shapes);
+    if (!(shape == node.shape))
+      throw BuildError("graph_invalid", format("node %zu (%s) should be %s, is %s", id, op_info(node.op).name,
+                                               shape.text().c_str(), node.shape.text().c_str()));
+  }
+}
+
+std::string print_graph(const Graph& graph) {
+  std::string text;
+  for (size_t id = 0; id < graph.nodes().size(); ++id) {
+    const Node& node = graph.nodes()[id];
+    const char* name = node.op == Op::unary    ? unary_name(node.unary)
+                       : node.op == Op::binary ? binary_name(node.binary)
+                       : node.op == Op::reduce ? reduce_name(node.reduce)
+                                               : op_info(node.op).name;
+    text += format("%%%zu = %s", id, name);
+    if (!node.name.empty()) text += " \"" + node.name + "\"";
+    if (!node.inputs.empty()) {
+      text += "(";
+      for (size_t i = 0; i < node.inputs.size(); ++i) text += format(i ? ", %%%d" : "%%%d", node.inputs[i]);
+      text += ")";
+    }
+    const OpInfo& info = op_info(node.op);
+    for (size_t i = 0; i < info.attrs.size(); ++i)
+      text += format(" %s=%g", info.attrs[i].name, node.attrs.values[i]);
+    text += " " + node.shape.text() + " " + stage_name(node.stage) + "\n";
+  }
+  for (const Output& output : graph.outputs())
+    text += format("%s = %%%d\n", output.name.c_str(), output.node);
+  return text;
+}
+
+}  // namespace tendon
