@@ -1,0 +1,85 @@
+// What launch/NAME.yaml says about one robot, after validation. Control reads the limits and deadlines, the
+// bridge adapter the topics and services: this is the noun between the two rooms.
+
+export const BRIDGE_DIALECTS = [
+  'auto',
+  'embedded',
+  'rosbridge_suite_ros1',
+  'rosbridge_suite_ros2',
+  'ros2-web-bridge',
+] as const;
+export type BridgeDialect = (typeof BRIDGE_DIALECTS)[number];
+
+/** A QoS profile as rosbridge_suite (2026) takes it; sent only when the file has one. */
+export interface RobotQos {
+  readonly history?: 'keep_last' | 'keep_all' | undefined;
+  readonly depth?: number | undefined;
+  readonly reliability?: 'reliable' | 'best_effort' | undefined;
+  readonly durability?: 'volatile' | 'transient_local' | undefined;
+}
+
+/** One observation topic and the features its messages carry. */
+export interface RobotStream {
+  readonly topic: string;
+  readonly type: string;
+  /** Feature key → its length, and for JointState which array it comes from. */
+  readonly features: Readonly<
+    Record<string, { readonly length: number; readonly field: 'position' | 'velocity' | 'effort' }>
+  >;
+  /** Camera feature key → (height, width, channels) that its frames must have. */
+  readonly images: Readonly<Record<string, readonly [number, number, 1 | 3]>>;
+  /** Oldest sample of this topic that may take part in an observation. */
+  readonly freshness_ms: number;
+  /** Set: only samples this close to the first topic's stamp join it. Unset: the latest before it. */
+  readonly max_skew_ms?: number | undefined;
+  /** The server is asked for at most one message per this time. */
+  readonly throttle_rate_ms: number;
+  readonly compression: 'none' | 'cbor' | 'cbor-raw' | 'png';
+  /** Whether the message's header stamp or its arrival says when it was valid. */
+  readonly stamps: 'header' | 'arrival';
+  readonly qos?: RobotQos | undefined;
+}
+
+export interface RobotFile {
+  readonly name: string;
+  readonly bridge: {
+    readonly url: string;
+    readonly dialect: BridgeDialect;
+    readonly token?: string | undefined;
+    /** Images, commands and services each get their own socket, so that none waits behind another. */
+    readonly separate_connections: boolean;
+  };
+  /** Control rate: commands per second. */
+  readonly rate_hz: number;
+  /** Order of a command and of joint features; messages are re-ordered to it by name. */
+  readonly joint_names: readonly string[];
+  /** Per joint, physical units (and per s, s², s³). */
+  readonly limits: {
+    readonly lower: readonly number[];
+    readonly upper: readonly number[];
+    readonly velocity: readonly number[];
+    readonly acceleration?: readonly number[] | undefined;
+    readonly jerk?: readonly number[] | undefined;
+  };
+  /** The first stream sets the pace: each of its messages makes one observation. */
+  readonly observation: readonly RobotStream[];
+  readonly command: {
+    readonly topic: string;
+    readonly type: string;
+    /** A command older than this is not sent, and tells the robot how long it is good for where its type can. */
+    readonly lifetime_ms: number;
+    readonly frame_id: string;
+    readonly qos?: RobotQos | undefined;
+  };
+  /** Tendon's name of a service (start, stop, reset, set_goal …) → the robot's. */
+  readonly services: Readonly<Record<string, { readonly name: string; readonly type: string }>>;
+  readonly deadlines: {
+    /** Oldest observation that may be acted on. */
+    readonly freshness_ms: number;
+    /** Longest silence before the robot counts as gone. */
+    readonly no_data_ms: number;
+    readonly inference_ms: number;
+    readonly connect_ms: number;
+    readonly call_ms: number;
+  };
+}
