@@ -1,6 +1,7 @@
 // The core's one public header: describe a network (graph/graph.h), make a Model of it (packed weights for
 // this machine), open Sessions on it (a memory plan for a batch), set a sampler's table, infer. Making throws
-// BuildError; inferring returns a Status and neither allocates nor throws.
+// BuildError; inferring returns a Status and neither allocates nor throws. A session serves one call at a
+// time; sessions of one pool take turns.
 #pragma once
 
 #include <atomic>
@@ -25,11 +26,10 @@ struct ModelOptions {
   std::shared_ptr<Pool> pool;  // shared between models; null: one of its own with a thread per core
 };
 
-// What `auto` chose and why, and what the compiler made of the network: for `tendon inspect`.
 struct ModelReport {
   std::string isa;
-  Precision precision;
-  double precision_error = 0;  // worst relative error against f32 on the probe inputs
+  Precision precision = Precision::f32;  // what was chosen, never `automatic`
+  double precision_error = 0;            // worst error against f32 on the probe inputs, of the largest output
   int64_t parameters = 0;
   size_t packed_bytes = 0;
 };
@@ -42,14 +42,10 @@ class Model {
 };
 
 struct SessionOptions {
-  int batch = 1;        // rows of step inputs: candidates, rollouts
-  int max_calls = 128;  // longest sampler table
-  // Time-parallel denoising (Shih et al. 2023): all calls of a deterministic sampler at once, iterated until
-  // the largest change is below the tolerance. 0: sequential.
-  double parallel_tolerance = 0;
+  int batch = 1;  // rows of a step input declared with one row: candidates, rollouts
 };
 
-// Names and whole shapes (batch included) of what infer takes and gives.
+// Names and whole shapes (batch included) of what a session takes and gives. Schedule ports show one call.
 struct Port {
   std::string name;
   Shape shape;
@@ -65,9 +61,31 @@ struct StageReport {
 };
 
 struct InferStats {
-  int64_t observe_ns = 0;  // observation stage
+  int64_t observe_ns = 0;  // observation and prepared stages
   int64_t denoise_ns = 0;  // all steps
-  int calls = 0;           // denoiser calls made (fewer than the table's when time-parallel)
+  int calls = 0;           // denoiser calls made
+};
+
+// An input or output by its index in the session's ports.
+struct Given {
+  int port;
+  const float* data;
+};
+struct Wanted {
+  int port;
+  float* data;
+};
+
+struct DenoiseArgs {
+  std::vector<Given> inputs;  // every observation input
+  const float* start =
+      nullptr;  // x at the first row: (batch, …) of the step input, already times the first σ
+  const float* noise = nullptr;           // table.noise_draws() draws of that size
+  float guidance = 1;                     // λ, with two groups
+  const float* prefix = nullptr;          // (horizon, action_dim), with
+  const float* prefix_weights = nullptr;  // (horizon)
+  float* out = nullptr;                   // like start
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 class Session {
@@ -78,25 +96,21 @@ class Session {
   virtual const std::vector<Port>& inputs() const = 0;
   virtual const std::vector<Port>& outputs() const = 0;
   virtual std::vector<StageReport> stages() const = 0;
-  // One line per instruction: op, shape, kernel, stage, measured time of the last run when profiling.
+  // One line per instruction: stage, how it is shared, work, what is fused.
   virtual std::string print() const = 0;
   virtual size_t arena_bytes() const = 0;
 
-  // Computes the schedule stage for every call of the table. `schedule` gives, per schedule input in port
-  // order, the values for each call: (calls, per_batch).
+  // Plans for the table's calls and computes the schedule stage for all of them. `schedule` gives each
+  // schedule input's values for every call: (calls, floats per call).
   virtual void set_table(const SamplerTable& table,
                          const std::map<std::string, std::vector<float>>& schedule) = 0;
 
-  // Denoises: observation and goal inputs by name, the start noise (unit variance, batch rows of the step
-  // input) and, for stochastic tables, `table.noise_count` further draws of the same size. `out` receives
-  // x_0.
-  virtual Status denoise(const std::map<std::string, const float*>& inputs, const float* start,
-                         const float* noise, float* out, const std::atomic<bool>* cancel,
-                         InferStats* stats) = 0;
+  // Denoises with the table. The network must have one step input and its first output of the same shape.
+  virtual Status denoise(const DenoiseArgs& args, InferStats* stats) = 0;
 
-  // Runs the network once, without a sampler: every input by name, every output by name.
-  virtual Status run(const std::map<std::string, const float*>& inputs,
-                     const std::map<std::string, float*>& outputs, InferStats* stats) = 0;
+  // Runs the network once without a sampler, every input given.
+  virtual Status run(const std::vector<Given>& inputs, const std::vector<Wanted>& outputs,
+                     InferStats* stats) = 0;
 };
 
 }  // namespace tendon

@@ -1,0 +1,162 @@
+#include "compile/fuse.h"
+
+namespace tendon {
+
+namespace {
+
+class Fuser {
+ public:
+  explicit Fuser(const Graph& graph) : graph_(graph), uses_(graph.nodes().size()) {
+    for (const Node& node : graph.nodes())
+      for (int input : node.inputs) ++uses_[input];
+    for (const Output& output : graph.outputs()) uses_[output.node] += 2;  // must be written as it is
+  }
+
+  Fusion run() {
+    const int count = static_cast<int>(graph_.nodes().size());
+    out_.root.assign(count, -1);
+    out_.tail.resize(count);
+    for (int id = 0; id < count; ++id) {
+      const OpKind kind = op_info(graph_.at(id).op).kind;
+      if (kind == OpKind::source || kind == OpKind::view) continue;
+      if (ride(id)) continue;
+      out_.root[id] = id;
+      out_.tail[id].last = id;
+    }
+    return std::move(out_);
+  }
+
+ private:
+  // How far the epilogue of a root has been filled.
+  enum Slot { bare, norm, act, scale, shift, residual, act_last };
+
+  static Slot filled(const Tail& t) {
+    if (t.act_last != Unary::none) return act_last;
+    if (t.residual >= 0) return residual;
+    if (t.shift >= 0) return shift;
+    if (t.scale >= 0) return scale;
+    if (t.act != Unary::none) return act;
+    return t.norm >= 0 ? norm : bare;
+  }
+
+  // The open root behind operand `i` of `node`, or −1.
+  int open_root(const Node& node, int i) const {
+    const int x = node.inputs[i];
+    const int root = out_.root[x];
+    if (root < 0 || out_.tail[root].last != x || uses_[x] != 1) return -1;
+    const Node& value = graph_.at(x);
+    return value.stage == node.stage && value.shape == node.shape ? root : -1;
+  }
+
+  bool take(int root, int id) {
+    out_.tail[root].last = id;
+    out_.root[id] = root;
+    return true;
+  }
+
+  bool ride(int id) {
+    const Node& node = graph_.at(id);
+    switch (node.op) {
+      case Op::group_norm: {
+        const int root = open_root(node, 0);
+        if (root < 0 || !is_product(root) || graph_.at(root).op == Op::conv_transpose1d) return false;
+        if (filled(out_.tail[root]) != bare) return false;
+        out_.tail[root].norm = id;
+        return take(root, id);
+      }
+      case Op::unary: {
+        const int root = open_root(node, 0);
+        if (root < 0 || node.unary > Unary::last_fusible) return false;
+        return ride_unary(root, id, node.unary);
+      }
+      case Op::binary:
+        if (node.binary == Binary::mul) return ride_binary(id, 0) || ride_binary(id, 1);
+        // Of two products the later carries the earlier as its residual.
+        if (node.binary == Binary::add)
+          return node.inputs[1] > node.inputs[0] ? ride_binary(id, 1) || ride_binary(id, 0)
+                                                 : ride_binary(id, 0) || ride_binary(id, 1);
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  bool ride_unary(int root, int id, Unary f) {
+    Tail& tail = out_.tail[root];
+    const Slot slot = filled(tail);
+    const Op op = graph_.at(root).op;
+    if (op == Op::group_norm || op == Op::layer_norm || op == Op::rms_norm) {
+      if (slot != bare) return false;
+      tail.act = f;
+    } else if (!is_product(root)) {
+      return false;
+    } else if (slot <= norm) {
+      tail.act = f;
+    } else if (slot < act_last) {
+      tail.act_last = f;
+    } else {
+      return false;
+    }
+    return take(root, id);
+  }
+
+  bool ride_binary(int id, int i) {
+    const Node& node = graph_.at(id);
+    if (node.inputs[0] == node.inputs[1]) return false;
+    const int root = open_root(node, i), other = node.inputs[1 - i];
+    if (root < 0 || !is_product(root)) return false;
+    Tail& tail = out_.tail[root];
+    const Slot slot = filled(tail);
+    if (node.binary == Binary::mul) {
+      if (slot >= scale || !per_channel(other, node.shape)) return false;
+      tail.scale = other;
+    } else if (slot < shift && per_channel(other, node.shape)) {
+      // Scale and shift share one stride: a vector beside a per-batch row keeps its own slot only when alike.
+      if (tail.scale >= 0 && (graph_.at(tail.scale).shape.rank == 1) != (graph_.at(other).shape.rank == 1))
+        return false;
+      if (tail.scale >= 0 && graph_.at(tail.scale).shape.rank > 1 && rows_differ(tail.scale, other))
+        return false;
+      tail.shift = other;
+    } else if (slot < residual && per_position(other, node.shape)) {
+      tail.residual = other;
+    } else {
+      return false;
+    }
+    return take(root, id);
+  }
+
+  bool rows_differ(int a, int b) const {
+    return graph_.at(a).shape[0] != graph_.at(b).shape[0] || graph_.at(a).stage != graph_.at(b).stage;
+  }
+
+  bool is_product(int root) const { return op_info(graph_.at(root).op).kind == OpKind::product; }
+
+  // A vector of the channels, or (batch, 1, …, channels).
+  bool per_channel(int id, const Shape& out) const {
+    const Shape& s = graph_.at(id).shape;
+    if (s.last() != out.last()) return false;
+    if (s.rank == 1) return true;
+    for (int i = 1; i < s.rank - 1; ++i)
+      if (s[i] != 1) return false;
+    return true;
+  }
+
+  // Like the output but for a smaller batch.
+  bool per_position(int id, const Shape& out) const {
+    const Shape& s = graph_.at(id).shape;
+    if (s.rank != out.rank) return false;
+    for (int i = 1; i < s.rank; ++i)
+      if (s[i] != out[i]) return false;
+    return true;
+  }
+
+  const Graph& graph_;
+  std::vector<int> uses_;
+  Fusion out_;
+};
+
+}  // namespace
+
+Fusion fuse(const Graph& graph) { return Fuser(graph).run(); }
+
+}  // namespace tendon

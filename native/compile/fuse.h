@@ -1,0 +1,30 @@
+// Which nodes ride on which: a product carries the elementwise tail behind it, a norm carries one activation.
+// The rest are instructions of their own. Epilogue order: bias → group norm → act → ·scale + shift → +
+// residual → act_last (kernels/kernels.h).
+#pragma once
+
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace tendon {
+
+// The tail of a root node; −1 and none where a slot is empty.
+struct Tail {
+  int last;  // node whose value the fused instruction writes
+  int norm = -1;
+  Unary act = Unary::none;
+  int scale = -1, shift = -1, residual = -1;
+  Unary act_last = Unary::none;
+};
+
+struct Fusion {
+  // By node: the root whose instruction computes it (itself for a root), −1 for views and sources.
+  std::vector<int> root;
+  // By root node.
+  std::vector<Tail> tail;
+};
+
+Fusion fuse(const Graph& graph);
+
+}  // namespace tendon

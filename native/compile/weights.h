@@ -1,0 +1,39 @@
+// What a model keeps of its checkpoint: matrix weights packed for this machine's kernels, everything else as
+// f32.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/memory.h"
+#include "graph/graph.h"
+#include "kernels/kernels.h"
+
+namespace tendon {
+
+// One matrix (n, k) as a kernel wants it. A transposed convolution has one per output phase.
+struct PackedMatrix {
+  WeightFormat format;
+  int64_t n, k;
+  Block data;
+};
+
+class Weights {
+ public:
+  // Packs every product of `graph` in `wanted`, falling back to f32 where the kernels lack the format or the
+  // matrix is too small to gain, and keeps the other tensors that instructions read.
+  Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wanted);
+
+  const std::vector<PackedMatrix>& matrices(int product) const { return matrices_.at(product); }
+  const float* tensor(int node) const { return tensors_.at(node).floats(); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  void pack_product(const Graph& graph, int product, const KernelTable& kernels, WeightFormat wanted);
+  std::map<int, std::vector<PackedMatrix>> matrices_;
+  std::map<int, Block> tensors_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace tendon

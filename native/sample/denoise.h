@@ -1,0 +1,43 @@
+// The denoising loop. Its arrays are small (a chunk of actions), so member 0 combines them while the others
+// wait at the next barrier; the network between is run by the whole team.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/error.h"
+#include "base/pool.h"
+#include "compile/program.h"
+#include "sample/table.h"
+
+namespace tendon {
+
+// Holds the tail of the chunk in force: the new one is drawn towards it, position by position.
+struct Prefix {
+  const float* target = nullptr;   // (horizon, action_dim), normalised; null for none
+  const float* weights = nullptr;  // (horizon), 0…1
+};
+
+struct DenoiseWork {
+  const Program* program;
+  const SamplerTable* table;
+  // The step input and the network's output: (groups·batch, …), `count` floats per group.
+  float* net_in;
+  const float* net_out;
+  int groups;
+  int64_t count;
+  int64_t row;  // floats of one batch row: horizon · action_dim
+  int64_t action_dim;
+  float guidance = 1;  // λ; needs two groups: conditional, unconditional
+  Prefix prefix;
+  const float* start;  // unit-variance noise times the first σ, already scaled: x at the first row
+  const float* noise;  // noise_draws · count, or null when the table draws none
+  float* out;
+  float* registers;  // 5 · count: x, S, H1, H2, H3
+  const std::atomic<bool>* cancel;
+};
+
+// Runs on every member of the team; `status` is written by member 0.
+void denoise(const DenoiseWork& work, const Team& team, Status* status, int* calls);
+
+}  // namespace tendon

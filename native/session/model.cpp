@@ -1,0 +1,89 @@
+#include "session/model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/philox.h"
+#include "compile/program.h"
+#include "compile/rewrite.h"
+#include "runtime/run.h"
+
+namespace tendon {
+
+namespace {
+
+// What `auto` accepts on the probe inputs, relative to the largest output: a tenth of what a normalised
+// action resolves after sampling (docs/numerics.md).
+constexpr double automatic_limit = 1e-2;
+
+WeightFormat format_of(Precision precision) {
+  return precision == Precision::bf16 ? WeightFormat::bf16
+         : precision == Precision::i8 ? WeightFormat::i8
+                                      : WeightFormat::f32;
+}
+
+}  // namespace
+
+std::shared_ptr<Model> Model::make(Graph graph, const ModelOptions& options) {
+  return std::make_shared<PackedModel>(std::move(graph), options);
+}
+
+PackedModel::PackedModel(Graph graph, const ModelOptions& options)
+    : graph_(rewrite(graph)), kernels_(&select_kernels(options.isa.c_str())), pool_(options.pool) {
+  if (!pool_) pool_ = std::make_shared<Pool>();
+  report_.isa = kernels_->isa;
+  report_.parameters = graph.parameter_count();
+  report_.precision = options.precision;
+  if (options.precision == Precision::automatic) {
+    choose_precision();
+  } else {
+    weights_ = std::make_shared<Weights>(graph_, *kernels_, format_of(options.precision));
+  }
+  report_.packed_bytes = weights_->bytes();
+}
+
+// The lightest format whose outputs on probe inputs stay near those of f32.
+void PackedModel::choose_precision() {
+  auto full = std::make_shared<Weights>(graph_, *kernels_, WeightFormat::f32);
+  const std::vector<float> want = probe(full);
+  double scale = 1e-12;
+  for (float v : want) scale = std::max(scale, std::fabs(static_cast<double>(v)));
+  for (const Precision candidate : {Precision::i8, Precision::bf16}) {
+    if (!kernels_->gemm[static_cast<int>(format_of(candidate))].available) continue;
+    auto packed = std::make_shared<Weights>(graph_, *kernels_, format_of(candidate));
+    if (packed->bytes() >= full->bytes()) continue;  // too small a network to gain
+    const std::vector<float> got = probe(packed);
+    double worst = 0;
+    for (size_t i = 0; i < want.size(); ++i)
+      worst = std::max(worst, std::fabs(static_cast<double>(got[i]) - want[i]));
+    if (!(worst / scale <= automatic_limit)) continue;
+    weights_ = packed;
+    report_.precision = candidate;
+    report_.precision_error = worst / scale;
+    return;
+  }
+  weights_ = full;
+  report_.precision = Precision::f32;
+}
+
+// All outputs for inputs of standard normal numbers.
+std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights) const {
+  CompileOptions options;
+  options.threads = pool_->size();
+  const auto program = compile(graph_, std::move(weights), *kernels_, options);
+  uint64_t stream = 0;
+  for (const Binding& input : program->inputs) fill_normal(0, stream++, 0, input.data, input.shape.count());
+  pool_->run([&](const Team& team) {
+    run_list(*program, List::schedule, team);
+    run_list(*program, List::observation, team);
+    run_list(*program, List::prepared, team);
+    if (team.member == 0) select_call(*program, 0);
+    run_list(*program, List::step, team);
+  });
+  std::vector<float> all;
+  for (const Binding& output : program->outputs)
+    all.insert(all.end(), output.data, output.data + output.shape.count());
+  return all;
+}
+
+}  // namespace tendon

@@ -1,0 +1,31 @@
+// A network ready for this machine: rewritten graph and packed weights, shared by all its sessions.
+#pragma once
+
+#include <memory>
+
+#include "session/session.h"
+
+namespace tendon {
+
+class PackedModel : public Model {
+ public:
+  PackedModel(Graph graph, const ModelOptions& options);
+  const ModelReport& report() const override { return report_; }
+
+  const Graph& graph() const { return graph_; }
+  const KernelTable& kernels() const { return *kernels_; }
+  std::shared_ptr<const Weights> weights() const { return weights_; }
+  const std::shared_ptr<Pool>& pool() const { return pool_; }
+
+ private:
+  void choose_precision();
+  std::vector<float> probe(std::shared_ptr<const Weights> weights) const;
+
+  Graph graph_;
+  const KernelTable* kernels_;
+  std::shared_ptr<Pool> pool_;
+  std::shared_ptr<const Weights> weights_;
+  ModelReport report_;
+};
+
+}  // namespace tendon

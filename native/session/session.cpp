@@ -1,0 +1,195 @@
+#include "session/session.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "runtime/run.h"
+#include "sample/denoise.h"
+#include "session/model.h"
+
+namespace tendon {
+
+namespace {
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+class ProgramSession : public Session {
+ public:
+  ProgramSession(std::shared_ptr<PackedModel> model, const SessionOptions& options)
+      : model_(std::move(model)), options_(options) {
+    if (options.batch < 1 || options.batch > 1 << 16)
+      throw BuildError("config_invalid", format("batch: expected 1 to 65536, got %d", options.batch));
+    build(1);
+  }
+
+  const std::vector<Port>& inputs() const override { return inputs_; }
+  const std::vector<Port>& outputs() const override { return outputs_; }
+  std::string print() const override { return print_program(*program_); }
+  size_t arena_bytes() const override { return program_->memory.bytes(); }
+
+  std::vector<StageReport> stages() const override {
+    constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};
+    std::vector<StageReport> reports;
+    for (int l = 0; l < static_cast<int>(List::count); ++l) {
+      StageReport report{names[l]};
+      for (const Instruction& instruction : program_->lists[l]) {
+        ++report.instructions;
+        report.flops += instruction.flops;
+        report.weight_bytes += instruction.bytes;
+        report.matrix_products += std::holds_alternative<GemmArgs>(instruction.args);
+      }
+      reports.push_back(report);
+    }
+    return reports;
+  }
+
+  void set_table(const SamplerTable& table,
+                 const std::map<std::string, std::vector<float>>& schedule) override {
+    if (table.rows.empty()) throw BuildError("config_invalid", "a sampler table needs at least one row");
+    const Port* x = step_input();
+    if (x == nullptr) throw BuildError("graph_invalid", "denoising needs exactly one step input");
+    if (outputs_.empty() || !(outputs_[0].shape == x->shape))
+      throw BuildError("graph_invalid",
+                       "denoising needs a first output of the shape of the step input " + x->shape.text());
+    build(static_cast<int>(table.rows.size()));
+    table_ = table;
+    for (const Binding& input : program_->inputs) {
+      if (input.stage != stage_schedule) continue;
+      const auto it = schedule.find(input.name);
+      const size_t want = static_cast<size_t>(input.shape.count());
+      if (it == schedule.end() || it->second.size() != want)
+        throw BuildError(
+            "input_invalid",
+            format("schedule input %s: expected %zu values (%zu calls), got %zu", input.name.c_str(), want,
+                   table.rows.size(), it == schedule.end() ? size_t{0} : it->second.size()));
+      std::memcpy(input.data, it->second.data(), want * sizeof(float));
+    }
+    model_->pool()->run([this](const Team& team) { run_list(*program_, List::schedule, team); });
+    const int64_t groups = groups_of();
+    registers_ = Block(static_cast<size_t>(5 * x->shape.count() / groups) * sizeof(float));
+  }
+
+  Status denoise(const DenoiseArgs& args, InferStats* stats) override {
+    if (table_.rows.empty()) return Status::not_ready;
+    if (args.start == nullptr || args.out == nullptr || (table_.noise_draws() > 0 && args.noise == nullptr) ||
+        (args.prefix == nullptr) != (args.prefix_weights == nullptr))
+      return Status::bad_argument;
+    const int64_t begin = now_ns();
+    if (!take(args.inputs, stage_observation)) return Status::bad_argument;
+    const Binding& x = program_->inputs[step_port_];
+    DenoiseWork work{};
+    work.program = program_.get();
+    work.table = &table_;
+    work.net_in = x.data;
+    work.net_out = program_->outputs[0].data;
+    work.groups = static_cast<int>(groups_of());
+    work.count = x.shape.count() / work.groups;
+    work.row = x.shape.per_batch();
+    work.action_dim = x.shape.last();
+    work.guidance = args.guidance;
+    work.prefix = {args.prefix, args.prefix_weights};
+    work.start = args.start;
+    work.noise = args.noise;
+    work.out = args.out;
+    work.registers = registers_.floats();
+    work.cancel = args.cancel;
+    Status status = Status::ok;
+    int calls = 0;
+    int64_t observed = begin;
+    const auto job = [&](const Team& team) {
+      run_list(*program_, List::observation, team);
+      run_list(*program_, List::prepared, team);
+      if (team.member == 0) observed = now_ns();
+      tendon::denoise(work, team, &status, &calls);
+    };
+    model_->pool()->run(std::ref(job));
+    if (stats != nullptr) *stats = {observed - begin, now_ns() - observed, calls};
+    return status;
+  }
+
+  Status run(const std::vector<Given>& inputs, const std::vector<Wanted>& outputs,
+             InferStats* stats) override {
+    const int64_t begin = now_ns();
+    if (program_->options.calls != 1 || !take(inputs, stage_schedule | stage_observation | stage_step))
+      return Status::bad_argument;
+    for (const Wanted& wanted : outputs)
+      if (wanted.port < 0 || wanted.port >= static_cast<int>(outputs_.size()) || wanted.data == nullptr)
+        return Status::bad_argument;
+    const auto job = [&](const Team& team) {
+      run_list(*program_, List::schedule, team);
+      run_list(*program_, List::observation, team);
+      run_list(*program_, List::prepared, team);
+      if (team.member == 0) select_call(*program_, 0);
+      run_list(*program_, List::step, team);
+    };
+    model_->pool()->run(std::ref(job));
+    bool finite = true;
+    for (const Wanted& wanted : outputs) {
+      const Binding& output = program_->outputs[wanted.port];
+      const int64_t count = output.shape.count();
+      std::memcpy(wanted.data, output.data, static_cast<size_t>(count) * sizeof(float));
+      for (int64_t i = 0; i < count; ++i) finite &= std::isfinite(wanted.data[i]);
+    }
+    if (stats != nullptr) *stats = {now_ns() - begin, 0, 1};
+    return finite ? Status::ok : Status::not_finite;
+  }
+
+ private:
+  void build(int calls) {
+    if (program_ && program_->options.calls == calls) return;
+    CompileOptions options;
+    options.batch = options_.batch;
+    options.calls = calls;
+    options.threads = model_->pool()->size();
+    program_ = compile(model_->graph(), model_->weights(), model_->kernels(), options);
+    inputs_.clear();
+    outputs_.clear();
+    step_port_ = -1;
+    for (const Binding& input : program_->inputs) {
+      Shape shape = input.shape;
+      if (input.stage == stage_schedule) shape[0] /= calls;
+      if (input.stage == stage_step) step_port_ = step_port_ == -1 ? static_cast<int>(inputs_.size()) : -2;
+      inputs_.push_back({input.name, shape, input.stage});
+    }
+    for (const Binding& output : program_->outputs)
+      outputs_.push_back({output.name, output.shape, output.stage});
+  }
+
+  const Port* step_input() const { return step_port_ >= 0 ? &inputs_[step_port_] : nullptr; }
+  int64_t groups_of() const { return inputs_[step_port_].shape[0] / options_.batch; }
+
+  // Copies what is given to the program's inputs; true when every input of `stages` was given.
+  bool take(const std::vector<Given>& given, Stage stages) {
+    int expected = 0;
+    for (const Port& port : inputs_) expected += (port.stage & stages) != 0;
+    for (const Given& g : given) {
+      if (g.port < 0 || g.port >= static_cast<int>(inputs_.size()) || g.data == nullptr) return false;
+      if ((inputs_[g.port].stage & stages) == 0) return false;
+      const Binding& input = program_->inputs[g.port];
+      std::memcpy(input.data, g.data, static_cast<size_t>(input.shape.count()) * sizeof(float));
+      --expected;
+    }
+    return expected == 0;
+  }
+
+  std::shared_ptr<PackedModel> model_;
+  SessionOptions options_;
+  std::unique_ptr<Program> program_;
+  std::vector<Port> inputs_, outputs_;
+  int step_port_ = -1;
+  SamplerTable table_;
+  Block registers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Session> Session::open(std::shared_ptr<Model> model, const SessionOptions& options) {
+  return std::make_unique<ProgramSession>(std::static_pointer_cast<PackedModel>(std::move(model)), options);
+}
+
+}  // namespace tendon
