@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "compile/weights.h"
 #include "session/session.h"
 
 namespace tendon {
