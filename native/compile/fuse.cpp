@@ -45,7 +45,7 @@ class Fuser {
     const int root = out_.root[x];
     if (root < 0 || out_.tail[root].last != x || uses_[x] != 1) return -1;
     const Node& value = graph_.at(x);
-    return value.stage == node.stage && value.shape == node.shape ? root : -1;
+    return stage_class(value.stage) == stage_class(node.stage) && value.shape == node.shape ? root : -1;
   }
 
   bool take(int root, int id) {
@@ -126,7 +126,8 @@ class Fuser {
   }
 
   bool rows_differ(int a, int b) const {
-    return graph_.at(a).shape[0] != graph_.at(b).shape[0] || graph_.at(a).stage != graph_.at(b).stage;
+    return graph_.at(a).shape[0] != graph_.at(b).shape[0] ||
+           stage_class(graph_.at(a).stage) != stage_class(graph_.at(b).stage);
   }
 
   bool is_product(int root) const { return op_info(graph_.at(root).op).kind == OpKind::product; }

@@ -60,7 +60,7 @@ class Lowerer {
       const View view = dense(id, list);
       out_.buffers[view.buffer].keep =
           out_.buffers[view.buffer].keep == Keep::constant ? Keep::constant : Keep::persistent;
-      out_.outputs.push_back({output.name, rows_shape(id), graph_.at(id).stage, view.buffer});
+      out_.outputs.push_back({output.name, rows_shape(id), graph_.at(id).stage, view.buffer, view.offset});
     }
     return std::move(out_);
   }

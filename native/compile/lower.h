@@ -46,6 +46,7 @@ struct PendingPort {
   Shape shape;
   Stage stage;
   int buffer;
+  int64_t offset = 0;  // floats
 };
 
 struct Lowered {

@@ -61,8 +61,8 @@ class Planner {
  private:
   Binding bind(const PendingPort& port) {
     const Buffer& b = in_.buffers[port.buffer];
-    return {port.name, port.shape, port.stage,
-            b.keep == Keep::constant ? const_cast<float*>(b.constant) : b.data};
+    float* data = b.keep == Keep::constant ? const_cast<float*>(b.constant) : b.data;
+    return {port.name, port.shape, port.stage, data + port.offset};
   }
 
   void find_spans() {

@@ -219,7 +219,7 @@ class Splitter : public Copier {
     const Node& node = to_.at(id);
     if (node.op != Op::concat || axis_of(node) == 0) return false;
     for (int piece : node.inputs)
-      if (to_.at(piece).stage != to_.at(node.inputs[0]).stage) return true;
+      if (stage_class(to_.at(piece).stage) != stage_class(to_.at(node.inputs[0]).stage)) return true;
     return false;
   }
 
@@ -231,21 +231,30 @@ class Splitter : public Copier {
     return pieces.size() == 1 ? pieces[0] : to_.add("concat", pieces, axis_attrs(axis));
   }
 
-  // Pieces of pieces along one axis are pieces.
+  // Pieces of pieces along one axis are pieces; neighbours of one stage become one piece again, so that
+  // splitting by stage cuts no finer than it must.
   int flatten(const Node& node, const std::vector<int>& in) {
-    std::vector<int> pieces;
+    const int axis = axis_of(node);
+    std::vector<int> flat;
     for (int id : in) {
       const Node& piece = to_.at(id);
-      const bool inner =
-          piece.op == Op::concat && axis_of(piece) == axis_of(node) && piece.shape[0] == node.shape[0];
+      const bool inner = piece.op == Op::concat && axis_of(piece) == axis && piece.shape[0] == node.shape[0];
       if (inner) {
-        pieces.insert(pieces.end(), piece.inputs.begin(), piece.inputs.end());
+        flat.insert(flat.end(), piece.inputs.begin(), piece.inputs.end());
       } else {
-        pieces.push_back(id);
+        flat.push_back(id);
       }
     }
-    return pieces.size() <= 64 ? to_.add("concat", pieces, axis_attrs(axis_of(node)))
-                               : to_.add("concat", in, node.attrs);
+    std::vector<int> pieces, run;
+    for (size_t i = 0; i < flat.size(); ++i) {
+      run.push_back(flat[i]);
+      const bool ends = i + 1 == flat.size() ||
+                        stage_class(to_.at(flat[i]).stage) != stage_class(to_.at(flat[i + 1]).stage);
+      if (!ends) continue;
+      pieces.push_back(concat(run, axis));
+      run.clear();
+    }
+    return concat(pieces, axis);
   }
 
   // f(concat(a, b)) = concat(f(a), f(b))
@@ -274,7 +283,7 @@ class Splitter : public Copier {
     int64_t start = 0;
     for (int piece : whole.inputs) {
       const int64_t length = to_.at(piece).shape[axis];
-      auto& part = parts[to_.at(piece).stage];
+      auto& part = parts[stage_class(to_.at(piece).stage)];
       part.first.push_back(piece);
       part.second.push_back(slice(in[1], 1, start, length));
       start += length;

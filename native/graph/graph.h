@@ -23,6 +23,9 @@ constexpr Stage stage_step = 4;         // x_t: every denoising step
 
 const char* stage_name(Stage stage);
 
+// Whatever depends on x_t is the step's, whatever else it depends on.
+constexpr Stage stage_class(Stage stage) { return stage & stage_step ? stage_step : stage; }
+
 // A tensor in a file, or numbers held by the graph itself.
 struct TensorData {
   DType dtype = DType::f32;

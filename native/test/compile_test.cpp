@@ -1,0 +1,173 @@
+// The compiler may move work between stages but never change the function: every network is compared with
+// itself flattened into one stage, and the step list must be free of what does not change from step to step.
+#include <cstring>
+
+#include "compile/program.h"
+#include "compile/rewrite.h"
+#include "runtime/run.h"
+#include "session/session.h"
+#include "test/check.h"
+#include "test/networks.h"
+
+namespace tendon {
+namespace {
+
+using test::make_score_transformer;
+using test::make_unet;
+
+std::shared_ptr<Model> model_of(Graph graph, const char* isa, Precision precision, int threads) {
+  ModelOptions options;
+  options.isa = isa;
+  options.precision = precision;
+  options.pool = std::make_shared<Pool>(threads);
+  return Model::make(std::move(graph), options);
+}
+
+// Runs every input with the draws of (seed, its index); rows of the batch repeat for inputs that have one
+// row.
+std::vector<float> run_once(Session& session, uint64_t seed) {
+  std::vector<std::vector<float>> data;
+  std::vector<Given> given;
+  for (size_t i = 0; i < session.inputs().size(); ++i) {
+    data.emplace_back(static_cast<size_t>(session.inputs()[i].shape.count()));
+    fill_normal(seed, i, 0, data.back().data(), session.inputs()[i].shape.count());
+    given.push_back({static_cast<int>(i), data.back().data()});
+  }
+  std::vector<float> out(static_cast<size_t>(session.outputs()[0].shape.count()));
+  CHECK(session.run(given, {{0, out.data()}}, nullptr) == Status::ok);
+  return out;
+}
+
+void check_same_function(const char* label, Graph staged, Graph flat, double tolerance) {
+  auto a = Session::open(model_of(std::move(staged), "reference", Precision::f32, 1), {});
+  auto b = Session::open(model_of(std::move(flat), "reference", Precision::f32, 1), {});
+  const std::vector<float> x = run_once(*a, 7), y = run_once(*b, 7);
+  CHECK_NEAR(label, x.data(), y.data(), static_cast<int64_t>(x.size()), tolerance, 1.0);
+}
+
+test::UnetShape small_unet() {
+  test::UnetShape s;
+  s.down = {16, 32, 64};
+  s.cond_dim = 20;
+  s.step_dim = 16;
+  s.action_dim = 3;
+  return s;
+}
+
+TEST("compile: a staged UNet is the flat UNet") {
+  // Splitting a product reorders its sums: a few units in the last place of values near 1.
+  check_same_function("unet", make_unet(small_unet(), 1, true), make_unet(small_unet(), 1, false), 2e-5);
+}
+
+TEST("compile: a staged score transformer is the flat one") {
+  test::ScoreShape s;
+  s.width = 48, s.heads = 4, s.layers = 2;
+  check_same_function("transformer", make_score_transformer(s, 2, true), make_score_transformer(s, 2, false),
+                      2e-5);
+}
+
+TEST("compile: the step of a UNet keeps no product that the schedule or the observation decides") {
+  const Graph g = rewrite(make_unet(small_unet(), 1));
+  for (const Node& node : g.nodes())
+    if (node.op == Op::linear) CHECK((node.stage & stage_step) == 0);
+  int step_linears = 0, conditioned = 0;
+  for (const Node& node : g.nodes()) {
+    if (node.op != Op::linear) continue;
+    step_linears += (node.stage & stage_step) != 0;
+    conditioned += node.stage == stage_observation;
+  }
+  CHECK(step_linears == 0);
+  CHECK(conditioned > 0);
+}
+
+TEST("compile: only the noisy token of a causal transformer is left for the step") {
+  test::ScoreShape s;
+  s.width = 48, s.heads = 4, s.layers = 2;
+  const Graph g = rewrite(make_score_transformer(s, 2));
+  for (const Node& node : g.nodes())
+    if (node.op == Op::linear && (node.stage & stage_step)) CHECK(node.shape[1] == 1);
+}
+
+TEST("session: batch rows and threads do not change a row") {
+  auto one = Session::open(model_of(make_unet(small_unet(), 3), "reference", Precision::f32, 1), {});
+  for (const int threads : {1, 2, 3}) {
+    auto many =
+        Session::open(model_of(make_unet(small_unet(), 3), "reference", Precision::f32, threads), {5});
+    const auto& ports = many->inputs();
+    std::vector<std::vector<float>> data;
+    std::vector<Given> given;
+    for (size_t i = 0; i < ports.size(); ++i) {
+      const int64_t one_count = one->inputs()[i].shape.count();
+      std::vector<float> v(static_cast<size_t>(ports[i].shape.count()));
+      for (int64_t at = 0; at < ports[i].shape.count(); at += one_count)
+        fill_normal(9, i, 0, v.data() + at, one_count);
+      data.push_back(std::move(v));
+      given.push_back({static_cast<int>(i), data.back().data()});
+    }
+    std::vector<float> out(static_cast<size_t>(many->outputs()[0].shape.count()));
+    CHECK(many->run(given, {{0, out.data()}}, nullptr) == Status::ok);
+    const std::vector<float> want = run_once(*one, 9);
+    for (size_t row = 0; row < 5; ++row)
+      CHECK(std::memcmp(out.data() + row * want.size(), want.data(), want.size() * sizeof(float)) == 0);
+  }
+}
+
+TEST("session: the denoising loop follows its table") {
+  const test::UnetShape shape = small_unet();
+  auto session = Session::open(model_of(make_unet(shape, 4), "reference", Precision::f32, 2), {2});
+  auto once = Session::open(model_of(make_unet(shape, 4), "reference", Precision::f32, 1), {2});
+  // Two Euler steps of dx = F from σ 1 to 0.5 to 0, followed by hand below.
+  SamplerTable table;
+  table.rows.resize(2);
+  for (SamplerRow& row : table.rows) row.w_x = 1, row.w_f = -0.5f, row.c_in = 0.8f;
+  std::map<std::string, std::vector<float>> schedule;
+  std::vector<float> emb(static_cast<size_t>(2 * shape.step_dim));
+  fill_normal(1, 1, 0, emb.data(), static_cast<int64_t>(emb.size()));
+  schedule["step_embedding"] = emb;
+  session->set_table(table, schedule);
+  std::vector<float> cond(static_cast<size_t>(shape.cond_dim)),
+      x(static_cast<size_t>(2 * shape.horizon * shape.action_dim));
+  fill_normal(1, 2, 0, cond.data(), static_cast<int64_t>(cond.size()));
+  fill_normal(1, 3, 0, x.data(), static_cast<int64_t>(x.size()));
+  std::vector<float> got(x.size());
+  DenoiseArgs args;
+  args.inputs = {{2, cond.data()}};
+  args.start = x.data();
+  args.out = got.data();
+  InferStats stats;
+  CHECK(session->denoise(args, &stats) == Status::ok);
+  CHECK(stats.calls == 2);
+  for (int step = 0; step < 2; ++step) {
+    std::vector<float> in(x.size()), f(x.size());
+    for (size_t i = 0; i < x.size(); ++i) in[i] = 0.8f * x[i];
+    CHECK(once->run({{0, in.data()}, {1, emb.data() + step * shape.step_dim}, {2, cond.data()}},
+                    {{0, f.data()}}, nullptr) == Status::ok);
+    for (size_t i = 0; i < x.size(); ++i) x[i] -= 0.5f * f[i];
+  }
+  // The schedule stage runs its calls as rows of one product; the sums are the same.
+  CHECK_NEAR("two steps", got.data(), x.data(), static_cast<int64_t>(x.size()), 1e-5, 1.0);
+  std::atomic<bool> cancel{true};
+  args.cancel = &cancel;
+  CHECK(session->denoise(args, nullptr) == Status::cancelled);
+  args.cancel = nullptr;
+  args.inputs.clear();
+  CHECK(session->denoise(args, nullptr) == Status::bad_argument);
+}
+
+TEST("graph: mistakes are named where they are made") {
+  Graph g;
+  const int x = g.input("x", {1, 4, 8}, stage_step);
+  CHECK_THROWS(g.add("linear", {x, g.constant({3, 7}, std::vector<float>(21))}, {}), "graph_invalid");
+  CHECK_THROWS(g.add("no_such_op", {x}, {}), "graph_invalid");
+  CHECK_THROWS(g.add("concat", {x, x}, {{0}, {}}), "graph_invalid");
+  CHECK_THROWS(g.add("permute", {x}, {{}, {1, 0, 2}}), "graph_invalid");
+  CHECK_THROWS(g.add("slice", {x}, {{1, 3, 2}, {}}), "graph_invalid");
+  CHECK_THROWS(g.add("reshape", {x}, {{}, {8, 4}}), "graph_invalid");
+  CHECK_THROWS(g.add("group_norm", {x, x, x}, {{3}, {}}), "graph_invalid");
+  CHECK_THROWS(g.add("silu", {99}, {}), "graph_invalid");
+  CHECK_THROWS(g.verify(), "graph_invalid");
+  CHECK(g.at(g.add("reshape", {x}, {{}, {1, -1}})).shape == Shape({1, 32}));
+}
+
+}  // namespace
+}  // namespace tendon
