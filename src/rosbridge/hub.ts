@@ -63,7 +63,9 @@ class MessagePublication implements Publication {
       text = Buffer.from(stringifyJson({ op: 'png', data } satisfies Op<'png'>), 'utf8');
     }
     if (fragment_size === 0 || text.length <= fragment_size) return [text];
-    return cutFragments(text.toString('utf8'), fragment_size, `f${++fragmentCount}`).map(stringifyJson);
+    return cutFragments(text.toString('utf8'), fragment_size, `f${++fragmentCount}`).map((piece) =>
+      stringifyJson(piece),
+    );
   }
 }
 let fragmentCount = 0;

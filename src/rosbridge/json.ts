@@ -61,7 +61,7 @@ function needsCare(value: unknown): boolean {
   return false;
 }
 
-function plain(value: unknown): unknown {
+function plain(value: unknown, bytes: 'base64' | 'list'): unknown {
   if (typeof value === 'bigint') {
     const number = Number(value);
     if (Number.isSafeInteger(number)) return number;
@@ -71,28 +71,28 @@ function plain(value: unknown): unknown {
     );
   }
   if (typeof value !== 'object' || value === null) return value;
-  if (value instanceof Uint8Array) {
+  if (value instanceof Uint8Array && bytes === 'base64') {
     return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
   }
   if (ArrayBuffer.isView(value)) {
     return Array.from(value as unknown as ArrayLike<number | bigint>, (item) =>
-      typeof item === 'bigint' ? plain(item) : item,
+      typeof item === 'bigint' ? plain(item, bytes) : item,
     );
   }
-  if (Array.isArray(value)) return value.map(plain);
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+  if (Array.isArray(value)) return value.map((item) => plain(item, bytes));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item, bytes)]));
 }
 
 /**
- * JSON for one op or message: Uint8Array as base64, other typed arrays as lists, NaN and ±Infinity as null (what
+ * JSON for one op or message: Uint8Array as base64 (or a list for servers that want that), other typed arrays as lists, NaN and ±Infinity as null (what
  * rosbridge itself sends). Throws `bridge_protocol` for a BigInt that JSON would round.
  */
-export function stringifyJson(value: unknown): string {
+export function stringifyJson(value: unknown, bytes: 'base64' | 'list' = 'base64'): string {
   try {
     if (!needsCare(value)) return JSON.stringify(value);
   } catch (caught) {
     // Only a BigInt in the middle of a list of numbers comes here; the careful way writes or refuses it.
     if (!(caught instanceof TypeError)) throw caught;
   }
-  return JSON.stringify(plain(value));
+  return JSON.stringify(plain(value, bytes));
 }

@@ -211,6 +211,9 @@ export function checkOp(value: unknown): Op {
   return frame as unknown as Op;
 }
 
+/** The header of the embedded server's handshake answer, by which clients know it. */
+export const SERVER_HEADER = 'x-tendon-rosbridge';
+
 /** `pkg/Type` for both spellings `pkg/Type` and `pkg/msg/Type`: the form in which types are compared. */
 export function canonicalType(type: string): string {
   const first = type.indexOf('/');

@@ -15,12 +15,9 @@ import {
   type Message,
   type ServiceHandler,
 } from './hub.js';
-import { canonicalType } from './protocol.js';
+import { canonicalType, SERVER_HEADER } from './protocol.js';
 import { type AllowList, Session } from './session.js';
 import { epochStamp } from './time.js';
-
-/** The header of our handshake answer by which the client knows this dialect. */
-export const SERVER_HEADER = 'x-tendon-rosbridge';
 
 export interface ServerOptions {
   /** Default 127.0.0.1. Anything else wants a token. */

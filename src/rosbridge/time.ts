@@ -40,6 +40,14 @@ export class ClockOffset {
   private round_trip_ns = Number.POSITIVE_INFINITY;
   source: 'rosapi' | 'arrival' | 'none' = 'none';
 
+  /** Forgets everything: the next server may be another one. */
+  reset(): void {
+    this.base_sec = undefined;
+    this.offset_ns = undefined;
+    this.round_trip_ns = Number.POSITIVE_INFINITY;
+    this.source = 'none';
+  }
+
   /** One answer of /rosapi/get_time, asked and answered at local times; the quickest answer counts. */
   measured(server: RosTime, asked_ns: Nanoseconds, answered_ns: Nanoseconds): void {
     // An old measurement loses its worth slowly, so that a drifting clock is followed.

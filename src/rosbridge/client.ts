@@ -1,0 +1,466 @@
+// The rosbridge client: topics, services and actions over connections that may come and go. After a reconnect it
+// advertises and subscribes again and replays nothing; every call ends, by an answer, a timeout or the loss of the
+// connection. It speaks to the servers in dialects.ts and finds out by itself which one it has.
+
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { type BridgeDialect, type Nanoseconds, TendonError } from '../types/index.js';
+import { encodeCbor } from './cbor.js';
+import type { Compression } from './codec.js';
+import { Connection, type ConnectionCounters, type ConnectionOptions } from './connection.js';
+import { DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
+import type { Message } from './hub.js';
+import { stringifyJson } from './json.js';
+import { canonicalType, type Op, SERVER_HEADER } from './protocol.js';
+import { ClockOffset, readTime } from './time.js';
+
+/** Sockets by what they carry; all four are one socket unless `separate_connections` is set. */
+export type Channel = 'data' | 'images' | 'commands' | 'services';
+const CHANNELS: readonly Channel[] = ['data', 'images', 'commands', 'services'];
+
+export interface ClientOptions {
+  readonly url: string;
+  readonly dialect?: BridgeDialect;
+  readonly token?: string;
+  /** rosauth (ROS 1): the shared secret and who we are. */
+  readonly auth?: { readonly secret: string; readonly client: string; readonly dest: string };
+  readonly tls?: ConnectionOptions['tls'];
+  readonly separate_connections?: boolean;
+  readonly connect_timeout_ms?: number;
+  readonly call_timeout_ms?: number;
+  readonly ping_ms?: number;
+  readonly ping_timeout_ms?: number;
+  readonly backoff_ms?: readonly [number, number];
+  readonly max_payload?: number;
+  /** A frame is dropped, not queued, while more than this waits in the socket. */
+  readonly max_buffered?: number;
+  /** This process' monotonic clock. */
+  readonly now_ns: () => Nanoseconds;
+}
+
+export interface SubscribeOptions {
+  readonly throttle_rate?: number;
+  readonly queue_length?: number;
+  readonly fragment_size?: number;
+  readonly compression?: Compression;
+  readonly qos?: Readonly<Record<string, unknown>> | undefined;
+  readonly channel?: Channel;
+  /** Nothing in rosbridge is acknowledged: `on_silence` is called when no message came for this long. */
+  readonly no_data_ms?: number;
+  readonly on_silence?: (silent_ms: number) => void;
+}
+
+export interface Publisher {
+  /** Sends now or not at all: false when offline or when the socket is backed up. */
+  publish(msg: Message): boolean;
+  close(): void;
+}
+
+export interface GoalHandle {
+  readonly result: Promise<{ readonly status: number; readonly values: Message }>;
+  cancel(): void;
+}
+
+export interface ClientStatus {
+  readonly connected: boolean;
+  readonly cause: string;
+}
+
+interface Wanted {
+  readonly id: string;
+  readonly topic: string;
+  readonly type: string;
+  readonly listener: (msg: Message, arrived_ns: Nanoseconds) => void;
+  readonly options: SubscribeOptions;
+  compression: Compression;
+  heard_ns: Nanoseconds;
+  heard: boolean;
+}
+
+interface Offered {
+  readonly op: Op<'advertise'>;
+  readonly channel: Channel;
+}
+
+interface Pending {
+  readonly what: string;
+  readonly channel: Channel;
+  settle(error: TendonError | undefined, op?: Op<'service_response'> | Op<'action_result'>): void;
+  feedback?: (values: unknown) => void;
+}
+
+export class BridgeClient {
+  readonly clock = new ClockOffset();
+  /** Undefined until known; configured, or detected on connecting. */
+  dialect: Dialect | undefined;
+  last_malformed = '';
+  cbor_fallbacks = 0;
+  private readonly connections = new Map<Channel, Connection>();
+  private readonly unique: readonly Connection[];
+  private readonly wanted = new Map<string, Set<Wanted>>();
+  private readonly offered = new Set<Offered>();
+  private readonly pending = new Map<string, Pending>();
+  private readonly listeners = new Set<(status: ClientStatus) => void>();
+  private readonly watch: NodeJS.Timeout;
+  private status: ClientStatus = { connected: false, cause: 'not connected yet' };
+  private measured_ns: Nanoseconds = 0;
+
+  constructor(private readonly options: ClientOptions) {
+    const channels = options.separate_connections === true ? CHANNELS : (['data'] as const);
+    this.unique = channels.map((channel) => this.makeConnection(channel));
+    CHANNELS.forEach((channel, index) => {
+      this.connections.set(
+        channel,
+        this.unique[options.separate_connections === true ? index : 0] as Connection,
+      );
+    });
+    if (options.dialect !== undefined && options.dialect !== 'auto') this.dialect = DIALECTS[options.dialect];
+    this.watch = setInterval(() => this.look(), 20);
+    this.watch.unref();
+  }
+
+  /** Resolves once every connection is open and the dialect is known. Rejects with `bridge_unreachable`. */
+  async connect(): Promise<void> {
+    const limit_ms = this.options.connect_timeout_ms ?? 5000;
+    const until_ns = this.options.now_ns() + limit_ms * 1e6;
+    for (const connection of this.unique) connection.start();
+    while (!this.status.connected) {
+      if (this.options.now_ns() > until_ns) {
+        const { cause } = this.unique.find((connection) => !connection.open) ?? this.status;
+        throw new TendonError(
+          'bridge_unreachable',
+          `No rosbridge server answered at ${this.options.url} within ${limit_ms} ms (${cause}). Is it running, and is bridge.url right?`,
+          { url: this.options.url },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.watch);
+    for (const connection of this.unique) connection.stop();
+    this.fail(CHANNELS, 'the client was closed');
+    this.report({ connected: false, cause: 'closed by this side' });
+  }
+
+  onStatus(listener: (status: ClientStatus) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  counters(): ConnectionCounters {
+    const sum = { opened: 0, dropped_offline: 0, dropped_backlog: 0, malformed: 0 };
+    for (const { counters } of this.unique) {
+      for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += counters[key];
+    }
+    return sum;
+  }
+
+  /** Hears a topic, now and after every reconnect; returns the way to stop. */
+  subscribe(
+    topic: string,
+    type: string,
+    listener: (msg: Message, arrived_ns: Nanoseconds) => void,
+    options: SubscribeOptions = {},
+  ): () => void {
+    const wanted: Wanted = {
+      id: randomUUID(),
+      topic,
+      type: canonicalType(type),
+      listener,
+      options,
+      compression: options.compression ?? 'none',
+      heard_ns: this.options.now_ns(),
+      heard: false,
+    };
+    const others = this.wanted.get(topic);
+    if (others === undefined) this.wanted.set(topic, new Set([wanted]));
+    else others.add(wanted);
+    const channel = options.channel ?? 'data';
+    if (this.ready(channel)) this.sendSubscribe(wanted);
+    return () => {
+      const all = this.wanted.get(topic);
+      all?.delete(wanted);
+      if (all?.size === 0) this.wanted.delete(topic);
+      if (this.ready(channel)) this.sendOp(channel, { op: 'unsubscribe', id: wanted.id, topic });
+    };
+  }
+
+  /** Offers a topic, now and after every reconnect. `cbor` is used only with servers that read it. */
+  advertise(
+    topic: string,
+    type: string,
+    options: { channel?: Channel; latch?: boolean; cbor?: boolean; qos?: Message | undefined } = {},
+  ): Publisher {
+    const channel = options.channel ?? 'commands';
+    const op: Op<'advertise'> = { op: 'advertise', id: randomUUID(), topic, type: canonicalType(type) };
+    if (options.latch === true) op.latch = true;
+    if (options.qos !== undefined) op.qos = options.qos;
+    const offered: Offered = { op, channel };
+    this.offered.add(offered);
+    if (this.ready(channel)) this.sendOp(channel, op);
+    const connection = this.connections.get(channel) as Connection;
+    return {
+      publish: (msg) => {
+        const { dialect } = this;
+        if (!connection.open || dialect === undefined) {
+          ++connection.counters.dropped_offline;
+          return false;
+        }
+        const frame = { op: 'publish', id: op.id, topic, type: op.type, msg: spellTimes(dialect, msg) };
+        if (options.cbor === true && dialect.cbor_in) return connection.send(encodeCbor(frame));
+        return connection.send(stringifyJson(frame, dialect.bytes));
+      },
+      close: () => {
+        if (this.offered.delete(offered) && this.ready(channel)) {
+          this.sendOp(channel, { op: 'unadvertise', id: op.id as string, topic });
+        }
+      },
+    };
+  }
+
+  /** Calls a service. Rejects with `bridge_timeout`, `bridge_unreachable`, or `bridge_protocol` when refused. */
+  async call(service: string, type: string, args: Message = {}, timeout_ms?: number): Promise<Message> {
+    const { dialect } = this;
+    const spelled = dialect === undefined ? canonicalType(type) : spellType(dialect, type, 'srv');
+    const limit_ms = timeout_ms ?? this.options.call_timeout_ms ?? 2000;
+    const id = randomUUID();
+    const op: Op<'call_service'> = { op: 'call_service', id, service, type: spelled, args };
+    const reply = await this.ask(id, `service ${service}`, op, limit_ms);
+    const { values } = reply;
+    if (reply.result === false) {
+      throw new TendonError(
+        'bridge_protocol',
+        `Service ${service} refused: ${typeof values === 'string' ? values : JSON.stringify(values)}.`,
+        { service },
+      );
+    }
+    return (typeof values === 'object' && values !== null ? values : {}) as Message;
+  }
+
+  /** Starts an action goal, such as FollowJointTrajectory; the result rejects like `call` does. */
+  sendGoal(
+    action: string,
+    type: string,
+    args: Message,
+    options: { timeout_ms: number; feedback?: (values: unknown) => void },
+  ): GoalHandle {
+    const id = randomUUID();
+    const { dialect } = this;
+    if (dialect !== undefined && !dialect.actions) {
+      const why = `${dialect.name} has no actions. Send commands on a topic instead.`;
+      return { result: Promise.reject(new TendonError('unsupported', why)), cancel: () => undefined };
+    }
+    const op: Op<'send_action_goal'> = {
+      op: 'send_action_goal',
+      id,
+      action,
+      action_type: dialect === undefined ? type : spellType(dialect, type, 'action'),
+      args,
+      feedback: options.feedback !== undefined,
+    };
+    const cancel = () => {
+      this.sendOp('services', { op: 'cancel_action_goal', id, action });
+    };
+    const result = this.ask(id, `action ${action}`, op, options.timeout_ms, options.feedback).then(
+      (reply) => {
+        if (reply.result === false) {
+          throw new TendonError(
+            'bridge_protocol',
+            `Action ${action} failed: ${JSON.stringify(reply.values)}.`,
+            { action },
+          );
+        }
+        const status = reply.op === 'action_result' ? Number(reply.status ?? 0) : 0;
+        return { status, values: (reply.values ?? {}) as Message };
+      },
+    );
+    return { result, cancel };
+  }
+
+  private ask(
+    id: string,
+    what: string,
+    op: Op,
+    timeout_ms: number,
+    feedback?: (values: unknown) => void,
+  ): Promise<Op<'service_response'> | Op<'action_result'>> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        settle(
+          new TendonError(
+            'bridge_timeout',
+            `${what} at ${this.options.url} did not answer within ${timeout_ms} ms. Does the server offer it?`,
+            { what, timeout_ms },
+          ),
+        );
+      }, timeout_ms);
+      const settle: Pending['settle'] = (error, answer) => {
+        clearTimeout(timer);
+        this.pending.delete(id);
+        if (error !== undefined) reject(error);
+        else if (answer !== undefined) resolve(answer);
+      };
+      this.pending.set(id, { what, channel: 'services', settle, ...(feedback ? { feedback } : {}) });
+      if (!this.sendOp('services', op)) {
+        settle(
+          new TendonError('bridge_unreachable', `${what} cannot be asked: ${this.status.cause}.`, { what }),
+        );
+      }
+    });
+  }
+
+  private makeConnection(channel: Channel): Connection {
+    const { options } = this;
+    const mine: readonly Channel[] = options.separate_connections === true ? [channel] : CHANNELS;
+    const connection: Connection = new Connection({
+      url: options.url,
+      headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
+      tls: options.tls ?? {},
+      max_payload: options.max_payload ?? 64 * 1024 * 1024,
+      max_buffered: options.max_buffered ?? 256 * 1024,
+      ping_ms: options.ping_ms ?? 500,
+      ping_timeout_ms: options.ping_timeout_ms ?? 2000,
+      connect_timeout_ms: options.connect_timeout_ms ?? 5000,
+      backoff_ms: options.backoff_ms ?? [50, 2000],
+      on_open: (headers) => this.opened(connection, mine, headers[SERVER_HEADER] !== undefined),
+      on_op: (op) => this.receive(op),
+      on_down: (cause) => {
+        this.fail(mine, cause);
+        this.report({ connected: false, cause });
+      },
+      on_malformed: (cause) => {
+        this.last_malformed = cause;
+      },
+    });
+    return connection;
+  }
+
+  private async opened(connection: Connection, mine: readonly Channel[], embedded: boolean): Promise<void> {
+    if (this.options.auth !== undefined) connection.send(stringifyJson(rosauth(this.options.auth)));
+    if (embedded && (this.options.dialect ?? 'auto') === 'auto') this.dialect = DIALECTS.embedded;
+    if (mine.includes('services')) {
+      this.clock.reset();
+      await this.measureClock();
+      if (!connection.open) return;
+      this.dialect ??= DIALECTS['ros2-web-bridge'];
+    } else while (this.dialect === undefined && connection.open) await new Promise((go) => setTimeout(go, 5));
+    if (!connection.open) return;
+    for (const { op, channel } of this.offered) if (mine.includes(channel)) this.sendOp(channel, op);
+    for (const all of this.wanted.values()) {
+      for (const wanted of all) {
+        wanted.heard = false;
+        wanted.heard_ns = this.options.now_ns();
+        if (mine.includes(wanted.options.channel ?? 'data')) this.sendSubscribe(wanted);
+      }
+    }
+    if (this.unique.every(({ open }) => open)) this.report({ connected: true, cause: 'connected' });
+  }
+
+  /**
+   * Asks the server for its time. The spelling of the answer tells ROS 1 from ROS 2; ros2-web-bridge never answers
+   * a service it does not know.
+   */
+  private async measureClock(): Promise<void> {
+    this.measured_ns = this.options.now_ns();
+    const asked_ns = this.measured_ns;
+    const configured = this.options.dialect !== undefined && this.options.dialect !== 'auto';
+    try {
+      const { time } = await this.call('/rosapi/get_time', 'rosapi/GetTime', {}, 500);
+      const server = readTime(time);
+      if (server !== undefined) this.clock.measured(server, asked_ns, this.options.now_ns());
+      if (!configured && this.dialect?.name !== 'embedded') {
+        const ros1 = typeof time === 'object' && time !== null && 'secs' in time;
+        this.dialect = DIALECTS[ros1 ? 'rosbridge_suite_ros1' : 'rosbridge_suite_ros2'];
+      }
+    } catch (caught) {
+      // A refusal is an answer too: rosbridge_suite without rosapi. Stamps then count from arrivals.
+      const refused = caught instanceof TendonError && caught.code === 'bridge_protocol';
+      if (refused && !configured) this.dialect ??= DIALECTS.rosbridge_suite_ros2;
+    }
+  }
+
+  private receive(op: Op): void {
+    if (op.op === 'publish') {
+      const all = this.wanted.get(op.topic);
+      if (all === undefined) return;
+      const arrived_ns = this.options.now_ns();
+      for (const wanted of all) {
+        wanted.heard = true;
+        wanted.heard_ns = arrived_ns;
+        wanted.listener(op.msg, arrived_ns);
+      }
+    } else if (op.op === 'service_response' || op.op === 'action_result') {
+      this.pending.get(String(op.id))?.settle(undefined, op);
+    } else if (op.op === 'action_feedback') this.pending.get(String(op.id))?.feedback?.(op.values);
+  }
+
+  private sendSubscribe(wanted: Wanted): void {
+    const { throttle_rate, queue_length, fragment_size, qos, channel } = wanted.options;
+    if (this.dialect?.compresses(wanted.type) === false) wanted.compression = 'none';
+    const op: Op<'subscribe'> = {
+      op: 'subscribe',
+      id: wanted.id,
+      topic: wanted.topic,
+      type: wanted.type,
+      throttle_rate: throttle_rate ?? 0,
+      queue_length: queue_length ?? 1,
+      compression: wanted.compression,
+    };
+    if (fragment_size !== undefined) op.fragment_size = fragment_size;
+    if (qos !== undefined) op.qos = { ...qos };
+    this.sendOp(channel ?? 'data', op);
+  }
+
+  private ready(channel: Channel): boolean {
+    return this.dialect !== undefined && this.connections.get(channel)?.open === true;
+  }
+
+  private sendOp(channel: Channel, op: Op): boolean {
+    const spelled = this.dialect === undefined ? op : spellTimes(this.dialect, op);
+    return this.connections.get(channel)?.send(stringifyJson(spelled)) === true;
+  }
+
+  /** Looks for silence, and keeps the clock offset fresh. */
+  private look(): void {
+    if (!this.status.connected) return;
+    const now_ns = this.options.now_ns();
+    for (const all of this.wanted.values()) {
+      for (const wanted of all) {
+        const { no_data_ms, on_silence } = wanted.options;
+        const silent_ms = (now_ns - wanted.heard_ns) / 1e6;
+        if (no_data_ms === undefined || silent_ms < no_data_ms) continue;
+        if (!wanted.heard && wanted.compression !== 'none') {
+          ++this.cbor_fallbacks;
+          wanted.compression = 'none';
+          wanted.heard_ns = now_ns;
+          this.sendSubscribe(wanted);
+        } else on_silence?.(silent_ms);
+      }
+    }
+    if (now_ns - this.measured_ns > 10e9) void this.measureClock();
+  }
+
+  private fail(channels: readonly Channel[], cause: string): void {
+    for (const pending of [...this.pending.values()]) {
+      if (!channels.includes(pending.channel)) continue;
+      pending.settle(new TendonError('bridge_unreachable', `${pending.what} was not answered: ${cause}.`));
+    }
+  }
+
+  private report(status: ClientStatus): void {
+    if (status.connected === this.status.connected && status.cause === this.status.cause) return;
+    this.status = status;
+    for (const listener of this.listeners) listener(status);
+  }
+}
+
+/** The rosauth op: a SHA-512 over secret and fields, valid for an hour. */
+function rosauth({ secret, client, dest }: NonNullable<ClientOptions['auth']>): Op<'auth'> {
+  const rand = randomBytes(12).toString('hex');
+  const t = Math.floor(Date.now() / 1000);
+  const end = t + 3600;
+  const level = 'user';
+  const mac = createHash('sha512').update(`${secret}${client}${dest}${rand}${t}${level}${end}`).digest('hex');
+  return { op: 'auth', mac, client, dest, rand, t, level, end };
+}

@@ -1,0 +1,243 @@
+// A robot behind rosbridge, as control sees it: topics become Observations, Commands become messages. Everything
+// that may go wrong on the way is said through onStatus, and every command that does not go out is counted.
+
+import {
+  type Clock,
+  type Command,
+  type Observation,
+  type Robot,
+  type RobotFile,
+  type RobotStatus,
+  TendonError,
+} from '../types/index.js';
+import { BridgeClient, type ClientOptions, type Publisher } from './client.js';
+import type { Message } from './hub.js';
+import {
+  float64MultiArray,
+  type Header,
+  header,
+  jointJog,
+  jointTrajectory,
+  twist,
+  twistStamped,
+} from './messages.js';
+import { canonicalType } from './protocol.js';
+import { Stream, Synchroniser } from './streams.js';
+import { epochStamp, headerTime } from './time.js';
+
+/** How a command is written, by canonical type. */
+const COMMANDS: Readonly<Record<string, (values: Float64Array, head: Header, file: RobotFile) => Message>> = {
+  'std_msgs/Float64MultiArray': (values) => float64MultiArray(values),
+  'trajectory_msgs/JointTrajectory': (values, head, file) =>
+    jointTrajectory(head, file.joint_names, [{ positions: values, after_ns: 1e9 / file.rate_hz }]),
+  'geometry_msgs/Twist': (values) => twist(values),
+  'geometry_msgs/TwistStamped': (values, head) => twistStamped(head, values),
+  'control_msgs/JointJog': (values, head, file) =>
+    jointJog(head, file.joint_names, values, file.command.lifetime_ms * 1e6),
+};
+
+/** Commands that were not sent, by cause. */
+export interface CommandDrops {
+  offline: number;
+  no_fresh_observation: number;
+  expired: number;
+  invalid: number;
+  backlog: number;
+}
+
+const WATCH_MS = 20;
+
+export class RosbridgeRobot implements Robot {
+  readonly observation_dims: Readonly<Record<string, number>>;
+  readonly action_dim: number;
+  readonly client: BridgeClient;
+  readonly drops: CommandDrops = { offline: 0, no_fresh_observation: 0, expired: 0, invalid: 0, backlog: 0 };
+  private readonly streams: readonly Stream[];
+  private readonly synchroniser: Synchroniser;
+  private readonly publisher: Publisher;
+  private readonly listeners = new Set<(status: RobotStatus) => void>();
+  private readonly writeCommand: (values: Float64Array, head: Header, file: RobotFile) => Message;
+  private status: RobotStatus = { connected: false, cause: 'not connected yet' };
+  private watch: NodeJS.Timeout | undefined;
+  private open = false;
+  private opened_ns = 0;
+
+  /** Throws `unsupported` when the file names a type that cannot be read or written. */
+  constructor(
+    private readonly file: RobotFile,
+    private readonly clock: Pick<Clock, 'now_ns'>,
+    options: Partial<ClientOptions> = {},
+  ) {
+    const { bridge, command, deadlines } = file;
+    const write = COMMANDS[canonicalType(command.type)];
+    if (write === undefined) {
+      throw new TendonError(
+        'unsupported',
+        `${file.name}: commands of type ${command.type} cannot be written; choose from ${Object.keys(COMMANDS).join(', ')}.`,
+        { type: command.type },
+      );
+    }
+    this.writeCommand = write;
+    this.action_dim = file.joint_names.length;
+    this.streams = file.observation.map((stream) => new Stream(stream, file));
+    this.synchroniser = new Synchroniser(this.streams);
+    this.observation_dims = Object.fromEntries(
+      file.observation.flatMap(({ features }) =>
+        Object.entries(features).map(([key, { length }]): [string, number] => [key, length]),
+      ),
+    );
+    this.client = new BridgeClient({
+      url: bridge.url,
+      dialect: bridge.dialect,
+      separate_connections: bridge.separate_connections,
+      connect_timeout_ms: deadlines.connect_ms,
+      call_timeout_ms: deadlines.call_ms,
+      ...(bridge.token === undefined ? {} : { token: bridge.token }),
+      ...options,
+      now_ns: () => this.clock.now_ns(),
+    });
+    for (const stream of this.streams) this.listen(stream);
+    const qos = command.qos === undefined ? undefined : { ...command.qos };
+    this.publisher = this.client.advertise(command.topic, command.type, { channel: 'commands', qos });
+    this.client.onStatus(({ connected, cause }) => {
+      this.open = connected;
+      this.opened_ns = this.clock.now_ns();
+      // Whatever was seen before belongs to the past: nothing is sent until the robot has been seen again.
+      this.synchroniser.forget();
+      this.report({
+        connected: false,
+        cause: connected ? 'connected, waiting for a first observation' : cause,
+      });
+    });
+  }
+
+  /** Connects and waits for the first observation. Rejects with `bridge_unreachable` or `bridge_timeout`. */
+  async connect(): Promise<void> {
+    await this.client.connect();
+    this.watch ??= setInterval(() => this.look(), WATCH_MS);
+    const until_ns = this.clock.now_ns() + this.file.deadlines.connect_ms * 1e6;
+    while (this.synchroniser.latest === undefined) {
+      if (this.clock.now_ns() > until_ns) {
+        throw new TendonError(
+          'bridge_timeout',
+          `${this.file.name}: connected to ${this.file.bridge.url}, but no observation within ${this.file.deadlines.connect_ms} ms: ${this.silence() || 'the topics do not match in time (max_skew_ms)'}.`,
+          { robot: this.file.name },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  latest(): Observation | undefined {
+    return this.synchroniser.latest;
+  }
+
+  send(command: Command): boolean {
+    const now_ns = this.clock.now_ns();
+    const cause = this.objection(command, now_ns);
+    if (cause !== undefined) {
+      ++this.drops[cause];
+      return false;
+    }
+    const head = header(
+      this.file.command.frame_id,
+      this.client.clock.toServer(command.stamp_ns) ?? epochStamp(),
+    );
+    if (this.publisher.publish(this.writeCommand(command.values, head, this.file))) return true;
+    ++this.drops[this.open ? 'backlog' : 'offline'];
+    return false;
+  }
+
+  onStatus(listener: (status: RobotStatus) => void): () => void {
+    this.listeners.add(listener);
+    listener(this.status);
+    return () => this.listeners.delete(listener);
+  }
+
+  async call(
+    service: string,
+    args: Readonly<Record<string, unknown>>,
+  ): Promise<Readonly<Record<string, unknown>>> {
+    const known = this.file.services[service];
+    if (known === undefined) {
+      const names = Object.keys(this.file.services).join(', ') || 'none';
+      throw new TendonError(
+        'input_invalid',
+        `${this.file.name} has no service "${service}"; its robot file lists: ${names}.`,
+        { service },
+      );
+    }
+    return this.client.call(known.name, known.type, { ...args });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.watch);
+    await this.client.close();
+  }
+
+  /** Counters of each topic: samples, refused, stale, out of order. */
+  streamCounters(): Readonly<Record<string, Readonly<Stream['counters']>>> {
+    return Object.fromEntries(this.streams.map(({ spec, counters }) => [spec.topic, { ...counters }]));
+  }
+
+  private objection(command: Command, now_ns: number): keyof CommandDrops | undefined {
+    if (!this.open) return 'offline';
+    const { latest } = this.synchroniser;
+    const { freshness_ms } = this.file.deadlines;
+    if (latest === undefined || now_ns - latest.stamp_ns > freshness_ms * 1e6) return 'no_fresh_observation';
+    const lifetime_ns = this.file.command.lifetime_ms * 1e6;
+    if (now_ns > command.expires_ns || now_ns - command.stamp_ns > lifetime_ns) return 'expired';
+    if (command.values.length !== this.action_dim || !command.values.every(Number.isFinite)) return 'invalid';
+    return undefined;
+  }
+
+  private listen(stream: Stream): void {
+    const { spec } = stream;
+    const pictures = Object.keys(spec.images).length > 0;
+    this.client.subscribe(
+      spec.topic,
+      spec.type,
+      (msg, arrived_ns) => {
+        const time = spec.stamps === 'header' ? headerTime(msg) : undefined;
+        const stamp_ns = time === undefined ? arrived_ns : this.client.clock.toLocal(time, arrived_ns);
+        const before = stream.refused;
+        if (stream.add(msg, stamp_ns, arrived_ns)) this.synchroniser.update();
+        if (stream.refused !== before || !this.status.connected) this.look();
+      },
+      {
+        throttle_rate: spec.throttle_rate_ms,
+        queue_length: 1,
+        compression: spec.compression,
+        channel: pictures ? 'images' : 'data',
+        no_data_ms: this.file.deadlines.no_data_ms,
+        qos: spec.qos === undefined ? undefined : { ...spec.qos },
+      },
+    );
+  }
+
+  /** What is wrong with the flow of observations, for people; empty when nothing is. */
+  private silence(): string {
+    const now_ns = this.clock.now_ns();
+    for (const { refused, heard_ns, spec } of this.streams) {
+      if (refused !== '') return refused;
+      const silent_ms = (now_ns - (heard_ns ?? this.opened_ns)) / 1e6;
+      if (silent_ms > this.file.deadlines.no_data_ms) {
+        return `no data on ${spec.topic} for ${this.file.deadlines.no_data_ms} ms`;
+      }
+    }
+    return '';
+  }
+
+  private look(): void {
+    if (!this.open) return;
+    const cause = this.silence();
+    if (cause !== '') this.report({ connected: false, cause });
+    else if (this.synchroniser.latest !== undefined) this.report({ connected: true, cause: 'connected' });
+  }
+
+  private report(status: RobotStatus): void {
+    if (status.connected === this.status.connected && status.cause === this.status.cause) return;
+    this.status = status;
+    for (const listener of this.listeners) listener(status);
+  }
+}

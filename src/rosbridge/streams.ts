@@ -1,0 +1,289 @@
+// Observation topics → one Observation. A stream turns messages of one topic into samples with a local stamp; the
+// synchroniser joins the newest sample of the first stream with what the others had at that time.
+
+import {
+  type Image,
+  type Nanoseconds,
+  NS_PER_MS,
+  type Observation,
+  type RobotFile,
+  type RobotStream,
+  TendonError,
+} from '../types/index.js';
+import type { Message } from './hub.js';
+import { readImage, readNumbers, readStrings } from './messages.js';
+import { canonicalType } from './protocol.js';
+
+interface Sample {
+  readonly stamp_ns: Nanoseconds;
+  readonly values: Readonly<Record<string, Float32Array>>;
+  readonly images: Readonly<Record<string, Image>>;
+}
+type Parts = Pick<Sample, 'values' | 'images'>;
+type Reader = (msg: Message) => Parts;
+
+const HISTORY = 16;
+const NONE = Object.freeze({});
+
+/** float32 of the expected length, all finite; otherwise `input_invalid`. */
+function checked(
+  stream: RobotStream,
+  key: string,
+  values: ArrayLike<number>,
+  expected: number,
+): Float32Array {
+  if (values.length !== expected) {
+    throw new TendonError(
+      'input_invalid',
+      `${stream.topic}: expected ${expected} values for ${key} (from the robot file), got ${values.length}. Check observation in the file, or the robot.`,
+      { topic: stream.topic, key, expected, got: values.length },
+    );
+  }
+  const out = Float32Array.from(values);
+  const bad = out.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) {
+    throw new TendonError(
+      'input_invalid',
+      `${stream.topic}: ${key}[${bad}] is ${values[bad]}, not a number to act on.`,
+      {
+        topic: stream.topic,
+        key,
+        index: bad,
+      },
+    );
+  }
+  return out;
+}
+
+function jointReader(stream: RobotStream, joint_names: readonly string[]): Reader {
+  let known: readonly string[] | undefined;
+  let order: readonly number[] = [];
+  return (msg) => {
+    const names = readStrings(msg.name, `${stream.topic}.name`);
+    if (
+      known === undefined ||
+      names.length !== known.length ||
+      names.some((name, i) => name !== known?.[i])
+    ) {
+      order = joint_names.map((name) => {
+        const index = names.indexOf(name);
+        if (index >= 0) return index;
+        throw new TendonError(
+          'input_invalid',
+          `${stream.topic}: joint ${name} (from joint_names) is not among ${names.join(', ')}.`,
+          { topic: stream.topic, joint: name },
+        );
+      });
+      known = names;
+    }
+    const values: Record<string, Float32Array> = {};
+    for (const [key, { length, field }] of Object.entries(stream.features)) {
+      const all = readNumbers(msg[field], `${stream.topic}.${field}`);
+      values[key] = checked(
+        stream,
+        key,
+        Float64Array.from(order, (index) => all[index] ?? Number.NaN),
+        length,
+      );
+    }
+    return { values, images: NONE };
+  };
+}
+
+/** One array in order, cut into the features as the file lists them. */
+function arrayReader(stream: RobotStream, numbers: (msg: Message) => Float64Array): Reader {
+  const features = Object.entries(stream.features);
+  const total = features.reduce((sum, [, { length }]) => sum + length, 0);
+  return (msg) => {
+    const data = numbers(msg);
+    if (data.length !== total) checked(stream, features.map(([key]) => key).join(' + '), data, total);
+    let at = 0;
+    const values: Record<string, Float32Array> = {};
+    for (const [key, { length }] of features) {
+      values[key] = checked(stream, key, data.subarray(at, at + length), length);
+      at += length;
+    }
+    return { values, images: NONE };
+  };
+}
+
+function namedReader(stream: RobotStream): Reader {
+  return (msg) => {
+    const names = readStrings(msg.name, `${stream.topic}.name`);
+    const lengths = readNumbers(msg.length, `${stream.topic}.length`);
+    const data = readNumbers(msg.data, `${stream.topic}.data`);
+    const values: Record<string, Float32Array> = {};
+    let at = 0;
+    names.forEach((name, i) => {
+      const length = lengths[i] ?? 0;
+      const feature = stream.features[name];
+      if (feature !== undefined)
+        values[name] = checked(stream, name, data.subarray(at, at + length), feature.length);
+      at += length;
+    });
+    for (const [key, { length }] of Object.entries(stream.features)) {
+      if (values[key] === undefined) checked(stream, key, [], length);
+    }
+    return { values, images: NONE };
+  };
+}
+
+function imageReader(stream: RobotStream): Reader {
+  const [key, shape] = Object.entries(stream.images)[0] ?? ['', [0, 0, 0]];
+  return (msg) => {
+    const picture = readImage(msg);
+    const got = [picture.height, picture.width, picture.channels];
+    if (got.some((size, i) => size !== shape[i])) {
+      throw new TendonError(
+        'input_invalid',
+        `${stream.topic}: expected ${key} to be ${shape.join('×')} (from the robot file), got ${got.join('×')}.`,
+        { topic: stream.topic, key },
+      );
+    }
+    return { values: NONE, images: { [key]: picture } };
+  };
+}
+
+const axes = (value: unknown, names: readonly string[], what: string) =>
+  names.map((name) => {
+    const part = typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+    return readNumbers([part], `${what}.${name}`)[0] as number;
+  });
+
+/** How each message type is read; the key is the canonical type. */
+const READERS: Readonly<Record<string, (stream: RobotStream, file: RobotFile) => Reader>> = {
+  'sensor_msgs/JointState': (stream, file) => jointReader(stream, file.joint_names),
+  'std_msgs/Float64MultiArray': (stream) =>
+    arrayReader(stream, (msg) => readNumbers(msg.data, `${stream.topic}.data`)),
+  'std_msgs/Float32MultiArray': (stream) =>
+    arrayReader(stream, (msg) => readNumbers(msg.data, `${stream.topic}.data`)),
+  'geometry_msgs/PoseStamped': (stream) =>
+    arrayReader(stream, ({ pose }) => {
+      const { position, orientation } = (pose ?? {}) as Message;
+      return Float64Array.from([
+        ...axes(position, ['x', 'y', 'z'], `${stream.topic}.pose.position`),
+        ...axes(orientation, ['x', 'y', 'z', 'w'], `${stream.topic}.pose.orientation`),
+      ]);
+    }),
+  'tendon_msgs/Observation': namedReader,
+  'sensor_msgs/Image': imageReader,
+  'sensor_msgs/CompressedImage': imageReader,
+};
+
+/** One topic's samples, newest last. */
+export class Stream {
+  heard_ns: Nanoseconds | undefined;
+  /** Why the newest message was refused; empty when it was not. */
+  refused = '';
+  readonly counters = { samples: 0, refused: 0, stale: 0, out_of_order: 0 };
+  private readonly samples: Sample[] = [];
+  private readonly read: Reader;
+
+  constructor(
+    readonly spec: RobotStream,
+    file: RobotFile,
+  ) {
+    const make = READERS[canonicalType(spec.type)];
+    if (make === undefined) {
+      throw new TendonError(
+        'unsupported',
+        `${spec.topic}: messages of type ${spec.type} cannot be read as observations; choose from ${Object.keys(READERS).join(', ')}.`,
+        { topic: spec.topic, type: spec.type },
+      );
+    }
+    this.read = make(spec, file);
+  }
+
+  get newest(): Sample | undefined {
+    return this.samples.at(-1);
+  }
+
+  forget(): void {
+    this.samples.length = 0;
+    this.heard_ns = undefined;
+    this.refused = '';
+  }
+
+  /** Takes a message valid at `stamp_ns`; true when there is a newer sample than before. */
+  add(msg: Message, stamp_ns: Nanoseconds, arrived_ns: Nanoseconds): boolean {
+    const age_ms = (arrived_ns - stamp_ns) / NS_PER_MS;
+    if (age_ms > this.spec.freshness_ms) {
+      ++this.counters.stale;
+      return false;
+    }
+    if (-age_ms > this.spec.freshness_ms) {
+      return this.refuse(
+        `${this.spec.topic}: a stamp ${(-age_ms).toFixed()} ms in the future; did a clock jump?`,
+      );
+    }
+    if (stamp_ns <= (this.newest?.stamp_ns ?? Number.NEGATIVE_INFINITY)) {
+      ++this.counters.out_of_order;
+      return false;
+    }
+    let parts: Parts;
+    try {
+      parts = this.read(msg);
+    } catch (caught) {
+      return this.refuse(caught instanceof Error ? caught.message : String(caught));
+    }
+    this.samples.push({ stamp_ns: Math.min(stamp_ns, arrived_ns), ...parts });
+    if (this.samples.length > HISTORY) this.samples.shift();
+    ++this.counters.samples;
+    this.refused = '';
+    this.heard_ns = arrived_ns;
+    return true;
+  }
+
+  private refuse(why: string): false {
+    ++this.counters.refused;
+    this.refused = why;
+    return false;
+  }
+
+  /** The sample that belongs to `at_ns`: the latest before it, or the nearest within max_skew_ms. */
+  at(at_ns: Nanoseconds): Sample | undefined {
+    const { max_skew_ms, freshness_ms } = this.spec;
+    let best: Sample | undefined;
+    for (const sample of this.samples) {
+      const distance = Math.abs(at_ns - sample.stamp_ns);
+      if (max_skew_ms === undefined) {
+        if (sample.stamp_ns <= at_ns && distance <= freshness_ms * NS_PER_MS) best = sample;
+      } else if (distance <= max_skew_ms * NS_PER_MS) {
+        if (best === undefined || distance <= Math.abs(at_ns - best.stamp_ns)) best = sample;
+      }
+    }
+    return best;
+  }
+}
+
+/** Joins streams; the first sets the time. */
+export class Synchroniser {
+  latest: Observation | undefined;
+  private parts: readonly (Sample | undefined)[] = [];
+
+  constructor(private readonly streams: readonly Stream[]) {}
+
+  forget(): void {
+    this.latest = undefined;
+    this.parts = [];
+    for (const stream of this.streams) stream.forget();
+  }
+
+  /** Looks for a newer or fuller observation after a sample came; true when there is one. */
+  update(): boolean {
+    const at_ns = this.streams[0]?.newest?.stamp_ns;
+    if (at_ns === undefined) return false;
+    const parts = this.streams.map((stream) => stream.at(at_ns));
+    if (parts.includes(undefined) || parts.every((part, i) => part === this.parts[i])) return false;
+    this.parts = parts;
+    const values: Record<string, Float32Array> = {};
+    const images: Record<string, Image> = {};
+    for (const part of parts) {
+      Object.assign(values, part?.values);
+      Object.assign(images, part?.images);
+    }
+    const pictures = Object.keys(images).length > 0;
+    this.latest = pictures ? { stamp_ns: at_ns, values, images } : { stamp_ns: at_ns, values };
+    return true;
+  }
+}
