@@ -1,0 +1,18 @@
+// The tasks there are, by name.
+
+import { TendonError } from '../types/index.js';
+import { armTask } from './arm.js';
+import type { Task } from './task.js';
+
+const TASKS: readonly Task[] = [armTask];
+
+export function taskNames(): string[] {
+  return TASKS.map((t) => t.spec.name);
+}
+
+export function findTask(name: string): Task {
+  const task = TASKS.find((t) => t.spec.name === name);
+  if (task === undefined)
+    throw new TendonError('config_invalid', `there is no task "${name}"; there are ${taskNames().join(', ')}`, { name });
+  return task;
+}
