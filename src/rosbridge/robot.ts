@@ -120,7 +120,7 @@ export class RosbridgeRobot implements Robot {
       if (this.clock.now_ns() > until_ns) {
         throw new TendonError(
           'bridge_timeout',
-          `${this.file.name}: connected to ${this.file.bridge.url}, but no observation within ${this.file.deadlines.connect_ms} ms: ${this.silence() || 'the topics do not match in time (max_skew_ms)'}.`,
+          `${this.file.name}: connected to ${this.file.bridge.url}, but no observation within ${this.file.deadlines.connect_ms} ms: ${this.silence() || 'the topics do not match in time; see max_skew_ms'}`,
           { robot: this.file.name },
         );
       }

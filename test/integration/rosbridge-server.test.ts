@@ -1,7 +1,6 @@
 // The embedded server over real sockets, as our client, roslib and a bare WebSocket see it.
 
 import { connect, type Socket } from 'node:net';
-import * as ROSLIB from 'roslib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import {
@@ -11,6 +10,7 @@ import {
   jointState,
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
+import { connectRoslib, Service, Topic } from './roslib.js';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -52,12 +52,8 @@ async function bare(url: string, options = {}) {
 
 describe('roslib on the embedded server', () => {
   async function ros(url: string) {
-    const connection = new ROSLIB.Ros({ url });
+    const connection = await connectRoslib(url);
     closers.push(() => connection.close());
-    await new Promise((resolve, reject) => {
-      connection.on('connection', resolve as never);
-      connection.on('error', reject as never);
-    });
     return connection;
   }
 
@@ -66,11 +62,11 @@ describe('roslib on the embedded server', () => {
     const connection = await ros(server.url);
     const message = jointState(header('base'), ['a', 'b'], [0.5, -1], [0, 0], []);
     for (const compression of ['none', 'cbor', 'png']) {
-      const topic = new ROSLIB.Topic({
+      const topic = new Topic({
         ros: connection,
         name: `/${compression}`,
         messageType: 'sensor_msgs/JointState',
-        compression: compression as never,
+        compression,
       });
       const got: unknown[] = [];
       topic.subscribe((msg) => got.push(msg));
@@ -83,7 +79,7 @@ describe('roslib on the embedded server', () => {
     }
     const heard: unknown[] = [];
     server.subscribe('/command', (msg) => heard.push(msg));
-    const command = new ROSLIB.Topic({
+    const command = new Topic({
       ros: connection,
       name: '/command',
       messageType: 'std_msgs/Float64MultiArray',
@@ -102,18 +98,14 @@ describe('roslib on the embedded server', () => {
     });
     const call = (name: string, request: object) =>
       new Promise((resolve, reject) =>
-        new ROSLIB.Service({ ros: connection, name, serviceType: 'demo/Add' }).callService(
-          request,
-          resolve,
-          reject,
-        ),
+        new Service({ ros: connection, name, serviceType: 'demo/Add' }).callService(request, resolve, reject),
       );
     expect(await call('/add', { a: 2, b: 3 })).toEqual({ sum: 5 });
     await expect(call('/fail', {})).rejects.toBe('no such seed');
     await expect(call('/nowhere', {})).rejects.toContain('not offered');
-    new ROSLIB.Service({ ros: connection, name: '/twice', serviceType: 'demo/Twice' }).advertise(
-      (request: { x: number }, response: Record<string, unknown>) => {
-        response.y = 2 * request.x;
+    new Service({ ros: connection, name: '/twice', serviceType: 'demo/Twice' }).advertise(
+      (request, response) => {
+        response.y = 2 * Number(request.x);
         return true;
       },
     );
