@@ -1,0 +1,84 @@
+// The elementwise functions as torch defines them, in f32. NaN passes through all of them.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/kernels.h"
+
+namespace tendon::reference {
+
+inline float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
+inline float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+
+inline float apply(Unary f, float x) {
+  switch (f) {
+    case Unary::none:
+    case Unary::count:
+      return x;
+    case Unary::relu:
+      return x < 0 ? 0.0f : x;
+    case Unary::gelu:
+      return 0.5f * x * (1.0f + std::erf(x * 0.70710678f));
+    case Unary::gelu_tanh:
+      return 0.5f * x * (1.0f + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
+    case Unary::silu:
+      return x * sigmoid(x);
+    case Unary::mish:
+      return x * std::tanh(softplus(x));
+    case Unary::tanh:
+      return std::tanh(x);
+    case Unary::sigmoid:
+      return sigmoid(x);
+    case Unary::elu:
+      return x > 0 ? x : std::expm1(x);
+    case Unary::softplus:
+      return softplus(x);
+    case Unary::exp:
+      return std::exp(x);
+    case Unary::log:
+      return std::log(x);
+    case Unary::sin:
+      return std::sin(x);
+    case Unary::cos:
+      return std::cos(x);
+    case Unary::sqrt:
+      return std::sqrt(x);
+    case Unary::rsqrt:
+      return 1.0f / std::sqrt(x);
+    case Unary::abs:
+      return std::fabs(x);
+    case Unary::neg:
+      return -x;
+    case Unary::square:
+      return x * x;
+    case Unary::reciprocal:
+      return 1.0f / x;
+    case Unary::erf:
+      return std::erf(x);
+    case Unary::symexp:
+      return std::copysign(std::expm1(std::fabs(x)), x);
+  }
+  return x;
+}
+
+inline float apply(Binary f, float a, float b) {
+  switch (f) {
+    case Binary::add:
+      return a + b;
+    case Binary::sub:
+      return a - b;
+    case Binary::mul:
+      return a * b;
+    case Binary::div:
+      return a / b;
+    case Binary::min:
+      return a < b || std::isnan(a) ? a : b;
+    case Binary::max:
+      return a > b || std::isnan(a) ? a : b;
+    case Binary::count:
+      break;
+  }
+  return a;
+}
+
+}  // namespace tendon::reference
