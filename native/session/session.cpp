@@ -74,6 +74,12 @@ class ProgramSession : public Session {
     registers_ = Block(static_cast<size_t>(5 * x->shape.count() / groups) * sizeof(float));
   }
 
+  SampleShape sample_shape() const override {
+    if (table_.rows.empty()) return {};
+    const Shape& x = inputs_[step_port_].shape;
+    return {x.count() / groups_of(), x.per_batch() / x.last(), x.last(), table_.noise_draws()};
+  }
+
   Status denoise(const DenoiseArgs& args, InferStats* stats) override {
     if (table_.rows.empty()) return Status::not_ready;
     if (args.start == nullptr || args.out == nullptr || (table_.noise_draws() > 0 && args.noise == nullptr) ||

@@ -88,6 +88,12 @@ struct DenoiseArgs {
   const std::atomic<bool>* cancel = nullptr;
 };
 
+// Sizes of what denoise takes: floats of one sample batch, draws the table consumes, and one row's layout.
+struct SampleShape {
+  int64_t count = 0, horizon = 0, action_dim = 0;
+  int noise_draws = 0;
+};
+
 class Session {
  public:
   static std::unique_ptr<Session> open(std::shared_ptr<Model> model, const SessionOptions& options);
@@ -104,6 +110,9 @@ class Session {
   // schedule input's values for every call: (calls, floats per call).
   virtual void set_table(const SamplerTable& table,
                          const std::map<std::string, std::vector<float>>& schedule) = 0;
+
+  // Zeros before set_table.
+  virtual SampleShape sample_shape() const = 0;
 
   // Denoises with the table. The network must have one step input and its first output of the same shape.
   virtual Status denoise(const DenoiseArgs& args, InferStats* stats) = 0;

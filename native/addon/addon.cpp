@@ -1,0 +1,72 @@
+// The module: classes and free functions. src/native/addon.ts types all of it.
+#include <cstring>
+
+#include "addon/classes.h"
+#include "addon/convert.h"
+#include "base/philox.h"
+#include "kernels/kernels.h"
+
+namespace tendon::addon {
+
+namespace {
+
+// philoxNormal(seed, stream, first, count) → Float32Array
+Napi::Value philox_normal(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    constexpr int64_t exact = int64_t{1} << 53;
+    const auto seed = static_cast<uint64_t>(integer_of(info[0], "seed", 0, exact));
+    const auto stream = static_cast<uint64_t>(integer_of(info[1], "stream", 0, exact));
+    const auto first = static_cast<uint64_t>(integer_of(info[2], "first", 0, exact));
+    std::vector<float> values(static_cast<size_t>(integer_of(info[3], "count", 0, 1 << 28)));
+    fill_normal(seed, stream, first, values.data(), static_cast<int64_t>(values.size()));
+    return to_js(info.Env(), values);
+  });
+}
+
+Napi::Value op_names_of(const Napi::CallbackInfo& info) {
+  const auto names = op_names();
+  Napi::Array array = Napi::Array::New(info.Env(), names.size());
+  for (size_t i = 0; i < names.size(); ++i) array.Set(static_cast<uint32_t>(i), names[i]);
+  return array;
+}
+
+Napi::Value sampler_fields(const Napi::CallbackInfo& info) {
+  constexpr size_t count = sizeof sampler_row_fields / sizeof *sampler_row_fields;
+  Napi::Array array = Napi::Array::New(info.Env(), count);
+  for (size_t i = 0; i < count; ++i) array.Set(static_cast<uint32_t>(i), sampler_row_fields[i]);
+  return array;
+}
+
+// isa(limit?) → the instruction set that would be chosen
+Napi::Value isa(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::String::New(info.Env(),
+                             select_kernels(info[0].IsString() ? text_of(info[0], "isa").c_str() : "").isa);
+  });
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* classes = new Classes();
+  env.SetInstanceData(classes);
+  const auto expose = [&](const char* name, Napi::Function constructor, Napi::FunctionReference& kept) {
+    kept = Napi::Persistent(constructor);
+    exports.Set(name, constructor);
+  };
+  expose("Graph", GraphObject::define(env), classes->graph);
+  expose("Pool", PoolObject::define(env), classes->pool);
+  expose("CancelToken", CancelObject::define(env), classes->cancel);
+  expose("Model", ModelObject::define(env), classes->model);
+  expose("Session", SessionObject::define(env), classes->session);
+  exports.Set("compileModel", Napi::Function::New<compile_model>(env));
+  exports.Set("philoxNormal", Napi::Function::New<philox_normal>(env));
+  exports.Set("opNames", Napi::Function::New<op_names_of>(env));
+  exports.Set("samplerFields", Napi::Function::New<sampler_fields>(env));
+  exports.Set("isa", Napi::Function::New<isa>(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(tendon, init)
+
+}  // namespace tendon::addon

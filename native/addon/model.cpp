@@ -1,0 +1,119 @@
+#include "addon/classes.h"
+#include "addon/convert.h"
+#include "addon/work.h"
+
+namespace tendon::addon {
+
+namespace {
+
+constexpr const char* precision_names[] = {"f32", "bf16", "int8", "auto"};
+
+Precision precision_of(const Napi::Value& value) {
+  if (value.IsUndefined()) return Precision::f32;
+  const std::string name = text_of(value, "precision");
+  for (int i = 0; i < 4; ++i)
+    if (name == precision_names[i]) return static_cast<Precision>(i);
+  throw BuildError("config_invalid", "precision: expected f32, bf16, int8 or auto, got " + name);
+}
+
+}  // namespace
+
+Napi::Function PoolObject::define(Napi::Env env) {
+  return DefineClass(env, "Pool", {InstanceAccessor<&PoolObject::size>("size")});
+}
+
+// new Pool({threads, pin})
+PoolObject::PoolObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PoolObject>(info) {
+  guarded(info.Env(), [&] {
+    int threads = 0;
+    bool pin = false;
+    if (info[0].IsObject()) {
+      const auto options = info[0].As<Napi::Object>();
+      if (options.Has("threads"))
+        threads = static_cast<int>(integer_of(property(options, "threads"), "threads", 0, 256));
+      pin = property(options, "pin").ToBoolean();
+    }
+    pool_ = std::make_shared<Pool>(threads, pin);
+  });
+}
+
+Napi::Value PoolObject::size(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), pool_->size());
+}
+
+Napi::Function CancelObject::define(Napi::Env env) {
+  return DefineClass(env, "CancelToken", {InstanceMethod<&CancelObject::cancel>("cancel")});
+}
+
+Napi::Function ModelObject::define(Napi::Env env) {
+  return DefineClass(env, "Model",
+                     {InstanceMethod<&ModelObject::report>("report"),
+                      InstanceMethod<&ModelObject::open_session>("openSession")});
+}
+
+// Only compileModel makes one: it passes the model as an External.
+ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
+  if (!info[0].IsExternal()) throw_js(info.Env(), "input_invalid", "a Model is made by compileModel()");
+  model_ = *info[0].As<Napi::External<std::shared_ptr<Model>>>().Data();
+}
+
+Napi::Value ModelObject::report(const Napi::CallbackInfo& info) {
+  const ModelReport& r = model_->report();
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("isa", r.isa);
+  out.Set("precision", precision_names[static_cast<int>(r.precision)]);
+  out.Set("precision_error", r.precision_error);
+  out.Set("parameters", static_cast<double>(r.parameters));
+  out.Set("packed_bytes", static_cast<double>(r.packed_bytes));
+  return out;
+}
+
+// openSession({batch}) → Promise<Session>
+Napi::Value ModelObject::open_session(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    SessionOptions options;
+    if (info[0].IsObject() && info[0].As<Napi::Object>().Has("batch"))
+      options.batch =
+          static_cast<int>(integer_of(property(info[0].As<Napi::Object>(), "batch"), "batch", 1, 1 << 16));
+    auto shared = std::make_shared<SharedSession>();
+    return Work::start(
+        info.Env(), [model = model_, options, shared] { shared->session = Session::open(model, options); },
+        [shared](Napi::Env env) -> Napi::Value {
+          auto copy = shared;
+          return Classes::of(env).session.New(
+              {Napi::External<std::shared_ptr<SharedSession>>::New(env, &copy)});
+        });
+  });
+}
+
+// compileModel(graph, {precision, isa, pool}) → Promise<Model>
+Napi::Value compile_model(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Classes& classes = Classes::of(env);
+    if (!info[0].IsObject() || !info[0].As<Napi::Object>().InstanceOf(classes.graph.Value()))
+      throw BuildError("input_invalid", "compileModel: expected a Graph");
+    ModelOptions options;
+    if (info[1].IsObject()) {
+      const auto given = info[1].As<Napi::Object>();
+      options.precision = precision_of(property(given, "precision"));
+      if (given.Has("isa") && !property(given, "isa").IsUndefined())
+        options.isa = text_of(property(given, "isa"), "isa");
+      const Napi::Value pool = property(given, "pool");
+      if (!pool.IsUndefined()) {
+        if (!pool.IsObject() || !pool.As<Napi::Object>().InstanceOf(classes.pool.Value()))
+          throw BuildError("input_invalid", "pool: expected a Pool");
+        options.pool = PoolObject::Unwrap(pool.As<Napi::Object>())->pool();
+      }
+    }
+    auto graph = std::make_shared<Graph>(GraphObject::Unwrap(info[0].As<Napi::Object>())->graph());
+    auto model = std::make_shared<std::shared_ptr<Model>>();
+    return Work::start(
+        env, [graph, options, model] { *model = Model::make(std::move(*graph), options); },
+        [model](Napi::Env e) -> Napi::Value {
+          return Classes::of(e).model.New({Napi::External<std::shared_ptr<Model>>::New(e, model.get())});
+        });
+  });
+}
+
+}  // namespace tendon::addon
