@@ -1,0 +1,155 @@
+// The one file that types the native addon and loads it. Errors of the core arrive with a `code` of ours and become
+// TendonErrors here, once.
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { ERROR_CODES, type ErrorCode, TendonError } from '../types/index.js';
+
+export type Precision = 'f32' | 'bf16' | 'int8' | 'auto';
+export type Stage = 'schedule' | 'observation' | 'step';
+
+/** A value of a graph under construction. */
+export interface NativeValue {
+  readonly id: number;
+  readonly shape: readonly number[];
+}
+
+export interface NativeGraph {
+  input(name: string, shape: readonly number[], stage: Stage): NativeValue;
+  weight(name: string, shape: readonly number[], dtype: string, path: string, offset: number): NativeValue;
+  constant(values: Float32Array, shape: readonly number[]): NativeValue;
+  add(op: string, inputs: readonly number[], attributes?: object): NativeValue;
+  output(name: string, id: number): void;
+  print(): string;
+}
+
+export interface NativePool {
+  readonly size: number;
+}
+
+export interface CancelToken {
+  cancel(): void;
+}
+
+export interface ModelReport {
+  readonly isa: string;
+  readonly precision: Precision;
+  /** Worst error against f32 on probe inputs, relative to the largest output; 0 unless `auto` chose. */
+  readonly precision_error: number;
+  readonly parameters: number;
+  readonly packed_bytes: number;
+}
+
+export interface Port {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly stage: string;
+}
+
+export interface StageReport {
+  readonly name: string;
+  readonly instructions: number;
+  readonly matrix_products: number;
+  readonly flops: number;
+  readonly weight_bytes: number;
+}
+
+export interface RunResult {
+  readonly status: 'ok' | 'cancelled' | 'not_finite';
+  readonly observe_ns: number;
+  readonly denoise_ns: number;
+  /** Denoiser calls made. */
+  readonly calls: number;
+}
+
+export interface DenoiseRequest {
+  /** Observation inputs by name, whole arrays. */
+  readonly inputs: Readonly<Record<string, Float32Array>>;
+  /** x at the first row of the table: unit noise times the first σ, (batch, horizon, action_dim). */
+  readonly start: Float32Array;
+  /** Further draws of that size that a stochastic table consumes, in order. */
+  readonly noise?: Float32Array;
+  readonly guidance?: number;
+  /** (horizon, action_dim), normalised, with prefix_weights (horizon). */
+  readonly prefix?: Float32Array;
+  readonly prefix_weights?: Float32Array;
+  readonly cancel?: CancelToken;
+}
+
+export interface NativeSession {
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly arena_bytes: number;
+  stages(): StageReport[];
+  print(): string;
+  /** `rows`: rows of `samplerFields()` numbers; `schedule`: each schedule input for every call. */
+  setTable(rows: Float32Array, schedule: Readonly<Record<string, Float32Array>>): Promise<void>;
+  denoise(request: DenoiseRequest): Promise<RunResult & { readonly x: Float32Array }>;
+  run(
+    inputs: Readonly<Record<string, Float32Array>>,
+  ): Promise<RunResult & { readonly outputs: Readonly<Record<string, Float32Array>> }>;
+}
+
+export interface NativeModel {
+  report(): ModelReport;
+  openSession(options: { readonly batch: number }): Promise<NativeSession>;
+}
+
+export interface Addon {
+  readonly Graph: new () => NativeGraph;
+  readonly Pool: new (options?: { readonly threads?: number; readonly pin?: boolean }) => NativePool;
+  readonly CancelToken: new () => CancelToken;
+  compileModel(
+    graph: NativeGraph,
+    options: { readonly precision?: Precision; readonly isa?: string; readonly pool?: NativePool },
+  ): Promise<NativeModel>;
+  /** Draws first … first + count − 1 of (seed, stream), standard normal, the same on every machine. */
+  philoxNormal(seed: number, stream: number, first: number, count: number): Float32Array;
+  opNames(): string[];
+  samplerFields(): string[];
+  /** The instruction set that would be used, not above `limit`. */
+  isa(limit?: string): string;
+}
+
+const ADDON_PATH = fileURLToPath(new URL('../../build/Release/tendon.node', import.meta.url));
+let loaded: Addon | undefined;
+
+/** The addon, loaded on first use. Throws `native_unavailable` with what to do. */
+export function addon(): Addon {
+  if (loaded !== undefined) return loaded;
+  if (!existsSync(ADDON_PATH))
+    throw new TendonError(
+      'native_unavailable',
+      `the native addon is not built: ${ADDON_PATH} does not exist. Run \`npm run build:native\` (needs g++ and cmake).`,
+      { path: ADDON_PATH },
+    );
+  try {
+    loaded = createRequire(import.meta.url)(ADDON_PATH) as Addon;
+  } catch (cause) {
+    throw new TendonError(
+      'native_unavailable',
+      `the native addon at ${ADDON_PATH} cannot be loaded: ${String(cause)}. Rebuild it with \`npm run build:native\`.`,
+      { path: ADDON_PATH },
+      { cause },
+    );
+  }
+  return loaded;
+}
+
+/** Runs a call of the addon, turning its errors into TendonErrors. */
+export function native<T>(call: () => T): T {
+  try {
+    const result = call();
+    return result instanceof Promise ? (result.catch(rethrow) as T) : result;
+  } catch (caught) {
+    rethrow(caught);
+  }
+}
+
+function rethrow(caught: unknown): never {
+  if (caught instanceof TendonError || !(caught instanceof Error)) throw caught;
+  const code = (caught as { code?: unknown }).code;
+  const known = typeof code === 'string' && code in ERROR_CODES ? (code as ErrorCode) : 'internal';
+  throw new TendonError(known, caught.message, {}, { cause: caught });
+}
