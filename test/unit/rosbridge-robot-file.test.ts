@@ -1,0 +1,111 @@
+// Robot files: what is refused, in which words, and that the shipped ones agree with the simulated tasks.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { loadRobotFile, parseRobotFile } from '../../src/control/robot-file.js';
+import { RosbridgeRobot } from '../../src/rosbridge/index.js';
+import { findTask, taskNames } from '../../src/sim/tasks.js';
+
+const TEXT = readFileSync('launch/sim-arm.yaml', 'utf8');
+
+/** The arm's file with the value at `path` replaced; undefined removes it. */
+function changed(path: readonly (string | number)[], value: unknown): string {
+  const file = parse(TEXT);
+  const parent = path.slice(0, -1).reduce((at, key) => at[key], file);
+  const last = path.at(-1) as string;
+  if (value === undefined) delete parent[last];
+  else parent[last] = value;
+  return stringify(file);
+}
+
+describe('a robot file', () => {
+  const wrongs: [string, (string | number)[], unknown, RegExp][] = [
+    ['a NaN limit', ['limits', 'lower', 2], Number.NaN, /limits\.lower\[2\]: .*number, got NaN|received NaN/],
+    ['an infinite limit', ['limits', 'upper', 0], Number.POSITIVE_INFINITY, /limits\.upper\[0\]/],
+    [
+      'inverted limits',
+      ['limits', 'lower', 1],
+      5,
+      /limits\.lower\[1\]: .*limits\.upper for shoulder_pitch, got 5 and 1\.7/,
+    ],
+    ['a negative speed', ['limits', 'velocity', 0], -1, /limits\.velocity\[0\].*got -1/],
+    ['too few limits', ['limits', 'upper'], [1, 2], /limits\.upper: .*\(6\), got 2/],
+    ['a joint named twice', ['joint_names', 1], 'base_yaw', /joint_names: expected every joint once/],
+    ['no joints', ['joint_names'], [], /joint_names/],
+    ['no command', ['command'], undefined, /command: .*got nothing/],
+    ['a misspelt field', ['rate_khz'], 1, /unknown "rate_khz"/],
+    [
+      'an address that is none',
+      ['bridge', 'url'],
+      'http://robot',
+      /bridge\.url: .*ws:\/\/127.*got "http:\/\/robot"/,
+    ],
+    ['another dialect', ['bridge', 'dialect'], 'ros3', /bridge\.dialect/],
+    ['a rate of nothing', ['rate_hz'], 0, /rate_hz/],
+    ['a topic without features', ['observation', 0, 'features'], {}, /observation\[0\]: .*at least one/],
+    [
+      'a feature from two topics',
+      ['observation', 1, 'features', 'goal'],
+      { length: 6 },
+      /observation\[1\]: .*got goal twice/,
+    ],
+    [
+      'fewer positions than joints',
+      ['observation', 1, 'features', 'joint_position', 'length'],
+      5,
+      /joint_position\.length: .*\(6\), got 5/,
+    ],
+  ];
+  it.each(wrongs)('refuses %s and names the field and the file', (_, path, value, message) => {
+    const text = changed(path, value);
+    expect(() => parseRobotFile(text, 'launch/wrong.yaml')).toThrow(message);
+    expect(() => parseRobotFile(text, 'launch/wrong.yaml')).toThrow(
+      /^launch\/wrong\.yaml does not describe a robot/,
+    );
+  });
+
+  it('lists every problem at once, and says what is not YAML or not there', () => {
+    const text = changed(['rate_hz'], -1).replace('topic: /command', 'topic: "no topic"');
+    expect(() => parseRobotFile(text, 'x.yaml')).toThrow(/rate_hz.*\n.*command\.topic/);
+    expect(() => parseRobotFile('a: [', 'x.yaml')).toThrow('x.yaml is not YAML');
+    expect(() => loadRobotFile('launch/none.yaml')).toThrow('launch/none.yaml cannot be read');
+  });
+
+  it('names the message types it can read and write', () => {
+    const clock = { now_ns: () => 0 };
+    const command = parseRobotFile(changed(['command', 'type'], 'std_msgs/String'), 'x.yaml');
+    expect(() => new RosbridgeRobot(command, clock)).toThrow(/choose from std_msgs\/Float64MultiArray/);
+    const stream = parseRobotFile(changed(['observation', 0, 'type'], 'std_msgs/String'), 'x.yaml');
+    expect(() => new RosbridgeRobot(stream, clock)).toThrow(
+      /\/observation: .*choose from sensor_msgs\/JointState/,
+    );
+  });
+});
+
+describe('launch/', () => {
+  const files = readdirSync('launch').filter((name) => /^sim-.*\.yaml$/.test(name));
+
+  it('has a robot for every task', () => {
+    const tasks = files.map((name) => name.replace(/^sim-|\.yaml$/g, ''));
+    expect(tasks.sort()).toEqual(taskNames().sort());
+  });
+
+  it.each(files)('%s agrees with its task', (name) => {
+    const { spec } = findTask(name.replace(/^sim-|\.yaml$/g, ''));
+    const file = loadRobotFile(`launch/${name}`);
+    expect(file.joint_names).toEqual(spec.joint_names);
+    for (const key of ['lower', 'upper', 'velocity'] as const)
+      expect(file.limits[key]).toEqual(spec.limits[key]);
+    const lengths = Object.fromEntries(
+      file.observation.flatMap(({ features }) =>
+        Object.entries(features).map(([key, { length }]) => [key, length]),
+      ),
+    );
+    expect(lengths).toEqual({
+      ...spec.observation_dims,
+      joint_position: spec.joint_names.length,
+      ...(spec.goal_dim > 0 ? { goal: spec.goal_dim } : {}),
+    });
+  });
+});
