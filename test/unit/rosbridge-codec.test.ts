@@ -1,5 +1,6 @@
 // The codec without sockets: frames as each server writes them, and 100,000 frames that nobody should write.
 
+import { readFileSync } from 'node:fs';
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { encodeCbor, parseCbor } from '../../src/rosbridge/cbor.js';
@@ -262,5 +263,15 @@ describe('hostile input', () => {
     expect(seen.op + seen.nothing + seen.error).toBe(100_000);
     expect(seen.op).toBeGreaterThan(1000);
     expect(seen.error).toBeGreaterThan(50_000);
+  });
+});
+
+describe('docs/protocol.md', () => {
+  it('has the op table as it is', () => {
+    const page = readFileSync('docs/protocol.md', 'utf8');
+    for (const [op, { required, optional, summary }] of Object.entries(OPS)) {
+      const fields = [required, optional].map((kinds) => Object.keys(kinds).join(', ')).join(' | ');
+      expect(page).toContain(`| \`${op}\` | ${fields} | ${summary} |`);
+    }
   });
 });
