@@ -5,9 +5,10 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { type BridgeDialect, type Nanoseconds, TendonError } from '../types/index.js';
 import { encodeCbor } from './cbor.js';
+import { deserialise, isSerialisable } from './cdr.js';
 import type { Compression } from './codec.js';
 import { Connection, type ConnectionCounters, type ConnectionOptions } from './connection.js';
-import { DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
+import { chooseCompression, DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
 import type { Message } from './hub.js';
 import { stringifyJson } from './json.js';
 import { canonicalType, type Op, SERVER_HEADER } from './protocol.js';
@@ -363,6 +364,7 @@ export class BridgeClient {
    */
   private async measureClock(): Promise<void> {
     this.measured_ns = this.options.now_ns();
+    if (this.dialect?.name === 'ros2-web-bridge') return;
     const asked_ns = this.measured_ns;
     const configured = this.options.dialect !== undefined && this.options.dialect !== 'auto';
     try {
@@ -385,19 +387,30 @@ export class BridgeClient {
       const all = this.wanted.get(op.topic);
       if (all === undefined) return;
       const arrived_ns = this.options.now_ns();
+      let msg: Message | undefined;
       for (const wanted of all) {
         wanted.heard = true;
         wanted.heard_ns = arrived_ns;
-        wanted.listener(op.msg, arrived_ns);
+        msg ??= this.unpack(op.msg, wanted.type);
+        wanted.listener(msg, arrived_ns);
       }
     } else if (op.op === 'service_response' || op.op === 'action_result') {
       this.pending.get(String(op.id))?.settle(undefined, op);
     } else if (op.op === 'action_feedback') this.pending.get(String(op.id))?.feedback?.(op.values);
   }
 
+  /** The message in a cbor-raw envelope; any other message as it is. */
+  private unpack(msg: Message, type: string): Message {
+    const { bytes } = msg;
+    const raw = bytes instanceof Uint8Array && 'secs' in msg && 'nsecs' in msg && isSerialisable(type);
+    return raw ? deserialise(type, bytes, this.dialect?.serialisation ?? 'cdr') : msg;
+  }
+
   private sendSubscribe(wanted: Wanted): void {
     const { throttle_rate, queue_length, fragment_size, qos, channel } = wanted.options;
-    if (this.dialect?.compresses(wanted.type) === false) wanted.compression = 'none';
+    if (this.dialect !== undefined) {
+      wanted.compression = chooseCompression(this.dialect, wanted.compression, wanted.type);
+    }
     const op: Op<'subscribe'> = {
       op: 'subscribe',
       id: wanted.id,

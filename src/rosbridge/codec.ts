@@ -12,6 +12,8 @@ export const COMPRESSIONS = ['none', 'png', 'cbor', 'cbor-raw'] as const;
 export type Compression = (typeof COMPRESSIONS)[number];
 
 export class FrameDecoder {
+  /** Whether the last op was its frame, not wrapped in png or fragments. */
+  whole = true;
   private readonly fragments: Fragments;
 
   constructor(max_length: number) {
@@ -20,7 +22,9 @@ export class FrameDecoder {
 
   /** The op in a frame, or undefined while its fragments are incomplete. Throws `bridge_protocol` only. */
   decode(data: Buffer, binary: boolean): Op | undefined {
-    return this.unwrap(checkOp(binary ? parseCbor(data) : parseJson(data.toString('utf8'))), 0);
+    const op = checkOp(binary ? parseCbor(data) : parseJson(data.toString('utf8')));
+    this.whole = op.op !== 'png' && op.op !== 'fragment';
+    return this.unwrap(op, 0);
   }
 
   private unwrap(op: Op, depth: number): Op | undefined {

@@ -1,6 +1,8 @@
 // How the servers that users run differ, one row each. Facts with their evidence: docs/protocol.md.
 
 import type { BridgeDialect } from '../types/index.js';
+import { isSerialisable, type Serialisation } from './cdr.js';
+import type { Compression } from './codec.js';
 import { canonicalType, ros2Type } from './protocol.js';
 
 export interface Dialect {
@@ -12,7 +14,9 @@ export interface Dialect {
   readonly cbor_in: boolean;
   readonly bytes: 'base64' | 'list';
   readonly actions: boolean;
-  /** Whether `compression` is of use for a type. */
+  /** What is inside cbor-raw. */
+  readonly serialisation: Serialisation;
+  /** Whether CBOR or PNG is of use for a type. */
   compresses(type: string): boolean;
 }
 
@@ -27,6 +31,7 @@ export const DIALECTS: Readonly<Record<Dialect['name'], Dialect>> = {
     cbor_in: true,
     bytes: 'base64',
     actions: true,
+    serialisation: 'cdr',
     compresses: () => true,
   },
   rosbridge_suite_ros1: {
@@ -36,6 +41,7 @@ export const DIALECTS: Readonly<Record<Dialect['name'], Dialect>> = {
     cbor_in: false,
     bytes: 'base64',
     actions: false,
+    serialisation: 'ros1',
     compresses: (type) => !WITH_STRING_LISTS.test(type),
   },
   rosbridge_suite_ros2: {
@@ -45,6 +51,7 @@ export const DIALECTS: Readonly<Record<Dialect['name'], Dialect>> = {
     cbor_in: false,
     bytes: 'base64',
     actions: true,
+    serialisation: 'cdr',
     compresses: () => true,
   },
   'ros2-web-bridge': {
@@ -54,6 +61,7 @@ export const DIALECTS: Readonly<Record<Dialect['name'], Dialect>> = {
     cbor_in: false,
     bytes: 'list',
     actions: false,
+    serialisation: 'cdr',
     compresses: () => false,
   },
 };
@@ -76,4 +84,12 @@ export function spellTimes(dialect: Dialect, value: unknown): unknown {
     return { secs: value.sec, nsecs: value.nanosec };
   }
   return Object.fromEntries(entries.map(([key, item]) => [key, spellTimes(dialect, item)]));
+}
+
+/** The compression to ask for: the wanted one, unless the server or we cannot use it for `type`. */
+export function chooseCompression(dialect: Dialect, wanted: Compression, type: string): Compression {
+  // Raw bytes hold string[] as well as anything; what they cannot do is name a type that we do not know.
+  if (wanted === 'cbor-raw' && isSerialisable(type) && dialect.name !== 'ros2-web-bridge') return wanted;
+  if (wanted === 'none' || !dialect.compresses(type)) return 'none';
+  return wanted === 'cbor-raw' ? 'cbor' : wanted;
 }

@@ -3,11 +3,13 @@
 
 import { TendonError } from '../types/index.js';
 import { encodeCbor } from './cbor.js';
+import { isSerialisable, serialise } from './cdr.js';
 import { cutFragments } from './fragments.js';
 import { stringifyJson } from './json.js';
 import type { Outbox, Publication, Subscription } from './outbox.js';
 import { textToPng } from './png.js';
 import type { Op } from './protocol.js';
+import { epochStamp } from './time.js';
 
 export type Message = Record<string, unknown>;
 export type ServiceHandler = (args: Message) => Message | undefined | Promise<Message | undefined>;
@@ -35,6 +37,7 @@ class MessagePublication implements Publication {
   /** `frame` is the publisher's own JSON frame, forwarded as it came when it is a plain publish. */
   constructor(
     private readonly topic: string,
+    private readonly type: string,
     private readonly msg: Message,
     frame?: Buffer,
   ) {
@@ -52,7 +55,12 @@ class MessagePublication implements Publication {
 
   private encode(compression: string, fragment_size: number): readonly (Buffer | string)[] {
     const op: Op<'publish'> = { op: 'publish', topic: this.topic, msg: this.msg };
-    if (compression === 'cbor') {
+    if (compression === 'cbor-raw' && isSerialisable(this.type)) {
+      const { sec: secs, nanosec: nsecs } = epochStamp();
+      const bytes = serialise(this.type, this.msg, 'cdr');
+      return [encodeCbor({ op: 'publish', topic: this.topic, msg: { secs, nsecs, bytes } })];
+    }
+    if (compression === 'cbor' || compression === 'cbor-raw') {
       this.cbor ??= encodeCbor(op);
       return [this.cbor];
     }
@@ -147,7 +155,7 @@ export class Hub {
     for (const listener of topic.listeners) listener(msg);
     const latch = topic.publishers.get(owner)?.latch === true;
     if (topic.subscribers.size === 0 && !latch) return;
-    const publication = new MessagePublication(name, msg, frame);
+    const publication = new MessagePublication(name, topic.type, msg, frame);
     if (latch) topic.latched = publication;
     for (const [subscription, outbox] of topic.subscribers) outbox.offer(subscription, publication);
   }

@@ -56,6 +56,7 @@ export class RosbridgeServer {
   private readonly sockets: WebSocketServer;
   private readonly timer: NodeJS.Timeout;
   private pinged_ms = performance.now();
+  private swept_ms = performance.now();
   private past = { sent: 0, dropped: 0, malformed: 0 };
 
   private constructor(
@@ -197,10 +198,14 @@ export class RosbridgeServer {
 
   private sweep(): void {
     const now_ms = performance.now();
+    // When this process itself was held up, the answers are still waiting to be read.
+    const late = now_ms - this.swept_ms > PING_MS;
+    this.swept_ms = now_ms;
     const ping = now_ms - this.pinged_ms > PING_MS;
     if (ping) this.pinged_ms = now_ms;
     for (const session of this.sessions) {
       session.outbox.flush(now_ms);
+      if (late) session.heard_ms = now_ms;
       if (now_ms - session.heard_ms > (this.options.ping_timeout_ms ?? 30_000)) session.socket.terminate();
       else if (ping) session.socket.ping('0');
     }

@@ -39,6 +39,12 @@ const matches = (patterns: readonly string[] | undefined, name: string) =>
     return true;
   });
 
+/** A topic of this client: its subscribe ops by id, and what they come to. */
+interface Subscribed {
+  readonly wishes: Map<string, Op<'subscribe'>>;
+  active: Subscription | undefined;
+}
+
 export interface SessionOptions {
   readonly max_payload: number;
   readonly service_timeout_ms: number;
@@ -51,7 +57,7 @@ export class Session {
   /** When the client last sent anything, a pong included; milliseconds of performance.now. */
   heard_ms = performance.now();
   private readonly decoder: FrameDecoder;
-  private readonly subscriptions = new Map<string, Map<string, Subscription>>();
+  private readonly subscriptions = new Map<string, Subscribed>();
   /** Calls that this client must answer, by the id we gave them. */
   private readonly asked = new Map<string, (reply: CallReply) => void>();
   private readonly goals = new Map<
@@ -84,7 +90,7 @@ export class Session {
     try {
       op = this.decoder.decode(bytes, binary);
       if (op === undefined) return;
-      if (op.op === 'publish') this.publish(op, binary ? undefined : bytes);
+      if (op.op === 'publish') this.publish(op, binary || !this.decoder.whole ? undefined : bytes);
       else (this.handlers[op.op] as ((op: Op) => void) | undefined)?.(op);
     } catch (caught) {
       ++this.malformed;
@@ -123,12 +129,10 @@ export class Session {
     subscribe: (op) => this.subscribe(op),
     unsubscribe: (op) => {
       const mine = this.subscriptions.get(op.topic);
-      for (const [id, subscription] of mine ?? []) {
-        if (op.id !== undefined && String(op.id) !== id) continue;
-        this.hub.unsubscribe(op.topic, subscription);
-        mine?.delete(id);
-      }
-      if (mine?.size === 0) this.subscriptions.delete(op.topic);
+      if (mine === undefined) return;
+      if (op.id === undefined) mine.wishes.clear();
+      else mine.wishes.delete(String(op.id));
+      this.renew(op.topic, mine);
     },
     call_service: (op) => void this.callService(op),
     advertise_service: (op) =>
@@ -193,32 +197,45 @@ export class Session {
   private subscribe(op: Op<'subscribe'>): void {
     this.permit('subscribe', op.topic);
     const compression = op.compression ?? 'none';
-    if (compression === 'cbor-raw' || !(COMPRESSIONS as readonly string[]).includes(compression)) {
+    if (!(COMPRESSIONS as readonly string[]).includes(compression)) {
       throw new TendonError(
         'bridge_protocol',
-        `Topic ${op.topic}: expected compression none, cbor or png, got ${compression.slice(0, 20)}.`,
+        `Topic ${op.topic}: expected compression ${COMPRESSIONS.join(', ')}, got ${compression.slice(0, 20)}.`,
       );
     }
-    const id = String(op.id ?? '');
     let mine = this.subscriptions.get(op.topic);
     if (mine === undefined) {
       if (this.subscriptions.size >= MAX_NAMES) throw new TendonError('bridge_protocol', 'Too many topics.');
-      mine = new Map();
+      mine = { wishes: new Map(), active: undefined };
       this.subscriptions.set(op.topic, mine);
     }
-    const before = mine.get(id);
-    if (before !== undefined) this.hub.unsubscribe(op.topic, before);
-    const subscription: Subscription = {
-      topic: op.topic,
-      throttle_ms: Math.max(0, Number(op.throttle_rate ?? 0)),
-      capacity: Math.min(1000, Math.max(1, Number(op.queue_length ?? 1))),
-      fragment_size: Math.max(0, Math.floor(Number(op.fragment_size ?? 0))),
-      compression,
+    mine.wishes.set(String(op.id ?? ''), op);
+    this.renew(op.topic, mine);
+  }
+
+  /** One client gets a message once, however often it subscribed: the most eager of its wishes counts. */
+  private renew(topic: string, mine: Subscribed): void {
+    if (mine.active !== undefined) this.hub.unsubscribe(topic, mine.active);
+    const wishes = [...mine.wishes.values()];
+    const [first] = wishes;
+    if (first === undefined) {
+      this.subscriptions.delete(topic);
+      return;
+    }
+    const numbers = (field: 'throttle_rate' | 'queue_length' | 'fragment_size') =>
+      wishes.map((wish) => Math.floor(Number(wish[field] ?? 0)));
+    const sizes = numbers('fragment_size').filter((size) => size > 0);
+    mine.active = {
+      topic,
+      throttle_ms: Math.max(0, Math.min(...numbers('throttle_rate'))),
+      capacity: Math.min(1000, Math.max(1, ...numbers('queue_length'))),
+      fragment_size: sizes.length > 0 ? Math.min(...sizes) : 0,
+      compression: first.compression ?? 'none',
       waiting: [],
       next_ms: 0,
     };
-    mine.set(id, subscription);
-    this.hub.subscribe(op.topic, op.type && canonicalType(op.type), subscription, this.outbox);
+    const type = wishes.find((wish) => wish.type !== undefined)?.type;
+    this.hub.subscribe(topic, type && canonicalType(type), mine.active, this.outbox);
   }
 
   private async callService(op: Op<'call_service'>): Promise<void> {
@@ -295,9 +312,7 @@ export class Session {
   }
 
   private leave(): void {
-    for (const mine of this.subscriptions.values()) {
-      for (const subscription of mine.values()) this.hub.unsubscribe(subscription.topic, subscription);
-    }
+    for (const [topic, { active }] of this.subscriptions) if (active) this.hub.unsubscribe(topic, active);
     this.hub.leave(this);
     for (const cancel of this.cancels.values()) cancel();
     this.cancels.clear();
