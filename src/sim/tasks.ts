@@ -13,6 +13,10 @@ export function taskNames(): string[] {
 export function findTask(name: string): Task {
   const task = TASKS.find((t) => t.spec.name === name);
   if (task === undefined)
-    throw new TendonError('config_invalid', `there is no task "${name}"; there are ${taskNames().join(', ')}`, { name });
+    throw new TendonError(
+      'config_invalid',
+      `there is no task "${name}"; there are ${taskNames().join(', ')}`,
+      { name },
+    );
   return task;
 }

@@ -1,0 +1,27 @@
+// From a folder to a policy: config.json names the family, the family does the rest.
+
+import { TendonError } from '../types/index.js';
+import { readConfig } from './checkpoint.js';
+import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
+import { openEdm } from './edm/index.js';
+
+/** Families by the `type` of config.json. */
+const FAMILIES: Readonly<Record<string, (dir: string, config: Record<string, unknown>) => DenoiserFamily>> = {
+  edm: openEdm,
+};
+
+export const FAMILY_NAMES = Object.keys(FAMILIES);
+
+/** The policy of a checkpoint folder, ready to infer. Errors say which file and field are wrong. */
+export async function loadPolicy(dir: string, options: LoadOptions = {}): Promise<DenoisingPolicy> {
+  const config = readConfig(dir);
+  const type = typeof config.type === 'string' ? config.type : undefined;
+  const open = type !== undefined && Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
+  if (open === undefined)
+    throw new TendonError(
+      'unsupported',
+      `${dir}/config.json: type is ${type === undefined ? 'missing' : `"${type}"`}; the families there are: ${FAMILY_NAMES.join(', ')}`,
+      { dir, type },
+    );
+  return DenoisingPolicy.create(open(dir, config), options);
+}
