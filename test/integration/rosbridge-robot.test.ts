@@ -1,5 +1,6 @@
 // What the client and the robot adapter do when the other side misbehaves: dies, stalls, lies, falls silent.
 
+import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { parseRobotFile } from '../../src/control/robot-file.js';
@@ -88,6 +89,17 @@ describe('the adapter', () => {
     expect(robot.send(command(0.5, -0.5))).toBe(true);
     await until('the command', () => two.commands.length === 1);
     expect(two.commands[0]).toEqual(float64MultiArray([0.5, -0.5]));
+  });
+
+  it('works over separate connections for images, commands and services', async () => {
+    const two = await twoJoints();
+    const robot = new RosbridgeRobot(robotFile(two.server.url), { now_ns }, { separate_connections: true });
+    closers.push(() => robot.close());
+    await robot.connect();
+    expect(two.server.stats().clients).toBe(4);
+    expect(robot.send(command(1, 2))).toBe(true);
+    await until('the command', () => two.commands.length === 1);
+    expect((await robot.client.call('/rosapi/topics', 'rosapi/Topics')).topics).toContain('/joint_states');
   });
 
   it('sends neither NaN, nor wrong lengths, nor what has expired', async () => {
@@ -254,6 +266,30 @@ describe('other servers', () => {
       type: expect.any(String),
       id: expect.any(String),
     });
+  });
+
+  it('shows rosauth credentials first', async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    closers.push(() => {
+      for (const peer of server.clients) peer.terminate();
+      server.close();
+    });
+    const heard: Message[] = [];
+    server.on('connection', (socket) => socket.on('message', (data) => heard.push(JSON.parse(String(data)))));
+    await new Promise((resolve) => server.once('listening', resolve));
+    const client = new BridgeClient({
+      url: `ws://127.0.0.1:${(server.address() as { port: number }).port}`,
+      auth: { secret: 'abcdefghijklmnop', client: 'me', dest: 'robot' },
+      now_ns,
+    });
+    closers.push(() => client.close());
+    await client.connect();
+    const { op, mac, rand, t, level, end } = heard[0] as Record<string, string>;
+    expect(op).toBe('auth');
+    const expected = createHash('sha512')
+      .update(`abcdefghijklmnopmerobot${rand}${t}${level}${end}`)
+      .digest('hex');
+    expect(mac).toBe(expected);
   });
 
   it('falls back to JSON when CBOR yields nothing', async () => {

@@ -7,8 +7,10 @@ import {
   BridgeClient,
   float64MultiArray,
   header,
+  image,
   jointState,
   RosbridgeServer,
+  readImage,
 } from '../../src/rosbridge/index.js';
 import { connectRoslib, Service, Topic } from './roslib.js';
 
@@ -114,6 +116,51 @@ describe('roslib on the embedded server', () => {
       (await other.call('/rosapi/services', 'rosapi/Services')).services as string[];
     while (!(await offered()).includes('/twice'));
     expect(await other.call('/twice', 'demo/Twice', { x: 21 })).toEqual({ y: 42 });
+  });
+});
+
+describe('our client on the embedded server', () => {
+  const data = Uint8Array.from({ length: 12 }, (_, i) => i);
+  const picture = image(header('camera'), { width: 2, height: 2, channels: 3, data });
+
+  it.each(['none', 'cbor', 'cbor-raw', 'png'] as const)('an image over %s', async (compression) => {
+    const server = await start();
+    const bridge = await client(server.url);
+    server.advertise('/image', 'sensor_msgs/msg/Image', true)(picture);
+    const got: Record<string, unknown>[] = [];
+    bridge.subscribe('/image', 'sensor_msgs/Image', (msg) => got.push(msg), { compression });
+    await until('an image', () => got.length > 0);
+    expect(got[0]).toMatchObject({ encoding: 'rgb8', header: picture.header, step: 6 });
+    expect(readImage(got[0]!)).toMatchObject({ width: 2, height: 2, channels: 3 });
+    expect(Array.from(readImage(got[0]!).data)).toEqual(Array.from(data));
+  });
+
+  it('CBOR into the server, 64-bit integers and NaN unharmed', async () => {
+    const server = await start();
+    const bridge = await client(server.url);
+    const heard: Record<string, unknown>[] = [];
+    server.subscribe('/in', (msg) => heard.push(msg));
+    const values = { big: 2n ** 60n, nan: Number.NaN, list: Float32Array.of(1, Number.NaN) };
+    expect(bridge.advertise('/in', 'demo/Values', { cbor: true }).publish(values)).toBe(true);
+    await until('the values', () => heard.length === 1);
+    expect(heard[0]).toEqual(values);
+  });
+
+  it('several listeners of one topic each hear a message once', async () => {
+    const server = await start();
+    const bridge = await client(server.url);
+    const heard = [0, 0];
+    const stop = bridge.subscribe('/t', 'std_msgs/Int32', () => ++heard[0]!);
+    bridge.subscribe('/t', 'std_msgs/Int32', () => ++heard[1]!);
+    await bridge.call('/rosapi/get_time', 'rosapi/GetTime');
+    const publish = server.advertise('/t', 'std_msgs/Int32');
+    publish({ data: 1 });
+    await until('the first', () => heard[1] === 1);
+    stop();
+    await bridge.call('/rosapi/get_time', 'rosapi/GetTime');
+    publish({ data: 2 });
+    await until('the second', () => heard[1] === 2);
+    expect(heard).toEqual([1, 2]);
   });
 });
 
