@@ -2,9 +2,10 @@
 
 import { TendonError } from '../types/index.js';
 import { armTask } from './arm.js';
+import { blockPushTask } from './block-push.js';
 import type { Task } from './task.js';
 
-const TASKS: readonly Task[] = [armTask];
+const TASKS: readonly Task[] = [armTask, blockPushTask];
 
 export function taskNames(): string[] {
   return TASKS.map((t) => t.spec.name);
