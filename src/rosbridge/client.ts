@@ -83,6 +83,12 @@ interface Offered {
   readonly channel: Channel;
 }
 
+// The first answer is often slow (both sides are still warming up), and half its round trip is the error of the
+// offset: so the server's clock is asked for several times after connecting, then now and then.
+const QUICK_MEASURES = 10;
+const QUICK_MEASURE_NS = 50e6;
+const MEASURE_NS = 10e9;
+
 export class BridgeClient {
   readonly clock = new ClockOffset();
   /** Undefined until known; configured, or detected on connecting. */
@@ -100,6 +106,8 @@ export class BridgeClient {
   private readonly watch: NodeJS.Timeout;
   private status: ClientStatus = { connected: false, cause: 'not connected yet' };
   private measured_ns: Nanoseconds = 0;
+  /** How often the clock is still asked for in quick succession. */
+  private quick_measures = 0;
 
   constructor(private readonly options: ClientOptions) {
     this.calls = new Calls(options.url);
@@ -309,6 +317,7 @@ export class BridgeClient {
     if (embedded && (this.options.dialect ?? 'auto') === 'auto') this.dialect = DIALECTS.embedded;
     if (mine.includes('services')) {
       this.clock.reset();
+      this.quick_measures = QUICK_MEASURES;
       await this.measureClock();
       if (!connection.open) return;
       this.dialect ??= DIALECTS['ros2-web-bridge'];
@@ -339,11 +348,13 @@ export class BridgeClient {
       const { time } = await this.call('/rosapi/get_time', 'rosapi/GetTime', {}, 500);
       const server = readTime(time);
       if (server !== undefined) this.clock.measured(server, asked_ns, this.options.now_ns());
+      --this.quick_measures;
       if (!configured && this.dialect?.name !== 'embedded') {
         const ros1 = typeof time === 'object' && time !== null && 'secs' in time;
         this.dialect = DIALECTS[ros1 ? 'rosbridge_suite_ros1' : 'rosbridge_suite_ros2'];
       }
     } catch (caught) {
+      this.quick_measures = 0;
       // A refusal is an answer too: rosbridge_suite without rosapi. Stamps then count from arrivals.
       const refused = caught instanceof TendonError && caught.code === 'bridge_protocol';
       if (refused && !configured) this.dialect ??= DIALECTS.rosbridge_suite_ros2;
@@ -419,7 +430,8 @@ export class BridgeClient {
         } else on_silence?.(silent_ms);
       }
     }
-    if (now_ns - this.measured_ns > 10e9) void this.measureClock();
+    const pause_ns = this.quick_measures > 0 ? QUICK_MEASURE_NS : MEASURE_NS;
+    if (now_ns - this.measured_ns > pause_ns) void this.measureClock();
   }
 
   private report(status: ClientStatus): void {
