@@ -168,7 +168,8 @@ class SimRobot {
   }
 
   private publishGoal(): void {
-    if (this.instance.spec.goal_dim > 0) {
+    // A goal of several places has no standard message; it is in /observation.
+    if (this.instance.spec.goal_dim > 0 && this.instance.spec.goal_dim <= 3) {
       this.publish.goal(poseStamped(header('world'), this.instance.goal()));
     }
   }

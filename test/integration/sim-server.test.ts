@@ -48,8 +48,9 @@ describe('the simulated arm', () => {
   it('has the limits, joints and features of its task', () => {
     const { spec } = findTask('arm');
     expect(file.joint_names).toEqual(spec.joint_names);
-    for (const key of ['lower', 'upper', 'velocity'] as const)
-      expect(file.limits[key]).toEqual(spec.limits[key]);
+    for (const key of ['lower', 'upper', 'velocity'] as const) {
+      expect(file.limits[key]).toEqual(spec.limits[key].map((limit) => expect.closeTo(limit, 9)));
+    }
     expect(robot.observation_dims).toEqual({ ...spec.observation_dims, goal: 2, joint_position: 6 });
     expect(robot.client.dialect?.name).toBe('embedded');
     expect(robot.client.clock.source).toBe('rosapi');
