@@ -220,6 +220,30 @@ describe('the server on its own', () => {
     expect(peer.heard[0]?.msg).toContain('"topic"');
   });
 
+  it('is not hurt by absurd numbers in a subscription or call', async () => {
+    const server = await start();
+    server.service('/never', 'demo/Never', () => new Promise(() => undefined));
+    const peer = await bare(server.url);
+    peer.say(
+      '{"op":"subscribe","topic":"/t","throttle_rate":NaN,"queue_length":Infinity,"fragment_size":-5}',
+    );
+    peer.say('{"op":"call_service","id":"a","service":"/never","timeout":-Infinity}');
+    peer.say({ op: 'call_service', id: 'b', service: '/rosapi/get_time', args: [1, 2], fragment_size: 1 });
+    await until('the answer', () => peer.heard.length === 1);
+    expect(peer.heard[0]).toMatchObject({ op: 'service_response', id: 'b', result: true });
+    const publish = server.advertise('/t', 'std_msgs/Int32');
+    publish({ data: 1 });
+    await until('the message', () => peer.heard.length === 2);
+    for (let i = 0; i < 5000; ++i) peer.say({ op: 'subscribe', topic: '/t', id: `s${i}` });
+    for (let i = 0; i < 5000; ++i) peer.say({ op: 'subscribe', topic: `/t${i}` });
+    peer.say({ op: 'call_service', id: 'c', service: '/rosapi/topics' });
+    await until('the answer', () => peer.heard.some(({ id }) => id === 'c'));
+    expect(server.stats().malformed).toBeGreaterThan(1000);
+    publish({ data: 2 });
+    await until('one copy', () => peer.heard.some(({ msg }) => (msg as { data?: number })?.data === 2));
+    expect(peer.heard.filter(({ op }) => op === 'publish').length).toBe(2);
+  });
+
   it('refuses other origins, wrong tokens, foreign hosts and the world without a token', async () => {
     const server = await start({ token: 'open sesame' });
     const refused = (url: string, options = {}) => expect(bare(url, options)).rejects.toThrow(/40[13]/);
