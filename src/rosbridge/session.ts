@@ -15,6 +15,8 @@ import { canonicalType, type Op, type OpName } from './protocol.js';
 
 const LEVELS = ['info', 'warning', 'error', 'none'];
 const MAX_NAMES = 4096;
+/** Subscriptions of one client to one topic. */
+const MAX_WISHES = 256;
 const MAX_TIMEOUT_MS = 600_000;
 /** Smaller pieces would cost more in frames than they spare in size. */
 const MIN_FRAGMENT = 256;
@@ -212,7 +214,7 @@ export class Session {
       mine = { wishes: new Map(), active: undefined };
       this.subscriptions.set(op.topic, mine);
     }
-    if (mine.wishes.size >= MAX_NAMES) throw new TendonError('bridge_protocol', 'Too many subscriptions.');
+    if (mine.wishes.size >= MAX_WISHES) throw new TendonError('bridge_protocol', 'Too many subscriptions.');
     mine.wishes.set(String(op.id ?? ''), op);
     this.renew(op.topic, mine);
   }
