@@ -116,11 +116,9 @@ export class SimSession {
     const chosen = this.nextSeed++;
     this.restarting = true;
     try {
-      this.controller.hold('between two episodes');
+      this.controller.suspend();
       await this.robot.call('reset', { seed: chosen });
       this.controller.reset(chosen);
-      // Only an observation of the new episode may begin it.
-      await new Promise((resolve) => setTimeout(resolve, 60));
       this.controller.go();
       this.controller.resume();
     } finally {

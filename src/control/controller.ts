@@ -71,6 +71,8 @@ export class Controller {
   private unsubscribe: (() => void) | undefined;
   private readonly chunkListeners = new Set<(chunk: ActionChunk) => void>();
   private teleop: Float64Array | undefined;
+  /** Nothing is sent before an observation later than this; the first one is where commands begin anew. */
+  private rebase_ns: Nanoseconds | undefined;
 
   constructor(private readonly options: ControllerOptions) {
     const { robot, policy, rate_hz } = options;
@@ -123,9 +125,16 @@ export class Controller {
     this.forgetChunk();
   }
 
+  /** Before the robot is moved by other hands (a reset): sends nothing until `reset` and a later observation. */
+  suspend(): void {
+    this.rebase_ns = Number.POSITIVE_INFINITY;
+    this.forgetChunk();
+  }
+
   /** Clears a stop, forgets the episode and restarts the policy's noise at `seed`. */
   reset(seed: number): void {
     this.supervisor.event('reset', 'reset');
+    this.rebase_ns = this.options.clock.now_ns();
     this.forgetChunk();
     this.history.clear();
     this.options.policy.reset(seed);
@@ -185,6 +194,11 @@ export class Controller {
     } else if (supervisor.state === 'INIT') {
       this.limiter.restart(observation!.values[options.position_key]!);
       supervisor.event('observed', 'ready');
+    }
+    if (this.rebase_ns !== undefined) {
+      if (fault !== undefined || observation!.stamp_ns <= this.rebase_ns) return;
+      this.rebase_ns = undefined;
+      this.limiter.restart(observation!.values[options.position_key]!);
     }
     if (fault === undefined) this.keepInferring(observation!, now_ns);
     this.act(observation, fault === undefined, now_ns);
