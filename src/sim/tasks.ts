@@ -3,9 +3,10 @@
 import { TendonError } from '../types/index.js';
 import { armTask } from './arm.js';
 import { blockPushTask } from './block-push.js';
+import { pushtTask } from './pusht.js';
 import type { Task } from './task.js';
 
-const TASKS: readonly Task[] = [armTask, blockPushTask];
+const TASKS: readonly Task[] = [armTask, blockPushTask, pushtTask];
 
 export function taskNames(): string[] {
   return TASKS.map((t) => t.spec.name);
