@@ -100,6 +100,12 @@ describe('the simulated arm', () => {
       'the goal in an observation',
       () => Math.abs((robot.latest()?.values.goal?.[1] ?? 0) + 0.3) < 1e-6,
     );
+    let goal: unknown;
+    robot.client.subscribe('/goal', 'geometry_msgs/PoseStamped', ({ pose }) => {
+      goal = pose;
+    });
+    await until('the latched goal', () => goal !== undefined);
+    expect(goal).toEqual({ position: { x: 0.4, y: -0.3, z: 0 }, orientation: { x: 0, y: 0, z: 0, w: 1 } });
     expect(await robot.call('push', { name: 'block', force: [1, 0, 0] })).toEqual({});
     await expect(robot.call('push', { name: 'table', force: [1, 0, 0] })).rejects.toThrow('one of block');
     await expect(robot.call('set_goal', { position: [Number.NaN, 0] })).rejects.toThrow('finite');
