@@ -104,6 +104,12 @@ export class Tensors {
     return ref;
   }
 
+  /** The tensor whatever its shape, counted as used. */
+  anyShape(name: string): TensorRef {
+    const ref = this.file.tensors.get(name);
+    return this.ref(name, ref?.shape ?? []);
+  }
+
   weight(g: GraphBuilder, name: string, shape: readonly number[]): Value {
     return g.weight(this.ref(name, shape));
   }

@@ -3,11 +3,13 @@
 import { TendonError } from '../types/index.js';
 import { readConfig } from './checkpoint.js';
 import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
+import { openDiffusion } from './diffusion/index.js';
 import { openEdm } from './edm/index.js';
 
 /** Families by the `type` of config.json. */
 const FAMILIES: Readonly<Record<string, (dir: string, config: Record<string, unknown>) => DenoiserFamily>> = {
   edm: openEdm,
+  diffusion: (dir, config) => openDiffusion(dir, config),
 };
 
 export const FAMILY_NAMES = Object.keys(FAMILIES);
