@@ -1,0 +1,136 @@
+// What is done to sums while they are in cache (kernels.h, Epilogue): bias → group norm → act → FiLM →
+// residual → act_last, written to the output rows.
+#pragma once
+
+#include "kernels/cpu/math.h"
+#include "kernels/cpu/share.h"
+
+namespace tendon {
+namespace {
+
+template <class S>
+struct Finish {
+  using F = typename S::F;
+
+  // One stretch of a row. Null pointers are steps left out.
+  struct Line {
+    const float* sums;
+    const float* bias;
+    bool normed;
+    float mean, inverse;
+    const float *norm_weight, *norm_bias;
+    const float *scale, *shift, *residual;
+    float* out;
+    int64_t n;
+  };
+
+  // Calls body(i, load, store) for whole vectors, then once for the rest.
+  template <class Body>
+  static void for_vectors(int64_t n, Body body) {
+    int64_t i = 0;
+    for (; i + S::width <= n; i += S::width)
+      body([i](const float* p) { return S::load(p + i); }, [i](float* p, F x) { S::store(p + i, x); });
+    if (i < n)
+      body([i, n](const float* p) { return S::load(p + i, n - i); },
+           [i, n](float* p, F x) { S::store(p + i, x, n - i); });
+  }
+
+  template <Unary act>
+  static void write(const Line& line) {
+    const F mean = S::set(line.mean), inverse = S::set(line.inverse);
+    for_vectors(line.n, [&](auto load, auto store) {
+      F x = load(line.sums);
+      if (line.bias) x = S::add(x, load(line.bias));
+      if (line.normed) {
+        x = S::mul(S::sub(x, mean), inverse);
+        if (line.norm_weight) x = S::mul(x, load(line.norm_weight));
+        if (line.norm_bias) x = S::add(x, load(line.norm_bias));
+      }
+      x = Math<S>::template apply<act>(x);
+      if (line.scale) x = S::mul(x, load(line.scale));
+      if (line.shift) x = S::add(x, load(line.shift));
+      if (line.residual) x = S::add(x, load(line.residual));
+      store(line.out, x);
+    });
+  }
+
+  static void apply_in_place(Unary act, float* x, int64_t n) {
+    with_unary(act, [&]<Unary f>() {
+      for_vectors(n, [&](auto load, auto store) { store(x, Math<S>::template apply<f>(load(x))); });
+    });
+  }
+
+  // Mean and 1/√(variance + eps) of `rows` rows of n sums, in two passes.
+  static void moments(const float* sums, int64_t stride, int64_t rows, int64_t n, const float* bias,
+                      float eps, float& mean, float& inverse) {
+    F total = S::zero();
+    float rest = 0;
+    const int64_t whole = n / S::width * S::width;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* x = sums + r * stride;
+      for (int64_t i = 0; i < whole; i += S::width)
+        total = S::add(total, bias ? S::add(S::load(x + i), S::load(bias + i)) : S::load(x + i));
+      for (int64_t i = whole; i < n; ++i) rest += bias ? x[i] + bias[i] : x[i];
+    }
+    const float count = static_cast<float>(rows * n);
+    mean = (S::sum(total) + rest) / count;
+    const F centre = S::set(mean);
+    F squares = S::zero();
+    rest = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* x = sums + r * stride;
+      for (int64_t i = 0; i < whole; i += S::width) {
+        F d = S::load(x + i);
+        if (bias) d = S::add(d, S::load(bias + i));
+        d = S::sub(d, centre);
+        squares = S::fma(d, d, squares);
+      }
+      for (int64_t i = whole; i < n; ++i) {
+        const float d = (bias ? x[i] + bias[i] : x[i]) - mean;
+        rest += d * d;
+      }
+    }
+    inverse = 1.0f / __builtin_sqrtf((S::sum(squares) + rest) / count + eps);
+  }
+
+  // Sums of rows [row, row + rows) × channels [first, first + n), `stride` floats apart. With group norm both
+  // ranges cover whole batch elements and whole groups.
+  static void run(const GemmArgs& a, const float* sums, int64_t stride, int64_t row, int64_t rows,
+                  int64_t first, int64_t n) {
+    const Epilogue& e = a.epilogue;
+    const int64_t per_batch = a.rows.per_batch();
+    const int64_t width = e.groups > 0 ? a.n / e.groups : n;
+    const int64_t block = e.groups > 0 ? per_batch : rows;
+    for (int64_t done = 0; done < rows; done += block) {
+      for (int64_t c = first; c < first + n; c += width) {
+        const float* start = sums + done * stride + (c - first);
+        Line line = {};
+        line.normed = e.groups > 0;
+        line.bias = e.bias ? e.bias + c : nullptr;
+        line.norm_weight = line.normed && e.norm_weight ? e.norm_weight + c : nullptr;
+        line.norm_bias = line.normed && e.norm_bias ? e.norm_bias + c : nullptr;
+        line.n = width;
+        if (line.normed) moments(start, stride, block, width, line.bias, e.eps, line.mean, line.inverse);
+        with_unary(e.act, [&]<Unary act>() {
+          int64_t b = (row + done) / per_batch, r = (row + done) % per_batch;
+          for (int64_t i = 0; i < block; ++i) {
+            line.sums = start + i * stride;
+            line.out = a.out + b * a.out_batch_stride + r * a.out_row_stride + c;
+            const int64_t film = b / e.film_div * e.film_stride + c;
+            line.scale = e.scale ? e.scale + film : nullptr;
+            line.shift = e.shift ? e.shift + film : nullptr;
+            line.residual = e.residual ? e.residual + b / e.residual_div * e.residual_batch_stride +
+                                             r * e.residual_row_stride + c
+                                       : nullptr;
+            write<act>(line);
+            if (e.act_last != Unary::none) apply_in_place(e.act_last, line.out, width);
+            if (++r == per_batch) r = 0, ++b;
+          }
+        });
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace tendon

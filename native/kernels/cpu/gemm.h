@@ -1,0 +1,198 @@
+// Matrix products with gathered rows and the fused epilogue, around an innermost kernel `K` (gemm_dot.h,
+// gemm_tile_amx.cpp). The order of work:
+//   chunk of rows → chunk of columns → blocks of k → panels → sums in a buffer that stays in cache → epilogue
+// Threads share columns, each reading its own stretch of weights; products of many rows share rows.
+#pragma once
+
+#include "kernels/cpu/epilogue.h"
+#include "kernels/cpu/format.h"
+#include "kernels/cpu/gather.h"
+
+namespace tendon {
+namespace {
+
+template <class S, class K>
+struct Gemm {
+  using Fmt = typename K::Format;
+  using A = typename Fmt::A;
+  using W = typename Fmt::W;
+
+  static constexpr int64_t many_rows = 1024;       // from here on threads share rows
+  static constexpr int64_t narrow = 64;            // columns too few to share
+  static constexpr int64_t small_copy = 8192;      // values cheaper to convert twice than to wait for
+  static constexpr int64_t streamed_rows = 64;     // up to here a panel is read in one go
+  static constexpr int64_t chunk_columns = 128, chunk_row_limit = 480;
+  static constexpr int64_t copy_bytes = 1 << 20;   // rows of A held by a thread that has rows of its own
+
+  enum class Copy { none, own, shared };
+
+  struct Plan {
+    int64_t rows, n, k, stride;   // stride of A in place, 0 where it must be copied
+    bool by_rows;
+    Copy copy;
+    int64_t row_unit, row_chunk;  // row_unit: what threads share; row_chunk: a multiple of it
+    int64_t column_unit, column_chunk;
+    int64_t lda, ldc;
+    int64_t block_bytes;          // one copied chunk of rows with its scales
+    int64_t shared_bytes, sums_bytes, part_bytes;
+  };
+
+  static Plan plan(const GemmArgs& a) {
+    Plan p;
+    p.rows = a.rows.count();
+    p.n = a.n;
+    p.k = a.rows.k();
+    p.stride = Fmt::direct ? direct_stride(a.rows) : 0;
+    const int64_t groups = a.epilogue.groups, per_batch = a.rows.per_batch();
+    p.by_rows = groups > 0 ? p.rows >= many_rows && a.rows.batch >= 8
+                           : p.rows >= many_rows || (p.n <= narrow && p.rows >= streamed_rows);
+    p.copy = p.stride > 0 ? Copy::none
+             : p.by_rows || p.rows * p.k <= small_copy ? Copy::own
+                                                        : Copy::shared;
+    p.row_unit = groups > 0 ? per_batch : K::rows;
+    int64_t limit = chunk_row_limit;
+    if (p.by_rows && p.copy == Copy::own)
+      limit = lesser(limit, copy_bytes / (p.k * static_cast<int64_t>(sizeof(A))));
+    p.row_chunk = greater(limit / p.row_unit, 1) * p.row_unit;
+    if (p.row_chunk > p.rows) p.row_chunk = p.rows;
+    p.column_unit = groups > 0 ? p.n / groups : Fmt::columns;
+    p.column_chunk = greater(chunk_columns / p.column_unit, 1) * p.column_unit;
+    p.lda = p.stride > 0 ? p.stride : Fmt::row_stride(p.k);
+    p.ldc = round_up(lesser(p.column_chunk, round_up(p.n, Fmt::columns)), Fmt::columns) + Fmt::columns;
+    const int64_t held = round_up(p.row_chunk, K::row_align);
+    p.block_bytes = p.copy == Copy::none ? 0
+                                         : scales_at(p) + round_up(p.row_chunk * int64_t{sizeof(float)}, 64);
+    p.shared_bytes = p.copy == Copy::shared ? ceil_div(p.rows, p.row_chunk) * p.block_bytes : 0;
+    p.sums_bytes = round_up(held * p.ldc * static_cast<int64_t>(sizeof(float)), 64);
+    const int64_t line = p.copy == Copy::none ? 0 : round_up(p.k * static_cast<int64_t>(sizeof(float)), 64);
+    p.part_bytes = p.sums_bytes + line + (p.copy == Copy::own ? p.block_bytes : 0);
+    return p;
+  }
+
+  static int64_t scales_at(const Plan& p) {
+    return round_up(round_up(p.row_chunk, K::row_align) * p.lda * static_cast<int64_t>(sizeof(A)), 64);
+  }
+
+  static size_t scratch_bytes(const GemmArgs& a, int parts) {
+    const Plan p = plan(a);
+    return static_cast<size_t>(p.shared_bytes + parts * p.part_bytes);
+  }
+
+  static uint8_t* part_scratch(const GemmArgs& a, const Plan& p, Part part) {
+    return static_cast<uint8_t*>(a.scratch) + p.shared_bytes + part.index * p.part_bytes;
+  }
+
+  // One row of A into its block, in the format of the product.
+  static void store_row(const Plan& p, const float* x, uint8_t* block, int64_t row) {
+    A* to = reinterpret_cast<A*>(block) + row * p.lda;
+    if constexpr (Fmt::quantised) {
+      reinterpret_cast<float*>(block + scales_at(p))[row] = K::quantise_row(x, p.k, Fmt::padded(p.k), to);
+    } else if constexpr (sizeof(A) == 2) {
+      K::round_row(x, p.k, Fmt::padded(p.k), to);
+    } else {
+      __builtin_memcpy(to, x, static_cast<size_t>(p.k) * sizeof(float));
+    }
+  }
+
+  static bool needs_prepare(const GemmArgs& a) { return plan(a).copy == Copy::shared; }
+
+  static void prepare(const GemmArgs& a, Part part) {
+    const Plan p = plan(a);
+    float* line = reinterpret_cast<float*>(part_scratch(a, p, part) + p.sums_bytes);
+    const Range rows = share(p.rows, 1, part);
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      uint8_t* block = static_cast<uint8_t*>(a.scratch) + row / p.row_chunk * p.block_bytes;
+      store_row(p, view_row(a.rows, row, line), block, row % p.row_chunk);
+    }
+  }
+
+  // sums = A · Wᵀ for `rows` rows from `x` and whole panels [first, last).
+  static void sum(const Plan& p, const A* x, const void* weights, int64_t rows, int64_t first, int64_t last,
+                  float* sums) {
+    const W* w = static_cast<const W*>(weights);
+    const int64_t panel = Fmt::panel_stride(p.k), k_end = Fmt::padded(p.k);
+    const int64_t calls = ceil_div(rows, K::rows);
+    const int64_t step = round_up(ceil_div(rows, calls), K::row_align);
+    const auto block = [&](int64_t at, int64_t k, int64_t count, const W* next) {
+      const W* here = w + at * panel + k * Fmt::columns;
+      const int64_t bytes = count * Fmt::columns * static_cast<int64_t>(sizeof(W));
+      // The first two passes over a block of weights fetch half of the next block each.
+      const int64_t half = calls > 1 ? bytes / 2 : bytes;
+      for (int64_t r = 0; r < rows; r += step) {
+        const int64_t pass = r / step;
+        const bool fetch = pass * half < bytes;
+        K::run(lesser(step, rows - r), count, x + r * p.lda + k, p.lda, here,
+               sums + r * p.ldc + (at - first) * Fmt::columns, p.ldc, k > 0,
+               fetch ? reinterpret_cast<const uint8_t*>(next) + pass * half
+                     : reinterpret_cast<const uint8_t*>(here),
+               fetch ? half : 0);
+      }
+    };
+    if (rows <= streamed_rows) {
+      for (int64_t at = first; at < last; ++at)
+        for (int64_t k = 0; k < k_end; k += K::k_block) {
+          const int64_t count = lesser(K::k_block, k_end - k);
+          block(at, k, count, w + at * panel + (k + count) * Fmt::columns);
+        }
+    } else {
+      for (int64_t k = 0; k < k_end; k += K::k_block)
+        for (int64_t at = first; at < last; ++at)
+          block(at, k, lesser(K::k_block, k_end - k), w + (at + 1) * panel + k * Fmt::columns);
+    }
+  }
+
+  // Whole-number sums of int8 weights become values.
+  static void rescale(const GemmArgs& a, const Plan& p, const float* row_scales, int64_t rows, int64_t first,
+                      int64_t columns, float* sums) {
+    const float* scales = Fmt::channel_scales(a.weights, p.n, p.k) + first;
+    const float* offsets = Fmt::channel_offsets(a.weights, p.n, p.k) + first;
+    for (int64_t r = 0; r < rows; ++r) {
+      const typename S::F row = S::set(Fmt::quantised ? row_scales[r] : 1.0f);
+      float* line = sums + r * p.ldc;
+      for (int64_t i = 0; i < columns; i += S::width) {
+        const typename S::F scale = S::mul(row, S::load(scales + i));
+        S::store(line + i, S::mul(S::add(S::load(line + i), S::load(offsets + i)), scale));
+      }
+    }
+  }
+
+  static void multiply(const GemmArgs& a, Part part) {
+    const Plan p = plan(a);
+    uint8_t* mine = part_scratch(a, p, part);
+    float* sums = reinterpret_cast<float*>(mine);
+    float* line = reinterpret_cast<float*>(mine + p.sums_bytes);
+    uint8_t* own = mine + p.part_bytes - p.block_bytes;
+    const Range rows = p.by_rows ? share(p.rows, p.row_unit, part) : Range{0, p.rows};
+    const Range columns = p.by_rows ? Range{0, p.n} : share(p.n, p.column_unit, part);
+    if (columns.begin == columns.end || rows.begin == rows.end) return;
+    K::begin();
+    for (int64_t r = rows.begin; r < rows.end; r += p.row_chunk) {
+      const int64_t count = lesser(p.row_chunk, rows.end - r);
+      const uint8_t* block = own;
+      if (p.copy == Copy::own)
+        for (int64_t i = 0; i < count; ++i) store_row(p, view_row(a.rows, r + i, line), own, i);
+      if (p.copy == Copy::shared)
+        block = static_cast<const uint8_t*>(a.scratch) + r / p.row_chunk * p.block_bytes;
+      const A* x = reinterpret_cast<const A*>(block);
+      if constexpr (Fmt::direct)
+        if (p.copy == Copy::none) x = a.rows.x + r * p.stride;
+      for (int64_t c = columns.begin; c < columns.end; c += p.column_chunk) {
+        const int64_t width = lesser(p.column_chunk, columns.end - c);
+        const int64_t first = c / Fmt::columns, last = ceil_div(c + width, Fmt::columns);
+        sum(p, x, a.weights, count, first, last, sums);
+        if constexpr (Fmt::scaled)
+          rescale(a, p, reinterpret_cast<const float*>(block + (Fmt::quantised ? scales_at(p) : 0)), count,
+                  first * Fmt::columns, (last - first) * Fmt::columns, sums);
+        Finish<S>::run(a, sums + c - first * Fmt::columns, p.ldc, r, count, c, width);
+      }
+    }
+    K::end();
+  }
+
+  static constexpr GemmKernels kernels() {
+    return {true, Fmt::packed_bytes, Fmt::pack, scratch_bytes, needs_prepare, prepare, multiply};
+  }
+};
+
+}  // namespace
+}  // namespace tendon

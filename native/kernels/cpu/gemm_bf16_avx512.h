@@ -1,0 +1,78 @@
+// Products of reduced activations on AVX-512: pairs of bf16 (BF16) and quads of bytes (VNNI), and the
+// conversion of rows, which the tile kernels share. For files compiled with both extensions.
+#pragma once
+
+#include "kernels/cpu/gemm_dot.h"
+#include "kernels/cpu/simd_avx512.h"
+
+namespace tendon {
+namespace {
+
+struct Bf16Rows {
+  static void round_row(const float* x, int64_t k, int64_t padded, uint16_t* out) {
+    int64_t i = 0;
+    for (; i + 32 <= k; i += 32) {
+      const __m512bh pair = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i));
+      _mm512_storeu_si512(out + i, reinterpret_cast<__m512i>(pair));
+    }
+    for (; i < padded; ++i) out[i] = i < k ? to_bf16(x[i]) : 0;
+  }
+};
+
+struct I8Rows {
+  // round(x / scale) + 128; returns the scale. NaN makes the scale NaN, so that it reaches the result.
+  static float quantise_row(const float* x, int64_t k, int64_t padded, uint8_t* out) {
+    __m512 most = _mm512_setzero_ps(), poison = _mm512_setzero_ps();
+    for (int64_t i = 0; i < k; i += 16) {
+      const __m512 v = k - i >= 16 ? _mm512_loadu_ps(x + i) : Avx512::load(x + i, k - i);
+      most = _mm512_max_ps(_mm512_abs_ps(v), most);
+      poison = _mm512_fmadd_ps(v, _mm512_setzero_ps(), poison);
+    }
+    const Quantised quantised(_mm512_reduce_max_ps(most));
+    const __m512 inverse = _mm512_set1_ps(quantised.inverse);
+    int64_t i = 0;
+    for (; i + 16 <= k; i += 16) {
+      const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), inverse));
+      const __m512i moved = _mm512_add_epi32(q, _mm512_set1_epi32(128));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm512_cvtusepi32_epi8(moved));
+    }
+    for (; i < padded; ++i)
+      out[i] = i < k ? static_cast<uint8_t>(static_cast<int>(quantised(x[i])) + 128) : 0;
+    return quantised.scale + _mm512_reduce_add_ps(poison);
+  }
+};
+
+struct Bf16PairStep {
+  using Format = Bf16Format;
+  using Sum = __m512;
+  using Weight = __m512i;
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static Weight weight(const uint16_t* w) { return _mm512_loadu_si512(w); }
+  static Sum add(Sum sum, Weight w, const uint16_t* a) {
+    int32_t pair;
+    __builtin_memcpy(&pair, a, sizeof pair);
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(w),
+                            reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair)));
+  }
+  static __m512 to_float(Sum sum) { return sum; }
+};
+
+struct I8QuadStep {
+  using Format = I8Format;
+  using Sum = __m512i;
+  using Weight = __m512i;
+  static Sum zero() { return _mm512_setzero_si512(); }
+  static Weight weight(const int8_t* w) { return _mm512_loadu_si512(w); }
+  static Sum add(Sum sum, Weight w, const uint8_t* a) {
+    int32_t quad;
+    __builtin_memcpy(&quad, a, sizeof quad);
+    return _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(quad), w);
+  }
+  static __m512 to_float(Sum sum) { return _mm512_cvtepi32_ps(sum); }
+};
+
+struct Bf16DotKernel : DotKernel<Avx512, Bf16PairStep>, Bf16Rows {};
+struct I8DotKernel : DotKernel<Avx512, I8QuadStep>, I8Rows {};
+
+}  // namespace
+}  // namespace tendon

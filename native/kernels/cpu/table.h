@@ -1,0 +1,27 @@
+// The whole table of one instruction set from the kernels written over its vectors.
+#pragma once
+
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm_dot.h"
+#include "kernels/kernels.h"
+
+namespace tendon {
+namespace {
+
+template <class S, class Format>
+constexpr GemmKernels dot_kernels() {
+  return Gemm<S, DotKernel<S, WidenStep<S, Format>>>::kernels();
+}
+
+template <class S>
+KernelTable table(const char* isa) {
+  KernelTable t = reference_kernels();
+  t.isa = isa;
+  t.gemm[static_cast<int>(WeightFormat::f32)] = dot_kernels<S, F32Format<S>>();
+  t.gemm[static_cast<int>(WeightFormat::bf16)] = dot_kernels<S, WideBf16Format<S>>();
+  t.gemm[static_cast<int>(WeightFormat::i8)] = dot_kernels<S, WideI8Format<S>>();
+  return t;
+}
+
+}  // namespace
+}  // namespace tendon
