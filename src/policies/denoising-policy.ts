@@ -49,6 +49,8 @@ export interface DenoiserFamily {
   readonly max_steps: number;
   /** Whether an unconditional half exists for guidance. */
   readonly guidable: boolean;
+  /** Rows before `first_row` of x hold the actions that were given last, instead of noise. */
+  readonly keeps_actions?: boolean;
   /** The network for `groups` guidance groups: step input `x`, output first. */
   graph(groups: number): GraphBuilder;
   table(sampler: string, steps: number): SamplerTable;
@@ -75,6 +77,8 @@ export class DenoisingPolicy implements Policy {
   private readonly models = new Map<string, Promise<NativeModel>>();
   private readonly ready = new Map<string, Promise<Ready>>();
   private history: Observation[] = [];
+  /** Normalised actions given so far, newest last, for families that feed them back. */
+  private given: Float32Array[] = [];
   private seed = 0;
   private draws = 0;
   private wanted: SamplerChoice;
@@ -136,6 +140,7 @@ export class DenoisingPolicy implements Policy {
 
   reset(seed: number): void {
     this.history = [];
+    this.given = [];
     this.seed = seed;
     this.draws = 0;
   }
@@ -160,6 +165,7 @@ export class DenoisingPolicy implements Policy {
         `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${action_dim} values, got ${start.length}`,
       );
     for (let i = 0; i < count; i++) start[i] = start[i]! * table.start_scale;
+    if (this.family.keeps_actions) this.writeGiven(start, choice.candidates);
     const inputs = this.family.condition(history, options.goal, groups);
     const cancel = new (addon().CancelToken)();
     const abort = (): void => cancel.cancel();
@@ -182,6 +188,10 @@ export class DenoisingPolicy implements Policy {
           'policy_failed',
           'the network produced NaN or infinity; check the observation and its statistics',
         );
+      if (this.family.keeps_actions) {
+        const at = this.family.first_row * action_dim;
+        this.given = [...this.given, result.x.slice(at, at + action_dim)].slice(-this.family.first_row);
+      }
       const total_ns = Number(process.hrtime.bigint() - began);
       return this.chunk(result.x, choice.candidates, newest, {
         queue_ns: Math.max(0, total_ns - result.observe_ns - result.denoise_ns),
@@ -249,6 +259,16 @@ export class DenoisingPolicy implements Policy {
             { key, index: i },
           );
     }
+  }
+
+  /** The newest given actions end just before `first_row`; what lies before them stays noise. */
+  private writeGiven(start: Float32Array, candidates: number): void {
+    const { action_dim } = this.spec;
+    const { first_row, model_horizon } = this.family;
+    for (let c = 0; c < candidates; c++)
+      this.given.forEach((row, i) => {
+        start.set(row, (c * model_horizon + first_row - this.given.length + i) * action_dim);
+      });
   }
 
   /** The next `count` numbers of this episode's noise stream. */

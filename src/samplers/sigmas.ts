@@ -32,6 +32,12 @@ function iddpm(n: number, { sigma_min, sigma_max }: SigmaRange): number[] {
   return ramp(n, 0, kept.length - 1).map((i) => kept[Math.round(i)]!);
 }
 
+/** Cosine betas (Nichol and Dhariwal 2021) used as levels, largest first, as BESO offers them. */
+function cosineBeta(n: number): number[] {
+  const bar = ramp(n + 1).map((r) => Math.cos((((r + 0.008) / 1.008) * Math.PI) / 2) ** 2);
+  return Array.from({ length: n }, (_, i) => Math.min(0.999, 1 - bar[n - i]! / bar[n - i - 1]!));
+}
+
 const SCHEDULES: Readonly<Record<string, (n: number, range: SigmaRange) => number[]>> = {
   karras: (n, { sigma_min, sigma_max, rho = 7 }) => {
     const low = sigma_min ** (1 / rho);
@@ -48,6 +54,7 @@ const SCHEDULES: Readonly<Record<string, (n: number, range: SigmaRange) => numbe
   vp: (n) => vp(n),
   ve,
   iddpm,
+  cosine_beta: (n) => cosineBeta(n),
 };
 
 export const SIGMA_SCHEDULES = Object.keys(SCHEDULES);
