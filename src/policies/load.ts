@@ -1,8 +1,7 @@
 // From a folder to a policy: config.json names the family, the family does the rest.
 
 import { TendonError } from '../types/index.js';
-import { openBeso } from './beso/index.js';
-import { openBeso } from './beso/index.js';
+import { openBeso, openBeso } from './beso/index.js';
 import { readConfig } from './checkpoint.js';
 import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
 import { openDiffusion } from './diffusion/index.js';
@@ -11,7 +10,6 @@ import { openEdm } from './edm/index.js';
 /** Families by the `type` of config.json. */
 const FAMILIES: Readonly<Record<string, (dir: string, config: Record<string, unknown>) => DenoiserFamily>> = {
   edm: openEdm,
-  beso: openBeso,
   beso: openBeso,
   diffusion: (dir, config) => openDiffusion(dir, config),
 };
