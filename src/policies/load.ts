@@ -1,7 +1,7 @@
 // From a folder to a policy: config.json names the family, the family does the rest.
 
 import { TendonError } from '../types/index.js';
-import { openBeso, openBeso } from './beso/index.js';
+import { openBeso } from './beso/index.js';
 import { readConfig } from './checkpoint.js';
 import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
 import { openDiffusion } from './diffusion/index.js';
@@ -16,8 +16,8 @@ const FAMILIES: Readonly<Record<string, (dir: string, config: Record<string, unk
 
 export const FAMILY_NAMES = Object.keys(FAMILIES);
 
-/** The policy of a checkpoint folder, ready to infer. Errors say which file and field are wrong. */
-export async function loadPolicy(dir: string, options: LoadOptions = {}): Promise<DenoisingPolicy> {
+/** The family of a checkpoint folder. Errors say which file and field are wrong. */
+export function openFamily(dir: string): DenoiserFamily {
   const config = readConfig(dir);
   const type = typeof config.type === 'string' ? config.type : undefined;
   const open = type !== undefined && Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
@@ -27,5 +27,10 @@ export async function loadPolicy(dir: string, options: LoadOptions = {}): Promis
       `${dir}/config.json: type is ${type === undefined ? 'missing' : `"${type}"`}; the families there are: ${FAMILY_NAMES.join(', ')}`,
       { dir, type },
     );
-  return DenoisingPolicy.create(open(dir, config), options);
+  return open(dir, config);
+}
+
+/** The policy of a checkpoint folder, ready to infer. */
+export async function loadPolicy(dir: string, options: LoadOptions = {}): Promise<DenoisingPolicy> {
+  return DenoisingPolicy.create(openFamily(dir), options);
 }

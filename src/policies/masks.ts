@@ -19,4 +19,5 @@ export function mask(
 }
 
 /** Every position sees itself and what came before. */
-export const causalMask = (g: GraphBuilder, length: number): Value => mask(g, length, length, (r, c) => c <= r);
+export const causalMask = (g: GraphBuilder, length: number): Value =>
+  mask(g, length, length, (r, c) => c <= r);

@@ -25,11 +25,30 @@ export function edmPreconditioner(sigma_data: number): Preconditioner {
   };
 }
 
+/** Extra noise before a step (Karras et al. 2022, algorithm 2), for the samplers that take it. */
+export interface Churn {
+  readonly s_churn: number;
+  readonly s_tmin?: number;
+  readonly s_tmax?: number;
+  readonly s_noise?: number;
+}
+
 /** Collects rows; each call of `at(σ, …)` is one call of the denoiser. */
 class Writer {
   readonly rows: Row[] = [];
   readonly levels: number[] = [];
-  constructor(private readonly precondition: Preconditioner) {}
+  constructor(
+    private readonly precondition: Preconditioner,
+    private readonly churn: Churn | undefined,
+    private readonly count: number,
+  ) {}
+  /** The level that a step from s begins at, and the row field that gets it there. */
+  begin(s: number): { hat: number; more: Partial<Row> } {
+    const { s_churn = 0, s_tmin = 0, s_tmax = Number.POSITIVE_INFINITY, s_noise = 1 } = this.churn ?? {};
+    const gamma = s >= s_tmin && s <= s_tmax ? Math.min(s_churn / this.count, Math.SQRT2 - 1) : 0;
+    const hat = s * (1 + gamma);
+    return { hat, more: gamma > 0 ? { pre_noise: s_noise * Math.sqrt(hat * hat - s * s) } : {} };
+  }
   at(sigma: number, fields: Partial<Row>): void {
     const { c_in, a_x, a_f, level } = this.precondition(sigma);
     this.rows.push(row({ c_in, a_x, a_f, ...fields }));
@@ -73,25 +92,29 @@ function lmsCoefficient(order: number, sigmas: readonly number[], i: number, j: 
 }
 
 const SAMPLERS: Readonly<Record<string, Sampler>> = {
-  euler: (w, sigmas) => steps(sigmas, (s, n) => w.euler(s, n)),
+  euler: (w, sigmas) =>
+    steps(sigmas, (from, n) => {
+      const { hat, more } = w.begin(from);
+      w.euler(hat, n, more);
+    }),
 
   ddim: (w, sigmas) => steps(sigmas, (s, n) => w.euler(s, n)),
 
   heun: (w, sigmas) =>
-    steps(sigmas, (s, n) => {
-      if (n === 0) return w.euler(s, n);
-      w.euler(s, n, { save: 1, push: 1, h_x: 1 / s, h_d: -1 / s });
+    steps(sigmas, (from, n) => {
+      const { hat: s, more } = w.begin(from);
+      if (n === 0) return w.euler(s, n, more);
+      w.euler(s, n, { ...more, save: 1, push: 1, h_x: 1 / s, h_d: -1 / s });
       const half = (n - s) / 2;
       w.at(n, { w_s: 1, w_h1: half, w_x: half / n, w_d: -half / n });
     }),
 
   // DPM-2: a midpoint on the logarithmic scale.
   dpm: (w, sigmas) =>
-    steps(sigmas, (s, n) => {
-      if (n === 0) return w.euler(s, n);
-      const m = Math.sqrt(s * n);
-      w.euler(s, m, { save: 1 });
-      w.at(m, { w_s: 1, w_x: (n - s) / m, w_d: -(n - s) / m });
+    steps(sigmas, (from, n) => {
+      const { hat: s, more } = w.begin(from);
+      if (n === 0) return w.euler(s, n, more);
+      second(w, s, n, more);
     }),
 
   lms: (w, sigmas) =>
@@ -151,7 +174,64 @@ const SAMPLERS: Readonly<Record<string, Sampler>> = {
       w.euler(s, m, { save: 1 });
       w.at(m, { w_s: down / s, w_d: 1 - down / s, w_noise: up });
     }),
+
+  // Two draws per step over intervals of σ that both begin at s: they share a Brownian path, so the second is the
+  // first (found again in x) and an independent part.
+  dpmpp_sde: (w, sigmas) =>
+    steps(sigmas, (s, n) => {
+      if (n === 0) return w.euler(s, n);
+      const m = Math.sqrt(s * n);
+      const half = ancestral(s, m);
+      const full = ancestral(s, n);
+      w.euler(s, half.down, { w_noise: half.up, save: 1, push: 1, h_d: 1 });
+      const shared = Math.sqrt((s - m) / (s - n));
+      const again = (full.up * shared) / half.up;
+      w.at(m, {
+        w_s: full.down / s - (again * half.down) / s,
+        w_h1: -again * (1 - half.down / s),
+        w_x: again,
+        w_d: 1 - full.down / s,
+        w_noise: full.up * Math.sqrt(1 - shared * shared),
+      });
+    }),
+
+  // DPM-Solver of mixed orders over even steps of ln σ, with as many calls as there are levels; stops at the last
+  // level above 0.
+  dpm_fast: (w, sigmas) => {
+    const calls = sigmas.length;
+    const m = Math.floor(calls / 3) + 1;
+    const orders: number[] = calls % 3 === 0 ? Array(m - 2).fill(3) : Array(m - 1).fill(3);
+    orders.push(...(calls % 3 === 0 ? [2, 1] : [calls % 3]));
+    const ratio = sigmas.at(-2)! / sigmas[0]!;
+    orders.forEach((order, i) => {
+      const s = sigmas[0]! * ratio ** (i / m);
+      const n = sigmas[0]! * ratio ** ((i + 1) / m);
+      if (order === 1) w.euler(s, n);
+      else if (order === 2) second(w, s, n);
+      else third(w, s, n);
+    });
+  },
 };
+
+/** DPM-Solver-2, a midpoint on the logarithmic scale. */
+function second(w: Writer, s: number, n: number, more: Partial<Row> = {}): void {
+  const m = Math.sqrt(s * n);
+  w.euler(s, m, { ...more, save: 1 });
+  w.at(m, { w_s: 1, w_x: (n - s) / m, w_d: -(n - s) / m });
+}
+
+/** DPM-Solver-3 with stages at one and two thirds of the step; H1 is the slope at s. */
+function third(w: Writer, s: number, n: number): void {
+  const h = Math.log(s / n);
+  const [a, b] = [s * (n / s) ** (1 / 3), s * (n / s) ** (2 / 3)];
+  w.euler(s, a, { save: 1, push: 1, h_x: 1 / s, h_d: -1 / s });
+  const bend = 2 * b * (Math.expm1((2 / 3) * h) / ((2 / 3) * h) - 1);
+  w.at(a, { w_s: 1, w_h1: bend - (s - b), w_x: -bend / a, w_d: bend / a });
+  const last = 1.5 * n * (Math.expm1(h) / h - 1);
+  w.at(b, { w_s: 1, w_h1: last - (s - n), w_x: -last / b, w_d: last / b });
+}
+
+const CHURNABLE = ['euler', 'heun', 'dpm'];
 
 export const SIGMA_SAMPLERS = Object.keys(SAMPLERS);
 
@@ -160,6 +240,7 @@ export function sigmaTable(
   sampler: string,
   sigmas: readonly number[],
   precondition: Preconditioner,
+  churn?: Churn,
 ): SamplerTable {
   const write = Object.hasOwn(SAMPLERS, sampler) ? SAMPLERS[sampler] : undefined;
   if (write === undefined)
@@ -175,7 +256,18 @@ export function sigmaTable(
         `sigmas: expected levels that fall to 0, got ${sigmas.join(', ')}`,
         {},
       );
-  const writer = new Writer(precondition);
+  if (sigmas.length < 2 || sigmas.at(-1) !== 0)
+    throw new TendonError(
+      'config_invalid',
+      `sigmas: expected at least one level and a final 0, got ${sigmas.join(', ')}`,
+    );
+  if (churn !== undefined && churn.s_churn > 0 && !CHURNABLE.includes(sampler))
+    throw new TendonError(
+      'config_invalid',
+      `s_churn: ${sampler} takes no churn; expected 0, or one of ${CHURNABLE.join(', ')}`,
+      { sampler },
+    );
+  const writer = new Writer(precondition, churn, sigmas.length - 1);
   write(writer, sigmas);
   return makeTable(writer.rows, writer.levels, sigmas[0]!);
 }

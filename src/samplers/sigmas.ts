@@ -32,17 +32,6 @@ function iddpm(n: number, { sigma_min, sigma_max }: SigmaRange): number[] {
   return ramp(n, 0, kept.length - 1).map((i) => kept[Math.round(i)]!);
 }
 
-/** The cosine β of Nichol and Dhariwal used as levels, as BESO does; its ramp has n + 1 points from 0 to n + 1. */
-function cosine(n: number): number[] {
-  const bars = ramp(n + 1, 0, n + 1).map(
-    (v) => Math.cos(((v / (n + 1) + 0.008) / 1.008) * Math.PI * 0.5) ** 2,
-  );
-  return bars
-    .slice(1)
-    .map((bar, i) => Math.min(Math.max(1 - bar / bars[i]!, 0), 0.999))
-    .reverse();
-}
-
 const SCHEDULES: Readonly<Record<string, (n: number, range: SigmaRange) => number[]>> = {
   karras: (n, { sigma_min, sigma_max, rho = 7 }) => {
     const low = sigma_min ** (1 / rho);
@@ -58,7 +47,6 @@ const SCHEDULES: Readonly<Record<string, (n: number, range: SigmaRange) => numbe
     ),
   vp: (n) => vp(n),
   ve,
-  cosine_beta: (n) => cosine(n),
   iddpm,
 };
 

@@ -1,14 +1,12 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+// LeRobot's diffusion policy against its own code (test/golden/diffusion_env_ddim), on every kind of kernel.
+
 import { describe, expect, test } from 'vitest';
 import { addon } from '../../src/native/index.js';
 import { openDiffusion } from '../../src/policies/diffusion/index.js';
 import { encodeRows } from '../../src/samplers/index.js';
-import { golden, goldenDir, relativeError } from './golden.js';
+import { golden, relativeError } from './golden.js';
 
-const dir = goldenDir('diffusion_env_ddim');
-const io = golden('diffusion_env_ddim');
-const json = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as Record<string, unknown>;
+const { dir, config: json, get: io } = golden('diffusion_env_ddim');
 // The recording is of the network alone: inputs and outputs are normalised already.
 const family = openDiffusion(dir, json, { stats: {}, version: 'current', eps: 1e-8 });
 const ROWS = 2;

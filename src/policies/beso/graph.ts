@@ -53,7 +53,10 @@ export function besoGraph(shape: Shape, tensors: Tensors, steps: number, groups:
     const u = tensors.layerNorm(g, h, name(`${block}.ln1`));
     const [q, k, v] = ['query', 'key', 'value'].map((part) => linear(u, `${block}.attn.${part}`, D));
     h = g.add(h, linear(g.attention(q!, k!, v!, n_heads, mask), `${block}.attn.proj`, D));
-    const wide = g.unary('gelu', linear(tensors.layerNorm(g, h, name(`${block}.ln2`)), `${block}.mlp.0`, 4 * D));
+    const wide = g.unary(
+      'gelu',
+      linear(tensors.layerNorm(g, h, name(`${block}.ln2`)), `${block}.mlp.0`, 4 * D),
+    );
     h = g.add(h, linear(wide, `${block}.mlp.2`, D));
   }
   h = tensors.layerNorm(g, g.slice(h, 1, 1 + goals, 2 * steps), name('ln_f'));
