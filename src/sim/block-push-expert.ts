@@ -53,7 +53,7 @@ function walk(from: Vec, goal: Vec, obstacles: readonly Vec[]): Vec {
     if (near < WALK) {
       // Too close: away from it, and along it towards the goal.
       const out = unit([-to[0], -to[1]]);
-      const side = cross > 0 ? -1 : 1;
+      const side = cross > 0 ? 1 : -1;
       const tangent: Vec = [-out[1] * side, out[0] * side];
       const press = Math.min(1, ((WALK - near) / WALK) * 5);
       const forward = along > 0 ? tangent : heading;

@@ -3,7 +3,7 @@
 // the disc walks round to it and pushes as far as that twist helps. Nothing is remembered.
 
 import { clear, type Pose, RING, rotate, toBody, toWorld, type Vec, wrap } from './pusht-geometry.js';
-import { AGENT_RADIUS, DRAG_RADIUS } from './pusht-model.js';
+import { AGENT_RADIUS, DRAG_RADIUS, SIDE } from './pusht-model.js';
 
 interface Contact {
   /** On the edge, body frame, and the inward normal. */
@@ -38,8 +38,9 @@ const CONTACTS: readonly Contact[] = [
 
 /** What a metre of way costs in metres of error. */
 const WAY_COST = 0.05;
-/** Pushes that would help less than this are not worth starting, m. */
+/** Pushes shorter than this are started only when no longer one is left, m: the T may not be quite there yet. */
 const WORTH = 0.0012;
+const LEAST = 0.0001;
 const LEAD = 0.045;
 
 const ringLength = RING.map((p, i) => {
@@ -57,6 +58,9 @@ const ringWay = RING.map((_, i) =>
 );
 /** Ring points from which each contact's start is in sight. */
 const gates = CONTACTS.map((c) => RING.map((p, k) => (clear(p, c.start) ? k : -1)).filter((k) => k >= 0));
+
+/** Whether the disc may be sent to world point `v`. */
+const inside = (v: Vec): boolean => v.every((x) => x >= 0 && x <= SIDE);
 
 const far = (a: Vec, b: Vec): number => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
@@ -85,17 +89,23 @@ export function pushtExpert(agent: Vec, tee: Pose, goal: Pose): Vec {
   let best = Number.NEGATIVE_INFINITY;
   let amount = 0;
   let next: Vec = body;
-  CONTACTS.forEach((c, i) => {
+  const consider = (c: Contact, i: number, worth: number): void => {
     const along = e[0] * c.twist[0] + e[1] * c.twist[1] + e[2] * c.twist[2];
     const norm = c.twist[0] ** 2 + c.twist[1] ** 2 + c.twist[2] ** 2;
     if (along <= 0) return;
     const gain = size - Math.sqrt(Math.max(0, size * size - (along * along) / norm));
     const push = along / norm;
-    if (push < WORTH) return;
+    if (push < worth) return;
     const path = way(body, i, seen);
     const score = gain - WAY_COST * path.length;
     if (score > best) [best, chosen, amount, next] = [score, i, push, path.next];
-  });
+  };
+  const standing = CONTACTS.map((c) => inside(toWorld(c.start, tee)));
+  for (const worth of [WORTH, LEAST])
+    if (chosen < 0)
+      CONTACTS.forEach((c, i) => {
+        if (standing[i]) consider(c, i, worth);
+      });
   if (chosen < 0) return agent;
 
   const c = CONTACTS[chosen]!;
