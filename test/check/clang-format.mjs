@@ -2,7 +2,9 @@
 // and passes, because a user's machine needs only a compiler. CI installs it.
 import { execFileSync, spawnSync } from 'node:child_process';
 
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'native'], { encoding: 'utf8' })
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'native'], {
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((f) => /\.(h|hpp|cc|cpp|cu|cuh)$/.test(f));
 if (spawnSync('clang-format', ['--version']).status !== 0) {

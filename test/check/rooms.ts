@@ -1,0 +1,53 @@
+// What each room may import: the tables of the design, as data. A room always may import itself.
+
+/** native/ (C++): an include names its room. */
+export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  kernels: ['base'],
+  // The op table names the kernels' elementwise functions, which are listed once, in kernels/kernels.h.
+  graph: ['base', 'kernels'],
+  compile: ['base', 'graph', 'kernels'],
+  runtime: ['base', 'kernels', 'compile'],
+  sample: ['base', 'runtime', 'compile'],
+  plan: ['base', 'runtime', 'compile'],
+  chunk: ['base'],
+  session: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk'],
+  // Beside the session: the random numbers, the op names and the name of the instruction set that it exposes.
+  addon: ['base', 'session', 'graph', 'kernels'],
+  test: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk', 'session'],
+  bench: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk', 'session', 'test'],
+};
+
+/** src/ (TypeScript). */
+export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  types: [],
+  native: ['types'],
+  // TensorRef, the reference to a tensor in a file, is the noun between the two.
+  weights: ['types', 'native'],
+  samplers: ['types'],
+  policies: ['types', 'native', 'weights', 'samplers'],
+  control: ['types', 'policies'],
+  rosbridge: ['types'],
+  sim: ['types', 'rosbridge'],
+  teleop: ['types', 'policies', 'control'],
+  record: ['types', 'policies', 'control'],
+  // Closed-loop evaluation drives the simulated tasks.
+  eval: ['types', 'policies', 'control', 'sim'],
+  serve: ['types', 'policies', 'control'],
+  web: ['types'],
+  cli: [
+    'types',
+    'native',
+    'weights',
+    'samplers',
+    'policies',
+    'control',
+    'rosbridge',
+    'sim',
+    'teleop',
+    'record',
+    'eval',
+    'serve',
+    'web',
+  ],
+};
