@@ -1,1 +1,3 @@
 export * from './safetensors.js';
+export * from './tensor.js';
+export * from './torch.js';

@@ -4,7 +4,7 @@
 
 import type { GraphBuilder, RecordedNode } from '../native/index.js';
 import { TendonError } from '../types/index.js';
-import { readTensor } from './safetensors.js';
+import { readTensor } from './tensor.js';
 
 // ---- Protocol buffers, as far as ONNX needs them ----
 

@@ -1,0 +1,89 @@
+// torch.save files (.pt, .pth, .ckpt): a zip with data.pkl and one stored entry per storage. Tensors are named by
+// their path through the dicts, e.g. model._encoder.state.0.weight, and stay where they are in the file.
+
+import type { TensorRef } from '../native/index.js';
+import { TendonError } from '../types/index.js';
+import { isTensor, type PickledTensor, type PickleValue, readPickle } from './pickle.js';
+import { type ByteSource, corrupt, withFile } from './source.js';
+import { ELEMENT_BYTES, type WeightFile } from './tensor.js';
+import { isZip, readZip, type ZipEntry } from './zip.js';
+
+const MAX_PICKLE_BYTES = 64 << 20;
+const MAX_TENSORS = 1_000_000;
+const MAX_DEPTH = 64;
+
+export function openTorch(path: string): WeightFile {
+  return withFile(path, readTorch);
+}
+
+export function readTorch(source: ByteSource): WeightFile {
+  if (!isZip(source))
+    throw new TendonError(
+      'unsupported',
+      `${source.path} is not a zip: expected torch.save's format since torch 1.6; load it and save it again with a newer torch, or as safetensors`,
+      { path: source.path },
+    );
+  const entries = readZip(source);
+  const pickle = [...entries.values()].find((e) => /(^|\/)data\.pkl$/.test(e.name));
+  if (pickle === undefined) throw corrupt(source, 'it has no data.pkl');
+  if (pickle.size > MAX_PICKLE_BYTES)
+    throw corrupt(source, `its data.pkl has ${pickle.size} bytes, more than any checkpoint needs`);
+  const prefix = pickle.name.slice(0, -'data.pkl'.length);
+  const order = entries.get(`${prefix}byteorder`);
+  if (order !== undefined && source.read(order.offset, Math.min(order.size, 16)).toString() !== 'little')
+    throw new TendonError('unsupported', `${source.path} was saved on a big-endian machine`, {
+      path: source.path,
+    });
+  const tensors = new Map<string, TensorRef>();
+  const seen = new Set<object>();
+  const visit = (value: PickleValue, path: string, depth: number): void => {
+    if (isTensor(value)) {
+      if (tensors.size >= MAX_TENSORS) throw corrupt(source, `it has more than ${MAX_TENSORS} tensors`);
+      if (tensors.has(path)) throw corrupt(source, `two tensors have the name ${path}`);
+      tensors.set(path, place(source, entries, prefix, path, value));
+      return;
+    }
+    const children =
+      value instanceof Map ? [...value] : Array.isArray(value) ? value.map((v, i) => [i, v] as const) : [];
+    if (children.length === 0 || seen.has(value as object)) return;
+    seen.add(value as object);
+    if (depth > MAX_DEPTH) throw corrupt(source, `its dicts are nested more than ${MAX_DEPTH} deep`);
+    for (const [key, child] of children)
+      if (typeof key === 'string' || typeof key === 'number')
+        visit(child, path === '' ? String(key) : `${path}.${key}`, depth + 1);
+  };
+  visit(readPickle(source, source.read(pickle.offset, pickle.size)), '', 0);
+  if (tensors.size === 0) throw corrupt(source, 'it names no tensors');
+  return { path: source.path, tensors, metadata: {} };
+}
+
+function place(
+  source: ByteSource,
+  entries: ReadonlyMap<string, ZipEntry>,
+  prefix: string,
+  name: string,
+  tensor: PickledTensor,
+): TensorRef {
+  const { storage, shape, strides, offset } = tensor;
+  const width = ELEMENT_BYTES[storage.dtype]!;
+  const entry = entries.get(`${prefix}data/${storage.key}`);
+  const count = shape.reduce((n, d) => n * d, 1);
+  if (entry === undefined || !Number.isSafeInteger(count) || strides.length !== shape.length)
+    throw corrupt(source, `tensor ${name} has no data, or no valid shape`);
+  let expected = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (shape[i] !== 1 && count > 0 && strides[i] !== expected)
+      throw new TendonError(
+        'unsupported',
+        `${source.path}: tensor ${name} (${shape.join(', ')}) is stored with strides (${strides.join(', ')}), not row by row; save it with .contiguous()`,
+        { path: source.path, name },
+      );
+    expected *= shape[i]!;
+  }
+  if ((offset + count) * width > entry.size || offset + count > storage.count)
+    throw corrupt(
+      source,
+      `tensor ${name} (${shape.join(', ')}) from element ${offset} does not fit its storage of ${entry.size} bytes`,
+    );
+  return { name, shape, dtype: storage.dtype, file: source.path, offset: entry.offset + offset * width };
+}
