@@ -17,9 +17,9 @@ from write import write_checkpoint
 
 # Per task: expert episodes, DAgger rounds × episodes, updates at first and per round, noise on executed targets.
 TASKS = {
-    "arm": dict(episodes=1200, stride=3, rounds=4, round_episodes=200, updates=9000, round_updates=4000, noise=[0.012], execute=8, goal="observation.goal"),
-    "pusht": dict(episodes=1500, stride=3, rounds=8, round_episodes=300, updates=12000, round_updates=6000, noise=[0.01], execute=8, goal=None),
-    "block-push": dict(episodes=1500, stride=3, rounds=6, round_episodes=300, updates=12000, round_updates=6000, noise=[0.01], execute=8, goal=None),
+    "arm": dict(episodes=1200, stride=3, rounds=8, round_episodes=200, updates=8000, round_updates=3000, noise=[0.012], execute=4, goal="observation.goal"),
+    "pusht": dict(episodes=800, stride=3, rounds=7, round_episodes=200, updates=12000, round_updates=4000, noise=[0.006], execute=4, goal=None),
+    "block-push": dict(episodes=1000, stride=4, rounds=2, round_episodes=150, updates=9000, round_updates=4000, noise=[0.008], execute=4, goal=None),
 }
 HORIZON = 16
 

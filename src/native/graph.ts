@@ -71,7 +71,14 @@ export class GraphBuilder {
 
   weight(ref: TensorRef): Value {
     const value = native(() => this.native.weight(ref.name, ref.shape, ref.dtype, ref.file, ref.offset));
-    return this.record(value, { op: 'weight', inputs: [], attributes: {}, shape: ref.shape, name: ref.name, tensor: ref });
+    return this.record(value, {
+      op: 'weight',
+      inputs: [],
+      attributes: {},
+      shape: ref.shape,
+      name: ref.name,
+      tensor: ref,
+    });
   }
 
   constant(values: Float32Array | readonly number[], shape: readonly number[]): Value {
@@ -83,7 +90,11 @@ export class GraphBuilder {
   }
 
   /** Any op of the table by name. */
-  op(name: string, inputs: readonly Value[], attributes: Record<string, number | readonly number[]> = {}): Value {
+  op(
+    name: string,
+    inputs: readonly Value[],
+    attributes: Record<string, number | readonly number[]> = {},
+  ): Value {
     const ids = inputs.map((v) => v.id);
     const value = native(() => this.native.add(name, ids, attributes));
     return this.record(value, { op: name, inputs: ids, attributes, shape: value.shape });
@@ -100,17 +111,32 @@ export class GraphBuilder {
   }
 
   /** x (batch, time, in), W (out, in, kernel) */
-  conv1d(x: Value, weight: Value, bias: Value | undefined, options: { stride?: number; pad?: number } = {}): Value {
+  conv1d(
+    x: Value,
+    weight: Value,
+    bias: Value | undefined,
+    options: { stride?: number; pad?: number } = {},
+  ): Value {
     return this.op('conv1d', withOptional(x, weight, bias), options);
   }
 
   /** x (batch, time, in), W (in, out, kernel) */
-  convTranspose1d(x: Value, weight: Value, bias: Value | undefined, options: { stride?: number; pad?: number } = {}): Value {
+  convTranspose1d(
+    x: Value,
+    weight: Value,
+    bias: Value | undefined,
+    options: { stride?: number; pad?: number } = {},
+  ): Value {
     return this.op('conv_transpose1d', withOptional(x, weight, bias), options);
   }
 
   /** x (batch, h, w, in), W (out, in, kernel_h, kernel_w) */
-  conv2d(x: Value, weight: Value, bias: Value | undefined, options: { stride?: number; pad?: number } = {}): Value {
+  conv2d(
+    x: Value,
+    weight: Value,
+    bias: Value | undefined,
+    options: { stride?: number; pad?: number } = {},
+  ): Value {
     return this.op('conv2d', withOptional(x, weight, bias), options);
   }
 

@@ -2,8 +2,10 @@
 // advertises and subscribes again and replays nothing; every call ends, by an answer, a timeout or the loss of the
 // connection. It speaks to the servers in dialects.ts and finds out by itself which one it has.
 
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { type BridgeDialect, type Nanoseconds, TendonError } from '../types/index.js';
+import { type RosAuth, rosauth } from './auth.js';
+import { Calls } from './calls.js';
 import { encodeCbor } from './cbor.js';
 import { deserialise, isSerialisable } from './cdr.js';
 import type { Compression } from './codec.js';
@@ -22,8 +24,7 @@ export interface ClientOptions {
   readonly url: string;
   readonly dialect?: BridgeDialect;
   readonly token?: string;
-  /** rosauth (ROS 1): the shared secret and who we are. */
-  readonly auth?: { readonly secret: string; readonly client: string; readonly dest: string };
+  readonly auth?: RosAuth;
   readonly tls?: ConnectionOptions['tls'];
   readonly separate_connections?: boolean;
   readonly connect_timeout_ms?: number;
@@ -82,12 +83,11 @@ interface Offered {
   readonly channel: Channel;
 }
 
-interface Pending {
-  readonly what: string;
-  readonly channel: Channel;
-  settle(error: TendonError | undefined, op?: Op<'service_response'> | Op<'action_result'>): void;
-  feedback?: (values: unknown) => void;
-}
+// The first answer is often slow (both sides are still warming up), and half its round trip is the error of the
+// offset: so the server's clock is asked for several times after connecting, then now and then.
+const QUICK_MEASURES = 10;
+const QUICK_MEASURE_NS = 50e6;
+const MEASURE_NS = 10e9;
 
 export class BridgeClient {
   readonly clock = new ClockOffset();
@@ -99,13 +99,18 @@ export class BridgeClient {
   private readonly unique: readonly Connection[];
   private readonly wanted = new Map<string, Set<Wanted>>();
   private readonly offered = new Set<Offered>();
-  private readonly pending = new Map<string, Pending>();
+  private readonly calls: Calls;
+  /** Connections on which everything has been advertised and subscribed. */
+  private readonly live = new Set<Connection>();
   private readonly listeners = new Set<(status: ClientStatus) => void>();
   private readonly watch: NodeJS.Timeout;
   private status: ClientStatus = { connected: false, cause: 'not connected yet' };
   private measured_ns: Nanoseconds = 0;
+  /** How often the clock is still asked for in quick succession. */
+  private quick_measures = 0;
 
   constructor(private readonly options: ClientOptions) {
+    this.calls = new Calls(options.url);
     const channels = options.separate_connections === true ? CHANNELS : (['data'] as const);
     this.unique = channels.map((channel) => this.makeConnection(channel));
     CHANNELS.forEach((channel, index) => {
@@ -140,7 +145,8 @@ export class BridgeClient {
   async close(): Promise<void> {
     clearInterval(this.watch);
     for (const connection of this.unique) connection.stop();
-    this.fail(CHANNELS, 'the client was closed');
+    this.live.clear();
+    this.calls.fail('the client was closed');
     this.report({ connected: false, cause: 'closed by this side' });
   }
 
@@ -204,7 +210,7 @@ export class BridgeClient {
     return {
       publish: (msg) => {
         const { dialect } = this;
-        if (!connection.open || dialect === undefined) {
+        if (!this.live.has(connection) || dialect === undefined) {
           ++connection.counters.dropped_offline;
           return false;
         }
@@ -227,7 +233,7 @@ export class BridgeClient {
     const limit_ms = timeout_ms ?? this.options.call_timeout_ms ?? 2000;
     const id = randomUUID();
     const op: Op<'call_service'> = { op: 'call_service', id, service, type: spelled, args };
-    const reply = await this.ask(id, `service ${service}`, op, limit_ms);
+    const reply = await this.calls.ask(id, `service ${service}`, limit_ms, () => this.sendOp('services', op));
     const { values } = reply;
     if (reply.result === false) {
       throw new TendonError(
@@ -263,8 +269,9 @@ export class BridgeClient {
     const cancel = () => {
       this.sendOp('services', { op: 'cancel_action_goal', id, action });
     };
-    const result = this.ask(id, `action ${action}`, op, options.timeout_ms, options.feedback).then(
-      (reply) => {
+    const result = this.calls
+      .ask(id, `action ${action}`, options.timeout_ms, () => this.sendOp('services', op), options.feedback)
+      .then((reply) => {
         if (reply.result === false) {
           throw new TendonError(
             'bridge_protocol',
@@ -274,41 +281,8 @@ export class BridgeClient {
         }
         const status = reply.op === 'action_result' ? Number(reply.status ?? 0) : 0;
         return { status, values: (reply.values ?? {}) as Message };
-      },
-    );
+      });
     return { result, cancel };
-  }
-
-  private ask(
-    id: string,
-    what: string,
-    op: Op,
-    timeout_ms: number,
-    feedback?: (values: unknown) => void,
-  ): Promise<Op<'service_response'> | Op<'action_result'>> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        settle(
-          new TendonError(
-            'bridge_timeout',
-            `${what} at ${this.options.url} did not answer within ${timeout_ms} ms. Does the server offer it?`,
-            { what, timeout_ms },
-          ),
-        );
-      }, timeout_ms);
-      const settle: Pending['settle'] = (error, answer) => {
-        clearTimeout(timer);
-        this.pending.delete(id);
-        if (error !== undefined) reject(error);
-        else if (answer !== undefined) resolve(answer);
-      };
-      this.pending.set(id, { what, channel: 'services', settle, ...(feedback ? { feedback } : {}) });
-      if (!this.sendOp('services', op)) {
-        settle(
-          new TendonError('bridge_unreachable', `${what} cannot be asked: ${this.status.cause}.`, { what }),
-        );
-      }
-    });
   }
 
   private makeConnection(channel: Channel): Connection {
@@ -327,7 +301,8 @@ export class BridgeClient {
       on_open: (headers) => this.opened(connection, mine, headers[SERVER_HEADER] !== undefined),
       on_op: (op) => this.receive(op),
       on_down: (cause) => {
-        this.fail(mine, cause);
+        this.live.delete(connection);
+        if (mine.includes('services')) this.calls.fail(cause);
         this.report({ connected: false, cause });
       },
       on_malformed: (cause) => {
@@ -342,6 +317,7 @@ export class BridgeClient {
     if (embedded && (this.options.dialect ?? 'auto') === 'auto') this.dialect = DIALECTS.embedded;
     if (mine.includes('services')) {
       this.clock.reset();
+      this.quick_measures = QUICK_MEASURES;
       await this.measureClock();
       if (!connection.open) return;
       this.dialect ??= DIALECTS['ros2-web-bridge'];
@@ -355,7 +331,8 @@ export class BridgeClient {
         if (mine.includes(wanted.options.channel ?? 'data')) this.sendSubscribe(wanted);
       }
     }
-    if (this.unique.every(({ open }) => open)) this.report({ connected: true, cause: 'connected' });
+    this.live.add(connection);
+    if (this.unique.every((one) => this.live.has(one))) this.report({ connected: true, cause: 'connected' });
   }
 
   /**
@@ -371,11 +348,13 @@ export class BridgeClient {
       const { time } = await this.call('/rosapi/get_time', 'rosapi/GetTime', {}, 500);
       const server = readTime(time);
       if (server !== undefined) this.clock.measured(server, asked_ns, this.options.now_ns());
+      --this.quick_measures;
       if (!configured && this.dialect?.name !== 'embedded') {
         const ros1 = typeof time === 'object' && time !== null && 'secs' in time;
         this.dialect = DIALECTS[ros1 ? 'rosbridge_suite_ros1' : 'rosbridge_suite_ros2'];
       }
     } catch (caught) {
+      this.quick_measures = 0;
       // A refusal is an answer too: rosbridge_suite without rosapi. Stamps then count from arrivals.
       const refused = caught instanceof TendonError && caught.code === 'bridge_protocol';
       if (refused && !configured) this.dialect ??= DIALECTS.rosbridge_suite_ros2;
@@ -394,9 +373,9 @@ export class BridgeClient {
         msg ??= this.unpack(op.msg, wanted.type);
         wanted.listener(msg, arrived_ns);
       }
-    } else if (op.op === 'service_response' || op.op === 'action_result') {
-      this.pending.get(String(op.id))?.settle(undefined, op);
-    } else if (op.op === 'action_feedback') this.pending.get(String(op.id))?.feedback?.(op.values);
+    } else if (op.op === 'service_response' || op.op === 'action_result' || op.op === 'action_feedback') {
+      this.calls.receive(op);
+    }
   }
 
   /** The message in a cbor-raw envelope; any other message as it is. */
@@ -426,7 +405,7 @@ export class BridgeClient {
   }
 
   private ready(channel: Channel): boolean {
-    return this.dialect !== undefined && this.connections.get(channel)?.open === true;
+    return this.live.has(this.connections.get(channel) as Connection);
   }
 
   private sendOp(channel: Channel, op: Op): boolean {
@@ -451,14 +430,8 @@ export class BridgeClient {
         } else on_silence?.(silent_ms);
       }
     }
-    if (now_ns - this.measured_ns > 10e9) void this.measureClock();
-  }
-
-  private fail(channels: readonly Channel[], cause: string): void {
-    for (const pending of [...this.pending.values()]) {
-      if (!channels.includes(pending.channel)) continue;
-      pending.settle(new TendonError('bridge_unreachable', `${pending.what} was not answered: ${cause}.`));
-    }
+    const pause_ns = this.quick_measures > 0 ? QUICK_MEASURE_NS : MEASURE_NS;
+    if (now_ns - this.measured_ns > pause_ns) void this.measureClock();
   }
 
   private report(status: ClientStatus): void {
@@ -466,14 +439,4 @@ export class BridgeClient {
     this.status = status;
     for (const listener of this.listeners) listener(status);
   }
-}
-
-/** The rosauth op: a SHA-512 over secret and fields, valid for an hour. */
-function rosauth({ secret, client, dest }: NonNullable<ClientOptions['auth']>): Op<'auth'> {
-  const rand = randomBytes(12).toString('hex');
-  const t = Math.floor(Date.now() / 1000);
-  const end = t + 3600;
-  const level = 'user';
-  const mac = createHash('sha512').update(`${secret}${client}${dest}${rand}${t}${level}${end}`).digest('hex');
-  return { op: 'auth', mac, client, dest, rand, t, level, end };
 }

@@ -77,6 +77,7 @@ class MessagePublication implements Publication {
   }
 }
 let fragmentCount = 0;
+const MAX_TOPICS = 16_384;
 
 interface Topic {
   type: string;
@@ -111,6 +112,7 @@ export class Hub {
   private topic(name: string): Topic {
     let topic = this.topics.get(name);
     if (topic === undefined) {
+      if (this.topics.size >= MAX_TOPICS) throw new TendonError('bridge_protocol', 'Too many topics.');
       topic = {
         type: '',
         latched: undefined,

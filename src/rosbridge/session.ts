@@ -15,6 +15,11 @@ import { canonicalType, type Op, type OpName } from './protocol.js';
 
 const LEVELS = ['info', 'warning', 'error', 'none'];
 const MAX_NAMES = 4096;
+/** Subscriptions of one client to one topic. */
+const MAX_WISHES = 256;
+const MAX_TIMEOUT_MS = 600_000;
+/** Smaller pieces would cost more in frames than they spare in size. */
+const MIN_FRAGMENT = 256;
 
 /** Which names a client may use; `*` stands for any characters. Absent means all. */
 export interface AllowList {
@@ -209,6 +214,7 @@ export class Session {
       mine = { wishes: new Map(), active: undefined };
       this.subscriptions.set(op.topic, mine);
     }
+    if (mine.wishes.size >= MAX_WISHES) throw new TendonError('bridge_protocol', 'Too many subscriptions.');
     mine.wishes.set(String(op.id ?? ''), op);
     this.renew(op.topic, mine);
   }
@@ -223,13 +229,13 @@ export class Session {
       return;
     }
     const numbers = (field: 'throttle_rate' | 'queue_length' | 'fragment_size') =>
-      wishes.map((wish) => Math.floor(Number(wish[field] ?? 0)));
+      wishes.map((wish) => wholeNumber(wish[field]));
     const sizes = numbers('fragment_size').filter((size) => size > 0);
     mine.active = {
       topic,
-      throttle_ms: Math.max(0, Math.min(...numbers('throttle_rate'))),
+      throttle_ms: Math.min(...numbers('throttle_rate')),
       capacity: Math.min(1000, Math.max(1, ...numbers('queue_length'))),
-      fragment_size: sizes.length > 0 ? Math.min(...sizes) : 0,
+      fragment_size: sizes.length > 0 ? Math.max(MIN_FRAGMENT, Math.min(...sizes)) : 0,
       compression: first.compression ?? 'none',
       waiting: [],
       next_ms: 0,
@@ -247,8 +253,8 @@ export class Session {
       if (provider === undefined)
         throw new TendonError('bridge_protocol', `Service ${op.service} is not offered.`);
       // rosbridge's own `timeout` is in seconds.
-      const timeout_ms =
-        op.timeout === undefined ? this.options.service_timeout_ms : Number(op.timeout) * 1000;
+      const asked_ms = wholeNumber(op.timeout === undefined ? 0 : Number(op.timeout) * 1000);
+      const timeout_ms = asked_ms > 0 ? Math.min(asked_ms, MAX_TIMEOUT_MS) : this.options.service_timeout_ms;
       reply = await provider.call(asArguments(op.args), timeout_ms);
     } catch (caught) {
       reply = { result: false, values: asTendonError(caught, 'call_service').message };
@@ -277,6 +283,7 @@ export class Session {
   private sendGoal(op: Op<'send_action_goal'>): void {
     const id = String(op.id ?? randomUUID());
     const { action } = op;
+    if (this.cancels.size >= MAX_NAMES) throw new TendonError('bridge_protocol', 'Too many goals at once.');
     const done = (reply: CallReply & { readonly status: number }) => {
       if (!this.cancels.delete(id)) return;
       this.answer({ op: 'action_result', id, action, ...reply }, op.compression, op.fragment_size);
@@ -301,8 +308,9 @@ export class Session {
       return;
     }
     const text = stringifyJson(op);
-    const size = Math.floor(Number(fragment_size ?? 0));
-    if (size <= 0 || text.length <= size) this.outbox.answer(text);
+    const wish = wholeNumber(fragment_size);
+    const size = wish === 0 ? Number.POSITIVE_INFINITY : Math.max(MIN_FRAGMENT, wish);
+    if (text.length <= size) this.outbox.answer(text);
     else for (const piece of cutFragments(text, size, randomUUID())) this.outbox.answer(stringifyJson(piece));
   }
 
@@ -321,6 +329,12 @@ export class Session {
     for (const goal of this.goals.values()) goal.done({ ...gone, status: GOAL_STATUS.aborted });
     this.goals.clear();
   }
+}
+
+/** A count or size from a frame: NaN, infinities, negative numbers and nothing are 0. */
+function wholeNumber(value: number | bigint | undefined): number {
+  const number = Math.floor(Number(value ?? 0));
+  return Number.isFinite(number) && number > 0 ? number : 0;
 }
 
 function asArguments(args: Message | unknown[] | undefined): Message {

@@ -10,9 +10,9 @@ import { BLOCK_HALF, POST_RADIUS } from './arm-model.js';
 export const CARRY_Z = 0.15;
 export const PLACE_Z = 2 * BLOCK_HALF - 0.004;
 /** How far the block's centre keeps from the post's axis. */
-const CLEARANCE = POST_RADIUS + BLOCK_HALF * Math.SQRT2 + 0.05;
-/** The set point leads the tip by this much, metres: about 0.4 m/s behind these servos. */
-const LEAD = 0.055;
+const CLEARANCE = POST_RADIUS + BLOCK_HALF * Math.SQRT2 + 0.065;
+/** The set point leads the tip by this much, metres: about 0.35 m/s behind these servos. */
+const LEAD = 0.05;
 
 export interface ArmView {
   readonly tip: Point;
@@ -73,7 +73,7 @@ export function armExpert(view: ArmView, inner: boolean, out: Float64Array): voi
   if (!view.held) {
     target = [tip[0], tip[1], Math.min(CARRY_Z, tip[2] + LEAD)];
   } else {
-    const funnel = Math.min(CARRY_Z, PLACE_Z + 1.6 * Math.max(0, distance - 0.008));
+    const funnel = Math.min(CARRY_Z, PLACE_Z + 1.5 * Math.max(0, distance - 0.014));
     const dz = Math.min(LEAD, Math.max(-LEAD * 0.6, funnel - tip[2]));
     target = [tip[0] + hx * step, tip[1] + hy * step, tip[2] + dz];
   }

@@ -2,9 +2,9 @@
 // targets at 20 Hz; touching the post fails the episode. The observation is what encoders and a camera would give,
 // relative to the tip of the tool.
 
+import { armExpert, CARRY_Z } from './arm-expert.js';
 import type { Point } from './arm-kinematics.js';
 import { forward, inverse } from './arm-kinematics.js';
-import { armExpert, CARRY_Z } from './arm-expert.js';
 import { ARM_MJCF, BLOCK_HALF, JOINTS, LOWER, POST_HEIGHT, POST_RADIUS, SPEED, UPPER } from './arm-model.js';
 import { Physics } from './mujoco.js';
 import { Random } from './random.js';
@@ -13,6 +13,8 @@ import type { Expert, Shape, Task, TaskInstance, TaskSpec } from './task.js';
 const STEP_S = 0.004;
 /** The block's centre this near to the spot, metres, resting: the episode succeeds. */
 export const TOLERANCE = 0.03;
+/** Offsets from the goal are seen twice: as they are, and through a tanh of this scale, for the last centimetres. */
+const FINE = 0.04;
 /** The cup lets go when the block's centre is this low. */
 const RELEASE_Z = BLOCK_HALF + 0.004;
 
@@ -26,7 +28,7 @@ export const ARM_SPEC: TaskSpec = {
   observation_dims: {
     'observation.state': 12,
     'observation.environment_state': 9,
-    'observation.goal': 5,
+    'observation.goal': 7,
   },
   goal_dim: 2,
   modes: ['inner', 'outer'],
@@ -94,7 +96,11 @@ class ArmInstance implements TaskInstance {
     const { physics } = this;
     physics.resetData();
     const towards = random.next() < 0.5 ? 1 : -1;
-    const start: Point = [random.uniform(0.32, 0.5), -towards * random.uniform(0.2, 0.36), CARRY_Z + random.uniform(-0.02, 0.03)];
+    const start: Point = [
+      random.uniform(0.32, 0.5),
+      -towards * random.uniform(0.2, 0.36),
+      CARRY_Z + random.uniform(-0.02, 0.03),
+    ];
     this.goalXy[0] = random.uniform(0.32, 0.52);
     this.goalXy[1] = towards * random.uniform(0.2, 0.36);
     const v = physics.views();
@@ -155,8 +161,24 @@ class ArmInstance implements TaskInstance {
     const far = Math.max(Math.hypot(gx, gy), 1e-3);
     return {
       'observation.state': state,
-      'observation.environment_state': Float32Array.of(...tip, px, py, near, px / near, py / near, this.held ? 1 : 0),
-      'observation.goal': Float32Array.of(gx, gy, far, gx / far, gy / far),
+      'observation.environment_state': Float32Array.of(
+        ...tip,
+        px,
+        py,
+        near,
+        px / near,
+        py / near,
+        this.held ? 1 : 0,
+      ),
+      'observation.goal': Float32Array.of(
+        gx,
+        gy,
+        far,
+        gx / far,
+        gy / far,
+        Math.tanh(gx / FINE),
+        Math.tanh(gy / FINE),
+      ),
     };
   }
 
@@ -201,7 +223,8 @@ class ArmInstance implements TaskInstance {
     const pairs = this.physics.contacts();
     for (let i = 0; i < pairs.length; i += 2) {
       const [a, b] = [pairs[i]!, pairs[i + 1]!];
-      if ((a === this.postGeom || b === this.postGeom) && a !== this.tableGeom && b !== this.tableGeom) this.touched = true;
+      if ((a === this.postGeom || b === this.postGeom) && a !== this.tableGeom && b !== this.tableGeom)
+        this.touched = true;
     }
     const still = Math.hypot(v.qvel[6]!, v.qvel[7]!, v.qvel[8]!) < 0.02;
     this.rested = !this.held && still && z < BLOCK_HALF + 0.006 ? this.rested + dt : 0;
@@ -230,8 +253,10 @@ class ArmInstance implements TaskInstance {
 
   failed(): boolean {
     const v = this.physics.views();
-    if (this.touched) return true;
-    return this.rested >= 0.2 && Math.hypot(v.qpos[6]! - this.goalXy[0], v.qpos[7]! - this.goalXy[1]) >= TOLERANCE;
+    if (this.touched || v.qpos[8]! < -0.05) return true;
+    return (
+      this.rested >= 0.2 && Math.hypot(v.qpos[6]! - this.goalXy[0], v.qpos[7]! - this.goalXy[1]) >= TOLERANCE
+    );
   }
 
   mode(): string | undefined {
@@ -239,8 +264,14 @@ class ArmInstance implements TaskInstance {
   }
 
   save(): Uint8Array {
-    const own = Float64Array.of(this.goalXy[0], this.goalXy[1], this.held ? 1 : 0, this.touched ? 1 : 0, this.rested,
-      this.side === undefined ? -1 : ARM_SPEC.modes.indexOf(this.side));
+    const own = Float64Array.of(
+      this.goalXy[0],
+      this.goalXy[1],
+      this.held ? 1 : 0,
+      this.touched ? 1 : 0,
+      this.rested,
+      this.side === undefined ? -1 : ARM_SPEC.modes.indexOf(this.side),
+    );
     const physics = this.physics.save();
     const out = new Uint8Array(own.byteLength + physics.byteLength);
     out.set(new Uint8Array(own.buffer), 0);

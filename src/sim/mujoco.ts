@@ -36,6 +36,8 @@ export class Physics {
   private readonly stateSize: number;
   private readonly nominalGain: Float64Array;
   private readonly nominalBias: Float64Array;
+  /** What `scaleGain` was last told, by servo. */
+  private readonly gains: Float64Array;
 
   private constructor(
     private readonly mj: MainModule,
@@ -50,6 +52,7 @@ export class Physics {
     this.stateSize = mj.mj_stateSize(this.model, INTEGRATION);
     this.nominalGain = Float64Array.from(this.model.actuator_gainprm as Float64Array);
     this.nominalBias = Float64Array.from(this.model.actuator_biasprm as Float64Array);
+    this.gains = new Float64Array(this.model.nu).fill(1);
   }
 
   static async create(mjcf: string): Promise<Physics> {
@@ -126,6 +129,7 @@ export class Physics {
     const bias = this.model.actuator_biasprm as Float64Array;
     gain[i * width] = this.nominalGain[i * width]! * scale;
     for (const j of [1, 2]) bias[i * width + j] = this.nominalBias[i * width + j]! * scale;
+    this.gains[i] = scale;
   }
 
   /** Switches every equality constraint on or off. */
@@ -145,25 +149,40 @@ export class Physics {
     quaternionOf(v.geomMat, 9 * geom, out, at + 3);
   }
 
+  /** Everything the future depends on: MuJoCo's integration state, then the randomised gains and masses. */
   save(): Uint8Array {
+    const masses = this.model.body_mass as Float64Array;
+    const out = new Float64Array(this.stateSize + this.gains.length + masses.length);
     const buffer = new this.mj.DoubleBuffer(this.stateSize);
     try {
       this.mj.mj_getState(this.model, this.data, buffer, INTEGRATION);
-      return new Uint8Array(new Float64Array(buffer.GetView() as Float64Array).buffer);
+      out.set(buffer.GetView() as Float64Array);
     } finally {
       buffer.delete();
     }
+    out.set(this.gains, this.stateSize);
+    out.set(this.model.body_mass as Float64Array, this.stateSize + this.gains.length);
+    return new Uint8Array(out.buffer);
   }
 
-  restore(state: Uint8Array): void {
-    if (state.byteLength !== this.stateSize * 8)
+  restore(saved: Uint8Array): void {
+    const masses = this.model.body_mass as Float64Array;
+    const bytes = 8 * (this.stateSize + this.gains.length + masses.length);
+    if (saved.byteLength !== bytes)
       throw new TendonError(
         'input_invalid',
-        `expected a saved state of ${this.stateSize * 8} bytes, got ${state.byteLength}; it is of another task`,
+        `expected a saved state of ${bytes} bytes, got ${saved.byteLength}; it is of another task`,
       );
-    const copy = new Float64Array(state.slice().buffer);
-    this.mj.mj_setState(this.model, this.data, copy as unknown as number[], INTEGRATION);
+    const values = new Float64Array(saved.slice().buffer);
+    const state = values.subarray(0, this.stateSize) as unknown as number[];
+    values.subarray(this.stateSize, -masses.length).forEach((scale, i) => {
+      this.scaleGain(i, scale);
+    });
+    masses.set(values.subarray(-masses.length));
+    this.mj.mj_setState(this.model, this.data, state, INTEGRATION);
     this.forward();
+    // Computing what the state implies warms the solver anew: the next step must find it as it was saved.
+    this.mj.mj_setState(this.model, this.data, state, INTEGRATION);
   }
 
   dispose(): void {
@@ -172,15 +191,20 @@ export class Physics {
   }
 }
 
-/** The unit quaternion (w x y z) of a row-major rotation matrix at m[from…]. */
+/** The unit quaternion (w x y z) of a row-major rotation matrix at m[from…], sound at half turns too: divides by the
+ * largest of the four (Shepperd 1978). */
 function quaternionOf(m: Float64Array, from: number, out: Float32Array, at: number): void {
   const e = (r: number, c: number): number => m[from + 3 * r + c]!;
-  const w = Math.sqrt(Math.max(0, 1 + e(0, 0) + e(1, 1) + e(2, 2))) / 2;
-  const x = Math.sqrt(Math.max(0, 1 + e(0, 0) - e(1, 1) - e(2, 2))) / 2;
-  const y = Math.sqrt(Math.max(0, 1 - e(0, 0) + e(1, 1) - e(2, 2))) / 2;
-  const z = Math.sqrt(Math.max(0, 1 - e(0, 0) - e(1, 1) + e(2, 2))) / 2;
-  out[at] = w;
-  out[at + 1] = Math.sign(e(2, 1) - e(1, 2)) * x;
-  out[at + 2] = Math.sign(e(0, 2) - e(2, 0)) * y;
-  out[at + 3] = Math.sign(e(1, 0) - e(0, 1)) * z;
+  const trace = e(0, 0) + e(1, 1) + e(2, 2);
+  const squares = [1 + trace, 1 - trace + 2 * e(0, 0), 1 - trace + 2 * e(1, 1), 1 - trace + 2 * e(2, 2)];
+  const largest = squares.indexOf(Math.max(...squares));
+  // Row k: 4 × the products of component k with w, x, y and z.
+  const products = [
+    [squares[0]!, e(2, 1) - e(1, 2), e(0, 2) - e(2, 0), e(1, 0) - e(0, 1)],
+    [e(2, 1) - e(1, 2), squares[1]!, e(0, 1) + e(1, 0), e(0, 2) + e(2, 0)],
+    [e(0, 2) - e(2, 0), e(0, 1) + e(1, 0), squares[2]!, e(1, 2) + e(2, 1)],
+    [e(1, 0) - e(0, 1), e(0, 2) + e(2, 0), e(1, 2) + e(2, 1), squares[3]!],
+  ][largest]!;
+  const scale = 1 / (2 * Math.sqrt(squares[largest]!));
+  for (let i = 0; i < 4; i++) out[at + i] = products[i]! * scale;
 }

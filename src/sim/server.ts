@@ -168,9 +168,12 @@ class SimRobot {
   }
 
   private publishGoal(): void {
-    if (this.instance.spec.goal_dim > 0) {
-      this.publish.goal(poseStamped(header('world'), this.instance.goal()));
-    }
+    // x y, or x y and a yaw. A goal of several places has no standard message; it is in /observation.
+    const { goal_dim } = this.instance.spec;
+    if (goal_dim !== 2 && goal_dim !== 3) return;
+    const [x = 0, y = 0, yaw = 0] = this.instance.goal();
+    const turned = [0, 0, Math.sin(yaw / 2), Math.cos(yaw / 2)] as const;
+    this.publish.goal(poseStamped(header('world'), [x, y, 0], turned));
   }
 
   private publishStatus(): void {

@@ -2,9 +2,11 @@
 
 import { TendonError } from '../types/index.js';
 import { armTask } from './arm.js';
+import { blockPushTask } from './block-push.js';
+import { pushtTask } from './pusht.js';
 import type { Task } from './task.js';
 
-const TASKS: readonly Task[] = [armTask];
+const TASKS: readonly Task[] = [armTask, blockPushTask, pushtTask];
 
 export function taskNames(): string[] {
   return TASKS.map((t) => t.spec.name);
@@ -13,6 +15,10 @@ export function taskNames(): string[] {
 export function findTask(name: string): Task {
   const task = TASKS.find((t) => t.spec.name === name);
   if (task === undefined)
-    throw new TendonError('config_invalid', `there is no task "${name}"; there are ${taskNames().join(', ')}`, { name });
+    throw new TendonError(
+      'config_invalid',
+      `there is no task "${name}"; there are ${taskNames().join(', ')}`,
+      { name },
+    );
   return task;
 }

@@ -1,5 +1,7 @@
 // What the client and the robot adapter do when the other side misbehaves: dies, stalls, lies, falls silent.
 
+import { createHash } from 'node:crypto';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { parseRobotFile } from '../../src/control/robot-file.js';
@@ -90,6 +92,17 @@ describe('the adapter', () => {
     expect(two.commands[0]).toEqual(float64MultiArray([0.5, -0.5]));
   });
 
+  it('works over separate connections for images, commands and services', async () => {
+    const two = await twoJoints();
+    const robot = new RosbridgeRobot(robotFile(two.server.url), { now_ns }, { separate_connections: true });
+    closers.push(() => robot.close());
+    await robot.connect();
+    expect(two.server.stats().clients).toBe(4);
+    expect(robot.send(command(1, 2))).toBe(true);
+    await until('the command', () => two.commands.length === 1);
+    expect((await robot.client.call('/rosapi/topics', 'rosapi/Topics')).topics).toContain('/joint_states');
+  });
+
   it('sends neither NaN, nor wrong lengths, nor what has expired', async () => {
     const two = await twoJoints();
     const { robot } = await connected(two.server.url);
@@ -178,6 +191,63 @@ describe('a robot that dies and returns', () => {
     expect(robot.client.counters().opened).toBe(21);
   });
 
+  it('100 times cut, torn and fed garbage by the network: each command arrives whole, young and once', async () => {
+    const two = await twoJoints();
+    const arrivals: { sent_ms: number; age_ms: number }[] = [];
+    two.server.subscribe('/command', (msg) => {
+      const [sent_ms = Number.NaN] = msg.data as number[];
+      arrivals.push({ sent_ms, age_ms: performance.now() - sent_ms });
+    });
+    // Between the two stands a network that ends connections in three ways.
+    const links = new Set<{ near: Socket; far: Socket }>();
+    const network = createServer((near) => {
+      const far = connect(two.server.port, '127.0.0.1');
+      const link = { near, far };
+      links.add(link);
+      near.pipe(far);
+      far.pipe(near);
+      for (const end of [near, far]) {
+        end.on('error', () => end.destroy());
+        end.on('close', () => {
+          near.destroy();
+          far.destroy();
+          links.delete(link);
+        });
+      }
+    });
+    await new Promise<void>((resolve) => network.listen(0, '127.0.0.1', resolve));
+    closers.push(() => {
+      for (const { near } of links) near.destroy();
+      network.close();
+    });
+    const { port } = network.address() as AddressInfo;
+    const { robot, status } = await connected(`ws://127.0.0.1:${port}`);
+    const sent = new Set<number>();
+    const driving = setInterval(() => {
+      const now_ms = performance.now();
+      if (robot.send(command(now_ms, 0))) sent.add(now_ms);
+    }, 2);
+    closers.push(() => clearInterval(driving));
+    const damage: ((link: { near: Socket; far: Socket }) => void)[] = [
+      ({ near }) => near.resetAndDestroy(),
+      ({ near }) => near.write(Buffer.from([0x81, 0x7e, 0x00, 0x05, 0x7b])) && near.end(),
+      ({ near }) => near.write(Buffer.from([0xff, 0x00, 0x13, 0x37])),
+      ({ far }) => far.write(Buffer.from([0xff, 0xff, 0x13, 0x37])),
+    ];
+    for (let round = 0; round < 100; ++round) {
+      const had = arrivals.length;
+      await until('commands flow', () => status().connected && links.size > 0 && arrivals.length > had + 2);
+      for (const link of links) damage[round % damage.length]?.(link);
+      await until('the loss', () => !status().connected);
+    }
+    await until('recovery', () => status().connected);
+    clearInterval(driving);
+    await wait(50);
+    expect(arrivals.length).toBeGreaterThan(300);
+    expect(arrivals.every(({ sent_ms }) => sent.delete(sent_ms))).toBe(true);
+    expect(Math.max(...arrivals.map(({ age_ms }) => age_ms))).toBeLessThan(1000);
+  });
+
   it('a service call under way fails with the connection, and one nobody answers with its timeout', async () => {
     const two = await twoJoints();
     two.server.service('/slow', 'demo/Slow', () => new Promise(() => undefined));
@@ -254,6 +324,30 @@ describe('other servers', () => {
       type: expect.any(String),
       id: expect.any(String),
     });
+  });
+
+  it('shows rosauth credentials first', async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    closers.push(() => {
+      for (const peer of server.clients) peer.terminate();
+      server.close();
+    });
+    const heard: Message[] = [];
+    server.on('connection', (socket) => socket.on('message', (data) => heard.push(JSON.parse(String(data)))));
+    await new Promise((resolve) => server.once('listening', resolve));
+    const client = new BridgeClient({
+      url: `ws://127.0.0.1:${(server.address() as { port: number }).port}`,
+      auth: { secret: 'abcdefghijklmnop', client: 'me', dest: 'robot' },
+      now_ns,
+    });
+    closers.push(() => client.close());
+    await client.connect();
+    const { op, mac, rand, t, level, end } = heard[0] as Record<string, string>;
+    expect(op).toBe('auth');
+    const expected = createHash('sha512')
+      .update(`abcdefghijklmnopmerobot${rand}${t}${level}${end}`)
+      .digest('hex');
+    expect(mac).toBe(expected);
   });
 
   it('falls back to JSON when CBOR yields nothing', async () => {

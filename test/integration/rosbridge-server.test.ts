@@ -7,8 +7,10 @@ import {
   BridgeClient,
   float64MultiArray,
   header,
+  image,
   jointState,
   RosbridgeServer,
+  readImage,
 } from '../../src/rosbridge/index.js';
 import { connectRoslib, Service, Topic } from './roslib.js';
 
@@ -117,6 +119,51 @@ describe('roslib on the embedded server', () => {
   });
 });
 
+describe('our client on the embedded server', () => {
+  const data = Uint8Array.from({ length: 12 }, (_, i) => i);
+  const picture = image(header('camera'), { width: 2, height: 2, channels: 3, data });
+
+  it.each(['none', 'cbor', 'cbor-raw', 'png'] as const)('an image over %s', async (compression) => {
+    const server = await start();
+    const bridge = await client(server.url);
+    server.advertise('/image', 'sensor_msgs/msg/Image', true)(picture);
+    const got: Record<string, unknown>[] = [];
+    bridge.subscribe('/image', 'sensor_msgs/Image', (msg) => got.push(msg), { compression });
+    await until('an image', () => got.length > 0);
+    expect(got[0]).toMatchObject({ encoding: 'rgb8', header: picture.header, step: 6 });
+    expect(readImage(got[0]!)).toMatchObject({ width: 2, height: 2, channels: 3 });
+    expect(Array.from(readImage(got[0]!).data)).toEqual(Array.from(data));
+  });
+
+  it('CBOR into the server, 64-bit integers and NaN unharmed', async () => {
+    const server = await start();
+    const bridge = await client(server.url);
+    const heard: Record<string, unknown>[] = [];
+    server.subscribe('/in', (msg) => heard.push(msg));
+    const values = { big: 2n ** 60n, nan: Number.NaN, list: Float32Array.of(1, Number.NaN) };
+    expect(bridge.advertise('/in', 'demo/Values', { cbor: true }).publish(values)).toBe(true);
+    await until('the values', () => heard.length === 1);
+    expect(heard[0]).toEqual(values);
+  });
+
+  it('several listeners of one topic each hear a message once', async () => {
+    const server = await start();
+    const bridge = await client(server.url);
+    const heard = [0, 0];
+    const stop = bridge.subscribe('/t', 'std_msgs/Int32', () => ++heard[0]!);
+    bridge.subscribe('/t', 'std_msgs/Int32', () => ++heard[1]!);
+    await bridge.call('/rosapi/get_time', 'rosapi/GetTime');
+    const publish = server.advertise('/t', 'std_msgs/Int32');
+    publish({ data: 1 });
+    await until('the first', () => heard[1] === 1);
+    stop();
+    await bridge.call('/rosapi/get_time', 'rosapi/GetTime');
+    publish({ data: 2 });
+    await until('the second', () => heard[1] === 2);
+    expect(heard).toEqual([1, 2]);
+  });
+});
+
 describe('the server on its own', () => {
   it('accepts subscriptions before a publisher, and hands the latched message to late ones', async () => {
     const server = await start();
@@ -171,6 +218,30 @@ describe('the server on its own', () => {
     await until('a remark', () => peer.heard.length === 1);
     expect(peer.heard[0]).toMatchObject({ op: 'status', level: 'error' });
     expect(peer.heard[0]?.msg).toContain('"topic"');
+  });
+
+  it('is not hurt by absurd numbers in a subscription or call', async () => {
+    const server = await start();
+    server.service('/never', 'demo/Never', () => new Promise(() => undefined));
+    const peer = await bare(server.url);
+    peer.say(
+      '{"op":"subscribe","topic":"/t","throttle_rate":NaN,"queue_length":Infinity,"fragment_size":-5}',
+    );
+    peer.say('{"op":"call_service","id":"a","service":"/never","timeout":-Infinity}');
+    peer.say({ op: 'call_service', id: 'b', service: '/rosapi/get_time', args: [1, 2], fragment_size: 1 });
+    await until('the answer', () => peer.heard.length === 1);
+    expect(peer.heard[0]).toMatchObject({ op: 'service_response', id: 'b', result: true });
+    const publish = server.advertise('/t', 'std_msgs/Int32');
+    publish({ data: 1 });
+    await until('the message', () => peer.heard.length === 2);
+    for (let i = 0; i < 5000; ++i) peer.say({ op: 'subscribe', topic: '/t', id: `s${i}` });
+    for (let i = 0; i < 5000; ++i) peer.say({ op: 'subscribe', topic: `/t${i}` });
+    peer.say({ op: 'call_service', id: 'c', service: '/rosapi/topics' });
+    await until('the answer', () => peer.heard.some(({ id }) => id === 'c'));
+    expect(server.stats().malformed).toBeGreaterThan(1000);
+    publish({ data: 2 });
+    await until('one copy', () => peer.heard.some(({ msg }) => (msg as { data?: number })?.data === 2));
+    expect(peer.heard.filter(({ op }) => op === 'publish').length).toBe(2);
   });
 
   it('refuses other origins, wrong tokens, foreign hosts and the world without a token', async () => {

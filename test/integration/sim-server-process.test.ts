@@ -56,6 +56,33 @@ describe('the simulation process', () => {
     expect(send()).toBe(true);
   });
 
+  it('a controller held up for 3 s acts on nothing older than its age gate, and is not cut off', async () => {
+    const sim = await start();
+    const given = loadRobotFile('launch/sim-arm.yaml');
+    const file = { ...given, bridge: { ...given.bridge, url: sim.url } };
+    const robot = new RosbridgeRobot(file, { now_ns });
+    closers.push(() => robot.close());
+    await robot.connect();
+    const before = robot.latest();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);
+    const resumed_ns = now_ns();
+    const ages_ms: number[] = [];
+    let seen = before;
+    robot.client.subscribe('/observation', 'tendon_msgs/Observation', () => {
+      const now = robot.latest();
+      if (now !== seen && now !== undefined) ages_ms.push((now_ns() - now.stamp_ns) / 1e6);
+      seen = now;
+    });
+    await until('fresh observations', () => ages_ms.length > 5);
+    expect(Math.max(...ages_ms)).toBeLessThanOrEqual(file.deadlines.freshness_ms + 20);
+    expect(robot.latest()!.stamp_ns).toBeGreaterThan(resumed_ns - 250e6);
+    // What was under way when it stopped reading was seen and dropped; what came later never left the server.
+    const { stale } = robot.streamCounters()['/observation']!;
+    expect(stale).toBeGreaterThan(0);
+    expect(stale).toBeLessThan(40);
+    expect(robot.client.counters().opened).toBe(1);
+  });
+
   it('ends when its parent goes, and by SIGTERM', async () => {
     const sim = await start();
     await sim.stop();

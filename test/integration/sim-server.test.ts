@@ -48,8 +48,9 @@ describe('the simulated arm', () => {
   it('has the limits, joints and features of its task', () => {
     const { spec } = findTask('arm');
     expect(file.joint_names).toEqual(spec.joint_names);
-    for (const key of ['lower', 'upper', 'velocity'] as const)
-      expect(file.limits[key]).toEqual(spec.limits[key]);
+    for (const key of ['lower', 'upper', 'velocity'] as const) {
+      expect(file.limits[key]).toEqual(spec.limits[key].map((limit) => expect.closeTo(limit, 9)));
+    }
     expect(robot.observation_dims).toEqual({ ...spec.observation_dims, goal: 2, joint_position: 6 });
     expect(robot.client.dialect?.name).toBe('embedded');
     expect(robot.client.clock.source).toBe('rosapi');
@@ -99,6 +100,12 @@ describe('the simulated arm', () => {
       'the goal in an observation',
       () => Math.abs((robot.latest()?.values.goal?.[1] ?? 0) + 0.3) < 1e-6,
     );
+    let goal: unknown;
+    robot.client.subscribe('/goal', 'geometry_msgs/PoseStamped', ({ pose }) => {
+      goal = pose;
+    });
+    await until('the latched goal', () => goal !== undefined);
+    expect(goal).toEqual({ position: { x: 0.4, y: -0.3, z: 0 }, orientation: { x: 0, y: 0, z: 0, w: 1 } });
     expect(await robot.call('push', { name: 'block', force: [1, 0, 0] })).toEqual({});
     await expect(robot.call('push', { name: 'table', force: [1, 0, 0] })).rejects.toThrow('one of block');
     await expect(robot.call('set_goal', { position: [Number.NaN, 0] })).rejects.toThrow('finite');

@@ -95,8 +95,9 @@ describe('launch/', () => {
     const { spec } = findTask(name.replace(/^sim-|\.yaml$/g, ''));
     const file = loadRobotFile(`launch/${name}`);
     expect(file.joint_names).toEqual(spec.joint_names);
-    for (const key of ['lower', 'upper', 'velocity'] as const)
-      expect(file.limits[key]).toEqual(spec.limits[key]);
+    for (const key of ['lower', 'upper', 'velocity'] as const) {
+      expect(file.limits[key]).toEqual(spec.limits[key].map((limit) => expect.closeTo(limit, 9)));
+    }
     const lengths = Object.fromEntries(
       file.observation.flatMap(({ features }) =>
         Object.entries(features).map(([key, { length }]) => [key, length]),

@@ -1,0 +1,47 @@
+// Random weights for a network of any size, as a safetensors file: benches need sizes that nobody can commit.
+
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { addon } from '../native/index.js';
+import { Tensors } from '../policies/checkpoint.js';
+import { openSafetensors } from '../weights/index.js';
+
+/** Shapes of the tensors that `describe` asks for: a dry run on a recording builder. */
+function wishes(describe: (tensors: Tensors) => unknown): Map<string, readonly number[]> {
+  const found = new Map<string, readonly number[]>();
+  const probe = new Tensors({ path: 'bench', tensors: new Map(), metadata: {} }, 'bench');
+  probe.weight = (g, name, shape) => {
+    found.set(name, shape);
+    return g.constant(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
+  };
+  describe(probe);
+  return found;
+}
+
+export function randomCheckpoint(path: string, describe: (tensors: Tensors) => unknown): Tensors {
+  const header: Record<string, unknown> = {};
+  let offset = 0;
+  const shapes = [...wishes(describe)];
+  for (const [name, shape] of shapes) {
+    const bytes = 4 * shape.reduce((a, b) => a * b, 1);
+    header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset + bytes] };
+    offset += bytes;
+  }
+  let text = JSON.stringify(header);
+  text += ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8);
+  const fd = openSync(path, 'w');
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
+  writeSync(fd, length);
+  writeSync(fd, text);
+  shapes.forEach(([name, shape], i) => {
+    const count = shape.reduce((a, b) => a * b, 1);
+    const values = addon().philoxNormal(1, i, 0, count);
+    // As a trained network's: 1/√fan-in, and norms that scale by about 1.
+    const scale = shape.length > 1 ? 1 / Math.sqrt(count / shape[0]!) : 0.1;
+    for (let k = 0; k < count; k++)
+      values[k] = values[k]! * scale + (name.endsWith('.block.1.weight') ? 1 : 0);
+    writeSync(fd, Buffer.from(values.buffer, values.byteOffset, values.byteLength));
+  });
+  closeSync(fd);
+  return new Tensors(openSafetensors(path), 'bench');
+}

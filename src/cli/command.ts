@@ -1,0 +1,71 @@
+// What a command is, and reading its options: the only place, with main.ts, that knows argv.
+
+import type { LoadOptions } from '../policies/index.js';
+import { TendonError } from '../types/index.js';
+
+export interface OptionSpec {
+  readonly type: 'string' | 'boolean';
+  readonly default?: string | boolean;
+  readonly help: string;
+}
+
+export type Values = Readonly<Record<string, string | boolean | undefined>>;
+
+export interface Context {
+  /** Option as a whole number within bounds. */
+  integer(name: string, low: number, high: number): number;
+  text(name: string): string;
+  say(line: string): void;
+  /** Resolves on Ctrl-C or SIGTERM. */
+  readonly stopped: Promise<void>;
+  readonly positionals: readonly string[];
+}
+
+export interface Command {
+  readonly summary: string;
+  readonly usage: string;
+  readonly options: Readonly<Record<string, OptionSpec>>;
+  /** Resolves with the exit code. */
+  run(values: Values, context: Context): Promise<number>;
+}
+
+/** Options of every command that loads a policy. */
+export const POLICY_OPTIONS = {
+  sampler: { type: 'string', help: 'dpmpp_2m, euler, heun, ddim …; default: the checkpoint’s' },
+  steps: { type: 'string', help: 'denoising steps; default: the checkpoint’s' },
+  candidates: { type: 'string', help: 'chunks drawn at once; default 1' },
+  precision: { type: 'string', help: 'auto (default), f32, bf16, int8' },
+  guidance: { type: 'string', help: 'λ of classifier-free guidance; default: the checkpoint’s' },
+  threads: { type: 'string', help: 'threads of the native core; default one per core' },
+} as const satisfies Record<string, OptionSpec>;
+
+export function loadOptions(values: Values): LoadOptions {
+  const number = (name: string): number | undefined => {
+    const value = values[name];
+    if (typeof value !== 'string') return undefined;
+    const parsed = Number(value);
+    if (!Number.isFinite(parsed))
+      throw new TendonError('config_invalid', `--${name}: expected a number, got "${value}"`);
+    return parsed;
+  };
+  const { sampler, precision } = values;
+  if (precision !== undefined && !['auto', 'f32', 'bf16', 'int8'].includes(String(precision)))
+    throw new TendonError(
+      'config_invalid',
+      `--precision: expected auto, f32, bf16 or int8, got "${precision}"`,
+    );
+  return {
+    ...(typeof sampler === 'string' ? { sampler } : {}),
+    ...(typeof precision === 'string'
+      ? { precision: precision as NonNullable<LoadOptions['precision']> }
+      : {}),
+    ...given('steps', number('steps')),
+    ...given('candidates', number('candidates')),
+    ...given('guidance_scale', number('guidance')),
+    ...given('threads', number('threads')),
+  };
+}
+
+function given(name: string, value: number | undefined): Record<string, number> {
+  return value === undefined ? {} : { [name]: value };
+}

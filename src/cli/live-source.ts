@@ -1,0 +1,233 @@
+// The running session as the page sees it: scene, poses, chunks and status out; the operator's intents in, each one
+// handed to the supervisor, the policy or the simulation, which decide.
+
+import { taskNames } from '../sim/tasks.js';
+import {
+  type ActionChunk,
+  type LiveFrame,
+  type LiveScene,
+  type LiveSource,
+  NS_PER_MS,
+  type OperatorIntent,
+  type SamplerChoice,
+  TendonError,
+} from '../types/index.js';
+import { type EpisodeResult, SimSession, type SimSessionOptions } from './sim-session.js';
+
+const STATUS_MS = 100;
+const POSES_MS = 33;
+/** Candidates drawn on the page; more would hide each other. */
+const DRAWN = 16;
+
+export class LiveSession implements LiveSource {
+  private readonly listeners = new Set<(frame: LiveFrame) => void>();
+  private timers: NodeJS.Timeout[] = [];
+  private successes = 0;
+  private done = 0;
+  private paused = false;
+  private drawnPoses: Float32Array | undefined;
+  private switching = false;
+
+  private constructor(private session: SimSession) {}
+
+  static async open(options: SimSessionOptions): Promise<LiveSession> {
+    let live: LiveSession | undefined;
+    const onEpisode = (result: EpisodeResult): void => {
+      live?.count(result);
+      options.onEpisode?.(result);
+    };
+    live = new LiveSession(await SimSession.open({ ...options, onEpisode }));
+    live.begin();
+    return live;
+  }
+
+  get current(): SimSession {
+    return this.session;
+  }
+
+  scene(): LiveScene {
+    const { spec, shapes } = this.session.twin;
+    return {
+      kind: 'scene',
+      task: spec.name,
+      summary: spec.summary,
+      joint_names: spec.joint_names,
+      limits: { lower: spec.limits.lower, upper: spec.limits.upper },
+      shapes,
+      goal_dim: spec.goal_dim,
+      menu: this.session.policy.menu(),
+      tasks: taskNames(),
+    };
+  }
+
+  subscribe(listener: (frame: LiveFrame) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  request(intent: OperatorIntent): { accepted: boolean; reason: string } {
+    const { controller, robot } = this.session;
+    const call = (service: string, args: Record<string, unknown>): void => {
+      robot.call(service, args).catch((caught: Error) => this.session.options.onNote?.(caught.message));
+    };
+    switch (intent.kind) {
+      case 'hold':
+        controller.hold();
+        break;
+      case 'resume':
+        if (controller.supervisor.state === 'STOPPED')
+          return { accepted: false, reason: 'stopped: reset first' };
+        controller.resume();
+        break;
+      case 'stop':
+        controller.emergencyStop();
+        break;
+      case 'reset':
+        this.session
+          .restart(intent.seed)
+          .catch((caught: Error) => this.session.options.onNote?.(caught.message));
+        break;
+      case 'pause':
+        this.paused = intent.paused;
+        call('pause', { data: intent.paused });
+        break;
+      case 'goal':
+        if (intent.goal.length !== this.session.twin.spec.goal_dim)
+          return { accepted: false, reason: `a goal here has ${this.session.twin.spec.goal_dim} numbers` };
+        call('set_goal', { position: intent.goal });
+        break;
+      case 'push':
+        call('push', { name: intent.name, force: intent.force });
+        break;
+      case 'choose':
+        return this.choose(intent.choice);
+      case 'driver':
+        return intent.driver === 'diffusion'
+          ? { accepted: true, reason: '' }
+          : { accepted: false, reason: `there is no driver ${intent.driver} for this task` };
+      case 'task':
+        return this.switchTask(intent.task);
+      case 'teleop':
+        controller.takeOver(intent.engaged ? (intent.values ?? [...controller.command]) : undefined);
+        break;
+    }
+    return { accepted: true, reason: '' };
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.timers) clearInterval(timer);
+    await this.session.close();
+  }
+
+  private choose(choice: Partial<SamplerChoice>): { accepted: boolean; reason: string } {
+    this.session.policy
+      .choose(choice)
+      .catch((caught: Error) => this.session.options.onNote?.(`choice refused: ${caught.message}`));
+    return { accepted: true, reason: '' };
+  }
+
+  private switchTask(task: string): { accepted: boolean; reason: string } {
+    if (!taskNames().includes(task)) return { accepted: false, reason: `there is no task ${task}` };
+    if (this.switching) return { accepted: false, reason: 'a task is being started' };
+    this.switching = true;
+    const old = this.session;
+    const { policy: _, ...options } = old.options;
+    SimSession.open({ ...options, task })
+      .then(async (session) => {
+        this.session = session;
+        this.successes = 0;
+        this.done = 0;
+        this.begin();
+        this.emit(this.scene());
+        await old.close();
+      })
+      .catch((caught: unknown) => {
+        const reason = caught instanceof TendonError ? caught.message : String(caught);
+        old.options.onNote?.(`the task ${task} cannot be started: ${reason}`);
+      })
+      .finally(() => {
+        this.switching = false;
+      });
+    return { accepted: true, reason: '' };
+  }
+
+  private begin(): void {
+    for (const timer of this.timers) clearInterval(timer);
+    const { session } = this;
+    session.controller.go();
+    session.controller.onChunk((chunk) => this.emitChunk(session, chunk));
+    this.timers = [
+      setInterval(() => this.emitStatus(), STATUS_MS),
+      setInterval(() => this.emitPoses(), POSES_MS),
+    ];
+  }
+
+  private count(result: EpisodeResult): void {
+    this.done++;
+    if (result.success) this.successes++;
+  }
+
+  private emit(frame: LiveFrame): void {
+    for (const listener of this.listeners) listener(frame);
+  }
+
+  private emitPoses(): void {
+    const { poses } = this.session;
+    if (poses === undefined || poses === this.drawnPoses) return;
+    this.drawnPoses = poses;
+    this.emit({ kind: 'poses', stamp_ns: now_ns(), poses });
+  }
+
+  private emitChunk(session: SimSession, chunk: ActionChunk): void {
+    if (this.listeners.size === 0 || session !== this.session) return;
+    const n = Math.min(chunk.n_candidates, DRAWN);
+    const { horizon, action_dim } = chunk;
+    const all = chunk.candidates ?? chunk.actions;
+    const paths = new Float32Array(n * horizon * 3);
+    for (let row = 0; row < n * horizon; row++)
+      paths.set(session.twin.actionPoint(all.subarray(row * action_dim, (row + 1) * action_dim)), 3 * row);
+    this.emit({
+      kind: 'chunk',
+      stamp_ns: chunk.stamp_ns,
+      chosen: chunk.chosen,
+      n_candidates: n,
+      horizon,
+      paths,
+      infer_ms: chunk.timing.total_ns / NS_PER_MS,
+    });
+  }
+
+  private emitStatus(): void {
+    const { controller, robot, policy, status } = this.session;
+    const { supervisor, stats } = controller;
+    const observation = robot.latest();
+    const position = observation?.values.joint_position;
+    const goal = observation?.values.goal;
+    const { drops } = robot;
+    this.emit({
+      kind: 'status',
+      stamp_ns: now_ns(),
+      state: supervisor.state,
+      cause: supervisor.cause,
+      paused: this.paused,
+      connected: supervisor.state !== 'INIT',
+      episode: status?.episode ?? 0,
+      successes: this.successes,
+      episodes_done: this.done,
+      mode: status?.mode ?? '',
+      command: [...controller.command],
+      position: position === undefined ? [] : [...position],
+      goal: goal === undefined ? [] : [...goal],
+      infer_ms: stats.infer_ms.take(),
+      late_us: stats.late_us.take(),
+      ticks: stats.ticks,
+      deadline_misses: stats.deadline_misses,
+      interventions: supervisor.interventions,
+      drops: Object.values(drops).reduce((sum, n) => sum + n, 0),
+      choice: policy.choice,
+      driver: 'diffusion',
+    });
+  }
+}
+
+const now_ns = (): number => Math.round(performance.now() * NS_PER_MS);

@@ -1,0 +1,80 @@
+// `tendon run`: a policy on a robot behind rosbridge, as its robot file says.
+
+import { Controller, loadRobotFile, MonotonicClock } from '../control/index.js';
+import { loadPolicy } from '../policies/index.js';
+import { RosbridgeRobot } from '../rosbridge/index.js';
+import { TendonError } from '../types/index.js';
+import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+
+export const run: Command = {
+  summary: 'run a policy on a robot behind rosbridge',
+  usage: 'tendon run --policy DIR --robot launch/FILE.yaml [--bridge ws://HOST:9090] [--dry-run]',
+  options: {
+    policy: { type: 'string', help: 'checkpoint folder' },
+    robot: { type: 'string', help: 'robot file: topics, joint order, limits, deadlines' },
+    bridge: { type: 'string', help: 'rosbridge address; default: the robot file’s' },
+    'position-key': {
+      type: 'string',
+      default: 'joint_position',
+      help: 'observation that holds the measured positions of the commanded joints',
+    },
+    seed: { type: 'string', default: '0', help: 'of the policy’s noise' },
+    'dry-run': { type: 'boolean', default: false, help: 'everything but publishing commands' },
+    ...POLICY_OPTIONS,
+  },
+  async run(values, { text, integer, say, stopped }) {
+    const file = loadRobotFile(text('robot'));
+    const policy = await loadPolicy(text('policy'), loadOptions(values));
+    const url = values.bridge === undefined ? file.bridge.url : text('bridge');
+    const clock = new MonotonicClock();
+    const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url } }, clock);
+    for (const [key, length] of Object.entries(policy.spec.observation_dims))
+      if (robot.observation_dims[key] !== length)
+        throw new TendonError(
+          'config_invalid',
+          `the policy needs ${key} of length ${length}, ${text('robot')} gives ${robot.observation_dims[key] ?? 'none'}; add the topic that carries it to "observation"`,
+          { key },
+        );
+    const position_key = text('position-key');
+    if ((robot.observation_dims[position_key] ?? 0) < robot.action_dim)
+      throw new TendonError(
+        'config_invalid',
+        `--position-key: ${position_key} is not an observation of at least ${robot.action_dim} values in ${text('robot')}`,
+      );
+    if (policy.spec.action_dim !== robot.action_dim)
+      throw new TendonError(
+        'config_invalid',
+        `the policy commands ${policy.spec.action_dim} joints, ${text('robot')} names ${robot.action_dim}`,
+      );
+    const controller = new Controller({
+      robot,
+      policy,
+      clock,
+      limits: file.limits,
+      rate_hz: file.rate_hz,
+      position_key,
+      freshness_ms: file.deadlines.freshness_ms,
+      inference_ms: file.deadlines.inference_ms,
+      lifetime_ms: file.command.lifetime_ms,
+      dry_run: values['dry-run'] === true,
+    });
+    policy.reset(integer('seed', 0, 1e9));
+    controller.supervisor.onChange(({ from, to, cause }) => say(`  ${from} → ${to}: ${cause}`));
+    say(`connecting to ${url} …`);
+    await robot.connect();
+    controller.start();
+    controller.go();
+    const ask = setInterval(() => controller.go(), 200);
+    await stopped;
+    clearInterval(ask);
+    controller.hold('Ctrl-C');
+    const { stats, supervisor } = controller;
+    await controller.stop();
+    await robot.close();
+    policy.close();
+    say(
+      `${stats.commands} commands, ${stats.deadline_misses} deadline misses, ${supervisor.interventions} interventions`,
+    );
+    return 0;
+  },
+};

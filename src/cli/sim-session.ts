@@ -1,0 +1,198 @@
+// One simulated robot, its policy and the controller between them, over a real WebSocket: what `tendon start` runs
+// with and without a page. Episodes are the simulation's: it says how each went, this asks for the next.
+
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Controller, loadRobotFile, MonotonicClock } from '../control/index.js';
+import { type DenoisingPolicy, type LoadOptions, loadPolicy } from '../policies/index.js';
+import { RosbridgeRobot } from '../rosbridge/index.js';
+import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
+import type { TaskInstance } from '../sim/task.js';
+import { findTask } from '../sim/tasks.js';
+import { TendonError } from '../types/index.js';
+
+export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What the simulation says of itself five to ten times a second. */
+export interface SimStatus {
+  readonly episode: number;
+  readonly seed: number;
+  readonly step: number;
+  readonly time_s: number;
+  readonly success: boolean;
+  readonly failed: boolean;
+  readonly mode: string;
+  readonly paused: boolean;
+}
+
+export interface EpisodeResult {
+  readonly seed: number;
+  readonly success: boolean;
+  readonly seconds: number;
+  readonly mode: string;
+}
+
+export interface SimSessionOptions {
+  readonly task: string;
+  readonly policy?: string;
+  readonly seed?: number;
+  readonly load?: LoadOptions;
+  /** Port of the simulation's bridge; 0 takes a free one. */
+  readonly bridge_port?: number;
+  readonly onEpisode?: (result: EpisodeResult) => void;
+  readonly onNote?: (text: string) => void;
+}
+
+/** Seconds between the end of an episode and the next. */
+const PAUSE_S = 0.6;
+
+export class SimSession {
+  status: SimStatus | undefined;
+  poses: Float32Array | undefined;
+  private ending: NodeJS.Timeout | undefined;
+  private restarting = false;
+  private closed = false;
+
+  private constructor(
+    readonly options: SimSessionOptions,
+    private sim: SimProcess,
+    /** A local twin of the task, for shapes and the way from actions to points; never stepped. */
+    readonly twin: TaskInstance,
+    readonly robot: RosbridgeRobot,
+    readonly policy: DenoisingPolicy,
+    readonly controller: Controller,
+    private nextSeed: number,
+  ) {}
+
+  static async open(options: SimSessionOptions): Promise<SimSession> {
+    const task = findTask(options.task);
+    const file = loadRobotFile(join(PACKAGE_ROOT, 'launch', `sim-${options.task}.yaml`));
+    const seed = options.seed ?? 0;
+    const policy = await loadPolicy(
+      options.policy ?? join(PACKAGE_ROOT, 'models', options.task),
+      options.load ?? {},
+    );
+    if (policy.spec.action_dim !== task.spec.joint_names.length)
+      throw new TendonError(
+        'config_invalid',
+        `the policy commands ${policy.spec.action_dim} joints, the task ${options.task} has ${task.spec.joint_names.length}; choose another --policy or --task`,
+      );
+    const sim = await spawnSimServer({ task: options.task, seed, port: options.bridge_port ?? 0 });
+    const clock = new MonotonicClock();
+    const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url: sim.url } }, clock);
+    const controller = new Controller({
+      robot,
+      policy,
+      clock,
+      limits: file.limits,
+      rate_hz: file.rate_hz,
+      position_key: 'joint_position',
+      freshness_ms: file.deadlines.freshness_ms,
+      inference_ms: file.deadlines.inference_ms,
+      lifetime_ms: file.command.lifetime_ms,
+    });
+    const twin = await task.create();
+    const session = new SimSession(options, sim, twin, robot, policy, controller, seed + 1);
+    policy.reset(seed);
+    session.listen();
+    try {
+      await robot.connect();
+    } catch (caught) {
+      await session.close();
+      throw caught;
+    }
+    controller.start();
+    session.watchProcess();
+    return session;
+  }
+
+  get bridge_url(): string {
+    return this.sim.url;
+  }
+
+  /** Asks for the episode of `seed`, or the next in order. */
+  async restart(seed?: number): Promise<void> {
+    if (seed !== undefined) this.nextSeed = seed;
+    const chosen = this.nextSeed++;
+    this.restarting = true;
+    try {
+      this.controller.suspend();
+      await this.robot.call('reset', { seed: chosen });
+      this.controller.reset(chosen);
+      this.controller.go();
+      this.controller.resume();
+    } finally {
+      this.restarting = false;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.ending);
+    await this.controller.stop();
+    await this.robot.close();
+    await this.sim.stop();
+    this.policy.close();
+    this.twin.dispose();
+  }
+
+  private listen(): void {
+    this.robot.client.subscribe('/sim/status', 'tendon_msgs/SimStatus', (msg) => {
+      this.status = msg as unknown as SimStatus;
+      this.follow(this.status);
+    });
+    this.robot.client.subscribe(
+      '/sim/poses',
+      'tendon_msgs/Poses',
+      (msg) => {
+        this.poses = Float32Array.from((msg as { data: ArrayLike<number> }).data);
+      },
+      { throttle_rate: 33, queue_length: 1 },
+    );
+    this.controller.supervisor.onChange(({ to, cause }) => {
+      if (!this.restarting) this.options.onNote?.(`${to}: ${cause}`);
+    });
+  }
+
+  /** Ends the episode that succeeded, failed or took too long, once. */
+  private follow(status: SimStatus): void {
+    const { max_steps } = this.twin.spec;
+    const over = status.success || status.failed || status.step >= max_steps;
+    if (!over || this.ending !== undefined || this.restarting || status.paused) return;
+    const state = this.controller.supervisor.state;
+    if (state === 'STOPPED' || this.controller.supervisor.heldByOperator) return;
+    this.options.onEpisode?.({
+      seed: status.seed,
+      success: status.success,
+      seconds: status.time_s,
+      mode: status.mode || 'none',
+    });
+    this.ending = setTimeout(() => {
+      this.ending = undefined;
+      if (this.closed) return;
+      this.restart().catch((caught: Error) => this.options.onNote?.(`no new episode: ${caught.message}`));
+    }, PAUSE_S * 1000);
+  }
+
+  /** Brings a simulation that died back on the same port; the controller holds meanwhile and goes on by itself. */
+  private watchProcess(): void {
+    const port = Number(new URL(this.sim.url).port);
+    this.sim.process.once('close', () => {
+      if (this.closed) return;
+      this.options.onNote?.('the simulation ended; starting it again');
+      const again = (): void => {
+        if (this.closed) return;
+        spawnSimServer({ task: this.options.task, seed: this.nextSeed++, port })
+          .then((sim) => {
+            this.sim = sim;
+            if (this.closed) return sim.stop();
+            this.controller.go();
+            this.watchProcess();
+            return undefined;
+          })
+          .catch(() => setTimeout(again, 500));
+      };
+      setTimeout(again, 300);
+    });
+  }
+}

@@ -1,0 +1,93 @@
+// `tendon start`: the main job. A simulated robot in its own process, the policy that drives it, and a page to watch
+// and disturb them; or, with --headless, episodes and a table.
+
+import { wilson } from '../eval/wilson.js';
+import { startWebServer } from '../web/index.js';
+import type { Command } from './command.js';
+import { loadOptions, POLICY_OPTIONS } from './command.js';
+import { LiveSession } from './live-source.js';
+import { type EpisodeResult, SimSession } from './sim-session.js';
+
+export const start: Command = {
+  summary: 'run a simulated robot with its trained policy and a live page',
+  usage: 'tendon start [--task arm] [--headless --episodes 20] [--port 8080]',
+  options: {
+    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push' },
+    policy: { type: 'string', help: 'checkpoint folder; default models/TASK' },
+    seed: { type: 'string', default: '0', help: 'first episode' },
+    port: { type: 'string', default: '8080', help: 'port of the page on this machine; 0 takes a free one' },
+    host: {
+      type: 'string',
+      default: '127.0.0.1',
+      help: 'address of the page; anything but loopback is open to the network',
+    },
+    headless: { type: 'boolean', default: false, help: 'no page: run episodes and print a table' },
+    episodes: { type: 'string', default: '20', help: 'how many, with --headless' },
+    ...POLICY_OPTIONS,
+  },
+  async run(values, { integer, text, say, stopped }) {
+    const common = {
+      task: text('task'),
+      seed: integer('seed', 0, 1e9),
+      ...(values.policy === undefined ? {} : { policy: text('policy') }),
+      load: loadOptions(values),
+    };
+    if (values.headless === true) return headless(common, integer('episodes', 1, 1e6), say, stopped);
+    say(`starting ${common.task}: simulation, policy, controller …`);
+    const live = await LiveSession.open({ ...common, onNote: (note) => say(`  ${note}`) });
+    const web = await startWebServer(live, { host: text('host'), port: integer('port', 0, 65535) }).catch(
+      async (caught) => {
+        await live.close();
+        throw caught;
+      },
+    );
+    say(
+      `\n  the page:   ${web.url}\n  the bridge: ${live.current.bridge_url} (rosbridge v2)\n\nCtrl-C ends everything.`,
+    );
+    await stopped;
+    say('\nstopping …');
+    await web.close();
+    await live.close();
+    return 0;
+  },
+};
+
+async function headless(
+  options: Parameters<typeof SimSession.open>[0],
+  episodes: number,
+  say: (text: string) => void,
+  stopped: Promise<void>,
+): Promise<number> {
+  const results: EpisodeResult[] = [];
+  let finish: () => void = () => undefined;
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  say(`${options.task}: ${episodes} episodes in real time, simulation in its own process`);
+  const session = await SimSession.open({
+    ...options,
+    onEpisode: (result) => {
+      results.push(result);
+      say(
+        `  ${String(results.length).padStart(3)}/${episodes}  seed ${String(result.seed).padEnd(5)} ${result.success ? 'success' : 'failure'}  ${result.seconds.toFixed(1).padStart(5)} s  ${result.mode}`,
+      );
+      if (results.length >= episodes) finish();
+    },
+    onNote: (note) => say(`  ${note}`),
+  });
+  session.controller.go();
+  await Promise.race([finished, stopped]);
+  const { stats, supervisor } = session.controller;
+  const won = results.filter((r) => r.success).length;
+  const [low, high] = wilson(won, Math.max(1, results.length));
+  const [late50, late99] = stats.late_us.quantiles(0.5, 0.99);
+  const [infer50, infer99] = stats.infer_ms.quantiles(0.5, 0.99);
+  await session.close();
+  say(`
+  success            ${won}/${results.length}  (95 % interval ${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)} %)
+  control ticks      ${stats.ticks}, deadline misses ${stats.deadline_misses}
+  tick lateness      p50 ${late50?.toFixed(0)} µs, p99 ${late99?.toFixed(0)} µs, worst ${(stats.worst_late_ns / 1e6).toFixed(2)} ms
+  inference          p50 ${infer50?.toFixed(1)} ms, p99 ${infer99?.toFixed(1)} ms
+  interventions      ${supervisor.interventions}`);
+  return results.length >= episodes ? 0 : 1;
+}

@@ -1,0 +1,331 @@
+// The controller node: at each tick it reads the clock once, looks at the newest observation, takes the action in
+// force from the chunk, and lets the supervisor and the limits have the last word. Inference runs beside it, one at a
+// time; nothing in a tick waits for anything.
+
+import {
+  type ActionChunk,
+  asTendonError,
+  type Clock,
+  type Command,
+  type Goal,
+  type Nanoseconds,
+  NS_PER_MS,
+  NS_PER_S,
+  type Observation,
+  type Policy,
+  type Robot,
+} from '../types/index.js';
+import { ObservationHistory } from './history.js';
+import { LIMITED, Limiter, type Limits } from './limiter.js';
+import { ChunkPlayer, type Interpolation } from './player.js';
+import { LoopStats } from './stats.js';
+import { Supervisor } from './supervisor.js';
+
+export interface ControllerOptions {
+  readonly robot: Robot;
+  readonly policy: Policy;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  /** Commands per second. */
+  readonly rate_hz: number;
+  /** Observation whose first action_dim values are the measured joint positions. */
+  readonly position_key: string;
+  /** Oldest observation that may be acted on. */
+  readonly freshness_ms: number;
+  /** Longest an inference may take. */
+  readonly inference_ms: number;
+  /** How long a command is good for. */
+  readonly lifetime_ms: number;
+  /** Rows of a chunk to play before the next takes over; the checkpoint's when absent. */
+  readonly execute?: number;
+  readonly interpolation?: Interpolation;
+  /** Publishes nothing: everything runs but Robot.send. */
+  readonly dry_run?: boolean;
+  readonly goal?: () => Goal | undefined;
+}
+
+/** Consecutive failed inferences that the chunk in force may bridge before the robot is held. */
+const FAILURES_BRIDGED = 2;
+/** A tick this many periods late is a clock that jumped (or a process that slept), not a busy machine. */
+const JUMP_PERIODS = 25;
+
+export class Controller {
+  readonly supervisor = new Supervisor();
+  readonly stats = new LoopStats();
+  readonly player: ChunkPlayer;
+  private readonly limiter: Limiter;
+  private readonly history: ObservationHistory;
+  private readonly desired: Float64Array;
+  private readonly commands: readonly [Command, Command];
+  private turn = 0;
+  private readonly period_ns: Nanoseconds;
+  private running = false;
+  private loop: Promise<void> | undefined;
+  private inferring: AbortController | undefined;
+  private asked_ns = 0;
+  private failures = 0;
+  private epoch = 0;
+  private connected = false;
+  private lostCause = 'not connected yet';
+  private expected_latency_ns = 20 * NS_PER_MS;
+  private unsubscribe: (() => void) | undefined;
+  private readonly chunkListeners = new Set<(chunk: ActionChunk) => void>();
+  private teleop: Float64Array | undefined;
+  /** Nothing is sent before an observation later than this; the first one is where commands begin anew. */
+  private rebase_ns: Nanoseconds | undefined;
+
+  constructor(private readonly options: ControllerOptions) {
+    const { robot, policy, rate_hz } = options;
+    const dim = robot.action_dim;
+    this.period_ns = Math.round(NS_PER_S / rate_hz);
+    const policy_period_ns = NS_PER_S / (policy.spec.rate_hz ?? rate_hz);
+    this.player = new ChunkPlayer(dim, policy_period_ns, options.interpolation);
+    this.limiter = new Limiter(options.limits, new Float64Array(dim));
+    this.history = new ObservationHistory(policy.spec.n_obs_steps, policy_period_ns);
+    this.desired = new Float64Array(dim);
+    const command = (): Command => ({ stamp_ns: 0, expires_ns: 0, values: new Float64Array(dim) });
+    this.commands = [command(), command()];
+  }
+
+  /** Starts the loop; resolves at once. The robot should be connecting or connected. */
+  start(): void {
+    if (this.running) return;
+    this.running = true;
+    this.unsubscribe = this.options.robot.onStatus((status) => {
+      this.connected = status.connected;
+      this.lostCause = status.cause;
+    });
+    this.loop = this.run();
+  }
+
+  /** Ends the loop and whatever is being inferred; the robot is left to its own watchdog. */
+  async stop(): Promise<void> {
+    this.running = false;
+    this.inferring?.abort();
+    this.unsubscribe?.();
+    await this.loop;
+  }
+
+  go(): void {
+    this.supervisor.event('start', 'running');
+  }
+
+  hold(cause = 'held by the operator'): void {
+    this.supervisor.event('hold', cause);
+    this.forgetChunk();
+  }
+
+  resume(): void {
+    this.supervisor.event('resume', 'resumed by the operator');
+  }
+
+  /** Latched: no command leaves until `reset`. In force from the next tick on at the latest. */
+  emergencyStop(cause = 'stopped by the operator'): void {
+    this.supervisor.event('stop', cause);
+    this.forgetChunk();
+  }
+
+  /** Before the robot is moved by other hands (a reset): sends nothing until `reset` and a later observation. */
+  suspend(): void {
+    this.rebase_ns = Number.POSITIVE_INFINITY;
+    this.forgetChunk();
+  }
+
+  /** Clears a stop, forgets the episode and restarts the policy's noise at `seed`. */
+  reset(seed: number): void {
+    this.supervisor.event('reset', 'reset');
+    this.rebase_ns = this.options.clock.now_ns();
+    this.forgetChunk();
+    this.history.clear();
+    this.options.policy.reset(seed);
+  }
+
+  /** The operator's joint targets instead of the policy's; undefined gives back. */
+  takeOver(values: readonly number[] | undefined): void {
+    if (values === undefined) {
+      this.teleop = undefined;
+      this.forgetChunk();
+      this.supervisor.event('release', 'given back by the operator');
+      return;
+    }
+    if (values.length !== this.desired.length || !values.every(Number.isFinite)) return;
+    this.teleop = Float64Array.from(values);
+    this.supervisor.event('engage', 'the operator drives');
+  }
+
+  onChunk(listener: (chunk: ActionChunk) => void): () => void {
+    this.chunkListeners.add(listener);
+    return () => this.chunkListeners.delete(listener);
+  }
+
+  /** The last command that was computed, (action_dim). */
+  get command(): Float64Array {
+    return this.limiter.previous;
+  }
+
+  private async run(): Promise<void> {
+    const { clock } = this.options;
+    let due_ns = clock.now_ns();
+    while (this.running) {
+      await clock.sleepUntil(due_ns);
+      if (!this.running) break;
+      const now_ns = clock.now_ns();
+      const missed = this.stats.tick(now_ns - due_ns, this.period_ns);
+      if (missed > JUMP_PERIODS || now_ns < due_ns - this.period_ns)
+        this.supervisor.trouble('clock_jump', `${Math.round((now_ns - due_ns) / NS_PER_MS)} ms`);
+      this.tick(now_ns);
+      // Periods that are past are skipped, never replayed.
+      due_ns += this.period_ns * (1 + Math.max(0, missed));
+      if (due_ns < now_ns - this.period_ns || due_ns > now_ns + 2 * this.period_ns)
+        due_ns = now_ns + this.period_ns;
+    }
+  }
+
+  /** One control period. */
+  private tick(now_ns: Nanoseconds): void {
+    const { supervisor, options } = this;
+    const observation = options.robot.latest();
+    const fault = this.faultOf(observation, now_ns);
+    if (fault !== undefined) {
+      if (supervisor.state === 'RUNNING' || supervisor.state === 'TELEOP' || supervisor.state === 'READY')
+        supervisor.trouble(fault, fault === 'robot_lost' ? this.lostCause : '');
+      this.forgetChunk();
+      if (fault !== 'observation_invalid') return;
+    } else if (supervisor.state === 'INIT') {
+      this.limiter.restart(observation!.values[options.position_key]!);
+      supervisor.event('observed', 'ready');
+    }
+    if (this.rebase_ns !== undefined) {
+      if (fault !== undefined || observation!.stamp_ns <= this.rebase_ns) return;
+      this.rebase_ns = undefined;
+      this.limiter.restart(observation!.values[options.position_key]!);
+    }
+    if (fault === undefined) this.keepInferring(observation!, now_ns);
+    this.act(observation, fault === undefined, now_ns);
+  }
+
+  private faultOf(observation: Observation | undefined, now_ns: Nanoseconds) {
+    if (!this.connected || observation === undefined) return 'robot_lost' as const;
+    if (now_ns - observation.stamp_ns > this.options.freshness_ms * NS_PER_MS)
+      return 'observation_stale' as const;
+    const position = observation.values[this.options.position_key];
+    if (position === undefined || position.length < this.desired.length)
+      return 'observation_invalid' as const;
+    for (const key in observation.values) {
+      const values = observation.values[key]!;
+      for (let i = 0; i < values.length; i++)
+        if (!Number.isFinite(values[i]!)) return 'observation_invalid' as const;
+    }
+    return undefined;
+  }
+
+  /** Computes and sends the command of this period. */
+  private act(observation: Observation | undefined, sound: boolean, now_ns: Nanoseconds): void {
+    const { supervisor, player, desired, limiter, options } = this;
+    const state = supervisor.state;
+    if (state === 'INIT' || state === 'STOPPED') return;
+    if (state === 'READY') {
+      // Not driving: the command follows the robot, so that the first one starts where it is.
+      limiter.restart(observation!.values[options.position_key]!);
+      return;
+    }
+    if (state === 'TELEOP' && this.teleop !== undefined) desired.set(this.teleop);
+    else if (state === 'RUNNING' && player.at(now_ns, desired)) {
+      if (player.played(now_ns) > 0) this.stats.played();
+    } else if (state === 'RUNNING' && player.current !== undefined) {
+      supervisor.trouble('chunk_underrun');
+      this.forgetChunk();
+      desired.set(limiter.previous);
+    } else {
+      // Holding, or the first chunk is still being made: stay, by way of the limits.
+      desired.set(limiter.previous);
+    }
+    const command = this.commands[this.turn++ & 1]!;
+    const bits = limiter.limit(desired, this.period_ns / NS_PER_S, command.values);
+    if (bits !== 0) this.countLimits(bits);
+    if (!sound || options.dry_run) return;
+    (command as { stamp_ns: number }).stamp_ns = now_ns;
+    (command as { expires_ns: number }).expires_ns = now_ns + options.lifetime_ms * NS_PER_MS;
+    if (!options.robot.send(command)) supervisor.count('send_failed');
+    else this.stats.sent();
+  }
+
+  private countLimits(bits: number): void {
+    const { supervisor } = this;
+    if (bits & LIMITED.position) supervisor.count('position_limited');
+    if (bits & LIMITED.velocity) supervisor.count('velocity_limited');
+    if (bits & LIMITED.acceleration) supervisor.count('acceleration_limited');
+    if (bits & LIMITED.not_finite) supervisor.trouble('command_not_finite');
+  }
+
+  /** Starts an inference when the chunk in force will soon have been played as far as it should be. */
+  private keepInferring(observation: Observation, now_ns: Nanoseconds): void {
+    const { supervisor, options, player } = this;
+    this.history.push(observation);
+    if (supervisor.state === 'TELEOP' || supervisor.state === 'STOPPED' || supervisor.heldByOperator) return;
+    if (this.inferring !== undefined) {
+      if (now_ns - this.asked_ns > options.inference_ms * NS_PER_MS && !this.inferring.signal.aborted) {
+        this.inferring.abort();
+        if (supervisor.state === 'RUNNING')
+          supervisor.trouble('inference_late', `${options.inference_ms} ms`);
+        this.forgetChunk();
+      }
+      return;
+    }
+    const { spec } = options.policy;
+    const execute = options.execute ?? spec.n_action_steps;
+    const period_ns = NS_PER_S / (spec.rate_hz ?? options.rate_hz);
+    if (player.played(now_ns) * period_ns + this.expected_latency_ns + this.period_ns < execute * period_ns)
+      return;
+    const window = this.history.window();
+    if (window !== undefined) void this.infer(window, now_ns);
+  }
+
+  private async infer(window: readonly Observation[], asked_ns: Nanoseconds): Promise<void> {
+    const { options, supervisor } = this;
+    const abort = new AbortController();
+    const epoch = this.epoch;
+    this.inferring = abort;
+    this.asked_ns = asked_ns;
+    try {
+      const goal = options.goal?.();
+      const chunk = await options.policy.infer(window, {
+        signal: abort.signal,
+        ...(goal === undefined ? {} : { goal }),
+      });
+      const now_ns = options.clock.now_ns();
+      this.stats.inferred(now_ns - asked_ns);
+      // Follows the slow inferences quickly and forgets them slowly.
+      const latency = now_ns - asked_ns;
+      this.expected_latency_ns +=
+        (latency > this.expected_latency_ns ? 0.5 : 0.05) * (latency - this.expected_latency_ns);
+      // What was asked before a hold, stop or reset is not acted on.
+      if (epoch !== this.epoch) return;
+      if (!isFiniteChunk(chunk)) throw new Error('the chunk has numbers that are not finite');
+      this.failures = 0;
+      this.player.accept(chunk, now_ns, this.desired);
+      supervisor.event('recovered', 'running again');
+      for (const listener of this.chunkListeners) listener(chunk);
+    } catch (caught) {
+      if (abort.signal.aborted || epoch !== this.epoch) return;
+      this.failures++;
+      if (this.failures > FAILURES_BRIDGED && supervisor.state === 'RUNNING') {
+        supervisor.trouble('inference_failed', asTendonError(caught, 'inference').message);
+        this.forgetChunk();
+      } else supervisor.count('inference_failed');
+    } finally {
+      if (this.inferring === abort) this.inferring = undefined;
+    }
+  }
+
+  /** Nothing inferred from here back is acted on any more. */
+  private forgetChunk(): void {
+    this.epoch++;
+    this.player.clear();
+  }
+}
+
+function isFiniteChunk(chunk: ActionChunk): boolean {
+  for (let i = 0; i < chunk.actions.length; i++) if (!Number.isFinite(chunk.actions[i]!)) return false;
+  return true;
+}

@@ -1,0 +1,68 @@
+// Counters of the loop, and rings of the latest latenesses and latencies for whoever asks; recording allocates
+// nothing.
+
+import { type Nanoseconds, NS_PER_MS } from '../types/index.js';
+
+const RING = 4096;
+
+/** The newest RING numbers. */
+export class Ring {
+  private readonly values = new Float64Array(RING);
+  private count = 0;
+  private taken = 0;
+
+  push(value: number): void {
+    this.values[this.count++ % RING] = value;
+  }
+
+  get total(): number {
+    return this.count;
+  }
+
+  /** Those since the last take, oldest first (at most RING). */
+  take(): number[] {
+    const from = Math.max(this.taken, this.count - RING);
+    this.taken = this.count;
+    return Array.from({ length: this.count - from }, (_, i) => this.values[(from + i) % RING]!);
+  }
+
+  /** Quantiles of what the ring holds; NaN when empty. */
+  quantiles(...qs: number[]): number[] {
+    const sorted = this.values.slice(0, Math.min(this.count, RING)).sort();
+    return qs.map((q) =>
+      sorted.length === 0 ? Number.NaN : sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!,
+    );
+  }
+}
+
+export class LoopStats {
+  ticks = 0;
+  deadline_misses = 0;
+  commands = 0;
+  actions = 0;
+  worst_late_ns = 0;
+  readonly late_us = new Ring();
+  readonly infer_ms = new Ring();
+
+  /** Records a tick `late_ns` after its time; returns the whole periods it missed. */
+  tick(late_ns: Nanoseconds, period_ns: Nanoseconds): number {
+    this.ticks++;
+    this.late_us.push(late_ns / 1000);
+    this.worst_late_ns = Math.max(this.worst_late_ns, late_ns);
+    const missed = Math.floor(late_ns / period_ns);
+    if (missed > 0) this.deadline_misses += missed;
+    return missed;
+  }
+
+  sent(): void {
+    this.commands++;
+  }
+
+  played(): void {
+    this.actions++;
+  }
+
+  inferred(latency_ns: Nanoseconds): void {
+    this.infer_ms.push(latency_ns / NS_PER_MS);
+  }
+}

@@ -1,0 +1,92 @@
+// The state machine of control and the record of its interventions. Faults that may pass hold the robot and let it go
+// on by themselves; the operator's hold waits for the operator; a stop is latched.
+
+import type { ControlState } from '../types/index.js';
+import { type ControlEvent, TRANSITIONS } from './transitions.js';
+
+/** Why the supervisor steps in; one list for counters, logs and the page. */
+export const INTERVENTIONS = {
+  robot_lost: 'the robot is not connected',
+  observation_stale: 'the newest observation is older than its limit',
+  observation_invalid: 'an observation had a wrong length or a value that is not finite',
+  inference_late: 'no chunk arrived within the inference deadline',
+  inference_failed: 'the policy failed or gave numbers that are not finite',
+  chunk_underrun: 'the chunk in force is used up',
+  clock_jump: 'the clock jumped',
+  command_not_finite: 'a command was not finite',
+  position_limited: 'a command was cut to the position limits',
+  velocity_limited: 'a command was cut to the velocity limits',
+  acceleration_limited: 'a command was cut to the acceleration limits',
+  send_failed: 'the robot did not take a command',
+} as const;
+export type Intervention = keyof typeof INTERVENTIONS;
+
+export interface StateChange {
+  readonly from: ControlState;
+  readonly to: ControlState;
+  readonly cause: string;
+}
+
+export class Supervisor {
+  private current: ControlState = 'INIT';
+  private why = 'waiting for the robot';
+  private operatorHolds = false;
+  private readonly listeners = new Set<(change: StateChange) => void>();
+  /** Times each cause stepped in. */
+  readonly counts: Record<Intervention, number> = Object.fromEntries(
+    Object.keys(INTERVENTIONS).map((k) => [k, 0]),
+  ) as Record<Intervention, number>;
+
+  get state(): ControlState {
+    return this.current;
+  }
+
+  /** For people: why the state is what it is. */
+  get cause(): string {
+    return this.why;
+  }
+
+  get heldByOperator(): boolean {
+    return this.operatorHolds;
+  }
+
+  onChange(listener: (change: StateChange) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Feeds an event; true when it changed the state. */
+  event(event: ControlEvent, cause: string): boolean {
+    // What passes by itself must not undo what a person asked for.
+    if (event === 'recovered' && this.operatorHolds) return false;
+    const to = TRANSITIONS[this.current][event];
+    if (event === 'hold' && (to !== undefined || this.current === 'HOLD')) this.operatorHolds = true;
+    if (event === 'resume' || event === 'engage' || event === 'reset') this.operatorHolds = false;
+    if (to === undefined) return false;
+    const from = this.current;
+    this.current = to;
+    this.why = cause;
+    for (const listener of this.listeners) listener({ from, to, cause });
+    return true;
+  }
+
+  /** Counts an intervention that needs no change of state. */
+  count(intervention: Intervention): void {
+    this.counts[intervention]++;
+  }
+
+  /** Counts an intervention and holds. */
+  trouble(intervention: Intervention, detail = ''): void {
+    this.counts[intervention]++;
+    this.event(
+      'trouble',
+      detail === '' ? INTERVENTIONS[intervention] : `${INTERVENTIONS[intervention]}: ${detail}`,
+    );
+  }
+
+  get interventions(): number {
+    let sum = 0;
+    for (const key in this.counts) sum += this.counts[key as Intervention];
+    return sum;
+  }
+}

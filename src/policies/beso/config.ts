@@ -1,0 +1,34 @@
+// config.json of a BESO score transformer (beso/agents/diffusion_agents/k_diffusion/score_gpts.py, DiffusionGPT) in
+// LeRobot's layout: its own fields, the features with their statistics, and how to sample.
+
+import { z } from 'zod';
+import { FeaturesSchema } from '../checkpoint.js';
+
+export const BesoConfig = z.object({
+  type: z.literal('beso'),
+  fps: z.number().positive().optional(),
+  /** observation.state (STATE), and the goal (ENV) when goal_conditioned. */
+  input_features: FeaturesSchema,
+  output_features: FeaturesSchema,
+  normalization_mapping: z.record(z.string(), z.string()),
+  goal_feature: z.string().nullable().default('observation.goal'),
+  guidance_scale: z.number().default(1),
+  state_dim: z.number().int().positive(),
+  action_dim: z.number().int().positive(),
+  embed_dim: z.number().int().positive(),
+  n_layers: z.number().int().min(1).max(64),
+  n_heads: z.number().int().min(1).max(64),
+  goal_conditioned: z.boolean(),
+  goal_seq_len: z.number().int().min(0).max(64),
+  obs_seq_len: z.number().int().min(1).max(64),
+  linear_output: z.boolean(),
+  sigma_data: z.number().positive(),
+  sigma_min: z.number().positive(),
+  sigma_max: z.number().positive(),
+  rho: z.number().positive().default(7),
+  /** What BESO's evaluation configs use where the file does not say. */
+  sigma_schedule: z.string().default('exponential'),
+  sampler: z.string().default('ddim'),
+  num_inference_steps: z.number().int().positive().default(3),
+});
+export type BesoConfig = z.infer<typeof BesoConfig>;

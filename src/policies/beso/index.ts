@@ -1,0 +1,112 @@
+// The `beso` family: goal-conditioned score transformer with EDM preconditioning (Reuss et al. 2023). A window of
+// states goes in, the action of the newest comes out; earlier slots of x hold the actions given before.
+
+import {
+  edmPreconditioner,
+  type SamplerTable,
+  SIGMA_SAMPLERS,
+  sigmaSchedule,
+  sigmaTable,
+} from '../../samplers/index.js';
+import { TendonError } from '../../types/index.js';
+import { parseConfig, Tensors } from '../checkpoint.js';
+import type { DenoiserFamily } from '../denoising-policy.js';
+import { actionMap, decodeActions, lowDimFeatures } from '../features.js';
+import { applyForward } from '../processors/normalize.js';
+import { statisticsOf } from '../processors/statistics.js';
+import { BesoConfig } from './config.js';
+import { besoGraph } from './graph.js';
+
+const STATE = 'observation.state';
+
+export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFamily {
+  const config = parseConfig(BesoConfig, json, dir, 'beso');
+  const tensors = Tensors.open(dir, 'beso');
+  const keys = Object.keys({ ...config.input_features, ...config.output_features });
+  const identity = Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY');
+  const statistics = identity
+    ? { stats: {}, version: 'current' as const, eps: 1e-12 }
+    : statisticsOf(dir, tensors, keys);
+  const { stats, version, eps } = statistics;
+  const modes = config.normalization_mapping;
+  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
+  const action = actionMap(config.output_features, modes, stats, version, eps);
+  const goalKey = config.goal_conditioned ? config.goal_feature : null;
+  const goals = config.goal_conditioned ? config.goal_seq_len : 0;
+  const goalDim = goalKey === null ? 0 : features.dims[goalKey];
+  if (features.dims[STATE] !== config.state_dim || action.dim !== config.action_dim)
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: expected ${STATE} of state_dim ${config.state_dim} and action of action_dim ${config.action_dim}, got ${features.dims[STATE]} and ${action.dim}`,
+    );
+  if (config.goal_conditioned && (goalKey === null || goalDim === undefined || goalDim > config.state_dim))
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: goal_conditioned needs goal_feature "${goalKey}" among input_features with at most state_dim ${config.state_dim} values, got ${goalDim ?? 'none'}`,
+    );
+
+  // The causal mask is a buffer in the file; the graph makes its own.
+  tensors.ignore(/^inner_model\.blocks\.\d+\.attn\.mask$/);
+  const steps = config.obs_seq_len;
+  const graph = (groups: number) => {
+    const g = besoGraph(config, tensors, steps, groups);
+    tensors.finish();
+    return g;
+  };
+  graph(1);
+
+  return {
+    spec: {
+      family: 'beso',
+      n_obs_steps: steps,
+      horizon: 1,
+      n_action_steps: 1,
+      action_dim: action.dim,
+      observation_dims: features.dims,
+      image_shapes: {},
+      goal_dims: goalKey === null ? {} : { [goalKey]: goalDim! },
+      rate_hz: config.fps,
+    },
+    model_horizon: steps,
+    first_row: steps - 1,
+    defaults: {
+      sampler: config.sampler,
+      steps: config.num_inference_steps,
+      candidates: 1,
+      precision: 'auto',
+      guidance_scale: config.guidance_scale,
+    },
+    samplers: SIGMA_SAMPLERS,
+    max_steps: 100,
+    guidable: config.goal_conditioned,
+    keeps_actions: true,
+    graph,
+    table: (sampler, n) =>
+      sigmaTable(
+        sampler,
+        sigmaSchedule(config.sigma_schedule, n, config),
+        edmPreconditioner(config.sigma_data),
+      ),
+    schedule: (table: SamplerTable) => ({ c_noise: Float32Array.from(table.levels) }),
+    condition(history, given, groups) {
+      const state = new Float32Array(groups * steps * config.state_dim);
+      history.forEach((observation, i) => {
+        for (let group = 0; group < groups; group++)
+          applyForward(
+            features.affine[STATE]!,
+            observation.values[STATE]!,
+            state,
+            (group * steps + i) * config.state_dim,
+          );
+      });
+      if (goalKey === null) return { state };
+      // The same goal in every goal slot, zeros behind it, and nothing at all in the unconditional half.
+      const goal = new Float32Array(groups * goals * config.state_dim);
+      const values = given?.[goalKey] ?? history.at(-1)!.values[goalKey]!;
+      for (let i = 0; i < goals; i++)
+        applyForward(features.affine[goalKey]!, values, goal, i * config.state_dim);
+      return { state, goal };
+    },
+    decode: (rows) => decodeActions(action.affine, rows, undefined),
+  };
+}

@@ -1,0 +1,145 @@
+// What every family reads alike: a folder with config.json and model.safetensors, tensors handed out by name and
+// counted, so that one left unused or missing is an error and not a silent difference.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
+import { TendonError } from '../types/index.js';
+import { openSafetensors, type WeightFile } from '../weights/index.js';
+
+/** A feature of the config: what kind it is and its shape. */
+export const FeatureSchema = z.object({
+  type: z.enum(['STATE', 'VISUAL', 'ENV', 'ACTION', 'REWARD', 'LANGUAGE']),
+  shape: z.array(z.number().int().positive()).min(1).max(4),
+});
+export type Feature = z.infer<typeof FeatureSchema>;
+export const FeaturesSchema = z.record(z.string(), FeatureSchema);
+
+export function readConfig(dir: string): Record<string, unknown> {
+  const path = join(dir, 'config.json');
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new TendonError(
+      'file_missing',
+      `${path} cannot be read: ${(cause as Error).message}. A checkpoint is a folder with config.json and model.safetensors.`,
+      { path },
+      { cause },
+    );
+  }
+  try {
+    const json: unknown = JSON.parse(text);
+    if (typeof json === 'object' && json !== null && !Array.isArray(json))
+      return json as Record<string, unknown>;
+  } catch (cause) {
+    throw new TendonError(
+      'file_corrupt',
+      `${path} is not JSON: ${(cause as Error).message}`,
+      { path },
+      { cause },
+    );
+  }
+  throw new TendonError('config_invalid', `${path}: expected an object`, { path });
+}
+
+/** Checks a config against a family's schema; the error names each wrong field. */
+export function parseConfig<T>(
+  schema: z.ZodType<T>,
+  config: Record<string, unknown>,
+  dir: string,
+  family: string,
+): T {
+  const result = schema.safeParse(config);
+  if (result.success) return result.data;
+  throw new TendonError(
+    'config_invalid',
+    `${join(dir, 'config.json')} (${family}): ${z.prettifyError(result.error)}`,
+    {
+      family,
+      issues: result.error.issues,
+    },
+  );
+}
+
+/** Tensors of a checkpoint, handed to a graph by name. */
+export class Tensors {
+  private readonly used = new Set<string>();
+
+  constructor(
+    private readonly file: WeightFile,
+    private readonly family: string,
+  ) {}
+
+  static open(dir: string, family: string): Tensors {
+    return new Tensors(openSafetensors(join(dir, 'model.safetensors')), family);
+  }
+
+  has(name: string): boolean {
+    return this.file.tensors.has(name);
+  }
+
+  names(): string[] {
+    return [...this.file.tensors.keys()];
+  }
+
+  /** The tensor, whose shape must be `shape` (−1: any). */
+  ref(name: string, shape: readonly number[]): TensorRef {
+    const ref = this.file.tensors.get(name);
+    if (ref === undefined)
+      throw new TendonError(
+        'weights_mismatch',
+        `${this.family}: ${this.file.path} has no tensor ${name} (expected ${text(shape)} from config.json)`,
+        { name },
+      );
+    const fits = ref.shape.length === shape.length && shape.every((d, i) => d === -1 || d === ref.shape[i]);
+    if (!fits)
+      throw new TendonError(
+        'weights_mismatch',
+        `${this.family}: tensor ${name} should be ${text(shape)} by config.json, but is ${text(ref.shape)} in ${this.file.path}; config and weights belong to different trainings`,
+        { name, expected: shape, got: ref.shape },
+      );
+    this.used.add(name);
+    return ref;
+  }
+
+  /** The tensor whatever its shape, counted as used. */
+  anyShape(name: string): TensorRef {
+    const ref = this.file.tensors.get(name);
+    return this.ref(name, ref?.shape ?? []);
+  }
+
+  weight(g: GraphBuilder, name: string, shape: readonly number[]): Value {
+    return g.weight(this.ref(name, shape));
+  }
+
+  /** Linear layer `name`.{weight, bias} from `x`'s last dim to `out`. */
+  linear(g: GraphBuilder, x: Value, name: string, out: number, bias = true): Value {
+    const w = this.weight(g, `${name}.weight`, [out, x.shape.at(-1)!]);
+    return g.linear(x, w, bias ? this.weight(g, `${name}.bias`, [out]) : undefined);
+  }
+
+  layerNorm(g: GraphBuilder, x: Value, name: string, eps = 1e-5): Value {
+    const n = x.shape.at(-1)!;
+    return g.layerNorm(x, this.weight(g, `${name}.weight`, [n]), this.weight(g, `${name}.bias`, [n]), eps);
+  }
+
+  /** Marks tensors that a family knows of and does not need at run time. */
+  ignore(pattern: RegExp): void {
+    for (const name of this.file.tensors.keys()) if (pattern.test(name)) this.used.add(name);
+  }
+
+  /** Every tensor must have been used or ignored. */
+  finish(): void {
+    const left = this.names().filter((n) => !this.used.has(n));
+    if (left.length > 0)
+      throw new TendonError(
+        'weights_mismatch',
+        `${this.family}: ${left.length} tensors of ${this.file.path} belong to nothing in the network that config.json describes, e.g. ${left.slice(0, 3).join(', ')}`,
+        { unused: left },
+      );
+  }
+}
+
+const text = (shape: readonly number[]): string => `(${shape.map((d) => (d === -1 ? 'any' : d)).join(', ')})`;

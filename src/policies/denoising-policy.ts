@@ -1,0 +1,346 @@
+// What all policies that denoise a chunk share: history, noise, sessions by number of candidates, the sampler's
+// table, and the way from a chunk of the network to actions in physical units. A family supplies the rest.
+
+import {
+  addon,
+  type GraphBuilder,
+  type NativeModel,
+  type NativePool,
+  type NativeSession,
+  native,
+  type Precision,
+} from '../native/index.js';
+import { encodeRows, type SamplerTable } from '../samplers/index.js';
+import {
+  type ActionChunk,
+  type Goal,
+  type InferOptions,
+  NS_PER_S,
+  type Observation,
+  type Policy,
+  type PolicySpec,
+  type SamplerChoice,
+  type SamplerMenu,
+  TendonError,
+} from '../types/index.js';
+
+export interface LoadOptions {
+  /** `auto` picks by hardware and a comparison with f32 at load. */
+  readonly precision?: Precision;
+  readonly sampler?: string;
+  readonly steps?: number;
+  readonly candidates?: number;
+  /** λ of classifier-free guidance; 1 is the conditional network alone. */
+  readonly guidance_scale?: number;
+  readonly threads?: number;
+  readonly pool?: NativePool;
+  /** Lowers the instruction set, as TENDON_ISA. */
+  readonly isa?: string;
+}
+
+/** What a family brings to DenoisingPolicy. */
+export interface DenoiserFamily {
+  readonly spec: PolicySpec;
+  /** Rows of the network's chunk; row `first_row` is the first that is executed. */
+  readonly model_horizon: number;
+  readonly first_row: number;
+  readonly defaults: SamplerChoice;
+  readonly samplers: readonly string[];
+  readonly max_steps: number;
+  /** Whether an unconditional half exists for guidance. */
+  readonly guidable: boolean;
+  /** Rows before `first_row` of x hold the actions that were given last, instead of noise. */
+  readonly keeps_actions?: boolean;
+  /** The network for `groups` guidance groups: step input `x`, output first. */
+  graph(groups: number): GraphBuilder;
+  table(sampler: string, steps: number): SamplerTable;
+  /** Each schedule input for every call. */
+  schedule(table: SamplerTable): Record<string, Float32Array>;
+  /** Observation inputs, normalised, for `groups` groups (conditional first). */
+  condition(
+    history: readonly Observation[],
+    goal: Goal | undefined,
+    groups: number,
+  ): Record<string, Float32Array>;
+  /** Normalised rows (rows, action_dim) to physical units, in place. */
+  decode(rows: Float32Array, newest: Observation): void;
+}
+
+interface Ready {
+  readonly session: NativeSession;
+  readonly table: SamplerTable;
+}
+
+export class DenoisingPolicy implements Policy {
+  readonly spec: PolicySpec;
+  private readonly pool: NativePool;
+  private readonly models = new Map<string, Promise<NativeModel>>();
+  private readonly ready = new Map<string, Promise<Ready>>();
+  private history: Observation[] = [];
+  /** Normalised actions given so far, newest last, for families that feed them back. */
+  private given: Float32Array[] = [];
+  private seed = 0;
+  private draws = 0;
+  private wanted: SamplerChoice;
+
+  private constructor(
+    private readonly family: DenoiserFamily,
+    private readonly options: LoadOptions,
+  ) {
+    this.spec = family.spec;
+    this.pool =
+      options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
+    this.wanted = {
+      sampler: options.sampler ?? family.defaults.sampler,
+      steps: options.steps ?? family.defaults.steps,
+      candidates: options.candidates ?? family.defaults.candidates,
+      precision: options.precision ?? 'auto',
+      guidance_scale: options.guidance_scale ?? family.defaults.guidance_scale,
+    };
+  }
+
+  /** Packs the weights and warms the session up, so that the first inference is as fast as the next. */
+  static async create(family: DenoiserFamily, options: LoadOptions): Promise<DenoisingPolicy> {
+    const policy = new DenoisingPolicy(family, options);
+    await policy.choose({});
+    return policy;
+  }
+
+  /** The choice in force. */
+  get choice(): SamplerChoice {
+    return this.wanted;
+  }
+
+  menu(): SamplerMenu {
+    return {
+      samplers: this.family.samplers,
+      precisions: ['auto', 'f32', 'bf16', 'int8'],
+      max_steps: this.family.max_steps,
+      max_candidates: 64,
+      drivers: ['diffusion'],
+    };
+  }
+
+  /** Changes sampler, steps, candidates, precision or guidance; in force for inferences begun after it resolves. */
+  async choose(choice: Partial<SamplerChoice>): Promise<void> {
+    const next = { ...this.wanted, ...choice };
+    if (!Number.isInteger(next.candidates) || next.candidates < 1 || next.candidates > 1024)
+      throw new TendonError(
+        'config_invalid',
+        `candidates: expected a whole number from 1 to 1024, got ${next.candidates}`,
+      );
+    if (next.guidance_scale !== 1 && !this.family.guidable)
+      throw new TendonError(
+        'config_invalid',
+        `guidance_scale: this policy was not trained without its goal, so it has nothing to guide by; expected 1, got ${next.guidance_scale}`,
+      );
+    await this.readyFor(next);
+    this.wanted = next;
+  }
+
+  reset(seed: number): void {
+    this.history = [];
+    this.given = [];
+    this.seed = seed;
+    this.draws = 0;
+  }
+
+  async infer(
+    observation: Observation | readonly Observation[],
+    options: InferOptions = {},
+  ): Promise<ActionChunk> {
+    const began = process.hrtime.bigint();
+    const history = this.remember(observation);
+    const newest = history.at(-1)!;
+    const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
+    const { session, table } = await this.readyFor(choice);
+    const groups = groupsOf(choice);
+    const { action_dim } = this.spec;
+    const size = this.family.model_horizon * action_dim;
+    const count = choice.candidates * size;
+    const start = options.noise?.slice() ?? this.draw(count);
+    if (start.length !== count)
+      throw new TendonError(
+        'input_invalid',
+        `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${action_dim} values, got ${start.length}`,
+      );
+    for (let i = 0; i < count; i++) start[i] = start[i]! * table.start_scale;
+    if (this.family.keeps_actions) this.writeGiven(start, choice.candidates);
+    const inputs = this.family.condition(history, options.goal, groups);
+    const cancel = new (addon().CancelToken)();
+    const abort = (): void => cancel.cancel();
+    options.signal?.addEventListener('abort', abort, { once: true });
+    try {
+      if (options.signal?.aborted) cancel.cancel();
+      const result = await native(() =>
+        session.denoise({
+          inputs,
+          start,
+          noise: this.draw(count * table.noise_draws),
+          guidance: choice.guidance_scale,
+          cancel,
+        }),
+      );
+      if (result.status === 'cancelled')
+        throw new TendonError('cancelled', 'the inference was cancelled by its caller');
+      if (result.status !== 'ok')
+        throw new TendonError(
+          'policy_failed',
+          'the network produced NaN or infinity; check the observation and its statistics',
+        );
+      if (this.family.keeps_actions) {
+        const at = this.family.first_row * action_dim;
+        this.given = [...this.given, result.x.slice(at, at + action_dim)].slice(-this.family.first_row);
+      }
+      const total_ns = Number(process.hrtime.bigint() - began);
+      return this.chunk(result.x, choice.candidates, newest, {
+        queue_ns: Math.max(0, total_ns - result.observe_ns - result.denoise_ns),
+        observe_ns: result.observe_ns,
+        denoise_ns: result.denoise_ns,
+        total_ns,
+      });
+    } finally {
+      options.signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** What the compiler made of the network, for `tendon inspect`. */
+  async describe(): Promise<{
+    report: ReturnType<NativeModel['report']>;
+    session: NativeSession;
+    graph: GraphBuilder;
+  }> {
+    const { session } = await this.readyFor(this.wanted);
+    const model = await this.modelFor(this.wanted.precision, groupsOf(this.wanted));
+    return { report: model.report(), session, graph: this.family.graph(groupsOf(this.wanted)) };
+  }
+
+  close(): void {
+    this.ready.clear();
+    this.models.clear();
+  }
+
+  private remember(observation: Observation | readonly Observation[]): readonly Observation[] {
+    const n = this.spec.n_obs_steps;
+    const given = Array.isArray(observation) ? (observation as readonly Observation[]) : undefined;
+    if (given !== undefined) {
+      if (given.length !== n)
+        throw new TendonError(
+          'input_invalid',
+          `history: expected n_obs_steps = ${n} observations, got ${given.length}`,
+        );
+      given.forEach((o) => {
+        this.check(o);
+      });
+      return given;
+    }
+    const newest = observation as Observation;
+    this.check(newest);
+    this.history.push(newest);
+    while (this.history.length < n) this.history.unshift(newest);
+    this.history = this.history.slice(-n);
+    return this.history;
+  }
+
+  private check(observation: Observation): void {
+    for (const [key, length] of Object.entries(this.spec.observation_dims)) {
+      const values = observation.values[key];
+      if (values?.length !== length)
+        throw new TendonError(
+          'input_invalid',
+          `${this.spec.family}: expected ${key} of length ${length} (from config.json), got ${values?.length ?? 'nothing'}; check the topics of the robot file`,
+          { key, expected: length, got: values?.length },
+        );
+      for (let i = 0; i < length; i++)
+        if (!Number.isFinite(values[i]))
+          throw new TendonError(
+            'input_invalid',
+            `${key}[${i}] is ${values[i]}; an observation must be finite`,
+            { key, index: i },
+          );
+    }
+  }
+
+  /** The newest given actions end just before `first_row`; what lies before them stays noise. */
+  private writeGiven(start: Float32Array, candidates: number): void {
+    const { action_dim } = this.spec;
+    const { first_row, model_horizon } = this.family;
+    for (let c = 0; c < candidates; c++)
+      this.given.forEach((row, i) => {
+        start.set(row, (c * model_horizon + first_row - this.given.length + i) * action_dim);
+      });
+  }
+
+  /** The next `count` numbers of this episode's noise stream. */
+  private draw(count: number): Float32Array {
+    const first = this.draws;
+    this.draws += count;
+    return native(() => addon().philoxNormal(this.seed, 0, first, count));
+  }
+
+  private modelFor(precision: string, groups: number): Promise<NativeModel> {
+    const key = `${precision}/${groups}`;
+    let model = this.models.get(key);
+    if (model === undefined) {
+      model = native(() =>
+        addon().compileModel(this.family.graph(groups).native, {
+          precision: precision as Precision,
+          pool: this.pool,
+          ...(this.options.isa === undefined ? {} : { isa: this.options.isa }),
+        }),
+      );
+      this.models.set(key, model);
+    }
+    return model;
+  }
+
+  private readyFor(choice: SamplerChoice): Promise<Ready> {
+    const groups = groupsOf(choice);
+    const key = [choice.precision, groups, choice.candidates, choice.sampler, choice.steps].join('/');
+    let ready = this.ready.get(key);
+    if (ready === undefined) {
+      ready = this.prepare(choice, groups);
+      this.ready.set(key, ready);
+      ready.catch(() => this.ready.delete(key));
+      // Old choices go first; each holds an arena.
+      if (this.ready.size > 8) this.ready.delete(this.ready.keys().next().value!);
+    }
+    return ready;
+  }
+
+  private async prepare(choice: SamplerChoice, groups: number): Promise<Ready> {
+    const table = this.family.table(choice.sampler, choice.steps);
+    const model = await this.modelFor(choice.precision, groups);
+    const session = await native(() => model.openSession({ batch: choice.candidates }));
+    await native(() => session.setTable(encodeRows(table), this.family.schedule(table)));
+    return { session, table };
+  }
+
+  private chunk(x: Float32Array, n: number, newest: Observation, timing: ActionChunk['timing']): ActionChunk {
+    const { action_dim, horizon } = this.spec;
+    const rows = this.family.model_horizon * action_dim;
+    const candidates = new Float32Array(n * horizon * action_dim);
+    for (let c = 0; c < n; c++) {
+      const from = c * rows + this.family.first_row * action_dim;
+      const part = x.slice(from, from + horizon * action_dim);
+      this.family.decode(part, newest);
+      candidates.set(part, c * horizon * action_dim);
+    }
+    return {
+      stamp_ns: newest.stamp_ns,
+      period_ns: this.spec.rate_hz === undefined ? 0 : Math.round(NS_PER_S / this.spec.rate_hz),
+      horizon,
+      action_dim,
+      actions: candidates.slice(0, horizon * action_dim),
+      ...(n > 1 ? { candidates } : {}),
+      n_candidates: n,
+      chosen: 0,
+      timing,
+    };
+  }
+}
+
+/** Two groups, conditional and unconditional, when guided. */
+function groupsOf(choice: SamplerChoice): number {
+  return choice.guidance_scale === 1 ? 1 : 2;
+}

@@ -1,0 +1,114 @@
+// LeRobot's `diffusion` family on state and environment state: DDPM and DDIM as diffusers runs them, and every
+// σ-sampler through the variance-preserving bridge.
+
+import {
+  ddimTable,
+  ddpmTable,
+  type SamplerTable,
+  SIGMA_SAMPLERS,
+  sigmaSchedule,
+  sigmaTable,
+  vpPreconditioner,
+} from '../../samplers/index.js';
+import { TendonError } from '../../types/index.js';
+import { parseConfig, Tensors } from '../checkpoint.js';
+import type { DenoiserFamily } from '../denoising-policy.js';
+import { actionMap, conditionVector, decodeActions, lowDimFeatures } from '../features.js';
+import { type Statistics, statisticsOf } from '../processors/statistics.js';
+import { DiffusionConfig } from './config.js';
+import { timestepEmbedding, type UnetShape, unetGraph } from './unet.js';
+
+/** Steps when the config leaves num_inference_steps open: all of training's, as LeRobot. */
+export function openDiffusion(
+  dir: string,
+  json: Record<string, unknown>,
+  given?: Statistics,
+): DenoiserFamily {
+  const config = parseConfig(DiffusionConfig, json, dir, 'diffusion');
+  const visual = Object.entries(config.input_features).filter(([, f]) => f.type === 'VISUAL');
+  if (visual.length > 0)
+    throw new TendonError(
+      'unsupported',
+      `${dir}: camera features (${visual.map(([k]) => k).join(', ')}) are not supported by this version of the diffusion family; state and environment state are`,
+      { dir },
+    );
+  const tensors = Tensors.open(dir, 'diffusion');
+  const statistics =
+    given ?? statisticsOf(dir, tensors, Object.keys({ ...config.input_features, ...config.output_features }));
+  const modes = statistics.norm_map ?? config.normalization_mapping;
+  const features = lowDimFeatures(
+    config.input_features,
+    modes,
+    statistics.stats,
+    statistics.version,
+    statistics.eps,
+  );
+  const action = actionMap(
+    config.output_features,
+    modes,
+    statistics.stats,
+    statistics.version,
+    statistics.eps,
+  );
+  const shape: UnetShape = {
+    prefix: 'diffusion.unet.',
+    horizon: config.horizon,
+    action_dim: action.dim,
+    cond_dim: features.width * config.n_obs_steps,
+    down_dims: config.down_dims,
+    kernel_size: config.kernel_size,
+    n_groups: config.n_groups,
+    step_embed_dim: config.diffusion_step_embed_dim,
+    film_scale: config.use_film_scale_modulation,
+  };
+  tensors.ignore(/^(un)?normalize_(inputs|targets|outputs)\./);
+  const graph = (groups: number) => {
+    const g = unetGraph(shape, tensors, groups);
+    tensors.finish();
+    return g;
+  };
+  graph(1);
+  const first_row = config.n_obs_steps - 1;
+
+  return {
+    spec: {
+      family: 'diffusion',
+      n_obs_steps: config.n_obs_steps,
+      horizon: config.horizon - first_row,
+      n_action_steps: config.n_action_steps,
+      action_dim: action.dim,
+      observation_dims: features.dims,
+      image_shapes: {},
+      goal_dims: {},
+      rate_hz: config.fps,
+    },
+    model_horizon: config.horizon,
+    first_row,
+    defaults: {
+      sampler: config.noise_scheduler_type.toLowerCase(),
+      steps: config.num_inference_steps ?? config.num_train_timesteps,
+      candidates: 1,
+      precision: 'auto',
+      guidance_scale: 1,
+    },
+    samplers: ['ddpm', 'ddim', ...SIGMA_SAMPLERS.filter((s) => s !== 'ddim')],
+    max_steps: config.num_train_timesteps,
+    guidable: false,
+    graph,
+    table(sampler, steps) {
+      if (sampler === 'ddpm') return ddpmTable(config, steps);
+      if (sampler === 'ddim') return ddimTable(config, steps);
+      const { precondition, sigmas } = vpPreconditioner(config);
+      const range = { sigma_min: sigmas[0]!, sigma_max: sigmas.at(-1)! };
+      return sigmaTable(sampler, sigmaSchedule('karras', steps, range), precondition);
+    },
+    schedule: (table: SamplerTable) => ({
+      timestep_embedding: timestepEmbedding(table.levels, config.diffusion_step_embed_dim),
+    }),
+    condition: (history) => ({ cond: conditionVector(features, history, undefined) }),
+    decode: (rows, newest) => {
+      const key = statistics.absolute_state_key;
+      decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);
+    },
+  };
+}

@@ -1,0 +1,104 @@
+// The `edm` family: config → graph → sampler tables and processors.
+
+import {
+  edmPreconditioner,
+  type SamplerTable,
+  SIGMA_SAMPLERS,
+  sigmaSchedule,
+  sigmaTable,
+} from '../../samplers/index.js';
+import { TendonError } from '../../types/index.js';
+import { parseConfig, Tensors } from '../checkpoint.js';
+import type { DenoiserFamily } from '../denoising-policy.js';
+import { actionMap, conditionVector, decodeActions, lowDimFeatures } from '../features.js';
+import { readPipelines } from '../processors/pipeline.js';
+import { EdmConfig } from './config.js';
+import { edmGraph } from './graph.js';
+
+export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFamily {
+  const config = parseConfig(EdmConfig, json, dir, 'edm');
+  const pipelines = readPipelines(dir);
+  if (pipelines === undefined)
+    throw new TendonError(
+      'file_missing',
+      `${dir}: expected policy_preprocessor.json and policy_postprocessor.json beside config.json`,
+      { dir },
+    );
+  const modes = pipelines.norm_map ?? config.normalization_mapping;
+  const features = lowDimFeatures(config.input_features, modes, pipelines.stats, 'current', pipelines.eps);
+  const action = actionMap(config.output_features, modes, pipelines.stats, 'current', pipelines.eps);
+  const tensors = Tensors.open(dir, 'edm');
+  const goal = config.goal_feature;
+  if (goal !== null && !features.keys.includes(goal))
+    throw new TendonError(
+      'config_invalid',
+      `goal_feature: "${goal}" is not among input_features (${features.keys.join(', ')})`,
+      { goal },
+    );
+  const cond_dim = features.width * config.n_obs_steps;
+
+  // Built once here so that a wrong tensor is found at load, and again for each number of guidance groups.
+  const graph = (groups: number) => {
+    const g = edmGraph(config, tensors, cond_dim, action.dim, groups);
+    tensors.finish();
+    return g;
+  };
+  graph(1);
+
+  return {
+    spec: {
+      family: 'edm',
+      n_obs_steps: config.n_obs_steps,
+      horizon: config.horizon,
+      n_action_steps: config.n_action_steps,
+      action_dim: action.dim,
+      observation_dims: features.dims,
+      image_shapes: {},
+      goal_dims: goal === null ? {} : { [goal]: features.dims[goal]! },
+      rate_hz: config.fps,
+    },
+    model_horizon: config.horizon,
+    first_row: 0,
+    defaults: {
+      sampler: config.sampler,
+      steps: config.num_inference_steps,
+      candidates: 1,
+      precision: 'auto',
+      guidance_scale: config.guidance_scale,
+    },
+    samplers: SIGMA_SAMPLERS,
+    max_steps: 100,
+    guidable: goal !== null,
+    graph,
+    table: (sampler, steps) =>
+      sigmaTable(
+        sampler,
+        sigmaSchedule(config.sigma_schedule, steps, config),
+        edmPreconditioner(config.sigma_data),
+      ),
+    schedule: (table: SamplerTable) => ({ c_noise: Float32Array.from(table.levels) }),
+    condition(history, given, groups) {
+      const conditional = conditionVector(features, history, given);
+      if (groups === 1) return { cond: conditional };
+      const both = new Float32Array(2 * cond_dim);
+      both.set(conditional, 0);
+      both.set(withoutGoal(conditional), cond_dim);
+      return { cond: both };
+    },
+    decode(rows, newest) {
+      const key = pipelines.absolute_state_key;
+      decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);
+    },
+  };
+
+  function withoutGoal(cond: Float32Array): Float32Array {
+    const out = cond.slice();
+    let at = 0;
+    for (let step = 0; step < config.n_obs_steps; step++)
+      for (const key of features.keys) {
+        if (key === goal) out.fill(0, at, at + features.dims[key]!);
+        at += features.dims[key]!;
+      }
+    return out;
+  }
+}

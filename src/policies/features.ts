@@ -1,0 +1,88 @@
+// Low-dimensional observations of a LeRobot-style config to the network's condition vector: normalised features in
+// config order, one observation after the other.
+
+import { type Goal, type Observation, TendonError } from '../types/index.js';
+import type { Feature } from './checkpoint.js';
+import {
+  type Affine,
+  applyForward,
+  applyInverse,
+  type NormVersion,
+  normalizer,
+  type Stats,
+} from './processors/normalize.js';
+
+export interface FeatureMap {
+  readonly keys: readonly string[];
+  readonly dims: Readonly<Record<string, number>>;
+  /** Floats of one observation. */
+  readonly width: number;
+  readonly affine: Readonly<Record<string, Affine>>;
+}
+
+export function lowDimFeatures(
+  features: Readonly<Record<string, Feature>>,
+  modes: Readonly<Record<string, string>>,
+  stats: Readonly<Record<string, Stats>>,
+  version: NormVersion,
+  eps: number,
+): FeatureMap {
+  const keys = Object.keys(features).filter(
+    (k) => features[k]!.type === 'STATE' || features[k]!.type === 'ENV',
+  );
+  const dims: Record<string, number> = {};
+  const affine: Record<string, Affine> = {};
+  for (const key of keys) {
+    const { type, shape } = features[key]!;
+    if (shape.length !== 1)
+      throw new TendonError(
+        'config_invalid',
+        `input_features.${key}: expected one dim for ${type}, got [${shape}]`,
+        { key },
+      );
+    dims[key] = shape[0]!;
+    affine[key] = normalizer(key, modes[type] ?? 'IDENTITY', stats[key], shape[0]!, version, eps);
+  }
+  return { keys, dims, width: keys.reduce((n, k) => n + dims[k]!, 0), affine };
+}
+
+export function actionMap(
+  features: Readonly<Record<string, Feature>>,
+  modes: Readonly<Record<string, string>>,
+  stats: Readonly<Record<string, Stats>>,
+  version: NormVersion,
+  eps: number,
+): { readonly dim: number; readonly affine: Affine } {
+  const action = features.action;
+  if (action?.type !== 'ACTION' || action.shape.length !== 1)
+    throw new TendonError(
+      'config_invalid',
+      'output_features: expected one feature "action" of type ACTION with one dim',
+    );
+  const dim = action.shape[0]!;
+  return { dim, affine: normalizer('action', modes.ACTION ?? 'IDENTITY', stats.action, dim, version, eps) };
+}
+
+/** (history · width) normalised numbers; a goal replaces the observation's feature of the same key. */
+export function conditionVector(
+  map: FeatureMap,
+  history: readonly Observation[],
+  goal: Goal | undefined,
+): Float32Array {
+  const out = new Float32Array(history.length * map.width);
+  let at = 0;
+  for (const observation of history)
+    for (const key of map.keys) {
+      applyForward(map.affine[key]!, goal?.[key] ?? observation.values[key]!, out, at);
+      at += map.dims[key]!;
+    }
+  return out;
+}
+
+/** Normalised rows to physical units, in place; relative chunks are added to where the state was. */
+export function decodeActions(affine: Affine, rows: Float32Array, origin: Float32Array | undefined): void {
+  applyInverse(affine, rows);
+  if (origin === undefined) return;
+  const n = affine.mul.length;
+  for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! + origin[i % n]!;
+}

@@ -1,0 +1,94 @@
+// Normalisation as LeRobot's processors do it (processor/normalize_processor.py; ≤ 0.3.3 policies/normalize.py):
+// y = (x − offset)·scale and back, with each version's epsilon.
+
+import { TendonError } from '../../types/index.js';
+
+export type NormMode = 'IDENTITY' | 'MEAN_STD' | 'MIN_MAX' | 'QUANTILES' | 'QUANTILE10';
+
+/** Statistics of one feature by name, each of the feature's length. */
+export type Stats = Readonly<Record<string, Float32Array>>;
+
+/** y = x·mul + add per element, and its inverse x = y·back_mul + back_add. */
+export interface Affine {
+  readonly mul: Float64Array;
+  readonly add: Float64Array;
+  readonly back_mul: Float64Array;
+  readonly back_add: Float64Array;
+}
+
+/** Which release's arithmetic: before 0.4 the epsilon of MIN_MAX was added to the range both ways. */
+export type NormVersion = 'current' | 'legacy';
+
+const RANGES: Readonly<Record<string, readonly [string, string]>> = {
+  MIN_MAX: ['min', 'max'],
+  QUANTILES: ['q01', 'q99'],
+  QUANTILE10: ['q10', 'q90'],
+};
+
+/** The map for one feature; undefined statistics or IDENTITY pass through. */
+export function normalizer(
+  feature: string,
+  mode: string,
+  stats: Stats | undefined,
+  length: number,
+  version: NormVersion = 'current',
+  eps = 1e-8,
+): Affine {
+  const affine: Affine = {
+    mul: new Float64Array(length).fill(1),
+    add: new Float64Array(length),
+    back_mul: new Float64Array(length).fill(1),
+    back_add: new Float64Array(length),
+  };
+  if (mode === 'IDENTITY' || stats === undefined) return affine;
+  const get = (name: string): Float32Array => {
+    const values = stats[name];
+    if (values === undefined || values.length !== length)
+      throw new TendonError(
+        'weights_mismatch',
+        `normalisation ${mode} of ${feature}: expected "${name}" of length ${length}, got ${values?.length ?? 'none'}; the checkpoint's statistics do not belong to its config`,
+        { feature, mode, name },
+      );
+    return values;
+  };
+  if (mode === 'MEAN_STD') {
+    const mean = get('mean');
+    const std = get('std');
+    for (let i = 0; i < length; i++) {
+      affine.mul[i] = 1 / (std[i]! + eps);
+      affine.add[i] = -mean[i]! * affine.mul[i]!;
+      affine.back_mul[i] = std[i]!;
+      affine.back_add[i] = mean[i]!;
+    }
+    return affine;
+  }
+  const names = Object.hasOwn(RANGES, mode) ? RANGES[mode] : undefined;
+  if (names === undefined)
+    throw new TendonError(
+      'config_invalid',
+      `normalization_mapping: expected IDENTITY, MEAN_STD, MIN_MAX, QUANTILES or QUANTILE10, got "${mode}"`,
+      { feature, mode },
+    );
+  const low = get(names[0]);
+  const high = get(names[1]);
+  for (let i = 0; i < length; i++) {
+    const range = high[i]! - low[i]!;
+    const denominator = version === 'legacy' ? range + eps : range === 0 ? eps : range;
+    affine.mul[i] = 2 / denominator;
+    affine.add[i] = -low[i]! * affine.mul[i]! - 1;
+    affine.back_mul[i] = denominator / 2;
+    affine.back_add[i] = low[i]! + denominator / 2;
+  }
+  return affine;
+}
+
+export function applyForward(a: Affine, x: ArrayLike<number>, out: Float32Array, at = 0): void {
+  const n = a.mul.length;
+  for (let i = 0; i < n; i++) out[at + i] = x[i]! * a.mul[i]! + a.add[i]!;
+}
+
+/** In place over rows of the affine's length. */
+export function applyInverse(a: Affine, rows: Float32Array): void {
+  const n = a.back_mul.length;
+  for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! * a.back_mul[i % n]! + a.back_add[i % n]!;
+}

@@ -1,0 +1,31 @@
+// Euler for flow-matching networks, whose output is a velocity, in both conventions of time.
+
+import { TendonError } from '../types/index.js';
+import { makeTable, row, type SamplerTable } from './table.js';
+
+/**
+ * Which end is noise. `noise_at_one` (pi0, SmolVLA): x_t = t·noise + (1 − t)·a, t falls from 1 by 1/N.
+ * `noise_at_zero` (rectified flow, the kinetix code): x_t = (1 − t)·noise + t·a, t rises from 0.
+ */
+export type FlowTime = 'noise_at_one' | 'noise_at_zero';
+
+/** N Euler steps; levels are the times the network is told. The step goes through D, so that guidance of D works. */
+export function flowTable(time: FlowTime, steps: number): SamplerTable {
+  if (!Number.isInteger(steps) || steps < 1 || steps > 1000)
+    throw new TendonError('config_invalid', `steps: expected a whole number from 1 to 1000, got ${steps}`, {
+      steps,
+    });
+  if (time !== 'noise_at_one' && time !== 'noise_at_zero')
+    throw new TendonError(
+      'config_invalid',
+      `flow time: expected noise_at_one or noise_at_zero, got "${String(time)}"`,
+    );
+  const sign = time === 'noise_at_one' ? -1 : 1;
+  const levels = Array.from({ length: steps }, (_, i) => (sign < 0 ? 1 - i / steps : i / steps));
+  const rows = levels.map((_, i) => {
+    const left = 1 - i / steps;
+    const share = 1 / (steps - i);
+    return row({ a_x: 1, a_f: sign * left, w_x: 1 - share, w_d: share });
+  });
+  return makeTable(rows, levels, 1);
+}

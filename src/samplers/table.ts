@@ -1,0 +1,96 @@
+// A sampler is a table: one row of coefficients per denoiser call, computed here in float64 and run by the native
+// loop (native/sample/table.h defines what a row does). `runTable` is the same loop in plain TypeScript: the
+// definition that tests compare with.
+
+/** Fields in the order of native/sample/table.h. */
+export const ROW_FIELDS = [
+  'pre_noise',
+  'c_in',
+  'a_x',
+  'a_f',
+  'clip',
+  'guide',
+  'save',
+  'w_x',
+  'w_f',
+  'w_d',
+  'w_h1',
+  'w_h2',
+  'w_h3',
+  'w_s',
+  'w_noise',
+  'push',
+  'h_x',
+  'h_d',
+] as const;
+
+export type Row = Record<(typeof ROW_FIELDS)[number], number>;
+
+export interface SamplerTable {
+  readonly rows: readonly Row[];
+  /** What the network is told of each call's noise level: c_noise, or the timestep. */
+  readonly levels: readonly number[];
+  /** Unit noise times this is x at the first row. */
+  readonly start_scale: number;
+  /** Draws of the size of x that the rows consume. */
+  readonly noise_draws: number;
+}
+
+export function row(fields: Partial<Row>): Row {
+  const zero = Object.fromEntries(ROW_FIELDS.map((f) => [f, 0])) as Row;
+  return { ...zero, c_in: 1, a_f: 1, ...fields };
+}
+
+export function makeTable(
+  rows: readonly Row[],
+  levels: readonly number[],
+  start_scale: number,
+): SamplerTable {
+  const noise_draws = rows.reduce((n, r) => n + (r.pre_noise !== 0 ? 1 : 0) + (r.w_noise !== 0 ? 1 : 0), 0);
+  return { rows, levels, start_scale, noise_draws };
+}
+
+/** Rows as the addon takes them. */
+export function encodeRows(table: SamplerTable): Float32Array {
+  return Float32Array.from(table.rows.flatMap((r) => ROW_FIELDS.map((f) => r[f])));
+}
+
+/** The loop in float64: `network(c_in·x, level)` gives F. */
+export function runTable(
+  table: SamplerTable,
+  start: ArrayLike<number>,
+  noise: readonly ArrayLike<number>[],
+  network: (x: Float64Array, level: number) => ArrayLike<number>,
+): Float64Array {
+  let x = Float64Array.from(start);
+  let saved = new Float64Array(x.length);
+  let history: Float64Array[] = [];
+  let draw = 0;
+  table.rows.forEach((r, call) => {
+    if (r.pre_noise !== 0) {
+      const e = noise[draw++]!;
+      x = x.map((v, i) => v + r.pre_noise * e[i]!);
+    }
+    const f = network(
+      x.map((v) => r.c_in * v),
+      table.levels[call]!,
+    );
+    const d = x.map((v, i) => {
+      const estimate = r.a_x * v + r.a_f * f[i]!;
+      return r.clip > 0 ? Math.min(r.clip, Math.max(-r.clip, estimate)) : estimate;
+    });
+    if (r.save !== 0) saved = x.slice();
+    const e = r.w_noise !== 0 ? noise[draw++]! : undefined;
+    const weights = [r.w_h1, r.w_h2, r.w_h3];
+    const next = x.map((v, i) => {
+      let sum = r.w_x * v + r.w_f * f[i]! + r.w_d * d[i]! + r.w_s * saved[i]!;
+      weights.forEach((w, j) => {
+        if (w !== 0) sum += w * history[j]![i]!;
+      });
+      return e === undefined ? sum : sum + r.w_noise * e[i]!;
+    });
+    if (r.push !== 0) history = [x.map((v, i) => r.h_x * v + r.h_d * d[i]!), ...history].slice(0, 3);
+    x = next;
+  });
+  return x;
+}
