@@ -8,6 +8,18 @@
 namespace tendon {
 namespace {
 
+// Calls body(load, store) for whole vectors of n floats, then once for the rest.
+template <class S, class Body>
+void for_vectors(int64_t n, Body body) {
+  using F = typename S::F;
+  int64_t i = 0;
+  for (; i + S::width <= n; i += S::width)
+    body([i](const float* p) { return S::load(p + i); }, [i](float* p, F x) { S::store(p + i, x); });
+  if (i < n)
+    body([i, n](const float* p) { return S::load(p + i, n - i); },
+         [i, n](float* p, F x) { S::store(p + i, x, n - i); });
+}
+
 template <class S>
 struct Finish {
   using F = typename S::F;
@@ -24,21 +36,10 @@ struct Finish {
     int64_t n;
   };
 
-  // Calls body(i, load, store) for whole vectors, then once for the rest.
-  template <class Body>
-  static void for_vectors(int64_t n, Body body) {
-    int64_t i = 0;
-    for (; i + S::width <= n; i += S::width)
-      body([i](const float* p) { return S::load(p + i); }, [i](float* p, F x) { S::store(p + i, x); });
-    if (i < n)
-      body([i, n](const float* p) { return S::load(p + i, n - i); },
-           [i, n](float* p, F x) { S::store(p + i, x, n - i); });
-  }
-
   template <Unary act>
   static void write(const Line& line) {
     const F mean = S::set(line.mean), inverse = S::set(line.inverse);
-    for_vectors(line.n, [&](auto load, auto store) {
+    for_vectors<S>(line.n, [&](auto load, auto store) {
       F x = load(line.sums);
       if (line.bias) x = S::add(x, load(line.bias));
       if (line.normed) {
@@ -56,7 +57,7 @@ struct Finish {
 
   static void apply_in_place(Unary act, float* x, int64_t n) {
     with_unary(act, [&]<Unary f>() {
-      for_vectors(n, [&](auto load, auto store) { store(x, Math<S>::template apply<f>(load(x))); });
+      for_vectors<S>(n, [&](auto load, auto store) { store(x, Math<S>::template apply<f>(load(x))); });
     });
   }
 

@@ -17,23 +17,24 @@ struct Gemm {
   using A = typename Fmt::A;
   using W = typename Fmt::W;
 
-  static constexpr int64_t many_rows = 1024;       // from here on threads share rows
-  static constexpr int64_t narrow = 64;            // columns too few to share
-  static constexpr int64_t small_copy = 8192;      // values cheaper to convert twice than to wait for
-  static constexpr int64_t streamed_rows = 64;     // up to here a panel is read in one go
+  static constexpr int64_t many_rows = 1024;    // from here on threads share rows
+  static constexpr int64_t narrow = 64;         // columns too few to share
+  static constexpr int64_t small_copy = 8192;   // values cheaper to convert twice than to wait for
+  static constexpr int64_t streamed_rows = 64;  // up to here a panel is read in one go
+  static constexpr int64_t near_bytes = 2048;   // how far ahead of the reads a single pass fetches
   static constexpr int64_t chunk_columns = 128, chunk_row_limit = 480;
-  static constexpr int64_t copy_bytes = 1 << 20;   // rows of A held by a thread that has rows of its own
+  static constexpr int64_t copy_bytes = 1 << 20;  // rows of A held by a thread that has rows of its own
 
   enum class Copy { none, own, shared };
 
   struct Plan {
-    int64_t rows, n, k, stride;   // stride of A in place, 0 where it must be copied
+    int64_t rows, n, k, stride;  // stride of A in place, 0 where it must be copied
     bool by_rows;
     Copy copy;
     int64_t row_unit, row_chunk;  // row_unit: what threads share; row_chunk: a multiple of it
     int64_t column_unit, column_chunk;
     int64_t lda, ldc;
-    int64_t block_bytes;          // one copied chunk of rows with its scales
+    int64_t block_bytes;  // one copied chunk of rows with its scales
     int64_t shared_bytes, sums_bytes, part_bytes;
   };
 
@@ -46,9 +47,7 @@ struct Gemm {
     const int64_t groups = a.epilogue.groups, per_batch = a.rows.per_batch();
     p.by_rows = groups > 0 ? p.rows >= many_rows && a.rows.batch >= 8
                            : p.rows >= many_rows || (p.n <= narrow && p.rows >= streamed_rows);
-    p.copy = p.stride > 0 ? Copy::none
-             : p.by_rows || p.rows * p.k <= small_copy ? Copy::own
-                                                        : Copy::shared;
+    p.copy = p.stride > 0 ? Copy::none : p.by_rows || p.rows * p.k <= small_copy ? Copy::own : Copy::shared;
     p.row_unit = groups > 0 ? per_batch : K::rows;
     int64_t limit = chunk_row_limit;
     if (p.by_rows && p.copy == Copy::own)
@@ -60,8 +59,8 @@ struct Gemm {
     p.lda = p.stride > 0 ? p.stride : Fmt::row_stride(p.k);
     p.ldc = round_up(lesser(p.column_chunk, round_up(p.n, Fmt::columns)), Fmt::columns) + Fmt::columns;
     const int64_t held = round_up(p.row_chunk, K::row_align);
-    p.block_bytes = p.copy == Copy::none ? 0
-                                         : scales_at(p) + round_up(p.row_chunk * int64_t{sizeof(float)}, 64);
+    p.block_bytes =
+        p.copy == Copy::none ? 0 : scales_at(p) + round_up(p.row_chunk * int64_t{sizeof(float)}, 64);
     p.shared_bytes = p.copy == Copy::shared ? ceil_div(p.rows, p.row_chunk) * p.block_bytes : 0;
     p.sums_bytes = round_up(held * p.ldc * static_cast<int64_t>(sizeof(float)), 64);
     const int64_t line = p.copy == Copy::none ? 0 : round_up(p.k * static_cast<int64_t>(sizeof(float)), 64);
@@ -116,22 +115,24 @@ struct Gemm {
     const auto block = [&](int64_t at, int64_t k, int64_t count, const W* next) {
       const W* here = w + at * panel + k * Fmt::columns;
       const int64_t bytes = count * Fmt::columns * static_cast<int64_t>(sizeof(W));
-      // The first two passes over a block of weights fetch half of the next block each.
-      const int64_t half = calls > 1 ? bytes / 2 : bytes;
       for (int64_t r = 0; r < rows; r += step) {
-        const int64_t pass = r / step;
-        const bool fetch = pass * half < bytes;
+        // The first two passes over a block of weights fetch half of the next block each; a single pass
+        // fetches a little ahead of where it reads.
+        const int64_t pass = r / step, fetched = calls == 1 ? bytes : pass < 2 ? bytes / 2 : 0;
+        const auto* ahead = reinterpret_cast<const uint8_t*>(calls == 1 || pass > 1 ? here : next);
         K::run(lesser(step, rows - r), count, x + r * p.lda + k, p.lda, here,
                sums + r * p.ldc + (at - first) * Fmt::columns, p.ldc, k > 0,
-               fetch ? reinterpret_cast<const uint8_t*>(next) + pass * half
-                     : reinterpret_cast<const uint8_t*>(here),
-               fetch ? half : 0);
+               ahead + (calls == 1  ? near_bytes
+                        : pass == 1 ? bytes / 2
+                                    : 0),
+               fetched);
       }
     };
     if (rows <= streamed_rows) {
+      const int64_t depth = calls == 1 ? k_end : K::k_stream;
       for (int64_t at = first; at < last; ++at)
-        for (int64_t k = 0; k < k_end; k += K::k_block) {
-          const int64_t count = lesser(K::k_block, k_end - k);
+        for (int64_t k = 0; k < k_end; k += depth) {
+          const int64_t count = lesser(depth, k_end - k);
           block(at, k, count, w + at * panel + (k + count) * Fmt::columns);
         }
     } else {

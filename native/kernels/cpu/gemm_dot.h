@@ -30,12 +30,15 @@ struct DotKernel {
   using W = typename Format::W;
   static constexpr int rows = S::max_rows, row_align = 1;
   static constexpr int vectors = S::panel_vectors;
+  // Of k in one pass: for many rows as much as a panel in the first cache allows, for few rows as little as
+  // hides the loads and stores of the sums, so that memory is read evenly.
   static constexpr int64_t k_block = 1024 / static_cast<int64_t>(sizeof(W));
+  static constexpr int64_t k_stream = 512 / static_cast<int64_t>(sizeof(W));
 
   static void begin() {}
   static void end() {}
 
-  // `ahead`: weights that will be wanted next, fetched one line per step.
+  // `ahead`: weights that will be wanted next, fetched as the reads go on.
   template <int m>
   static void tile(int64_t k, const A* a, int64_t lda, const W* w, float* c, int64_t ldc, bool add,
                    const char* ahead, int64_t ahead_step) {
@@ -46,6 +49,7 @@ struct DotKernel {
       for (int v = 0; v < vectors; ++v) sum[r][v] = Step::zero();
     for (int64_t i = 0; i < k; i += Format::group) {
       S::prefetch(ahead);
+      S::prefetch(ahead + 64);
       ahead += ahead_step;
       typename Step::Weight weight[vectors];
 #pragma GCC unroll 4
@@ -77,8 +81,7 @@ struct DotKernel {
   static void run(int64_t count, int64_t k, const A* a, int64_t lda, const W* w, float* c, int64_t ldc,
                   bool add, const void* ahead, int64_t ahead_bytes) {
     const int64_t steps = ceil_div(k, Format::group);
-    dispatch<rows>(count, k, a, lda, w, c, ldc, add, static_cast<const char*>(ahead),
-                   round_up(ahead_bytes / steps, 64));
+    dispatch<rows>(count, k, a, lda, w, c, ldc, add, static_cast<const char*>(ahead), ahead_bytes / steps);
   }
 };
 

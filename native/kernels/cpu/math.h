@@ -1,6 +1,6 @@
-// Elementwise functions over vectors: polynomials fitted for f32 by weighted least squares on Chebyshev nodes.
-// Largest relative errors are measured in kernels_math_test.cpp and listed in docs/numerics.md. NaN passes
-// through; infinities give the limits.
+// Elementwise functions over vectors: polynomials fitted for f32 by weighted least squares on Chebyshev
+// nodes. Largest relative errors are measured in kernels_math_test.cpp and listed in docs/numerics.md. NaN
+// passes through; infinities give the limits.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -44,8 +44,8 @@ struct Math {
 
   // ln(1 + f) for 1 + f in [√½, √2).
   static F log_near_one(F f) {
-    constexpr float c[] = {0.333333126f, -0.250000096f, 0.20002119f,   -0.166679964f, 0.14219545f,
-                           -0.124055729f, 0.118882057f, -0.116757822f, 0.0674670499f};
+    constexpr float c[] = {0.333333126f,  -0.250000096f, 0.20002119f,   -0.166679964f, 0.14219545f,
+                           -0.124055729f, 0.118882057f,  -0.116757822f, 0.0674670499f};
     const F square = S::mul(f, f);
     return S::fma(S::mul(square, f), polynomial(f, c), S::fnma(S::set(0.5f), square, f));
   }
@@ -66,7 +66,7 @@ struct Math {
   static F sigmoid(F x) { return S::div(S::set(1), S::add(S::set(1), exp(S::neg(x)))); }
 
   static F tanh(F x) {
-    constexpr float c[] = {-0.333333308f, 0.133332041f,  -0.0539465173f,
+    constexpr float c[] = {-0.333333308f, 0.133332041f,   -0.0539465173f,
                            0.021699305f,  -0.0081738217f, 0.00213958532f};
     const F size = S::abs(x), square = S::mul(x, x);
     const F small = S::fma(S::mul(square, size), polynomial(square, c), size);
@@ -76,7 +76,7 @@ struct Math {
   }
 
   static F erf(F x) {
-    constexpr float p[] = {1.1283791f,     0.20258156f,     0.0509230775f,  0.00380778166f,
+    constexpr float p[] = {1.1283791f,      0.20258156f,      0.0509230775f, 0.00380778166f,
                            0.000143807673f, -1.95089202e-06f, 1.9603807e-08f};
     constexpr float q[] = {1.0f, 0.512864744f, 0.11609395f, 0.0145756304f, 0.000979831294f};
     x = S::min(S::set(3.95f), S::max(S::set(-3.95f), x));

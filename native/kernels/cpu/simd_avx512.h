@@ -50,9 +50,8 @@ struct Avx512 {
   static F neg(F a) { return _mm512_xor_ps(a, set(-0.0f)); }
   static F round(F a) { return _mm512_roundscale_ps(a, 0x08); }
   static F copysign(F a, F sign) {
-    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_set1_epi32(INT32_MIN),
-                                                         _mm512_castps_si512(sign), _mm512_castps_si512(a),
-                                                         0xca));
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+        _mm512_set1_epi32(INT32_MIN), _mm512_castps_si512(sign), _mm512_castps_si512(a), 0xca));
   }
   static F scale2(F x, F k) { return _mm512_scalef_ps(x, k); }  // x·2^k, k whole
   // x = mantissa·2^exponent with the mantissa in [√½, √2), x positive and normal.

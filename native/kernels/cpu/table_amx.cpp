@@ -18,24 +18,24 @@ struct alignas(64) TileConfig {
 constexpr TileConfig tile_config;
 
 // GCC's intrinsics paste the tile's number into the instruction, so a template argument will not do.
-#define TENDON_START(sum, c)                                              \
-  if (Format::quantised || !add) {                                        \
-    _tile_zero(sum);                                                      \
-  } else {                                                                \
-    _tile_loadd(sum, c, ldc* static_cast<int64_t>(sizeof(float)));        \
+#define TENDON_START(sum, c)                                       \
+  if (Format::quantised || !add) {                                 \
+    _tile_zero(sum);                                               \
+  } else {                                                         \
+    _tile_loadd(sum, c, ldc* static_cast<int64_t>(sizeof(float))); \
   }
-#define TENDON_DOT(sum, a, w)         \
-  if constexpr (Format::quantised) {  \
-    _tile_dpbusd(sum, a, w);          \
-  } else {                            \
-    _tile_dpbf16ps(sum, a, w);        \
+#define TENDON_DOT(sum, a, w)        \
+  if constexpr (Format::quantised) { \
+    _tile_dpbusd(sum, a, w);         \
+  } else {                           \
+    _tile_dpbf16ps(sum, a, w);       \
   }
-#define TENDON_STORE(sum, c)                                              \
-  if constexpr (Format::quantised) {                                      \
-    _tile_stored(sum, whole, 64);                                         \
-    add_whole(whole, c, ldc, add);                                        \
-  } else {                                                                \
-    _tile_stored(sum, c, ldc* static_cast<int64_t>(sizeof(float)));       \
+#define TENDON_STORE(sum, c)                                        \
+  if constexpr (Format::quantised) {                                \
+    _tile_stored(sum, whole, 64);                                   \
+    add_whole(whole, c, ldc, add);                                  \
+  } else {                                                          \
+    _tile_stored(sum, c, ldc* static_cast<int64_t>(sizeof(float))); \
   }
 
 // Tiles 0–3 are sums, 4–5 rows of A, 6–7 weights.
@@ -46,11 +46,10 @@ struct TileKernel : Rows {
   using W = typename Format::W;
   static constexpr int rows = 32, row_align = 16;
   static constexpr int64_t k_block = k_block_;
+  static constexpr int64_t k_stream = k_block_;
   static constexpr int64_t depth = 64 / static_cast<int64_t>(sizeof(A));  // k of one tile
 
-  static void begin() {
-    _tile_loadconfig(&tile_config);
-  }
+  static void begin() { _tile_loadconfig(&tile_config); }
   static void end() { _tile_release(); }
 
   // Whole-number sums become floats, on top of those of earlier blocks.
