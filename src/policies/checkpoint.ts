@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 import { TendonError } from '../types/index.js';
-import { openSafetensors, type WeightFile } from '../weights/index.js';
+import { ELEMENT_BYTES, openSafetensors, type WeightFile } from '../weights/index.js';
 
 /** A feature of the config: what kind it is and its shape. */
 export const FeatureSchema = z.object({
@@ -112,6 +112,18 @@ export class Tensors {
 
   weight(g: GraphBuilder, name: string, shape: readonly number[]): Value {
     return g.weight(this.ref(name, shape));
+  }
+
+  /** Rows start … start + count − 1 of a tensor of `shape`, where they lie in the file. */
+  rows(g: GraphBuilder, name: string, shape: readonly number[], start: number, count: number): Value {
+    const ref = this.ref(name, shape);
+    const row = shape.slice(1).reduce((n, d) => n * d, ELEMENT_BYTES[ref.dtype]!);
+    return g.weight({
+      ...ref,
+      name: `${name}[${start}:${start + count}]`,
+      shape: [count, ...shape.slice(1)],
+      offset: ref.offset + start * row,
+    });
   }
 
   /** Linear layer `name`.{weight, bias} from `x`'s last dim to `out`. */

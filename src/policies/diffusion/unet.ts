@@ -15,6 +15,10 @@ export interface UnetShape {
   readonly n_groups: number;
   readonly step_embed_dim: number;
   readonly film_scale: boolean;
+  /** How the file names what the two projects share; LeRobot's when absent. */
+  readonly naming?: 'lerobot' | 'diffusion_policy';
+  /** Condition per position (diffusion_policy only), 0 or absent without one. */
+  readonly local_cond_dim?: number;
 }
 
 /** Sinusoidal embedding of each timestep, (steps, dim): sines then cosines, frequency exp(−k·ln 1e4/(dim/2 − 1)). */
@@ -41,7 +45,10 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
   const g = new GraphBuilder();
   const x = g.input('x', [groups, shape.horizon, shape.action_dim], 'step');
   const embedding = g.input('timestep_embedding', [1, shape.step_embed_dim], 'schedule');
-  const cond = g.input('cond', [groups, shape.cond_dim], 'observation');
+  const original = shape.naming === 'diffusion_policy';
+  const half = (name: string, i: number): string =>
+    original ? `${name}.blocks.${i}` : `${name}.conv${i + 1}`;
+  const resample = (name: string): string => (original ? `${name}.2.conv` : `${name}.2`);
 
   const conv = (
     v: Value,
@@ -75,29 +82,41 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
     `${prefix}diffusion_step_encoder.3`,
     shape.step_embed_dim,
   );
-  const global = g.unary('mish', g.concat([encoded, cond]));
+  const pieces = [encoded];
+  if (shape.cond_dim > 0) pieces.push(g.input('cond', [groups, shape.cond_dim], 'observation'));
+  const global = g.unary('mish', g.concat(pieces));
 
   const resblock = (v: Value, name: string, out: number): Value => {
     const film = tensors.linear(g, global, `${name}.cond_encoder.1`, shape.film_scale ? 2 * out : out);
     const rows = g.reshape(film, [film.shape[0]!, 1, film.shape[1]!]);
-    let h = block(v, `${name}.conv1`, out);
+    let h = block(v, half(name, 0), out);
     if (shape.film_scale) {
       const [scale, bias] = g.halves(rows);
       h = g.add(g.mul(h, scale), bias);
     } else {
       h = g.add(h, rows);
     }
-    h = block(h, `${name}.conv2`, out);
+    h = block(h, half(name, 1), out);
     return g.add(h, v.shape[2] === out ? v : conv(v, `${name}.residual_conv`, out, 1));
   };
+
+  let local: Value | undefined;
+  if (shape.local_cond_dim) {
+    const given = g.input('local_cond', [groups, shape.horizon, shape.local_cond_dim], 'observation');
+    local = resblock(given, `${prefix}local_cond_encoder.0`, down_dims[0]!);
+    // The encoder of the way up is in the file but was never used: its condition tests for one level too many.
+    tensors.ignore(/(^|\.)local_cond_encoder\.1\./);
+  }
 
   let h = x;
   const skips: Value[] = [];
   down_dims.forEach((dim, level) => {
     const name = `${prefix}down_modules.${level}`;
-    h = resblock(resblock(h, `${name}.0`, dim), `${name}.1`, dim);
+    h = resblock(h, `${name}.0`, dim);
+    if (level === 0 && local !== undefined) h = g.add(h, local);
+    h = resblock(h, `${name}.1`, dim);
     skips.push(h);
-    if (level + 1 < down_dims.length) h = conv(h, `${name}.2`, dim, 3, 2, 1);
+    if (level + 1 < down_dims.length) h = conv(h, resample(name), dim, 3, 2, 1);
   });
   const deepest = down_dims.at(-1)!;
   h = resblock(resblock(h, `${prefix}mid_modules.0`, deepest), `${prefix}mid_modules.1`, deepest);
@@ -107,8 +126,11 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
     const out = down_dims[down_dims.length - 2 - level]!;
     h = g.concat([h, skips.pop()!]);
     h = resblock(resblock(h, `${name}.0`, out), `${name}.1`, out);
-    const weight = tensors.weight(g, `${name}.2.weight`, [out, out, 4]);
-    h = g.convTranspose1d(h, weight, tensors.weight(g, `${name}.2.bias`, [out]), { stride: 2, pad: 1 });
+    const weight = tensors.weight(g, `${resample(name)}.weight`, [out, out, 4]);
+    h = g.convTranspose1d(h, weight, tensors.weight(g, `${resample(name)}.bias`, [out]), {
+      stride: 2,
+      pad: 1,
+    });
   }
   h = block(h, `${prefix}final_conv.0`, down_dims[0]!);
   g.output('F', conv(h, `${prefix}final_conv.1`, shape.action_dim, 1));

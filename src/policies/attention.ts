@@ -1,0 +1,42 @@
+// torch.nn.MultiheadAttention and its transformer layers: the three projections are rows of one tensor.
+
+import type { GraphBuilder, Value } from '../native/index.js';
+import type { Tensors } from './checkpoint.js';
+
+export interface AttentionShape {
+  readonly heads: number;
+  /** (queries, keys), added to the scores. */
+  readonly mask?: Value | undefined;
+}
+
+/** `name`.{in_proj_weight, in_proj_bias, out_proj}; all three inputs have the width of the model. */
+export function multiHead(
+  g: GraphBuilder,
+  tensors: Tensors,
+  name: string,
+  [q, k, v]: readonly [Value, Value, Value],
+  shape: AttentionShape,
+): Value {
+  const D = q.shape.at(-1)!;
+  const project = (x: Value, part: number): Value =>
+    g.linear(
+      x,
+      tensors.rows(g, `${name}.in_proj_weight`, [3 * D, D], part * D, D),
+      tensors.rows(g, `${name}.in_proj_bias`, [3 * D], part * D, D),
+    );
+  const out = g.attention(project(q, 0), project(k, 1), project(v, 2), shape.heads, shape.mask);
+  return tensors.linear(g, out, `${name}.out_proj`, D);
+}
+
+/** linear1, activation, linear2. */
+export function feedForward(
+  g: GraphBuilder,
+  tensors: Tensors,
+  name: string,
+  x: Value,
+  hidden: number,
+  activation: 'relu' | 'gelu',
+): Value {
+  const wide = g.unary(activation, tensors.linear(g, x, `${name}.linear1`, hidden));
+  return tensors.linear(g, wide, `${name}.linear2`, x.shape.at(-1)!);
+}

@@ -1,0 +1,75 @@
+// diffusion_policy's networks and normaliser against its own code.
+
+import { describe, expect, it } from 'vitest';
+import { Tensors } from '../../src/policies/checkpoint.js';
+import { timestepEmbedding, unetGraph } from '../../src/policies/diffusion/unet.js';
+import { dpTransformerGraph } from '../../src/policies/dp/transformer.js';
+import { golden, relativeError, runGraph } from './golden.js';
+
+const half = (values: Float32Array, b: number): Float32Array =>
+  values.slice((b * values.length) / 2, ((b + 1) * values.length) / 2);
+
+describe('diffusion_policy', () => {
+  it('matches the UNet with local condition', async () => {
+    const g = golden('dp_unet_local');
+    const tensors = Tensors.open(g.dir, 'dp');
+    const graph = unetGraph(
+      {
+        prefix: '',
+        naming: 'diffusion_policy',
+        horizon: 16,
+        action_dim: 3,
+        cond_dim: 0,
+        local_cond_dim: 5,
+        down_dims: [32, 64],
+        kernel_size: 3,
+        n_groups: 8,
+        step_embed_dim: 32,
+        film_scale: false,
+      },
+      tensors,
+      1,
+    );
+    tensors.finish();
+    for (const b of [0, 1]) {
+      const { F } = await runGraph(graph, 1, {
+        x: half(g.get('x'), b),
+        local_cond: half(g.get('local_cond'), b),
+        timestep_embedding: timestepEmbedding([g.get('t')[b]!], 32),
+      });
+      expect(relativeError(F!, half(g.get('out'), b))).toBeLessThan(1e-4);
+    }
+  });
+
+  it('matches the causal transformer', async () => {
+    const g = golden('dp_transformer_causal');
+    const tensors = Tensors.open(g.dir, 'dp');
+    const graph = dpTransformerGraph(
+      {
+        prefix: '',
+        input_dim: 4,
+        output_dim: 4,
+        horizon: 10,
+        n_obs_steps: 2,
+        cond_dim: 9,
+        n_layer: 2,
+        n_head: 4,
+        n_emb: 64,
+        causal_attn: true,
+        time_as_cond: true,
+        n_cond_layers: 0,
+      },
+      tensors,
+      1,
+    );
+    tensors.finish();
+    for (const b of [0, 1]) {
+      const { F } = await runGraph(graph, 1, {
+        x: half(g.get('x'), b),
+        cond: half(g.get('cond'), b),
+        timestep_embedding: timestepEmbedding([g.get('t')[b]!], 64),
+      });
+      expect(relativeError(F!, half(g.get('out'), b))).toBeLessThan(1e-4);
+    }
+  });
+});
