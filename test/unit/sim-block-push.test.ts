@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BLOCK_PUSH_SPEC, blockPushTask } from '../../src/sim/block-push.js';
-import { assignment, type PushView } from '../../src/sim/block-push-expert.js';
+import { assignment, blockPushExpert, type PushView, type Vec } from '../../src/sim/block-push-expert.js';
 import { TOLERANCE } from '../../src/sim/block-push-model.js';
 import { Random } from '../../src/sim/random.js';
 import type { TaskInstance } from '../../src/sim/task.js';
@@ -72,6 +72,11 @@ describe('the episode', () => {
     const once = tail();
     env.restore(saved);
     expect(tail()).toEqual(once);
+    // In another instance too, which had other gains and masses.
+    other.reset(22);
+    other.restore(saved);
+    for (let i = 0; i < 20; i++) other.advance(expert.act(other), DT);
+    expect(other.save()).toEqual(once);
   });
 
   it('succeeds at 5 cm, each block at a target of its own', () => {
@@ -124,6 +129,22 @@ describe('the expert', () => {
       count[mode] = (count[mode] ?? 0) + 1;
     }
     for (const mode of BLOCK_PUSH_SPEC.modes) expect(count[mode]).toBeGreaterThan(25);
+  });
+
+  it('gets past a block it stands beside', () => {
+    // It once went to and fro here for ever: blue is near on the left, red to be pushed beyond it.
+    const blocks: PushView['blocks'] = [
+      [0.084, 0.151],
+      [-0.112, -0.04],
+    ];
+    const targets: PushView['targets'] = [
+      [-0.122, 0.219],
+      [0.101, 0.168],
+    ];
+    const pusher: Vec = [-0.042, -0.071];
+    const target = blockPushExpert({ pusher, blocks, targets }, 0);
+    const to = (v: Vec): number => Math.hypot(v[0] - blocks[0][0], v[1] - blocks[0][1]);
+    expect(to(target)).toBeLessThan(to(pusher));
   });
 
   it('recovers from pushes', () => {
