@@ -10,13 +10,21 @@ namespace tendon::addon {
 
 namespace {
 
+// A whole number up to 2^53, or a bigint up to 2^64 − 1.
+uint64_t word_of(const Napi::Value& value, const char* what) {
+  if (!value.IsBigInt()) return static_cast<uint64_t>(integer_of(value, what, 0, int64_t{1} << 53));
+  bool lossless = false;
+  const uint64_t word = value.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless)
+    throw BuildError("input_invalid", std::string(what) + ": expected a bigint from 0 to 2^64-1");
+  return word;
+}
+
 // philoxNormal(seed, stream, first, count) → Float32Array
 Napi::Value philox_normal(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    constexpr int64_t exact = int64_t{1} << 53;
-    const auto seed = static_cast<uint64_t>(integer_of(info[0], "seed", 0, exact));
-    const auto stream = static_cast<uint64_t>(integer_of(info[1], "stream", 0, exact));
-    const auto first = static_cast<uint64_t>(integer_of(info[2], "first", 0, exact));
+    const uint64_t seed = word_of(info[0], "seed"), stream = word_of(info[1], "stream");
+    const uint64_t first = word_of(info[2], "first");
     std::vector<float> values(static_cast<size_t>(integer_of(info[3], "count", 0, 1 << 28)));
     fill_normal(seed, stream, first, values.data(), static_cast<int64_t>(values.size()));
     return to_js(info.Env(), values);

@@ -1,4 +1,5 @@
-// The addon's classes, one file each.
+// The addon's classes, one file each. Those that come back as arguments carry a type tag: `instanceof` can be
+// forged with setPrototypeOf, and unwrapping another class's object would read foreign memory.
 #pragma once
 
 #include <napi.h>
@@ -8,7 +9,9 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
+#include "addon/work.h"
 #include "session/session.h"
 
 namespace tendon::addon {
@@ -16,7 +19,8 @@ namespace tendon::addon {
 class GraphObject : public Napi::ObjectWrap<GraphObject> {
  public:
   static Napi::Function define(Napi::Env env);
-  explicit GraphObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<GraphObject>(info) {}
+  static constexpr napi_type_tag tag{0x74656e646f6e0001, 0x9d2f6c1b5a7e4d01};
+  explicit GraphObject(const Napi::CallbackInfo& info);
   const Graph& graph() const { return graph_; }
 
  private:
@@ -35,6 +39,7 @@ class GraphObject : public Napi::ObjectWrap<GraphObject> {
 class PoolObject : public Napi::ObjectWrap<PoolObject> {
  public:
   static Napi::Function define(Napi::Env env);
+  static constexpr napi_type_tag tag{0x74656e646f6e0002, 0x9d2f6c1b5a7e4d02};
   explicit PoolObject(const Napi::CallbackInfo& info);
   const std::shared_ptr<Pool>& pool() const { return pool_; }
 
@@ -46,8 +51,8 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
 class CancelObject : public Napi::ObjectWrap<CancelObject> {
  public:
   static Napi::Function define(Napi::Env env);
-  explicit CancelObject(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<CancelObject>(info), flag_(std::make_shared<std::atomic<bool>>(false)) {}
+  static constexpr napi_type_tag tag{0x74656e646f6e0003, 0x9d2f6c1b5a7e4d03};
+  explicit CancelObject(const Napi::CallbackInfo& info);
   const std::shared_ptr<std::atomic<bool>>& flag() const { return flag_; }
 
  private:
@@ -66,10 +71,32 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   std::shared_ptr<Model> model_;
 };
 
-// A session and the lock that lets one call at a time into it.
+// A session, the line of calls to it, and what may be asked of it while a call is inside: its ports, which no
+// call changes, and the facts of its present plan.
 struct SharedSession {
+  struct Facts {
+    std::vector<StageReport> stages;
+    std::string text;
+    size_t arena_bytes = 0;
+  };
+  // Called by whoever is inside, after the plan has changed.
+  void note() {
+    Facts fresh{session->stages(), session->print(), session->arena_bytes()};
+    std::lock_guard<std::mutex> lock(facts_lock);
+    facts = std::move(fresh);
+  }
+  Facts known() {
+    std::lock_guard<std::mutex> lock(facts_lock);
+    return facts;
+  }
+
   std::unique_ptr<Session> session;
-  std::mutex turn;
+  std::vector<Port> inputs, outputs;
+  std::shared_ptr<Line> line = std::make_shared<Line>();
+
+ private:
+  std::mutex facts_lock;
+  Facts facts;
 };
 
 class SessionObject : public Napi::ObjectWrap<SessionObject> {
@@ -94,6 +121,14 @@ struct Classes {
   Napi::FunctionReference graph, pool, cancel, model, session;
   static Classes& of(Napi::Env env) { return *env.GetInstanceData<Classes>(); }
 };
+
+// The C++ object behind an argument of class `Wrapped`; anything else is `what: expected a …`.
+template <class Wrapped>
+Wrapped& unwrap(const Napi::Value& value, const char* expected) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&Wrapped::tag))
+    throw BuildError("input_invalid", std::string("expected ") + expected);
+  return *Wrapped::Unwrap(value.As<Napi::Object>());
+}
 
 Napi::Value compile_model(const Napi::CallbackInfo& info);
 

@@ -1,3 +1,4 @@
+// The graph under construction: every call adds one node and answers with its id and shape.
 #include "addon/classes.h"
 #include "addon/convert.h"
 
@@ -9,6 +10,10 @@ Napi::Function GraphObject::define(Napi::Env env) {
       {InstanceMethod<&GraphObject::input>("input"), InstanceMethod<&GraphObject::weight>("weight"),
        InstanceMethod<&GraphObject::constant>("constant"), InstanceMethod<&GraphObject::add>("add"),
        InstanceMethod<&GraphObject::output>("output"), InstanceMethod<&GraphObject::print>("print")});
+}
+
+GraphObject::GraphObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<GraphObject>(info) {
+  info.This().As<Napi::Object>().TypeTag(&tag);
 }
 
 Napi::Value GraphObject::describe(Napi::Env env, int node) const {

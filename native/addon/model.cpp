@@ -1,3 +1,4 @@
+// Pools, cancel tokens and models: what exists before a session does.
 #include "addon/classes.h"
 #include "addon/convert.h"
 #include "addon/work.h"
@@ -34,6 +35,7 @@ PoolObject::PoolObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PoolOb
       pin = property(options, "pin").ToBoolean();
     }
     pool_ = std::make_shared<Pool>(threads, pin);
+    info.This().As<Napi::Object>().TypeTag(&tag);
   });
 }
 
@@ -43,6 +45,11 @@ Napi::Value PoolObject::size(const Napi::CallbackInfo& info) {
 
 Napi::Function CancelObject::define(Napi::Env env) {
   return DefineClass(env, "CancelToken", {InstanceMethod<&CancelObject::cancel>("cancel")});
+}
+
+CancelObject::CancelObject(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<CancelObject>(info), flag_(std::make_shared<std::atomic<bool>>(false)) {
+  info.This().As<Napi::Object>().TypeTag(&tag);
 }
 
 Napi::Function ModelObject::define(Napi::Env env) {
@@ -77,7 +84,13 @@ Napi::Value ModelObject::open_session(const Napi::CallbackInfo& info) {
           static_cast<int>(integer_of(property(info[0].As<Napi::Object>(), "batch"), "batch", 1, 1 << 16));
     auto shared = std::make_shared<SharedSession>();
     return Work::start(
-        info.Env(), [model = model_, options, shared] { shared->session = Session::open(model, options); },
+        info.Env(),
+        [model = model_, options, shared] {
+          shared->session = Session::open(model, options);
+          shared->inputs = shared->session->inputs();
+          shared->outputs = shared->session->outputs();
+          shared->note();
+        },
         [shared](Napi::Env env) -> Napi::Value {
           auto copy = shared;
           return Classes::of(env).session.New(
@@ -90,9 +103,7 @@ Napi::Value ModelObject::open_session(const Napi::CallbackInfo& info) {
 Napi::Value compile_model(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    Classes& classes = Classes::of(env);
-    if (!info[0].IsObject() || !info[0].As<Napi::Object>().InstanceOf(classes.graph.Value()))
-      throw BuildError("input_invalid", "compileModel: expected a Graph");
+    auto graph = std::make_shared<Graph>(unwrap<GraphObject>(info[0], "a Graph to compile").graph());
     ModelOptions options;
     if (info[1].IsObject()) {
       const auto given = info[1].As<Napi::Object>();
@@ -100,13 +111,8 @@ Napi::Value compile_model(const Napi::CallbackInfo& info) {
       if (given.Has("isa") && !property(given, "isa").IsUndefined())
         options.isa = text_of(property(given, "isa"), "isa");
       const Napi::Value pool = property(given, "pool");
-      if (!pool.IsUndefined()) {
-        if (!pool.IsObject() || !pool.As<Napi::Object>().InstanceOf(classes.pool.Value()))
-          throw BuildError("input_invalid", "pool: expected a Pool");
-        options.pool = PoolObject::Unwrap(pool.As<Napi::Object>())->pool();
-      }
+      if (!pool.IsUndefined()) options.pool = unwrap<PoolObject>(pool, "a Pool as `pool`").pool();
     }
-    auto graph = std::make_shared<Graph>(GraphObject::Unwrap(info[0].As<Napi::Object>())->graph());
     auto model = std::make_shared<std::shared_ptr<Model>>();
     return Work::start(
         env, [graph, options, model] { *model = Model::make(std::move(*graph), options); },

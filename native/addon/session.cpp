@@ -1,3 +1,4 @@
+// A session's calls. Arguments are copied on the JS thread; lengths are checked where the session is held.
 #include <cstring>
 
 #include "addon/classes.h"
@@ -90,23 +91,20 @@ SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
 }
 
 Napi::Value SessionObject::inputs(const Napi::CallbackInfo& info) {
-  return ports_to_js(info.Env(), shared_->session->inputs());
+  return ports_to_js(info.Env(), shared_->inputs);
 }
 Napi::Value SessionObject::outputs(const Napi::CallbackInfo& info) {
-  return ports_to_js(info.Env(), shared_->session->outputs());
+  return ports_to_js(info.Env(), shared_->outputs);
 }
 Napi::Value SessionObject::print(const Napi::CallbackInfo& info) {
-  std::lock_guard<std::mutex> turn(shared_->turn);
-  return Napi::String::New(info.Env(), shared_->session->print());
+  return Napi::String::New(info.Env(), shared_->known().text);
 }
 Napi::Value SessionObject::arena_bytes(const Napi::CallbackInfo& info) {
-  std::lock_guard<std::mutex> turn(shared_->turn);
-  return Napi::Number::New(info.Env(), static_cast<double>(shared_->session->arena_bytes()));
+  return Napi::Number::New(info.Env(), static_cast<double>(shared_->known().arena_bytes));
 }
 
 Napi::Value SessionObject::stages(const Napi::CallbackInfo& info) {
-  std::lock_guard<std::mutex> turn(shared_->turn);
-  const auto reports = shared_->session->stages();
+  const auto reports = shared_->known().stages;
   Napi::Array array = Napi::Array::New(info.Env(), reports.size());
   for (size_t i = 0; i < reports.size(); ++i) {
     Napi::Object stage = Napi::Object::New(info.Env());
@@ -136,10 +134,10 @@ Napi::Value SessionObject::set_table(const Napi::CallbackInfo& info) {
     return Work::start(
         info.Env(),
         [shared = shared_, table = std::move(table), schedule = std::move(schedule)] {
-          std::lock_guard<std::mutex> turn(shared->turn);
           shared->session->set_table(table, schedule);
+          shared->note();
         },
-        [](Napi::Env env) { return env.Undefined(); });
+        [](Napi::Env env) { return env.Undefined(); }, shared_->line);
   });
 }
 
@@ -168,14 +166,11 @@ Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
     }
     const Napi::Value cancel = property(given, "cancel");
     if (!cancel.IsUndefined()) {
-      if (!cancel.IsObject() || !cancel.As<Napi::Object>().InstanceOf(Classes::of(info.Env()).cancel.Value()))
-        throw BuildError("input_invalid", "cancel: expected a CancelToken");
-      job->cancel = CancelObject::Unwrap(cancel.As<Napi::Object>())->flag();
+      job->cancel = unwrap<CancelObject>(cancel, "a CancelToken as `cancel`").flag();
     }
     return Work::start(
         info.Env(),
         [shared = shared_, job] {
-          std::lock_guard<std::mutex> turn(shared->turn);
           Session& session = *shared->session;
           DenoiseArgs args;
           args.inputs = match(job->inputs, session.inputs(), stage_observation);
@@ -207,7 +202,8 @@ Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
           out.Set("x", to_js(env, job->x));
           set_stats(out, job->status, job->stats);
           return out;
-        });
+        },
+        shared_->line);
   });
 }
 
@@ -225,7 +221,6 @@ Napi::Value SessionObject::run(const Napi::CallbackInfo& info) {
     return Work::start(
         info.Env(),
         [shared = shared_, job] {
-          std::lock_guard<std::mutex> turn(shared->turn);
           Session& session = *shared->session;
           const auto given =
               match(job->inputs, session.inputs(), stage_schedule | stage_observation | stage_step);
@@ -244,7 +239,8 @@ Napi::Value SessionObject::run(const Napi::CallbackInfo& info) {
           out.Set("outputs", outputs);
           set_stats(out, job->status, job->stats);
           return out;
-        });
+        },
+        shared_->line);
   });
 }
 

@@ -56,18 +56,23 @@ class ProgramSession : public Session {
     if (outputs_.empty() || !(outputs_[0].shape == x->shape))
       throw BuildError("graph_invalid",
                        "denoising needs a first output of the shape of the step input " + x->shape.text());
+    // Checked before anything changes: a refused table leaves the session as it was.
+    for (const Port& port : inputs_) {
+      if (port.stage != stage_schedule) continue;
+      const auto it = schedule.find(port.name);
+      const size_t want = static_cast<size_t>(port.shape.count()) * table.rows.size();
+      if (it == schedule.end() || it->second.size() != want)
+        throw BuildError(
+            "input_invalid",
+            format("schedule input %s: expected %zu values (%zu calls), got %zu", port.name.c_str(), want,
+                   table.rows.size(), it == schedule.end() ? size_t{0} : it->second.size()));
+    }
     build(static_cast<int>(table.rows.size()));
     table_ = table;
     for (const Binding& input : program_->inputs) {
       if (input.stage != stage_schedule) continue;
-      const auto it = schedule.find(input.name);
-      const size_t want = static_cast<size_t>(input.shape.count());
-      if (it == schedule.end() || it->second.size() != want)
-        throw BuildError(
-            "input_invalid",
-            format("schedule input %s: expected %zu values (%zu calls), got %zu", input.name.c_str(), want,
-                   table.rows.size(), it == schedule.end() ? size_t{0} : it->second.size()));
-      std::memcpy(input.data, it->second.data(), want * sizeof(float));
+      const std::vector<float>& values = schedule.at(input.name);
+      std::memcpy(input.data, values.data(), values.size() * sizeof(float));
     }
     model_->pool()->run([this](const Team& team) { run_list(*program_, List::schedule, team); });
     const int64_t groups = groups_of();

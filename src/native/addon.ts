@@ -105,7 +105,12 @@ export interface Addon {
     options: { readonly precision?: Precision; readonly isa?: string; readonly pool?: NativePool },
   ): Promise<NativeModel>;
   /** Draws first … first + count − 1 of (seed, stream), standard normal, the same on every machine. */
-  philoxNormal(seed: number, stream: number, first: number, count: number): Float32Array;
+  philoxNormal(
+    seed: number | bigint,
+    stream: number | bigint,
+    first: number | bigint,
+    count: number,
+  ): Float32Array;
   opNames(): string[];
   samplerFields(): string[];
   /** The instruction set that would be used, not above `limit`. */

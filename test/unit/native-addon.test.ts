@@ -1,0 +1,280 @@
+// The addon through its door: what it computes, what it says to wrong calls, and what happens to work that is
+// in flight when its thread or its process ends.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+import { addon, GraphBuilder, native } from '../../src/native/index.js';
+import { TendonError } from '../../src/types/index.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'tendon-addon-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const lib = addon();
+const pool = new lib.Pool({ threads: 2 });
+
+/** F = W·x + σ·v with W the identity, in a file behind one other number: x (1, 2, 3) is the step's, σ the schedule's, v the observation. */
+function smallGraph(): GraphBuilder {
+  const file = join(folder, 'w.bin');
+  writeFileSync(file, new Uint8Array(Float32Array.of(-5, 1, 0, 0, 0, 1, 0, 0, 0, 1).buffer));
+  const g = new GraphBuilder();
+  const x = g.input('x', [1, 2, 3], 'step');
+  const sigma = g.input('sigma', [1, 1, 1], 'schedule');
+  const v = g.input('v', [1, 2, 3], 'observation');
+  const w = g.weight({ name: 'w', shape: [3, 3], dtype: 'F32', file, offset: 4 });
+  g.output('f', g.add(g.linear(x, w), g.mul(v, sigma)));
+  return g;
+}
+
+async function smallSession(batch = 1) {
+  const model = await lib.compileModel(smallGraph().native, { pool });
+  return model.openSession({ batch });
+}
+
+/** Sampler rows that set x' = w_f·F. */
+function rows(...w_f: number[]): Float32Array {
+  const names = lib.samplerFields();
+  const values = new Float32Array(names.length * w_f.length);
+  w_f.forEach((w, i) => {
+    values[i * names.length + names.indexOf('c_in')] = 1;
+    values[i * names.length + names.indexOf('w_f')] = w;
+  });
+  return values;
+}
+
+const x = Float32Array.of(1, 2, 3, 4, 5, 6);
+const v = Float32Array.of(1, 1, 1, 1, 1, 10);
+
+test('runs a network once', async () => {
+  const session = await smallSession();
+  expect(session.inputs.map((p) => `${p.name} ${p.shape} ${p.stage}`).sort()).toEqual([
+    'sigma 1,1,1 schedule',
+    'v 1,2,3 observation',
+    'x 1,2,3 step',
+  ]);
+  const result = await session.run({ x, v, sigma: Float32Array.of(2) });
+  expect(result.status).toBe('ok');
+  expect([...result.outputs.f!]).toEqual([3, 4, 5, 6, 7, 26]);
+});
+
+test('denoises with a table, in the order of the calls, with arguments copied', async () => {
+  const session = await smallSession();
+  const one = session.setTable(rows(1), { sigma: Float32Array.of(0) });
+  const start = Float32Array.from(x);
+  const first = session.denoise({ inputs: { v }, start });
+  start.fill(0);
+  // Queued behind the first: must not change what it sees.
+  const two = session.setTable(rows(1, 2), { sigma: Float32Array.of(0, 1) });
+  const second = session.denoise({ inputs: { v }, start: x });
+  await Promise.all([one, two]);
+  const a = await first;
+  expect([...a.x]).toEqual([...x]);
+  expect(a.calls).toBe(1);
+  const b = await second;
+  expect([...b.x]).toEqual([...x].map((value, i) => 2 * (value + v[i]!)));
+  expect(b.calls).toBe(2);
+});
+
+test('the ports, the plan and its text can be read while a call is inside', async () => {
+  const session = await smallSession(4);
+  const busy = Array.from({ length: 20 }, (_, i) =>
+    session.setTable(rows(...Array(1 + (i % 7)).fill(1)), { sigma: new Float32Array(1 + (i % 7)) }),
+  );
+  let text = '';
+  for (let i = 0; i < 200; i++) {
+    text = session.print() + session.stages().length + session.inputs.length + session.arena_bytes;
+    await new Promise(setImmediate);
+  }
+  await Promise.all(busy);
+  expect(text.length).toBeGreaterThan(10);
+});
+
+test('a cancelled token stops before the first step; NaN is a status', async () => {
+  const session = await smallSession();
+  await session.setTable(rows(1, 1), { sigma: new Float32Array(2) });
+  const cancel = new lib.CancelToken();
+  cancel.cancel();
+  const stopped = await session.denoise({ inputs: { v }, start: x, cancel });
+  expect([stopped.status, stopped.calls]).toEqual(['cancelled', 0]);
+  const bad = await session.denoise({ inputs: { v }, start: Float32Array.from(x).fill(Number.NaN) });
+  expect(bad.status).toBe('not_finite');
+});
+
+test('philox takes numbers and bigints and splits anywhere', () => {
+  const whole = lib.philoxNormal(7, 3, 0, 64);
+  const mean = whole.reduce((sum, value) => sum + value, 0) / 64;
+  expect(Math.abs(mean)).toBeLessThan(0.5);
+  expect(whole.slice(13)).toEqual(lib.philoxNormal(7, 3, 13, 51));
+  const big = lib.philoxNormal as (...args: unknown[]) => Float32Array;
+  expect(big(7n, 3n, 0, 64)).toEqual(whole);
+  expect(big(2n ** 64n - 1n, 3, 0, 4)).not.toEqual(big(2n ** 64n - 2n, 3, 0, 4));
+});
+
+/** Any call, typed as nothing. */
+// biome-ignore lint/suspicious/noExplicitAny: wrong calls are the point
+const wild = lib as any;
+const forged = (prototype: object) => Object.setPrototypeOf(new lib.CancelToken(), prototype);
+const throwing = Object.defineProperty({}, 'shape', {
+  get() {
+    throw new Error('getter');
+  },
+  enumerable: true,
+});
+
+const wrong: [string, () => unknown][] = [
+  ['Graph without new', () => wild.Graph()],
+  ['Model by hand', () => new wild.Model()],
+  ['Model from an object', () => new wild.Model({})],
+  ['Session by hand', () => new wild.Session(1)],
+  ['method of a stranger', () => wild.Graph.prototype.input.call({}, 'x', [1, 2], 'step')],
+  ['method of another class', () => wild.Graph.prototype.print.call(new wild.Pool({ threads: 1 }))],
+  ['method without an instance', () => wild.Graph.prototype.print.call(undefined)],
+  ['input without arguments', () => new wild.Graph().input()],
+  ['input with a bad stage', () => new wild.Graph().input('x', [1, 2], 'model')],
+  ['input with a fractional dim', () => new wild.Graph().input('x', [1, 2.5], 'step')],
+  ['input with six dims', () => new wild.Graph().input('x', [1, 1, 1, 1, 1, 1], 'step')],
+  ['input with a huge shape', () => new wild.Graph().input('x', [1, 2 ** 36, 2 ** 36], 'step')],
+  ['input with a symbol', () => new wild.Graph().input(Symbol('x'), [1, 2], 'step')],
+  ['weight from a missing file', () => new wild.Graph().weight('w', [1], 'F32', join(folder, 'none'), 0)],
+  ['weight from a folder', () => new wild.Graph().weight('w', [1], 'F32', folder, 0)],
+  [
+    'weight past the end',
+    () => new wild.Graph().weight('w', [4], 'F32', fileURLToPath(import.meta.url), 2 ** 40),
+  ],
+  [
+    'weight with a bad dtype',
+    () => new wild.Graph().weight('w', [4], 'F64', fileURLToPath(import.meta.url), 0),
+  ],
+  ['constant of doubles', () => new wild.Graph().constant(new Float64Array(2), [2])],
+  ['constant of another length', () => new wild.Graph().constant(new Float32Array(2), [3])],
+  ['add of an unknown op', () => new wild.Graph().add('explode', [])],
+  ['add of a source', () => new wild.Graph().add('weight', [])],
+  ['add with a future value', () => new wild.Graph().add('relu', [0])],
+  ['add with a negative value', () => new wild.Graph().add('relu', [-1])],
+  ['add with a list of nothing', () => new wild.Graph().add('relu', {})],
+  ['reshape without a shape', () => reshape({})],
+  ['reshape with a getter that throws', () => reshape(throwing)],
+  ['reshape to NaN', () => reshape({ shape: [1, Number.NaN] })],
+  ['reshape to six dims', () => reshape({ shape: [1, 1, 1, 1, 1, 6] })],
+  ['output of nothing', () => new wild.Graph().output('y', 0)],
+  ['Pool of -1', () => new wild.Pool({ threads: -1 })],
+  ['Pool of 1e9', () => new wild.Pool({ threads: 1e9 })],
+  ['compile nothing', () => wild.compileModel()],
+  ['compile a forged graph', () => wild.compileModel(forged(wild.Graph.prototype))],
+  ['compile a bare prototype', () => wild.compileModel(Object.create(wild.Graph.prototype))],
+  [
+    'compile with a forged pool',
+    () => wild.compileModel(new wild.Graph(), { pool: forged(wild.Pool.prototype) }),
+  ],
+  ['compile with a bad precision', () => wild.compileModel(new wild.Graph(), { precision: 'f64' })],
+  ['compile an empty graph', () => wild.compileModel(new wild.Graph())],
+  ['compile for another machine', () => wild.compileModel(smallGraph().native, { isa: 'sse9', pool })],
+  ['philox with a huge count', () => wild.philoxNormal(0, 0, 0, 1e12)],
+  ['philox with a negative bigint', () => wild.philoxNormal(-1n, 0, 0, 1)],
+  ['isa of nowhere', () => wild.isa('sse9')],
+];
+
+function reshape(attributes: unknown) {
+  const g = new wild.Graph();
+  return g.add('reshape', [g.input('x', [1, 6], 'step').id], attributes);
+}
+
+test.each(wrong)('%s is an error', async (_name, call) => {
+  await expect((async () => native(call as () => unknown))()).rejects.toThrow(Error);
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: as above
+const wrongCalls: [string, (session: any) => unknown][] = [
+  ['denoise with nothing', (s) => s.denoise()],
+  ['denoise before a table', (s) => s.denoise({ inputs: { v }, start: x })],
+  ['denoise with a short start', (s) => s.denoise({ inputs: { v }, start: x.slice(1) })],
+  ['denoise without an input', (s) => s.denoise({ inputs: {}, start: x })],
+  ['denoise with a forged token', (s) => s.denoise({ inputs: { v }, start: x, cancel: forgedToken() })],
+  ['denoise with half a prefix', (s) => s.denoise({ inputs: { v }, start: x, prefix: x })],
+  ['run with a stranger', (s) => s.run({ x, v, sigma: x.slice(5), y: x })],
+  ['run with doubles', (s) => s.run({ x: new Float64Array(6), v, sigma: x.slice(5) })],
+  ['a table of half a row', (s) => s.setTable(new Float32Array(5), {})],
+  ['a table without a schedule', (s) => s.setTable(rows(1), {})],
+  ['a table with a short schedule', (s) => s.setTable(rows(1, 1), { sigma: new Float32Array(1) })],
+];
+
+function forgedToken() {
+  return Object.setPrototypeOf(new lib.Pool({ threads: 1 }), lib.CancelToken.prototype);
+}
+
+test.each(wrongCalls)('%s is an input error, and the session goes on', async (_name, call) => {
+  const session = await smallSession();
+  const caught = await (async () => native(() => call(session)))().catch((e: unknown) => e);
+  expect(caught).toBeInstanceOf(TendonError);
+  expect((caught as TendonError).code).toBe('input_invalid');
+  const after = await session.run({ x, v, sigma: Float32Array.of(2) });
+  expect(after.status).toBe('ok');
+});
+
+/** Runs `body` as a module in a process of its own that has the addon as `lib` and a busy session `s`. */
+function inProcess(body: string): Promise<{ code: number | null; signal: string | null; output: string }> {
+  const file = join(folder, `child-${Math.random().toString(36).slice(2)}.mjs`);
+  const path = fileURLToPath(new URL('../../build/Release/tendon.node', import.meta.url));
+  writeFileSync(
+    file,
+    `import { createRequire } from 'node:module';
+     import { Worker, isMainThread, parentPort } from 'node:worker_threads';
+     const lib = createRequire(import.meta.url)(${JSON.stringify(path)});
+     async function busy() {
+       const g = new lib.Graph();
+       let x = g.input('x', [1, 256], 'step').id;
+       const first = x;
+       for (let i = 0; i < 8; i++) {
+         const w = g.constant(new Float32Array(65536).fill(0.001), [256, 256]).id;
+         x = g.add('linear', [x, w]).id;
+       }
+       g.output('y', x);
+       const model = await lib.compileModel(g, { pool: new lib.Pool({ threads: 2 }) });
+       const s = await model.openSession({ batch: 64 });
+       const row = new Float32Array(lib.samplerFields().length).fill(0);
+       row[lib.samplerFields().indexOf('c_in')] = 1;
+       row[lib.samplerFields().indexOf('w_f')] = 1;
+       const table = new Float32Array(row.length * 50);
+       for (let i = 0; i < 50; i++) table.set(row, i * row.length);
+       await s.setTable(table, {});
+       return () => s.denoise({ inputs: {}, start: new Float32Array(64 * 256) });
+     }
+     ${body}`,
+  );
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.on('data', (text) => (output += text));
+    child.stderr.on('data', (text) => (output += text));
+    child.on('close', (code, signal) => resolve({ code, signal, output }));
+  });
+}
+
+test('a process may exit with work in flight', async () => {
+  const ended = await inProcess(`
+    const go = await busy();
+    for (let i = 0; i < 8; i++) go();
+    console.log('leaving');
+    process.exit(7);`);
+  expect(ended).toEqual({ code: 7, signal: null, output: 'leaving\n' });
+});
+
+test('a worker thread may be ended with work in flight and in line', async () => {
+  const ended = await inProcess(`
+    if (isMainThread) {
+      for (let i = 0; i < 4; i++) {
+        const worker = new Worker(new URL(import.meta.url));
+        await new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject));
+        await worker.terminate();
+      }
+      console.log('alive', lib.philoxNormal(1, 2, 3, 4).length);
+    } else {
+      const go = await busy();
+      for (let i = 0; i < 8; i++) go();
+      parentPort.postMessage('busy');
+      setInterval(() => {}, 1000);
+    }`);
+  expect(ended).toEqual({ code: 0, signal: null, output: 'alive 4\n' });
+});
