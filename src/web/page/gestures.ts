@@ -118,7 +118,10 @@ export class Gestures {
 
   private move(event: PointerEvent): void {
     const { drag } = this;
-    if (drag === undefined) return this.hover(this.pick(event)?.shape, event.clientX, event.clientY);
+    if (drag === undefined) {
+      this.hover(this.pick(event)?.shape, event.clientX, event.clientY);
+      return;
+    }
     if (drag.kind === 'view' || event.pointerId !== drag.pointer) return;
     const at = this.cast(event, drag.plane);
     if (at === undefined) return;

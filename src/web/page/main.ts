@@ -31,16 +31,20 @@ view.animate = (now_ms) => paths.animate(now_ms);
 function receive(frame: LiveFrame): void {
   switch (frame.kind) {
     case 'scene':
-      return loadScene(frame);
+      loadScene(frame);
+      break;
     case 'poses':
-      return view.place(frame.poses, (shape) => gestures.holds(shape));
+      view.place(frame.poses, (shape) => gestures.holds(shape));
+      break;
     case 'chunk':
-      return showChunk(frame);
+      showChunk(frame);
+      break;
     case 'status':
       status = frame;
       panel.show(frame);
       plots.push(frame);
-      return teleop.show(frame);
+      teleop.show(frame);
+      break;
   }
 }
 

@@ -153,7 +153,10 @@ export class Panel {
   private outcome(status: LiveStatus): void {
     const { last } = this;
     const host = byId('outcomes');
-    if (last === undefined || status.episodes_done < last.episodes_done) return host.replaceChildren();
+    if (last === undefined || status.episodes_done < last.episodes_done) {
+      host.replaceChildren();
+      return;
+    }
     const succeeded = status.successes - last.successes;
     for (let i = 0; i < Math.min(status.episodes_done - last.episodes_done, N_OUTCOMES); i++) {
       const mark = document.createElement('li');
