@@ -23,6 +23,7 @@ import {
   type SamplerMenu,
   TendonError,
 } from '../types/index.js';
+import { TemporalEnsemble } from './act/ensemble.js';
 
 export interface LoadOptions {
   /** `auto` picks by hardware and a comparison with f32 at load. */
@@ -49,6 +50,8 @@ export interface DenoiserFamily {
   readonly max_steps: number;
   /** Whether an unconditional half exists for guidance. */
   readonly guidable: boolean;
+  /** Coefficient of ACT's temporal ensemble over the chunks of successive steps. */
+  readonly ensemble?: number;
   /** Rows before `first_row` of x hold the actions that were given last, instead of noise. */
   readonly keeps_actions?: boolean;
   /** The network for `groups` guidance groups: step input `x`, output first. */
@@ -79,6 +82,7 @@ export class DenoisingPolicy implements Policy {
   private history: Observation[] = [];
   /** Normalised actions given so far, newest last, for families that feed them back. */
   private given: Float32Array[] = [];
+  private readonly ensemble: TemporalEnsemble | undefined;
   private seed = 0;
   private draws = 0;
   private wanted: SamplerChoice;
@@ -88,6 +92,8 @@ export class DenoisingPolicy implements Policy {
     private readonly options: LoadOptions,
   ) {
     this.spec = family.spec;
+    if (family.ensemble !== undefined)
+      this.ensemble = new TemporalEnsemble(family.ensemble, family.spec.action_dim);
     this.pool =
       options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
     this.wanted = {
@@ -141,6 +147,7 @@ export class DenoisingPolicy implements Policy {
   reset(seed: number): void {
     this.history = [];
     this.given = [];
+    this.ensemble?.reset();
     this.seed = seed;
     this.draws = 0;
   }
@@ -324,6 +331,7 @@ export class DenoisingPolicy implements Policy {
       const from = c * rows + this.family.first_row * action_dim;
       const part = x.slice(from, from + horizon * action_dim);
       this.family.decode(part, newest);
+      if (this.ensemble !== undefined && c === 0) part.set(this.ensemble.update(part));
       candidates.set(part, c * horizon * action_dim);
     }
     return {

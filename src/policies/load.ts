@@ -1,6 +1,7 @@
 // From a folder to a policy: config.json names the family, the family does the rest.
 
 import { TendonError } from '../types/index.js';
+import { openAct } from './act/index.js';
 import { openBeso } from './beso/index.js';
 import { readConfig } from './checkpoint.js';
 import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
@@ -11,6 +12,7 @@ import { openEdm } from './edm/index.js';
 const FAMILIES: Readonly<Record<string, (dir: string, config: Record<string, unknown>) => DenoiserFamily>> = {
   edm: openEdm,
   beso: openBeso,
+  act: openAct,
   diffusion: (dir, config) => openDiffusion(dir, config),
 };
 

@@ -1,0 +1,25 @@
+// config.json of LeRobot's ACT (policies/act/configuration_act.py, v0.1 … v0.6.1); what matters at run time.
+
+import { z } from 'zod';
+import { FeaturesSchema } from '../checkpoint.js';
+
+export const ActConfig = z.object({
+  n_obs_steps: z.literal(1),
+  chunk_size: z.number().int().min(1).max(1024),
+  n_action_steps: z.number().int().min(1),
+  fps: z.number().positive().optional(),
+  input_features: FeaturesSchema,
+  output_features: FeaturesSchema,
+  normalization_mapping: z.record(z.string(), z.string()),
+  pre_norm: z.boolean(),
+  dim_model: z.number().int().positive(),
+  n_heads: z.number().int().positive(),
+  dim_feedforward: z.number().int().positive(),
+  feedforward_activation: z.enum(['relu', 'gelu']),
+  n_encoder_layers: z.number().int().min(1).max(64),
+  n_decoder_layers: z.number().int().min(1).max(64),
+  use_vae: z.boolean(),
+  latent_dim: z.number().int().positive(),
+  temporal_ensemble_coeff: z.number().nullable(),
+});
+export type ActConfig = z.infer<typeof ActConfig>;
