@@ -19,7 +19,11 @@ const sanitize = values.sanitize;
 if (!/^(|address|undefined|address,undefined|thread)$/.test(sanitize))
   fail(`--sanitize: expected address, undefined, "address,undefined" or thread, got ${sanitize}`);
 const testing = values.test || sanitize !== '';
-const out = join(root, 'build', ...(testing ? [sanitize ? `test-${sanitize.replace(',', '-')}` : 'test'] : []));
+const out = join(
+  root,
+  'build',
+  ...(testing ? [sanitize ? `test-${sanitize.replace(',', '-')}` : 'test'] : []),
+);
 const label = testing ? `tendon_tests${sanitize ? ` (${sanitize})` : ''}` : 'tendon.node';
 
 function fail(message, output = '') {
@@ -62,7 +66,8 @@ async function commands() {
 async function phase(name, command) {
   const began = Date.now();
   const result = await quietly(command, root);
-  if (result.code === 0) console.log(`native: ${name} ${label}, ${((Date.now() - began) / 1000).toFixed(1)} s`);
+  if (result.code === 0)
+    console.log(`native: ${name} ${label}, ${((Date.now() - began) / 1000).toFixed(1)} s`);
   return result;
 }
 

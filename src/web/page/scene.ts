@@ -8,8 +8,15 @@ import type { LiveScene } from '../../types/live.js';
 import { cssColor, onScheme } from './dom.js';
 import { type DrawnShape, drawShape, dropShape, isGround, placeShape } from './shapes.js';
 
-/** Mean time of a frame above which the picture gets cheaper. */
-const SLOW_FRAME_MS = 45;
+/** Mean time of a frame above which the picture gets cheaper, and the steps by which it does. */
+const SLOW_FRAME_MS = 40;
+const QUALITY = [
+  { pixels: 2, shadow: 1024 },
+  { pixels: 1, shadow: 1024 },
+  { pixels: 1, shadow: 512 },
+  { pixels: 0.75, shadow: 256 },
+  { pixels: 0.5, shadow: 0 },
+] as const;
 
 export class SceneView {
   readonly camera = new THREE.PerspectiveCamera(38, 1, 0.01, 100);
@@ -32,7 +39,8 @@ export class SceneView {
   private framed = false;
   private frame_ms = 16;
   private last_ms = 0;
-  private pixel_ratio = Math.min(devicePixelRatio, 2);
+  private rest_until_ms = 0;
+  private quality = devicePixelRatio > 1 ? 0 : 1;
 
   constructor(readonly canvas: HTMLCanvasElement) {
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true });
@@ -167,7 +175,7 @@ export class SceneView {
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.canvas.parentElement!;
     if (width === 0 || height === 0) return;
-    this.renderer.setPixelRatio(this.pixel_ratio);
+    this.renderer.setPixelRatio(Math.min(devicePixelRatio, QUALITY[this.quality]!.pixels));
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
@@ -176,30 +184,31 @@ export class SceneView {
 
   private frame(now_ms: number): void {
     requestAnimationFrame((next) => this.frame(next));
+    if (now_ms < this.rest_until_ms) return;
+    if (this.last_ms > 0) this.economise(now_ms - this.last_ms);
+    this.last_ms = 0;
     this.controls.update();
     if (this.animate?.(now_ms) === true) this.dirty = true;
-    if (!this.dirty || document.hidden) {
-      this.last_ms = 0;
-      return;
-    }
+    if (!this.dirty || document.hidden) return;
     this.dirty = false;
     this.renderer.render(this.world, this.camera);
-    if (this.last_ms > 0) this.economise(now_ms - this.last_ms);
     this.last_ms = now_ms;
+    // Where drawing is slow it takes half of the time at most: the buttons need the other half.
+    if (this.frame_ms > SLOW_FRAME_MS) this.rest_until_ms = now_ms + 2 * this.frame_ms;
   }
 
+  /** Follows the mean time of a frame, and takes the next step down when it stays too long. */
   private economise(elapsed_ms: number): void {
-    this.frame_ms += 0.05 * (Math.min(elapsed_ms, 250) - this.frame_ms);
-    if (this.frame_ms < SLOW_FRAME_MS) return;
-    this.frame_ms = 16;
-    if (this.pixel_ratio > 1) {
-      this.pixel_ratio = 1;
-      this.resize();
-    } else if (this.sun.shadow.mapSize.x > 512) {
-      this.sun.shadow.mapSize.set(512, 512);
-      this.sun.shadow.map?.dispose();
-      this.sun.shadow.map = null;
-    }
+    this.frame_ms += 0.12 * (Math.min(elapsed_ms, 400) - this.frame_ms);
+    if (this.frame_ms < SLOW_FRAME_MS || this.quality === QUALITY.length - 1) return;
+    this.quality++;
+    this.frame_ms = SLOW_FRAME_MS / 2;
+    const { shadow } = QUALITY[this.quality]!;
+    this.sun.castShadow = shadow > 0;
+    this.sun.shadow.mapSize.set(shadow || 256, shadow || 256);
+    this.sun.shadow.map?.dispose();
+    this.sun.shadow.map = null;
+    this.resize();
   }
 }
 
