@@ -42,7 +42,7 @@ export const ARM_MJCF = `
   <option timestep="0.004" integrator="implicitfast" cone="elliptic" impratio="5"/>
   <size memory="400K"/>
   <default>
-    <geom friction="0.8 0.01 0.001" solref="0.008 1"/>
+    <geom friction="0.8 0.01 0.001" solref="0.02 1"/>
     <default class="link"><geom contype="1" conaffinity="2" mass="0.6"/></default>
   </default>
   <worldbody>

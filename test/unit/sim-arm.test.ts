@@ -116,7 +116,7 @@ describe('an episode', () => {
 });
 
 describe('the expert', () => {
-  test('places the block on at least 119 of 120 seeds, on the side it was asked for', () => {
+  test('places the block on 120 of 120 seeds, on the side it was asked for', () => {
     const lost: string[] = [];
     for (let seed = 0; seed < 120; seed++) {
       const mode = spec.modes[seed % 2]!;
@@ -125,7 +125,7 @@ describe('the expert', () => {
       if (!env.success() || env.mode() !== mode)
         lost.push(`${seed} ${mode} → ${env.mode()} ${env.success()}`);
     }
-    expect(lost.length, lost.join('; ')).toBeLessThanOrEqual(1);
+    expect(lost).toEqual([]);
   });
 
   test('takes both sides by itself', () => {
@@ -192,6 +192,23 @@ test('a push moves the held block for one period and is then over', () => {
     other.advance(hold, DT);
   }
   expect(Math.abs(env.jointPosition()[0]! - other.jointPosition()[0]!)).toBeLessThan(moved / 20);
+});
+
+test('a placed block lies still', () => {
+  // With contacts too hard for the step, seeds 109 and 204 spun the block up on the table and shot it away.
+  const poses = new Float32Array(7 * env.shapes.length);
+  const at = 7 * env.shapes.findIndex((s) => s.name === 'block');
+  for (const seed of [109, 204, 258]) {
+    env.reset(seed);
+    drive(env, armTask.expert(seed, 'outer'));
+    const hold = env.jointPosition();
+    env.poses(poses);
+    const placed = poses.slice(at, at + 3);
+    for (let i = 0; i < 60; i++) env.advance(hold, DT);
+    env.poses(poses);
+    expect(Math.hypot(...placed.map((x, i) => x - poses[at + i]!))).toBeLessThan(1e-3);
+    expect(env.success()).toBe(true);
+  }
 });
 
 test('touching the post fails the episode, and it stays failed', () => {
