@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import edm
-from host import Host
+from host import ROOT, Host
 from write import write_checkpoint
 
 # Per task: expert episodes, DAgger rounds × episodes, updates at first and per round, noise on executed targets.
@@ -22,6 +22,7 @@ TASKS = {
     "block-push": dict(episodes=1000, stride=4, rounds=2, round_episodes=150, updates=9000, round_updates=4000, noise=[0.008], execute=4, goal=None),
 }
 HORIZON = 16
+KEPT = ("features", "chunks", "mean", "std", "action_mean", "action_std", "last_loss")
 
 
 def log(text):
@@ -34,6 +35,7 @@ class Trainer:
         torch.manual_seed(args.seed)
         torch.set_num_threads(args.threads)
         self.host = Host(task)
+        self.progress = ROOT / "models/train/data" / f"{task}-{args.seed}.pt"
         self.generator = torch.Generator().manual_seed(args.seed)
         self.features = np.zeros((0, self.host.feature_dim), np.float32)
         self.chunks = np.zeros((0, HORIZON, self.host.joints), np.float32)
@@ -57,9 +59,34 @@ class Trainer:
         # Twice the spread, so that normalised actions have the σ_data of 0.5 that the preconditioning expects.
         self.action_mean = self.chunks.mean((0, 1))
         self.action_std = 2 * np.maximum(self.chunks.std((0, 1)), 1e-4)
+        self.build()
+        log(f"network: {sum(p.numel() for p in self.net.parameters())} parameters")
+
+    def build(self):
         self.net = edm.Denoiser(self.host.feature_dim, HORIZON, self.host.joints, self.args.hidden, self.args.blocks)
         self.ema = copy.deepcopy(self.net)
-        log(f"network: {sum(p.numel() for p in self.net.parameters())} parameters")
+
+    def keep(self, rounds, seconds):
+        """All that the next round depends on, so that a run that was stopped goes on as if it had not been."""
+        self.progress.parent.mkdir(parents=True, exist_ok=True)
+        fields = {name: getattr(self, name) for name in KEPT}
+        unfinished = self.progress.with_suffix(".tmp")
+        torch.save({"fields": fields, "net": self.net.state_dict(), "ema": self.ema.state_dict(), "rounds": rounds, "seconds": seconds,
+                    "random": (torch.get_rng_state(), self.generator.get_state())}, unfinished)
+        unfinished.replace(self.progress)
+
+    def resume(self):
+        """Rounds behind us and seconds spent on them."""
+        kept = torch.load(self.progress)
+        for name, value in kept["fields"].items():
+            setattr(self, name, value)
+        self.build()
+        self.net.load_state_dict(kept["net"])
+        self.ema.load_state_dict(kept["ema"])
+        torch.set_rng_state(kept["random"][0])
+        self.generator.set_state(kept["random"][1])
+        log(f"resumed after round {kept['rounds']} with {len(self.chunks)} states")
+        return kept["rounds"], kept["seconds"]
 
     def condition(self, features):
         return torch.from_numpy(((features - self.mean) / (self.std + 1e-8)).astype(np.float32))
@@ -124,12 +151,17 @@ class Trainer:
         return dict(success=won, episodes=len(seeds), steps=steps, modes=modes, mean_length=length / len(seeds))
 
     def run(self):
-        begun = time.time()
-        self.demonstrate()
-        self.fit_statistics()
-        self.update(self.plan["updates"], 1e-3)
-        log(f"cloned: {self.evaluate(range(1000, 1100), 10)}")
-        for r in range(self.plan["rounds"]):
+        done, spent = 0, 0.0
+        if self.args.resume:
+            done, spent = self.resume()
+        begun = time.time() - spent
+        if not self.args.resume:
+            self.demonstrate()
+            self.fit_statistics()
+            self.update(self.plan["updates"], 1e-3)
+            log(f"cloned: {self.evaluate(range(1000, 1100), 10)}")
+            self.keep(0, time.time() - begun)
+        for r in range(done, self.plan["rounds"]):
             before, won = len(self.chunks), 0
             for start in range(0, self.plan["round_episodes"], 50):
                 seeds = range(200_000 + 1000 * r + start, 200_000 + 1000 * r + start + 50)
@@ -137,6 +169,7 @@ class Trainer:
             log(f"DAgger {r + 1}: learner {won}/{self.plan['round_episodes']}, {len(self.chunks) - before} new states of {len(self.chunks)}")
             self.update(self.plan["round_updates"], 6e-4)
             self.save([self.evaluate(range(1000, 1100), n) for n in (10, 3)], time.time() - begun, provisional=True)
+            self.keep(r + 1, time.time() - begun)
         results = [self.evaluate(range(0, 200), n) for n in (10, 3)]
         self.save(results, time.time() - begun)
 
@@ -154,6 +187,7 @@ def main():
     parser.add_argument("--hidden", type=int, default=320)
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--resume", action="store_true", help="go on from the last finished round of this task and seed")
     parser.add_argument("--out", default=None, help="folder to write; default models/TASK")
     args = parser.parse_args()
     Trainer(args.task, args).run()
