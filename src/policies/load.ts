@@ -7,6 +7,7 @@ import { readConfig } from './checkpoint.js';
 import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
 import { openDiffusion } from './diffusion/index.js';
 import { openEdm } from './edm/index.js';
+import { modernConfig } from './legacy.js';
 
 /** Families by the `type` of config.json. */
 const FAMILIES: Readonly<Record<string, (dir: string, config: Record<string, unknown>) => DenoiserFamily>> = {
@@ -20,7 +21,7 @@ export const FAMILY_NAMES = Object.keys(FAMILIES);
 
 /** The family of a checkpoint folder. Errors say which file and field are wrong. */
 export function openFamily(dir: string): DenoiserFamily {
-  const config = readConfig(dir);
+  const config = modernConfig(readConfig(dir));
   const type = typeof config.type === 'string' ? config.type : undefined;
   const open = type !== undefined && Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
   if (open === undefined)

@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { Tensors } from '../../src/policies/checkpoint.js';
 import { timestepEmbedding, unetGraph } from '../../src/policies/diffusion/unet.js';
 import { dpTransformerGraph } from '../../src/policies/dp/transformer.js';
+import { linearNormalizer } from '../../src/policies/processors/linear.js';
+import { applyForward, applyInverse } from '../../src/policies/processors/normalize.js';
 import { golden, relativeError, runGraph } from './golden.js';
 
 const half = (values: Float32Array, b: number): Float32Array =>
@@ -71,5 +73,17 @@ describe('diffusion_policy', () => {
       });
       expect(relativeError(F!, half(g.get('out'), b))).toBeLessThan(1e-4);
     }
+  });
+
+  it('matches the normaliser forward and back', () => {
+    const g = golden('dp_normalizer_limits');
+    const affine = linearNormalizer(Tensors.open(g.dir, 'dp'), '', 'action', 4);
+    const x = g.get('x');
+    const y = new Float32Array(x.length);
+    for (let i = 0; i < x.length; i += 4) applyForward(affine, x.slice(i, i + 4), y, i);
+    // Recorded in float32, where a feature of tiny range loses digits in x·scale + offset.
+    expect(relativeError(y, g.get('y'))).toBeLessThan(1e-4);
+    applyInverse(affine, y);
+    expect(relativeError(y, g.get('xr'))).toBeLessThan(1e-5);
   });
 });
