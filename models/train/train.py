@@ -77,7 +77,7 @@ class Trainer:
 
     def resume(self):
         """Rounds behind us and seconds spent on them."""
-        kept = torch.load(self.progress)
+        kept = torch.load(self.progress, weights_only=False)
         for name, value in kept["fields"].items():
             setattr(self, name, value)
         self.build()
