@@ -1,0 +1,112 @@
+// What everything stands on: random numbers that are known, parts that cover, threads that keep in step.
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/philox.h"
+#include "base/pool.h"
+#include "base/shape.h"
+#include "kernels/kernels.h"
+#include "test/check.h"
+
+namespace tendon {
+namespace {
+
+TEST("base: philox4x32-10 gives the known answers of Random123") {
+  using Words = std::array<uint32_t, 4>;
+  CHECK((philox4x32({0, 0, 0, 0}, {0, 0}) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  CHECK((philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}) ==
+         Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  CHECK((philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
+         Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+TEST("base: normal draws have the moments of a normal and split anywhere") {
+  constexpr int64_t n = 100'000;
+  std::vector<float> all(n), pieces(n);
+  fill_normal(5, 6, 3, all.data(), n);
+  for (int64_t at = 0; at < n; at += 777)
+    fill_normal(5, 6, 3 + static_cast<uint64_t>(at), pieces.data() + at, std::min<int64_t>(777, n - at));
+  CHECK(all == pieces);
+  double mean = 0, square = 0, fourth = 0;
+  for (float x : all) mean += x, square += std::pow(x, 2), fourth += std::pow(x, 4);
+  // Five standard deviations of the estimators: 1/√n, √(2/n), √(96/n).
+  CHECK(std::fabs(mean / n) < 5 * std::sqrt(1.0 / n));
+  CHECK(std::fabs(square / n - 1) < 5 * std::sqrt(2.0 / n));
+  CHECK(std::fabs(fourth / n - 3) < 5 * std::sqrt(96.0 / n));
+}
+
+TEST("base: parts cover every item once, in multiples of the grain") {
+  for (int64_t n : {0, 1, 7, 64, 1000})
+    for (int count : {1, 2, 3, 16})
+      for (int64_t grain : {1, 8}) {
+        int64_t next = 0;
+        for (int i = 0; i < count; ++i) {
+          int64_t begin, end;
+          Part{i, count}.range(n, grain, begin, end);
+          CHECK(begin == next && end >= begin && (begin % grain == 0 || begin == n));
+          next = end;
+        }
+        CHECK(next == n);
+      }
+}
+
+TEST("base: a pool runs every member once and its barriers hold") {
+  for (int threads : {1, 2, 5}) {
+    Pool pool(threads);
+    CHECK(pool.size() == threads);
+    std::atomic<int> entered{0};
+    bool together = true;
+    for (int round = 1; round <= 200; ++round) {
+      const std::function<void(const Team&)> job = [&](const Team& team) {
+        entered.fetch_add(1);
+        team.sync();
+        if (team.member == 0 && entered.load() != round * threads) together = false;
+        team.sync();
+      };
+      pool.run(job);
+    }
+    CHECK(together);
+    CHECK(entered.load() == 200 * threads);
+  }
+}
+
+TEST("base: jobs of several callers take turns") {
+  Pool pool(2);
+  int64_t sum = 0;  // guarded by nothing but the turns
+  std::vector<std::thread> callers;
+  for (int c = 0; c < 4; ++c)
+    callers.emplace_back([&] {
+      const std::function<void(const Team&)> job = [&](const Team& team) {
+        if (team.member == 0) ++sum;
+      };
+      for (int i = 0; i < 100; ++i) pool.run(job);
+    });
+  for (std::thread& caller : callers) caller.join();
+  CHECK(sum == 400);
+}
+
+TEST("base: files are mapped whole and refused in words") {
+  char path[] = "/tmp/tendon-base-XXXXXX";
+  const int fd = mkstemp(path);
+  CHECK(fd >= 0 && write(fd, "weights", 7) == 7);
+  close(fd);
+  {
+    const MappedFile file(path);
+    CHECK(file.bytes() == 7 && std::memcmp(file.data(), "weights", 7) == 0);
+  }
+  unlink(path);
+  CHECK_THROWS(MappedFile(path), "file_missing");
+  CHECK_THROWS(MappedFile("/tmp"), "file_missing");
+  const Block block(100);
+  CHECK(reinterpret_cast<uintptr_t>(block.data()) % cache_line == 0 && block.data()[99] == 0);
+}
+
+}  // namespace
+}  // namespace tendon
