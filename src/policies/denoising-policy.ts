@@ -50,6 +50,8 @@ export interface DenoiserFamily {
   readonly max_steps: number;
   /** Whether an unconditional half exists for guidance. */
   readonly guidable: boolean;
+  /** The policy's observation key by another that is accepted for it (LeRobot's rename_map). */
+  readonly rename?: Readonly<Record<string, string>>;
   /** Coefficient of ACT's temporal ensemble over the chunks of successive steps. */
   readonly ensemble?: number;
   /** Rows before `first_row` of x hold the actions that were given last, instead of noise. */
@@ -236,20 +238,18 @@ export class DenoisingPolicy implements Policy {
           'input_invalid',
           `history: expected n_obs_steps = ${n} observations, got ${given.length}`,
         );
-      given.forEach((o) => {
-        this.check(o);
-      });
-      return given;
+      return given.map((o) => this.check(o));
     }
-    const newest = observation as Observation;
-    this.check(newest);
+    const newest = this.check(observation as Observation);
     this.history.push(newest);
     while (this.history.length < n) this.history.unshift(newest);
     this.history = this.history.slice(-n);
     return this.history;
   }
 
-  private check(observation: Observation): void {
+  /** The observation under the policy's own keys. Throws `input_invalid` when it does not fit. */
+  private check(given: Observation): Observation {
+    const observation = renamed(given, this.family.rename);
     for (const [key, length] of Object.entries(this.spec.observation_dims)) {
       const values = observation.values[key];
       if (values?.length !== length)
@@ -266,6 +266,7 @@ export class DenoisingPolicy implements Policy {
             { key, index: i },
           );
     }
+    return observation;
   }
 
   /** The newest given actions end just before `first_row`; what lies before them stays noise. */
@@ -346,6 +347,16 @@ export class DenoisingPolicy implements Policy {
       timing,
     };
   }
+}
+
+/** A key that the policy itself uses is never replaced. */
+function renamed(observation: Observation, map: Readonly<Record<string, string>> = {}): Observation {
+  const values: Record<string, Float32Array> = { ...observation.values };
+  for (const [from, to] of Object.entries(map)) {
+    const moved = observation.values[from];
+    if (moved !== undefined && observation.values[to] === undefined) values[to] = moved;
+  }
+  return Object.keys(map).length === 0 ? observation : { ...observation, values };
 }
 
 /** Two groups, conditional and unconditional, when guided. */

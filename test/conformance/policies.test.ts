@@ -115,6 +115,24 @@ describe.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s', (name) => {
   });
 });
 
+it('takes observations under the names that rename_map gives', async () => {
+  const dir = checkpoint('act');
+  const steps = [
+    {
+      registry_name: 'rename_observations_processor',
+      config: { rename_map: { 'observation.joints': 'observation.state' } },
+    },
+  ];
+  writeFileSync(join(dir, 'policy_preprocessor.json'), JSON.stringify({ steps }));
+  const policy = await loadPolicy(dir, { precision: 'f32' });
+  const environment = { 'observation.environment_state': new Float32Array(7).fill(0.3) };
+  const joints = Float32Array.of(1, 2, 3, 4, 5);
+  const infer = (values: Record<string, Float32Array>) =>
+    policy.infer({ stamp_ns: 0, values: { ...environment, ...values } });
+  const own = await infer({ 'observation.state': joints });
+  expect((await infer({ 'observation.joints': joints })).actions).toEqual(own.actions);
+});
+
 it('reads LeRobot’s configs of 2024 and statistics kept among the weights', async () => {
   const source = golden('diffusion_env_ddim');
   const modern = checkpoint('diffusion', {

@@ -74,6 +74,7 @@ export function openAct(dir: string, json: Record<string, unknown>): DenoiserFam
       goal_dims: {},
       rate_hz: config.fps,
     },
+    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
     model_horizon: config.chunk_size,
     first_row: 0,
     defaults: { sampler: 'direct', steps: 1, candidates: 1, precision: 'auto', guidance_scale: 1 },

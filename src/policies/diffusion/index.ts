@@ -82,6 +82,7 @@ export function openDiffusion(
       goal_dims: {},
       rate_hz: config.fps,
     },
+    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
     model_horizon: config.horizon,
     first_row,
     defaults: {

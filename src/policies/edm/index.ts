@@ -57,6 +57,7 @@ export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFam
       goal_dims: goal === null ? {} : { [goal]: features.dims[goal]! },
       rate_hz: config.fps,
     },
+    rename: pipelines.rename,
     model_horizon: config.horizon,
     first_row: 0,
     defaults: {

@@ -12,6 +12,8 @@ export interface Statistics {
   readonly version: NormVersion;
   readonly eps: number;
   readonly norm_map?: Readonly<Record<string, string>> | undefined;
+  /** The policy's observation key by the robot's. */
+  readonly rename?: Readonly<Record<string, string>>;
   readonly absolute_state_key?: string | undefined;
 }
 
