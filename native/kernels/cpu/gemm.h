@@ -20,7 +20,7 @@ struct Gemm {
   static constexpr int64_t many_rows = 1024;    // from here on threads share rows
   static constexpr int64_t narrow = 64;         // columns too few to share
   static constexpr int64_t small_copy = 8192;   // values cheaper to convert twice than to wait for
-  static constexpr int64_t streamed_rows = 64;  // up to here a panel is read in one go
+  static constexpr int64_t streamed_rows = 32;  // up to here a panel is read in one go
   static constexpr int64_t near_bytes = 2048;   // how far ahead of the reads a single pass fetches
   static constexpr int64_t chunk_columns = 128, chunk_row_limit = 480;
   static constexpr int64_t copy_bytes = 1 << 20;  // rows of A held by a thread that has rows of its own
