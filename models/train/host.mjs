@@ -1,8 +1,9 @@
 // The simulation's end of training: hosts many instances of one task for models/train/train.py. Reads one JSON line
 // per request on stdin, followed by `bytes` of float32; answers alike on stdout. Labels are chunks: what the expert
 // would do from a state, found by letting it drive a copy of that state.
-import { findTask } from '../../dist/sim/tasks.js';
+
 import { Random } from '../../dist/sim/random.js';
+import { findTask } from '../../dist/sim/tasks.js';
 
 const task = findTask(process.argv[2]);
 const { spec } = task;
@@ -38,7 +39,16 @@ function label(env, expert, horizon) {
 
 const handlers = {
   async spec() {
-    return [{ rate_hz: spec.rate_hz, max_steps: spec.max_steps, joints, observation_dims: spec.observation_dims, modes: spec.modes }, []];
+    return [
+      {
+        rate_hz: spec.rate_hz,
+        max_steps: spec.max_steps,
+        joints,
+        observation_dims: spec.observation_dims,
+        modes: spec.modes,
+      },
+      [],
+    ];
   },
 
   // Expert episodes with noise on what is executed; every `stride` steps the state and its clean chunk are kept.
@@ -55,7 +65,10 @@ const handlers = {
         if (step % 10 === 0) burst = random.next() < 0.3 ? 3 : 1;
         if (step % stride === seed % stride) out.push(...features(env), ...label(env, expert, horizon));
         const target = expert.act(env);
-        env.advance(target.map((t, j) => t + noise[j % noise.length] * burst * random.normal()), dt);
+        env.advance(
+          target.map((t, j) => t + noise[j % noise.length] * burst * random.normal()),
+          dt,
+        );
       }
       successes += env.success() ? 1 : 0;
     }
@@ -88,7 +101,9 @@ const handlers = {
       }
       out.push(...features(env), ...env.jointPosition());
       if (labels) {
-        const chunk = episode.done ? new Array(horizon * joints).fill(0) : label(env, task.expert(episode.seed), horizon);
+        const chunk = episode.done
+          ? new Array(horizon * joints).fill(0)
+          : label(env, task.expert(episode.seed), horizon);
         out.push(...chunk);
       }
       status.push([episode.done ? 1 : 0, env.success() ? 1 : 0, episode.steps, env.mode() ?? '']);

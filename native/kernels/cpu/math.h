@@ -1,5 +1,5 @@
 // Elementwise functions over vectors: polynomials fitted for f32 by weighted least squares on Chebyshev
-// nodes. Largest relative errors are measured in kernels_math_test.cpp and listed in docs/numerics.md. NaN
+// nodes. Largest relative errors are bounded in native/test/kernels_test.cpp and listed in docs/numerics.md. NaN
 // passes through; infinities give the limits.
 #pragma once
 
