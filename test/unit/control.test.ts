@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { ObservationHistory } from '../../src/control/history.js';
+import { checkLimits, LIMITED, Limiter } from '../../src/control/limiter.js';
+import { ChunkPlayer } from '../../src/control/player.js';
+import { INTERVENTIONS, Supervisor } from '../../src/control/supervisor.js';
+import { CONTROL_EVENTS, type ControlEvent, TRANSITIONS } from '../../src/control/transitions.js';
+import { Random } from '../../src/sim/random.js';
+import { type ActionChunk, CONTROL_STATES } from '../../src/types/index.js';
+
+const LIMITS = { lower: [-1, -0.2, 0], upper: [1, 0.5, 3], velocity: [2, 0.5, 4] };
+const DT = 0.02;
+
+/** Anything a broken policy might say. */
+function nonsense(random: Random): number[] {
+  const length = random.next() < 0.9 ? 3 : Math.floor(random.next() * 6);
+  return Array.from({ length }, () => {
+    const kind = random.next();
+    if (kind < 0.1) return Number.NaN;
+    if (kind < 0.15) return Number.POSITIVE_INFINITY;
+    if (kind < 0.2) return Number.NEGATIVE_INFINITY;
+    return kind < 0.6 ? random.uniform(-1.5, 3.5) : random.normal() * 10 ** random.uniform(-3, 6);
+  });
+}
+
+describe('the limiter', () => {
+  test.each([undefined, [20, 5, 40]])(
+    '10⁶ commands of any kind never leave the limits (acceleration %s)',
+    (acceleration) => {
+      const random = new Random(acceleration === undefined ? 1 : 2);
+      const limiter = new Limiter({ ...LIMITS, acceleration }, new Float64Array(3));
+      limiter.restart([0, 0, 1]);
+      const out = new Float64Array(3);
+      const before = limiter.previous.slice();
+      let outside = 0;
+      let fast = 0;
+      for (let i = 0; i < 500_000; i++) {
+        before.set(limiter.previous);
+        limiter.limit(nonsense(random), DT, out);
+        for (let j = 0; j < 3; j++) {
+          if (!(out[j]! >= LIMITS.lower[j]! && out[j]! <= LIMITS.upper[j]!)) outside++;
+          if (!(Math.abs(out[j]! - before[j]!) <= LIMITS.velocity[j]! * DT * (1 + 1e-9))) fast++;
+        }
+      }
+      expect({ outside, fast }).toEqual({ outside: 0, fast: 0 });
+    },
+  );
+
+  test('a number that is not finite keeps the joint, and is said', () => {
+    const limiter = new Limiter(LIMITS, Float64Array.of(0.1, 0.2, 0.3));
+    const out = new Float64Array(3);
+    expect(limiter.limit([Number.NaN, 0.2, 0.3], DT, out) & LIMITED.not_finite).toBe(LIMITED.not_finite);
+    expect([...out]).toEqual([0.1, 0.2, 0.3]);
+  });
+
+  test('a robot found outside its range is led back, no faster than allowed', () => {
+    const limiter = new Limiter(LIMITS, new Float64Array(3));
+    limiter.restart([1.5, 0, 1]);
+    const out = new Float64Array(3);
+    let last = 1.5;
+    for (let i = 0; i < 40; i++) {
+      limiter.limit([1.5, 0, 1], DT, out);
+      expect(out[0]!).toBeLessThanOrEqual(last);
+      expect(last - out[0]!).toBeLessThanOrEqual(2 * DT + 1e-12);
+      last = out[0]!;
+    }
+    expect(last).toBe(1);
+  });
+
+  test.each([
+    [{ ...LIMITS, velocity: [1, Number.NaN, 1] }, 'velocity[1]'],
+    [{ ...LIMITS, velocity: [1, -1, 1] }, 'velocity[1]'],
+    [{ ...LIMITS, lower: [2, 0, 0] }, 'joint 0'],
+    [{ ...LIMITS, upper: [1, 1] }, 'upper'],
+    [{ ...LIMITS, acceleration: [0, 1, 1] }, 'acceleration[0]'],
+  ])('limits that would not limit are refused by name: %#', (limits, name) => {
+    expect(() => checkLimits(limits, 3)).toThrow(name);
+  });
+});
+
+describe('the supervisor', () => {
+  test('every state and event, as the table says', () => {
+    for (const state of CONTROL_STATES)
+      for (const event of Object.keys(CONTROL_EVENTS) as ControlEvent[]) {
+        const supervisor = reach(state);
+        const to = TRANSITIONS[state][event];
+        expect([state, event, supervisor.event(event, 'test')]).toEqual([state, event, to !== undefined]);
+        expect(supervisor.state).toBe(to ?? state);
+      }
+  });
+
+  test('only a reset leaves STOPPED', () => {
+    const supervisor = reach('STOPPED');
+    for (const event of Object.keys(CONTROL_EVENTS) as ControlEvent[])
+      if (event !== 'reset') supervisor.event(event, 'test');
+    expect(supervisor.state).toBe('STOPPED');
+  });
+
+  test('what a person holds, recovery does not release', () => {
+    const supervisor = reach('RUNNING');
+    supervisor.event('hold', 'by hand');
+    expect(supervisor.event('recovered', 'again')).toBe(false);
+    expect(supervisor.state).toBe('HOLD');
+    expect(supervisor.event('resume', 'by hand')).toBe(true);
+  });
+
+  test('interventions are counted by cause', () => {
+    const supervisor = reach('RUNNING');
+    supervisor.trouble('observation_stale');
+    supervisor.count('velocity_limited');
+    expect(supervisor.counts.observation_stale).toBe(1);
+    expect(supervisor.interventions).toBe(2);
+    expect(supervisor.cause).toContain(INTERVENTIONS.observation_stale);
+  });
+
+  test('docs/safety.md shows the table', () => {
+    const text = readFileSync(new URL('../../docs/safety.md', import.meta.url), 'utf8');
+    const rows = [...text.matchAll(/^\| ([A-Z]+) \| (\w+) \| ([A-Z]+) \|$/gm)].map((m) =>
+      m.slice(1, 4).join(' '),
+    );
+    const table = Object.entries(TRANSITIONS).flatMap(([from, events]) =>
+      Object.entries(events).map(([event, to]) => `${from} ${event} ${to}`),
+    );
+    expect(rows.sort()).toEqual(table.sort());
+  });
+});
+
+function reach(state: (typeof CONTROL_STATES)[number]): Supervisor {
+  const supervisor = new Supervisor();
+  const way: Record<string, ControlEvent[]> = {
+    INIT: [],
+    READY: ['observed'],
+    RUNNING: ['observed', 'start'],
+    TELEOP: ['observed', 'engage'],
+    HOLD: ['observed', 'start', 'trouble'],
+    STOPPED: ['stop'],
+  };
+  for (const event of way[state]!) supervisor.event(event, 'test');
+  expect(supervisor.state).toBe(state);
+  return supervisor;
+}
+
+const chunk = (stamp_ns: number, rows: number[]): ActionChunk => ({
+  stamp_ns,
+  period_ns: 100,
+  horizon: rows.length,
+  action_dim: 1,
+  actions: Float32Array.from(rows),
+  n_candidates: 1,
+  chosen: 0,
+  timing: { queue_ns: 0, observe_ns: 0, denoise_ns: 0, total_ns: 0 },
+});
+
+describe('the chunk player', () => {
+  test('a late chunk is entered where it belongs and ends when it is used up', () => {
+    const player = new ChunkPlayer(1, 100);
+    const out = new Float64Array(1);
+    expect(player.at(0, out)).toBe(false);
+    player.accept(chunk(1000, [10, 11, 12, 13]), 1250, out);
+    expect(player.at(1250, out) && out[0]).toBe(12);
+    expect(player.at(1399, out) && out[0]).toBe(13);
+    expect(player.at(1400, out)).toBe(false);
+    player.accept(chunk(1200, [20, 21]), 1300, out);
+    expect(player.at(1300, out) && out[0]).toBe(21);
+  });
+
+  test('linear interpolation between rows', () => {
+    const player = new ChunkPlayer(1, 100, 'linear');
+    const out = new Float64Array(1);
+    player.accept(chunk(0, [0, 10, 20]), 0, out);
+    expect(player.at(50, out) && out[0]).toBe(5);
+    expect(player.at(250, out) && out[0]).toBe(20);
+  });
+});
+
+test('the history gives observations a period apart, the first repeated', () => {
+  const history = new ObservationHistory(3, 100);
+  const push = (stamp_ns: number): void => history.push({ stamp_ns, values: {} });
+  expect(history.window()).toBeUndefined();
+  push(1000);
+  expect(history.window()?.map((o) => o.stamp_ns)).toEqual([1000, 1000, 1000]);
+  for (let t = 1020; t <= 1300; t += 20) push(t);
+  push(1100); // arrives twice and late: ignored
+  expect(history.window()?.map((o) => o.stamp_ns)).toEqual([1100, 1200, 1300]);
+});
