@@ -1,6 +1,6 @@
 // Elementwise functions over vectors: polynomials fitted for f32 by weighted least squares on Chebyshev
-// nodes. Largest relative errors are bounded in native/test/kernels_test.cpp and listed in docs/numerics.md. NaN
-// passes through; infinities give the limits.
+// nodes. Largest relative errors are bounded in native/test/kernels_test.cpp and listed in docs/numerics.md.
+// NaN passes through; infinities give the limits.
 #pragma once
 
 #include "kernels/kernels.h"
