@@ -18,7 +18,8 @@ export const PUSHT_SPEC: TaskSpec = {
   joint_names: ['agent_x', 'agent_y'],
   limits: { lower: [-0.05, -0.05], upper: [SIDE + 0.05, SIDE + 0.05], velocity: [1.5, 1.5] },
   observation_dims: { 'observation.state': 4, 'observation.environment_state': 23 },
-  goal_dim: 3,
+  // The goal is part of the task: the policy knows no other.
+  goal_dim: 0,
   modes: ['clockwise', 'counterclockwise'],
 };
 
