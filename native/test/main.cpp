@@ -1,4 +1,4 @@
-// Runs every registered test, or those whose name contains the first argument.
+// Runs every registered test, or those whose name contains one of the arguments.
 #include <cstring>
 
 #include "test/check.h"
@@ -7,7 +7,9 @@ int main(int argc, char** argv) {
   using namespace tendon::test;
   int passed = 0, failed = 0, skipped = 0;
   for (const Case& test : cases()) {
-    if (argc > 1 && std::strstr(test.name, argv[1]) == nullptr) {
+    bool wanted = argc == 1;
+    for (int i = 1; i < argc; ++i) wanted |= std::strstr(test.name, argv[i]) != nullptr;
+    if (!wanted) {
       ++skipped;
       continue;
     }
