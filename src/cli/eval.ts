@@ -14,7 +14,7 @@ export const evaluate: Command = {
   usage:
     'tendon eval --task arm [--policy DIR] [--episodes 200 | --seeds 0..199] [--json FILE] [--html FILE]',
   options: {
-    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push' },
+    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
     policy: { type: 'string', help: 'checkpoint folder; default models/TASK' },
     episodes: { type: 'string', default: '200', help: 'seeds from 0 on' },
     seeds: { type: 'string', help: 'A..B, both included; instead of --episodes' },

@@ -12,7 +12,7 @@ export const start: Command = {
   summary: 'run a simulated robot with its trained policy and a live page',
   usage: 'tendon start [--task arm] [--headless --episodes 20] [--port 8080]',
   options: {
-    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push' },
+    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
     policy: { type: 'string', help: 'checkpoint folder; default models/TASK' },
     seed: { type: 'string', default: '0', help: 'first episode' },
     port: { type: 'string', default: '8080', help: 'port of the page on this machine; 0 takes a free one' },
