@@ -50,6 +50,8 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
     await live?.close();
   });
 
+  // What a person can read: hidden texts do not count, so not textContent.
+  // biome-ignore lint/performance/useDomNodeTextContent: see above
   const badge = (): Promise<string> => page.evaluate(() => document.body.innerText);
 
   test('shows the robot running, in 3-D', async () => {
