@@ -60,9 +60,12 @@ export class PathView {
   }
 }
 
-/** 0 (worst, first) … 1 (best, last) on the ramp that the legend shows. */
-export function rampColor(t: number, into = new THREE.Color()): THREE.Color {
-  return into.set(cssColor('ramp-low')).lerpHSL(new THREE.Color(cssColor('ramp-high')), t);
+/** 0 (worst, first) … 1 (best, last), from violet by way of red: the ramp that the legend shows. */
+function rampColor(t: number, into: THREE.Color): THREE.Color {
+  const low = new THREE.Color(cssColor('ramp-low')).getHSL({ h: 0, s: 0, l: 0 });
+  const high = new THREE.Color(cssColor('ramp-high')).getHSL({ h: 0, s: 0, l: 0 });
+  const mix = (a: number, b: number) => a + t * (b - a);
+  return into.setHSL(mix(low.h, high.h + 1) % 1, mix(low.s, high.s), mix(low.l, high.l));
 }
 
 function drawChunk(chunk: LiveChunk, radius: number): Drawn {

@@ -183,7 +183,7 @@ function chart(
           ...axis,
           size: 20,
           gap: 2,
-          values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(6)}${x_unit === 'ms' ? ' ms' : ''}`),
+          values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(6)} ${x_unit}`),
         },
         { ...axis, size: 40, gap: 4, space: 24 },
       ],

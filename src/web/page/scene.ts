@@ -109,7 +109,7 @@ export class SceneView {
     const elevation = flat ? 0.95 : 0.5;
     const narrow = Math.min(1, this.camera.aspect / 1.15);
     const distance =
-      (this.radius / Math.sin((this.camera.fov * Math.PI) / 360) / narrow) * (flat ? 0.82 : 0.86);
+      (this.radius / Math.sin((this.camera.fov * Math.PI) / 360) / narrow) * (flat ? 0.86 : 0.97);
     this.controls.target.copy(centre);
     this.camera.position
       .set(
