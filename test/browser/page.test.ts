@@ -145,6 +145,7 @@ describe.skipIf(missing)(`the page in Chromium${missing ? ` (skipped: no ${CHROM
     await page.mouse.move(block.x + 60, block.y - 10, { steps: 4 });
     await expect.poll(() => pushes().length, SOON).toBeGreaterThan(0);
     await expect.poll(() => page.textContent('#tip'), SOON).toMatch(/^push block \d+\.\d N$/);
+    await expect.poll(async () => (await colours('#scene')).pink, SOON).toBeGreaterThan(20);
     await shot('push');
     await page.mouse.up();
     await expect.poll(() => pushes().at(-1)?.force, SOON).toEqual([0, 0, 0]);
@@ -296,8 +297,8 @@ async function targets(): Promise<{ block: Place; goal: Place; table: Place }> {
   return { block: block!, goal: goal!, table };
 }
 
-/** How many colours an element shows, and how many of its pixels are the arm's orange. */
-async function colours(selector: string): Promise<{ distinct: number; orange: number }> {
+/** How many colours an element shows, and how many of its pixels are the arm's orange and the push's pink. */
+async function colours(selector: string): Promise<{ distinct: number; orange: number; pink: number }> {
   const image = (await page.locator(selector).screenshot()).toString('base64');
   return page.evaluate(async (png) => {
     const picture = new Image();
@@ -309,11 +310,13 @@ async function colours(selector: string): Promise<{ distinct: number; orange: nu
     const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
     const seen = new Set<number>();
     let orange = 0;
+    let pink = 0;
     for (let i = 0; i < data.length; i += 4) {
       const [r, g, b] = [data[i]!, data[i + 1]!, data[i + 2]!];
       seen.add((r << 16) | (g << 8) | b);
       if (r > 120 && r > 1.5 * g && g > 1.3 * b) orange++;
+      if (r > 200 && g < 150 && b > g + 10 && b < 170) pink++;
     }
-    return { distinct: seen.size, orange };
+    return { distinct: seen.size, orange, pink };
   }, image);
 }

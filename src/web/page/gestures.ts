@@ -3,13 +3,14 @@
 
 import * as THREE from 'three';
 import type { OperatorIntent } from '../../types/live.js';
+import { Arrow } from './arrow.js';
 import { cssColor } from './dom.js';
 import { goalSlot, moveGoal } from './goal.js';
 import type { SceneView } from './scene.js';
 import type { DrawnShape } from './shapes.js';
 
 /** Force of a drag as long as the scene's half extent, and the most a drag can ask for. */
-const FULL_DRAG_N = 6;
+const FULL_DRAG_N = 12;
 const MAX_PUSH_N = 8;
 /** Intents per second while dragging. */
 const SEND_HZ = 15;
@@ -48,21 +49,11 @@ export class Gestures {
   private settling_until_ms = 0;
   private settled: ReadonlySet<DrawnShape> = new Set();
   private readonly caster = new THREE.Raycaster();
-  private readonly arrow = new THREE.ArrowHelper(
-    new THREE.Vector3(1, 0, 0),
-    new THREE.Vector3(),
-    1,
-    0xffffff,
-  );
+  private readonly arrow = new Arrow();
 
   constructor(private readonly host: GestureHost) {
     const { canvas, world } = host.view;
-    this.arrow.visible = false;
-    this.arrow.traverse((part) => {
-      part.raycast = () => {};
-      part.renderOrder = 9;
-    });
-    world.add(this.arrow);
+    world.add(this.arrow.group);
     // Captured, so that a drag that is ours never reaches the orbit controls.
     canvas.addEventListener('pointerdown', (event) => this.press(event), { capture: true });
     canvas.addEventListener('pointermove', (event) => this.move(event), { capture: true });
@@ -137,7 +128,7 @@ export class Gestures {
     this.drag = undefined;
     this.host.view.controls.enabled = true;
     this.host.tip(undefined, 0, 0);
-    this.arrow.visible = false;
+    this.arrow.hide();
     this.host.view.invalidate();
     if (drag.kind === 'push') this.host.send({ kind: 'push', name: drag.shape!.info.name, force: [0, 0, 0] });
     if (drag.kind === 'goal') {
@@ -160,20 +151,12 @@ export class Gestures {
   }
 
   private dragPush(drag: Drag, delta: THREE.Vector3, event: PointerEvent): void {
-    const newtons = Math.min((delta.length() / this.host.view.radius) * FULL_DRAG_N, MAX_PUSH_N);
+    const { radius } = this.host.view;
+    const newtons = Math.min((delta.length() / radius) * FULL_DRAG_N, MAX_PUSH_N);
     if (newtons < 0.05) return;
     const direction = delta.normalize();
-    const origin = drag.shape!.mesh.position;
-    const length = (newtons / FULL_DRAG_N) * this.host.view.radius;
-    this.arrow.visible = true;
-    this.arrow.position.copy(origin);
-    this.arrow.setDirection(direction);
-    this.arrow.setLength(
-      length,
-      Math.min(0.3 * length, 0.09 * this.host.view.radius),
-      0.045 * this.host.view.radius,
-    );
-    this.arrow.setColor(cssColor('push'));
+    const origin = drag.shape!.mesh.position.clone().setZ(drag.grip.z);
+    this.arrow.show(origin, direction, (newtons / FULL_DRAG_N) * radius, 0.009 * radius, cssColor('push'));
     this.host.tip(`push ${drag.shape!.info.name} ${newtons.toFixed(1)} N`, event.clientX, event.clientY);
     if (!this.due()) return;
     const force = direction.multiplyScalar(newtons);
@@ -232,9 +215,14 @@ export class Gestures {
     const hits = this.caster.intersectObjects(
       shapes.filter(({ mesh }) => mesh.visible).map(({ mesh }) => mesh),
     );
-    // A ghost is see-through: what stands before it, but also what it surrounds, can still be taken.
-    const solid = hits.find(({ object }) => roleOf(shapes, object) !== 'goal');
-    const hit = solid !== undefined && roleOf(shapes, solid.object) === 'object' ? solid : hits[0];
+    // The robot is often in the way of what it works on, and cannot be taken itself: hands reach through it. A ghost
+    // is see-through: an object that it surrounds comes first.
+    const role = ({ object }: THREE.Intersection) => roleOf(shapes, object);
+    const reachable = hits.filter((hit) => role(hit) !== 'robot');
+    const solid = reachable.find((hit) => role(hit) !== 'goal');
+    const object = solid !== undefined && role(solid) === 'object' ? solid : undefined;
+    const ghost = reachable[0] !== undefined && role(reachable[0]) === 'goal' ? reachable[0] : undefined;
+    const hit = object ?? ghost ?? hits[0];
     const shape = shapes.find(({ mesh }) => mesh === hit?.object);
     return hit === undefined || shape === undefined ? undefined : { shape, point: hit.point };
   }

@@ -38,7 +38,7 @@ export class Panel {
   /** Sends, and says when the answer is no. */
   async ask(intent: OperatorIntent): Promise<boolean> {
     const { accepted, reason } = await this.host.send(intent);
-    if (!accepted) toast(`${intent.kind} refused: ${reason}`);
+    if (!accepted) toast(`${intent.kind}: ${reason}`);
     return accepted;
   }
 
