@@ -65,25 +65,29 @@ export async function startWebServer(source: LiveSource, options: WebServerOptio
     sockets.handleUpgrade(request, socket, head, (client) => {
       const mailbox = attend(client, source);
       clients.set(client, mailbox);
+      unsubscribe ??= source.subscribe(publish);
       client.on('close', () => {
         past_drops += mailbox.drops;
         clients.delete(client);
+        if (clients.size > 0) return;
+        unsubscribe?.();
+        unsubscribe = undefined;
       });
     });
   });
 
-  const unsubscribe = source.subscribe((frame: LiveFrame) => {
-    if (clients.size === 0) return;
+  // Subscribed only while someone looks: frames that nobody sees should cost the controller nothing.
+  let unsubscribe: (() => void) | undefined;
+  const publish = (frame: LiveFrame): void => {
     const message = encodeFrame(frame);
     for (const mailbox of clients.values()) mailbox.post(frame.kind, message);
-  });
+  };
   const heartbeat = setInterval(() => pingAll(clients), PING_MS);
 
   try {
     await listen(http, host, port);
   } catch (caught) {
     clearInterval(heartbeat);
-    unsubscribe();
     throw caught;
   }
   const bound = (http.address() as AddressInfo).port;
@@ -97,7 +101,7 @@ export async function startWebServer(source: LiveSource, options: WebServerOptio
     }),
     close: async () => {
       clearInterval(heartbeat);
-      unsubscribe();
+      unsubscribe?.();
       for (const client of clients.keys()) {
         client.close(CLOSE_GOING_AWAY, 'the controller is shutting down');
         setTimeout(() => client.terminate(), 250).unref();

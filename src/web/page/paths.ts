@@ -73,7 +73,7 @@ function drawChunk(chunk: LiveChunk, radius: number): Drawn {
   const back = new THREE.Color(cssColor('scene-back'));
   const accent = new THREE.Color(cssColor('path'));
   const own = new Segments(horizon);
-  const rest = new Segments(horizon * Math.max(0, n_candidates - 1));
+  const rest = new Segments(horizon * n_candidates);
   const tint = new THREE.Color();
   for (let k = 0; k < n_candidates; k++) {
     const line = paths.subarray(k * horizon * 3, (k + 1) * horizon * 3);
@@ -83,8 +83,8 @@ function drawChunk(chunk: LiveChunk, radius: number): Drawn {
   const group = new THREE.Group();
   const chosen_material = lineMaterial(4.5, 1);
   const others_material = lineMaterial(1.8, n_candidates > 24 ? 0.45 : 0.7);
-  if (n_candidates > 1) group.add(own.mesh(chosen_material, 5), rest.mesh(others_material, 4));
-  else group.add(own.mesh(chosen_material, 5));
+  for (const part of [rest.mesh(others_material, 4), own.mesh(chosen_material, 5)])
+    if (part !== undefined) group.add(part);
   const beads = new THREE.MeshBasicMaterial({ color: accent, transparent: true, depthTest: false });
   group.add(
     drawBeads(paths.subarray(chosen * horizon * 3, (chosen + 1) * horizon * 3), beads, 0.008 * radius),
@@ -106,8 +106,8 @@ class Segments {
   private at = 0;
 
   constructor(capacity: number) {
-    this.positions = new Float32Array(Math.max(1, capacity) * 6);
-    this.colors = new Float32Array(Math.max(1, capacity) * 6);
+    this.positions = new Float32Array(capacity * 6);
+    this.colors = new Float32Array(capacity * 6);
   }
 
   /** A path (horizon, 3) in `color`, which nears `back` by `fade` at its far end. */
@@ -122,10 +122,12 @@ class Segments {
     }
   }
 
-  mesh(material: LineMaterial, order: number): LineSegments2 {
+  /** Undefined when nothing was added. */
+  mesh(material: LineMaterial, order: number): LineSegments2 | undefined {
+    if (this.at === 0) return undefined;
     const geometry = new LineSegmentsGeometry();
-    geometry.setPositions(this.positions.subarray(0, Math.max(6, this.at)));
-    geometry.setColors(this.colors.subarray(0, Math.max(6, this.at)));
+    geometry.setPositions(this.positions.subarray(0, this.at));
+    geometry.setColors(this.colors.subarray(0, this.at));
     const mesh = new LineSegments2(geometry, material);
     mesh.frustumCulled = false;
     mesh.renderOrder = order;

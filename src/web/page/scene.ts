@@ -110,6 +110,8 @@ export class SceneView {
     const narrow = Math.min(1, this.camera.aspect / 1.15);
     const distance =
       (this.radius / Math.sin((this.camera.fov * Math.PI) / 360) / narrow) * (flat ? 0.86 : 0.97);
+    // Looking a little below the middle keeps the lower edge, where the words are, free.
+    centre.z -= flat ? 0 : 0.14 * this.radius;
     this.controls.target.copy(centre);
     this.camera.position
       .set(
