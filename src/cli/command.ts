@@ -1,5 +1,6 @@
 // What a command is, and reading its options: the only place, with main.ts, that knows argv.
 
+import { cpus } from 'node:os';
 import type { LoadOptions } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
 
@@ -36,7 +37,7 @@ export const POLICY_OPTIONS = {
   candidates: { type: 'string', help: 'chunks drawn at once; default 1' },
   precision: { type: 'string', help: 'auto (default), f32, bf16, int8' },
   guidance: { type: 'string', help: 'λ of classifier-free guidance; default: the checkpoint’s' },
-  threads: { type: 'string', help: 'threads of the native core; default one per core' },
+  threads: { type: 'string', help: 'threads of the native core; default all cores but one' },
 } as const satisfies Record<string, OptionSpec>;
 
 export function loadOptions(values: Values): LoadOptions {
@@ -62,7 +63,8 @@ export function loadOptions(values: Values): LoadOptions {
     ...given('steps', number('steps')),
     ...given('candidates', number('candidates')),
     ...given('guidance_scale', number('guidance')),
-    ...given('threads', number('threads')),
+    // One core stays free for the control loop and the bridge.
+    threads: number('threads') ?? Math.max(1, cpus().length - 1),
   };
 }
 

@@ -73,6 +73,8 @@ export class Controller {
   private teleop: Float64Array | undefined;
   /** Nothing is sent before an observation later than this; the first one is where commands begin anew. */
   private rebase_ns: Nanoseconds | undefined;
+  /** Nothing was sent since a fault: the robot may be elsewhere by now. */
+  private silent = false;
 
   constructor(private readonly options: ControllerOptions) {
     const { robot, policy, rate_hz } = options;
@@ -190,6 +192,7 @@ export class Controller {
       if (supervisor.state === 'RUNNING' || supervisor.state === 'TELEOP' || supervisor.state === 'READY')
         supervisor.trouble(fault, fault === 'robot_lost' ? this.lostCause : '');
       this.forgetChunk();
+      this.silent = true;
       if (fault !== 'observation_invalid') return;
     } else if (supervisor.state === 'INIT') {
       this.limiter.restart(observation!.values[options.position_key]!);
@@ -199,6 +202,10 @@ export class Controller {
       if (fault !== undefined || observation!.stamp_ns <= this.rebase_ns) return;
       this.rebase_ns = undefined;
       this.limiter.restart(observation!.values[options.position_key]!);
+    }
+    if (fault === undefined && this.silent) {
+      this.silent = false;
+      this.limiter.rejoin(observation!.values[options.position_key]!);
     }
     if (fault === undefined) this.keepInferring(observation!, now_ns);
     this.act(observation, fault === undefined, now_ns);

@@ -14,6 +14,9 @@ export interface Limits {
 /** What `limit` did, as bits. */
 export const LIMITED = { position: 1, velocity: 2, acceleration: 4, not_finite: 8 } as const;
 
+/** A joint within this many seconds of its speed limit from its command is lagging, not moved by others. */
+const LAG_S = 0.1;
+
 /** Refuses limits that would not limit. */
 export function checkLimits(limits: Limits, joints: number): void {
   for (const [name, values] of Object.entries(limits) as [string, readonly number[] | undefined][]) {
@@ -62,9 +65,19 @@ export class Limiter {
     this.velocity.fill(0);
   }
 
+  /** After a silence: joints that have moved on without us begin anew where they are; servo lag is left alone. */
+  rejoin(measured: ArrayLike<number>): void {
+    for (let i = 0; i < this.previous.length; i++) {
+      if (Math.abs(measured[i]! - this.previous[i]!) <= LAG_S * this.limits.velocity[i]!) continue;
+      this.previous[i] = measured[i]!;
+      this.velocity[i] = 0;
+    }
+  }
+
   /**
    * Cuts `desired` to what may be commanded `dt` seconds after the last command and remembers it; `out` may be
-   * `desired`. Returns the LIMITED bits. A desired value that is not finite keeps that joint where it was.
+   * `desired`. Returns the LIMITED bits. A desired value that is not finite keeps that joint
+   * where it was, braking within the acceleration limit.
    */
   limit(desired: ArrayLike<number>, dt: number, out: Float64Array): number {
     let bits = 0;

@@ -61,8 +61,10 @@ export class Supervisor {
     if (event === 'recovered' && this.operatorHolds) return false;
     const to = TRANSITIONS[this.current][event];
     if (event === 'hold' && (to !== undefined || this.current === 'HOLD')) this.operatorHolds = true;
-    if (event === 'resume' || event === 'engage' || event === 'reset') this.operatorHolds = false;
     if (to === undefined) return false;
+    if (event === 'resume' || event === 'engage' || event === 'reset') this.operatorHolds = false;
+    // The policy must not take over from a person because a fault came and went.
+    if (event === 'trouble' && this.current === 'TELEOP') this.operatorHolds = true;
     const from = this.current;
     this.current = to;
     this.why = cause;

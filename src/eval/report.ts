@@ -8,8 +8,8 @@ const percent = (x: number): string => `${(100 * x).toFixed(1)} %`;
 /** Bars of a histogram over [low, high], 640 × 160. */
 function histogram(title: string, values: readonly number[], unit: string, bins = 32): string {
   if (values.length === 0) return '';
-  const low = Math.min(...values);
-  const width = (Math.max(...values) - low || 1) / bins;
+  const low = values.reduce((a, b) => Math.min(a, b));
+  const width = (values.reduce((a, b) => Math.max(a, b)) - low || 1) / bins;
   const counts = new Array<number>(bins).fill(0);
   for (const v of values) counts[Math.min(bins - 1, Math.floor((v - low) / width))]!++;
   const top = Math.max(...counts);

@@ -262,6 +262,39 @@ describe('the controller', () => {
     expect(robot.sent).toEqual([]);
   });
 
+  test('a robot moved while it was lost is met where it is', async () => {
+    const { robot, supervisor } = await begin();
+    robot.drop(false);
+    await until(() => supervisor.state === 'HOLD');
+    const sent = robot.sent.length;
+    robot.position = 5;
+    await sleep(30);
+    robot.drop(true);
+    await until(() => robot.sent.length > sent);
+    expect(Math.abs(robot.sent[sent]!.value - 5)).toBeLessThanOrEqual(0.011);
+  });
+
+  test('a fault while the operator drives does not hand over to the policy', async () => {
+    const { robot, controller, supervisor } = await begin();
+    controller.takeOver([robot.position]);
+    await until(() => supervisor.state === 'TELEOP');
+    robot.publishing = false;
+    await until(() => supervisor.state === 'HOLD');
+    robot.publishing = true;
+    await sleep(150);
+    expect(supervisor.state).toBe('HOLD');
+    controller.resume();
+    await until(() => supervisor.state === 'RUNNING');
+  });
+
+  test('a reset does not undo a hold that a person asked for', async () => {
+    const { controller, supervisor } = await begin();
+    controller.hold();
+    controller.reset(3);
+    await sleep(100);
+    expect(supervisor.state).toBe('HOLD');
+  });
+
   test('the operator drives and gives back without a jump', async () => {
     const { robot, controller, supervisor } = await begin();
     controller.takeOver([robot.position + 5]);
