@@ -15,7 +15,7 @@ namespace {
 
 // Up to this many floating-point operations an instruction is done by one member: sharing would cost a
 // barrier.
-constexpr double solo_flops = 20000;
+constexpr double solo_flops = 400000;
 constexpr int64_t floats_per_line = static_cast<int64_t>(cache_line / sizeof(float));
 
 struct Span {
