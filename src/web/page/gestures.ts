@@ -211,7 +211,9 @@ export class Gestures {
 
   private pick(event: PointerEvent): { shape: DrawnShape; point: THREE.Vector3 } | undefined {
     this.aim(event);
-    const { shapes } = this.host.view;
+    const { shapes, world } = this.host.view;
+    // Rays meet matrices, which otherwise follow positions only when a frame is drawn.
+    world.updateMatrixWorld();
     const hits = this.caster.intersectObjects(
       shapes.filter(({ mesh }) => mesh.visible).map(({ mesh }) => mesh),
     );
