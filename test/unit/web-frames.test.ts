@@ -172,6 +172,14 @@ describe('rolling windows', () => {
     expect(10 * width).toBeGreaterThanOrEqual(250);
   });
 
+  test('one stray sample lands in the last bin and leaves the others their width', () => {
+    const window = new Window(100);
+    window.push([...Array.from({ length: 99 }, () => 2), 500]);
+    const { counts, width } = window.histogram(10);
+    expect(10 * width).toBeLessThan(10);
+    expect([counts.at(-1), counts.reduce((sum, count) => sum + count)]).toEqual([1, 100]);
+  });
+
   test('bin widths are round', () => {
     expect([0.013, 0.02, 3, 7, 100].map(roundUp)).toEqual([0.02, 0.02, 5, 10, 100]);
   });

@@ -73,7 +73,7 @@ export class Plots {
     const quantiles = (window: Window, unit: string) =>
       window.size === 0
         ? 'none yet'
-        : `p50 ${figure(window.quantile(0.5))} · p99 ${figure(window.quantile(0.99))} ${unit}`;
+        : `p50 ${figure(window.quantile(0.5))} · p99 ${figure(window.quantile(0.99))} · max ${figure(window.quantile(1))} ${unit}`;
     setText(byId('latency-note'), quantiles(this.infer, 'ms'));
     setText(byId('late-note'), quantiles(this.lateness, 'µs'));
     setText(byId('miss-note'), `${status.deadline_misses} of ${status.ticks.toLocaleString('en')} ticks`);

@@ -44,13 +44,13 @@ export class Window {
     return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(q * sorted.length) - 1))]!;
   }
 
-  /** Counts in equal bins from 0 up to just past the largest sample. */
+  /** Counts in equal bins from 0; the last bin holds all beyond, so that one stray sample does not flatten the rest. */
   histogram(n_bins: number): {
     readonly centres: number[];
     readonly counts: number[];
     readonly width: number;
   } {
-    const width = roundUp(Math.max(this.quantile(1) || 0, 1e-3) / n_bins);
+    const width = roundUp(Math.max(Math.min(this.quantile(1), 2 * this.quantile(0.95)) || 0, 1e-3) / n_bins);
     const counts = new Array<number>(n_bins).fill(0);
     for (const sample of this.samples)
       counts[Math.min(n_bins - 1, Math.max(0, Math.floor(sample / width)))]!++;
