@@ -47,6 +47,16 @@ export function checkLimits(limits: Limits, joints: number): void {
   });
 }
 
+/**
+ * The fastest speed from which `distance` is enough to stop, braking by `acceleration` once a period: the whole
+ * periods of braking that fit, k, then the speed that ends exactly there.
+ */
+function fastest(distance: number, acceleration: number, dt: number): number {
+  if (distance <= 0) return 0;
+  const k = Math.floor((Math.sqrt(1 + (8 * distance) / (acceleration * dt * dt)) - 1) / 2);
+  return (distance / dt + (acceleration * dt * k * (k + 1)) / 2) / (k + 1);
+}
+
 export class Limiter {
   private readonly velocity: Float64Array;
 
@@ -68,9 +78,10 @@ export class Limiter {
   /** After a silence: joints that have moved on without us begin anew where they are; servo lag is left alone. */
   rejoin(measured: ArrayLike<number>): void {
     for (let i = 0; i < this.previous.length; i++) {
+      // Nothing was sent, so nothing moves by our doing any more.
+      this.velocity[i] = 0;
       if (Math.abs(measured[i]! - this.previous[i]!) <= LAG_S * this.limits.velocity[i]!) continue;
       this.previous[i] = measured[i]!;
-      this.velocity[i] = 0;
     }
   }
 
@@ -93,18 +104,21 @@ export class Limiter {
         bits |= LIMITED.position;
         target = Math.min(upper[i]!, Math.max(lower[i]!, target));
       }
+      const inside = last >= lower[i]! && last <= upper[i]!;
       let speed = (target - last) / dt;
       if (acceleration !== undefined) {
-        const change = acceleration[i]! * dt;
+        const most = acceleration[i]!;
         const now = this.velocity[i]!;
-        if (Math.abs(speed - now) > change) {
-          bits |= LIMITED.acceleration;
-          speed = now + Math.sign(speed - now) * change;
-        }
-        // Never faster than can be braked before the limit ahead.
-        const room = speed > 0 ? upper[i]! - last : last - lower[i]!;
-        const brake = Math.sqrt(2 * acceleration[i]! * Math.max(0, room));
-        if (Math.abs(speed) > brake) speed = Math.sign(speed) * brake;
+        // Stop at the target and before either end of the range, in whole periods.
+        const wanted =
+          Math.sign(target - last) * Math.min(velocity[i]!, fastest(Math.abs(target - last), most, dt));
+        speed = Math.min(now + most * dt, Math.max(now - most * dt, wanted));
+        if (Math.abs(speed - (target - last) / dt) > 1e-9 * velocity[i]!) bits |= LIMITED.acceleration;
+        if (inside)
+          speed = Math.min(
+            fastest(upper[i]! - last, most, dt),
+            Math.max(-fastest(last - lower[i]!, most, dt), speed),
+          );
       }
       if (Math.abs(speed) > velocity[i]!) {
         bits |= LIMITED.velocity;
@@ -112,7 +126,7 @@ export class Limiter {
       }
       let next = last + speed * dt;
       // A robot found outside its range is led back, never further out.
-      if (last >= lower[i]! && last <= upper[i]!) next = Math.min(upper[i]!, Math.max(lower[i]!, next));
+      if (inside) next = Math.min(upper[i]!, Math.max(lower[i]!, next));
       this.velocity[i] = (next - last) / dt;
       this.previous[i] = next;
       out[i] = next;
