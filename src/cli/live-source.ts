@@ -108,7 +108,9 @@ export class LiveSession implements LiveSource {
       case 'task':
         return this.switchTask(intent.task);
       case 'teleop':
-        controller.takeOver(intent.engaged ? (intent.values ?? [...controller.command]) : undefined);
+        if (!intent.engaged) controller.takeOver(undefined);
+        else if (!controller.takeOver(intent.values ?? [...controller.command]))
+          return { accepted: false, reason: `nobody can take over now (${controller.supervisor.state})` };
         break;
     }
     return { accepted: true, reason: '' };

@@ -62,11 +62,13 @@ export const run: Command = {
     controller.supervisor.onChange(({ from, to, cause }) => say(`  ${from} → ${to}: ${cause}`));
     say(`connecting to ${url} …`);
     await robot.connect();
+    // Asked to run once; after that only an operator sets it going again.
+    const begun = controller.supervisor.onChange(({ to }) => {
+      if (to === 'READY') setImmediate(() => controller.go());
+      if (to === 'RUNNING') begun();
+    });
     controller.start();
-    controller.go();
-    const ask = setInterval(() => controller.go(), 200);
     await stopped;
-    clearInterval(ask);
     controller.hold('Ctrl-C');
     const { stats, supervisor } = controller;
     await controller.stop();

@@ -71,6 +71,8 @@ export class Controller {
   private unsubscribe: (() => void) | undefined;
   private readonly chunkListeners = new Set<(chunk: ActionChunk) => void>();
   private teleop: Float64Array | undefined;
+  /** The operator took over from a running policy, which goes on when they give back. */
+  private interrupted = false;
   /** Nothing is sent before an observation later than this; the first one is where commands begin anew. */
   private rebase_ns: Nanoseconds | undefined;
   /** Nothing was sent since a fault: the robot may be elsewhere by now. */
@@ -142,17 +144,24 @@ export class Controller {
     this.options.policy.reset(seed);
   }
 
-  /** The operator's joint targets instead of the policy's; undefined gives back. */
-  takeOver(values: readonly number[] | undefined): void {
+  /**
+   * The operator's joint targets (action_dim) instead of the policy's; undefined gives back. False, and nothing
+   * changes, for targets that are not as many finite numbers or in a state that nobody may take over in.
+   */
+  takeOver(values: readonly number[] | undefined): boolean {
+    const { supervisor } = this;
     if (values === undefined) {
       this.teleop = undefined;
       this.forgetChunk();
-      this.supervisor.event('release', 'given back by the operator');
-      return;
+      const released = supervisor.event('release', 'given back by the operator');
+      if (released && this.interrupted) supervisor.event('resume', 'given back by the operator');
+      return released;
     }
-    if (values.length !== this.desired.length || !values.every(Number.isFinite)) return;
+    if (values.length !== this.desired.length || !values.every(Number.isFinite)) return false;
     this.teleop = Float64Array.from(values);
-    this.supervisor.event('engage', 'the operator drives');
+    const interrupts = supervisor.state === 'RUNNING';
+    if (supervisor.event('engage', 'the operator drives')) this.interrupted = interrupts;
+    return supervisor.state === 'TELEOP';
   }
 
   onChunk(listener: (chunk: ActionChunk) => void): () => void {
@@ -175,7 +184,14 @@ export class Controller {
       const missed = this.stats.tick(now_ns - due_ns, this.period_ns);
       if (missed > JUMP_PERIODS || now_ns < due_ns - this.period_ns)
         this.supervisor.trouble('clock_jump', `${Math.round((now_ns - due_ns) / NS_PER_MS)} ms`);
-      this.tick(now_ns);
+      // The process may be holding an arm up: whatever goes wrong in one tick, there is a next one.
+      try {
+        this.tick(now_ns);
+      } catch (caught) {
+        this.forgetChunk();
+        this.silent = true;
+        this.supervisor.trouble('internal_error', asTendonError(caught, 'control').message);
+      }
       // Periods that are past are skipped, never replayed.
       due_ns += this.period_ns * (1 + Math.max(0, missed));
       if (due_ns < now_ns - this.period_ns || due_ns > now_ns + 2 * this.period_ns)
@@ -192,28 +208,41 @@ export class Controller {
       if (supervisor.state === 'RUNNING' || supervisor.state === 'TELEOP' || supervisor.state === 'READY')
         supervisor.trouble(fault, fault === 'robot_lost' ? this.lostCause : '');
       this.forgetChunk();
-      this.silent = true;
-      if (fault !== 'observation_invalid') return;
+      this.history.clear();
+      this.brake(now_ns);
+      return;
     } else if (supervisor.state === 'INIT') {
       this.limiter.restart(observation!.values[options.position_key]!);
       supervisor.event('observed', 'ready');
     }
     if (this.rebase_ns !== undefined) {
-      if (fault !== undefined || observation!.stamp_ns <= this.rebase_ns) return;
+      if (observation!.stamp_ns <= this.rebase_ns) return;
       this.rebase_ns = undefined;
       this.limiter.restart(observation!.values[options.position_key]!);
     }
-    if (fault === undefined && this.silent) {
+    if (this.silent) {
       this.silent = false;
       this.limiter.rejoin(observation!.values[options.position_key]!);
     }
-    if (fault === undefined) this.keepInferring(observation!, now_ns);
-    this.act(observation, fault === undefined, now_ns);
+    this.keepInferring(observation!, now_ns);
+    this.act(observation!, now_ns);
+  }
+
+  /** Without an observation to act on: comes to rest within the limits, then sends nothing. */
+  private brake(now_ns: Nanoseconds): void {
+    const { limiter, desired } = this;
+    if (!this.connected || this.rebase_ns !== undefined || this.supervisor.state !== 'HOLD') limiter.rest();
+    if (limiter.moving) {
+      desired.set(limiter.previous);
+      this.send(now_ns);
+    }
+    this.silent = true;
   }
 
   private faultOf(observation: Observation | undefined, now_ns: Nanoseconds) {
     if (!this.connected || observation === undefined) return 'robot_lost' as const;
-    if (now_ns - observation.stamp_ns > this.options.freshness_ms * NS_PER_MS)
+    // A stamp from the future is as little to be trusted as one from long ago.
+    if (Math.abs(now_ns - observation.stamp_ns) > this.options.freshness_ms * NS_PER_MS)
       return 'observation_stale' as const;
     const position = observation.values[this.options.position_key];
     if (position === undefined || position.length < this.desired.length)
@@ -227,13 +256,13 @@ export class Controller {
   }
 
   /** Computes and sends the command of this period. */
-  private act(observation: Observation | undefined, sound: boolean, now_ns: Nanoseconds): void {
-    const { supervisor, player, desired, limiter, options } = this;
+  private act(observation: Observation, now_ns: Nanoseconds): void {
+    const { supervisor, player, desired, limiter } = this;
     const state = supervisor.state;
     if (state === 'INIT' || state === 'STOPPED') return;
     if (state === 'READY') {
       // Not driving: the command follows the robot, so that the first one starts where it is.
-      limiter.restart(observation!.values[options.position_key]!);
+      limiter.restart(observation.values[this.options.position_key]!);
       return;
     }
     if (state === 'TELEOP' && this.teleop !== undefined) desired.set(this.teleop);
@@ -247,10 +276,16 @@ export class Controller {
       // Holding, or the first chunk is still being made: stay, by way of the limits.
       desired.set(limiter.previous);
     }
+    this.send(now_ns);
+  }
+
+  /** What is desired, within the limits. */
+  private send(now_ns: Nanoseconds): void {
+    const { supervisor, desired, limiter, options } = this;
     const command = this.commands[this.turn++ & 1]!;
     const bits = limiter.limit(desired, this.period_ns / NS_PER_S, command.values);
     if (bits !== 0) this.countLimits(bits);
-    if (!sound || options.dry_run) return;
+    if (options.dry_run) return;
     (command as { stamp_ns: number }).stamp_ns = now_ns;
     (command as { expires_ns: number }).expires_ns = now_ns + options.lifetime_ms * NS_PER_MS;
     if (!options.robot.send(command)) supervisor.count('send_failed');
@@ -308,11 +343,12 @@ export class Controller {
         (latency > this.expected_latency_ns ? 0.5 : 0.05) * (latency - this.expected_latency_ns);
       // What was asked before a hold, stop or reset is not acted on.
       if (epoch !== this.epoch) return;
-      if (!isFiniteChunk(chunk)) throw new Error('the chunk has numbers that are not finite');
+      const fault = faultOfChunk(chunk, this.desired.length);
+      if (fault !== undefined) throw new Error(fault);
       this.failures = 0;
       this.player.accept(chunk, now_ns, this.desired);
       supervisor.event('recovered', 'running again');
-      for (const listener of this.chunkListeners) listener(chunk);
+      this.tell(chunk);
     } catch (caught) {
       if (abort.signal.aborted || epoch !== this.epoch) return;
       this.failures++;
@@ -325,6 +361,17 @@ export class Controller {
     }
   }
 
+  /** Those who listen may fail without consequence for the robot. */
+  private tell(chunk: ActionChunk): void {
+    for (const listener of this.chunkListeners) {
+      try {
+        listener(chunk);
+      } catch {
+        this.stats.listener_errors++;
+      }
+    }
+  }
+
   /** Nothing inferred from here back is acted on any more. */
   private forgetChunk(): void {
     this.epoch++;
@@ -332,7 +379,11 @@ export class Controller {
   }
 }
 
-function isFiniteChunk(chunk: ActionChunk): boolean {
-  for (let i = 0; i < chunk.actions.length; i++) if (!Number.isFinite(chunk.actions[i]!)) return false;
-  return true;
+/** What is wrong with a chunk for a robot of `joints`, or undefined. */
+function faultOfChunk(chunk: ActionChunk, joints: number): string | undefined {
+  const { action_dim, horizon, actions, stamp_ns, period_ns } = chunk;
+  if (action_dim !== joints || actions.length !== horizon * action_dim)
+    return `the chunk is ${horizon} × ${action_dim} in ${actions.length} numbers, the robot has ${joints} joints`;
+  if (!Number.isFinite(stamp_ns) || !(period_ns >= 0)) return 'the chunk has no valid stamp or period';
+  return actions.every(Number.isFinite) ? undefined : 'the chunk has numbers that are not finite';
 }

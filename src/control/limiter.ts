@@ -69,17 +69,26 @@ export class Limiter {
     this.velocity = new Float64Array(previous.length);
   }
 
+  /** Whether the last command was one of motion. */
+  get moving(): boolean {
+    return this.velocity.some((v) => v !== 0);
+  }
+
   /** Begins anew from where the robot is, at rest. */
   restart(measured: ArrayLike<number>): void {
     for (let i = 0; i < this.previous.length; i++) this.previous[i] = measured[i]!;
     this.velocity.fill(0);
   }
 
+  /** Taken to be at rest where the last command left it. */
+  rest(): void {
+    this.velocity.fill(0);
+  }
+
   /** After a silence: joints that have moved on without us begin anew where they are; servo lag is left alone. */
   rejoin(measured: ArrayLike<number>): void {
+    this.rest();
     for (let i = 0; i < this.previous.length; i++) {
-      // Nothing was sent, so nothing moves by our doing any more.
-      this.velocity[i] = 0;
       if (Math.abs(measured[i]! - this.previous[i]!) <= LAG_S * this.limits.velocity[i]!) continue;
       this.previous[i] = measured[i]!;
     }

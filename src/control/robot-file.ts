@@ -59,7 +59,6 @@ const schema = z
       upper: z.array(z.number()),
       velocity: z.array(positive),
       acceleration: z.array(positive).optional(),
-      jerk: z.array(positive).optional(),
     }),
     observation: z.array(stream).min(1),
     command: z.strictObject({

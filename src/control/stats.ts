@@ -40,6 +40,7 @@ export class LoopStats {
   deadline_misses = 0;
   commands = 0;
   actions = 0;
+  listener_errors = 0;
   worst_late_ns = 0;
   readonly late_us = new Ring();
   readonly infer_ms = new Ring();

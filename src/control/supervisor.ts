@@ -17,6 +17,7 @@ export const INTERVENTIONS = {
   position_limited: 'a command was cut to the position limits',
   velocity_limited: 'a command was cut to the velocity limits',
   acceleration_limited: 'a command was cut to the acceleration limits',
+  internal_error: 'a control period failed; nothing was sent in it',
   send_failed: 'the robot did not take a command',
 } as const;
 export type Intervention = keyof typeof INTERVENTIONS;
@@ -31,6 +32,7 @@ export class Supervisor {
   private current: ControlState = 'INIT';
   private why = 'waiting for the robot';
   private operatorHolds = false;
+  listener_errors = 0;
   private readonly listeners = new Set<(change: StateChange) => void>();
   /** Times each cause stepped in. */
   readonly counts: Record<Intervention, number> = Object.fromEntries(
@@ -63,12 +65,19 @@ export class Supervisor {
     if (event === 'hold' && (to !== undefined || this.current === 'HOLD')) this.operatorHolds = true;
     if (to === undefined) return false;
     if (event === 'resume' || event === 'engage' || event === 'reset') this.operatorHolds = false;
-    // The policy must not take over from a person because a fault came and went.
-    if (event === 'trouble' && this.current === 'TELEOP') this.operatorHolds = true;
+    // The policy must not take over from a person because a fault came and went, or because they let go.
+    if (this.current === 'TELEOP' && (event === 'trouble' || event === 'release')) this.operatorHolds = true;
     const from = this.current;
     this.current = to;
     this.why = cause;
-    for (const listener of this.listeners) listener({ from, to, cause });
+    for (const listener of this.listeners) {
+      try {
+        listener({ from, to, cause });
+      } catch {
+        // Those who listen may fail without consequence for the robot.
+        this.listener_errors++;
+      }
+    }
     return true;
   }
 

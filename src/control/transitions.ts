@@ -24,7 +24,7 @@ export const TRANSITIONS: Readonly<
   INIT: { observed: 'READY', stop: 'STOPPED' },
   READY: { start: 'RUNNING', trouble: 'INIT', engage: 'TELEOP', stop: 'STOPPED' },
   RUNNING: { trouble: 'HOLD', hold: 'HOLD', engage: 'TELEOP', stop: 'STOPPED' },
-  TELEOP: { trouble: 'HOLD', hold: 'HOLD', release: 'RUNNING', stop: 'STOPPED' },
+  TELEOP: { trouble: 'HOLD', hold: 'HOLD', release: 'HOLD', stop: 'STOPPED' },
   HOLD: { recovered: 'RUNNING', resume: 'RUNNING', engage: 'TELEOP', stop: 'STOPPED' },
   STOPPED: { reset: 'INIT' },
 };

@@ -53,13 +53,12 @@ export interface RobotFile {
   readonly rate_hz: number;
   /** Order of a command and of joint features; messages are re-ordered to it by name. */
   readonly joint_names: readonly string[];
-  /** Per joint, physical units (and per s, s², s³). */
+  /** Per joint, physical units (and per s, s²). */
   readonly limits: {
     readonly lower: readonly number[];
     readonly upper: readonly number[];
     readonly velocity: readonly number[];
     readonly acceleration?: readonly number[] | undefined;
-    readonly jerk?: readonly number[] | undefined;
   };
   /** The first stream sets the pace: each of its messages makes one observation. */
   readonly observation: readonly RobotStream[];

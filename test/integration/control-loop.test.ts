@@ -20,6 +20,7 @@ class FakeRobot implements Robot {
   readonly sent: { at_ns: number; value: number; expires_ns: number }[] = [];
   position = 0;
   publishing = true;
+  ahead_ns = 0;
   broken: 'nan' | 'short' | undefined;
   private newest: Observation | undefined;
   private listener: ((status: RobotStatus) => void) | undefined;
@@ -47,7 +48,7 @@ class FakeRobot implements Robot {
     if (!this.publishing) return;
     const value = this.broken === 'nan' ? Number.NaN : this.position;
     this.newest = {
-      stamp_ns: clock.now_ns(),
+      stamp_ns: clock.now_ns() + this.ahead_ns,
       values: { position: this.broken === 'short' ? new Float32Array(0) : Float32Array.of(value) },
     };
   }
@@ -55,7 +56,7 @@ class FakeRobot implements Robot {
 
 /** Moves at 0.1 a period from where the robot is; misbehaves on request. */
 class ScriptedPolicy implements Policy {
-  mode: 'fine' | 'throws' | 'never' | 'nan' | 'short' = 'fine';
+  mode: 'fine' | 'throws' | 'never' | 'nan' | 'short' | 'wide' = 'fine';
   delay_ms = 2;
   readonly spec = {
     family: 'scripted',
@@ -90,7 +91,7 @@ class ScriptedPolicy implements Policy {
       stamp_ns: newest.stamp_ns,
       period_ns: 20 * NS_PER_MS,
       horizon,
-      action_dim: 1,
+      action_dim: this.mode === 'wide' ? 2 : 1,
       actions: actions.slice(0, horizon),
       n_candidates: 1,
       chosen: 0,
@@ -163,6 +164,61 @@ describe('the controller', () => {
     await until(() => robot.sent.length > sent + 5);
   });
 
+  test('a stream that goes stale at speed brakes within the acceleration limit, then ends', async () => {
+    const { robot, supervisor } = await begin({
+      limits: { lower: [-100], upper: [100], velocity: [1], acceleration: [4] },
+    });
+    await until(() => supervisor.counts.acceleration_limited > 0 && robot.sent.length > 40);
+    robot.publishing = false;
+    await until(() => supervisor.state === 'HOLD');
+    await sleep(300);
+    const speeds = robot.sent.slice(1).map((c, i) => (c.value - robot.sent[i]!.value) * 100);
+    const changes = speeds.slice(1).map((v, i) => Math.abs(v - speeds[i]!));
+    expect(Math.max(...changes)).toBeLessThanOrEqual(0.04 + 1e-6);
+    expect(speeds.at(-1)!).toBeCloseTo(0, 9);
+    const sent = robot.sent.length;
+    await sleep(60);
+    expect(robot.sent.length).toBe(sent);
+  });
+
+  test('a stamp from the future is not fresh', async () => {
+    const { robot, supervisor } = await begin();
+    robot.ahead_ns = 3600e9;
+    await until(() => supervisor.state === 'HOLD');
+    expect(supervisor.counts.observation_stale).toBeGreaterThan(0);
+  });
+
+  test('those who listen may throw, and the robot runs on', async () => {
+    const { controller, supervisor, robot } = await begin();
+    controller.onChunk(() => {
+      throw new Error('the page is gone');
+    });
+    supervisor.onChange(() => {
+      throw new Error('the log is full');
+    });
+    await until(() => controller.stats.listener_errors > 3);
+    expect(supervisor.counts.inference_failed).toBe(0);
+    controller.hold();
+    controller.resume();
+    expect(supervisor.listener_errors).toBe(2);
+    const sent = robot.sent.length;
+    await until(() => robot.sent.length > sent + 5);
+  });
+
+  test('a tick that fails holds, and the next one comes', async () => {
+    const { robot, supervisor } = await begin();
+    const send = robot.send.bind(robot);
+    robot.send = () => {
+      throw new Error('the socket is gone');
+    };
+    await until(() => supervisor.state === 'HOLD');
+    expect(supervisor.counts.internal_error).toBeGreaterThan(0);
+    expect(supervisor.cause).toContain('the socket is gone');
+    robot.send = send;
+    const sent = robot.sent.length;
+    await until(() => robot.sent.length > sent + 5);
+  });
+
   test('a lost robot holds, says why, and resumes', async () => {
     const { robot, supervisor } = await begin();
     robot.drop(false);
@@ -184,7 +240,7 @@ describe('the controller', () => {
     await until(() => supervisor.state === 'RUNNING');
   });
 
-  test.each(['throws', 'nan', 'never'] as const)(
+  test.each(['throws', 'nan', 'never', 'wide'] as const)(
     'a policy that %s is held after what the chunk bridges',
     async (mode) => {
       const { robot, policy, supervisor } = await begin();
@@ -295,9 +351,22 @@ describe('the controller', () => {
     expect(supervisor.state).toBe('HOLD');
   });
 
+  test('letting go gives back to the policy only what was taken from it', async () => {
+    const { robot, controller, supervisor } = await begin();
+    controller.hold();
+    expect(controller.takeOver([robot.position])).toBe(true);
+    controller.takeOver(undefined);
+    await sleep(80);
+    expect(supervisor.state).toBe('HOLD');
+    controller.emergencyStop();
+    expect(controller.takeOver([robot.position])).toBe(false);
+  });
+
   test('the operator drives and gives back without a jump', async () => {
     const { robot, controller, supervisor } = await begin();
-    controller.takeOver([robot.position + 5]);
+    for (const values of [[Number.NaN], [0, 0], []]) expect(controller.takeOver(values)).toBe(false);
+    expect(supervisor.state).toBe('RUNNING');
+    expect(controller.takeOver([robot.position + 5])).toBe(true);
     await sleep(60);
     expect(supervisor.state).toBe('TELEOP');
     controller.takeOver(undefined);

@@ -32,19 +32,41 @@ describe('the limiter', () => {
       limiter.restart([0, 0, 1]);
       const out = new Float64Array(3);
       const before = limiter.previous.slice();
+      const speed = new Float64Array(3);
       let outside = 0;
       let fast = 0;
+      let sudden = 0;
       for (let i = 0; i < 500_000; i++) {
         before.set(limiter.previous);
         limiter.limit(nonsense(random), DT, out);
         for (let j = 0; j < 3; j++) {
           if (!(out[j]! >= LIMITS.lower[j]! && out[j]! <= LIMITS.upper[j]!)) outside++;
           if (!(Math.abs(out[j]! - before[j]!) <= LIMITS.velocity[j]! * DT * (1 + 1e-9))) fast++;
+          const now = (out[j]! - before[j]!) / DT;
+          if (Math.abs(now - speed[j]!) > (acceleration?.[j] ?? Infinity) * DT * (1 + 1e-6)) sudden++;
+          speed[j] = now;
         }
       }
-      expect({ outside, fast }).toEqual({ outside: 0, fast: 0 });
+      expect({ outside, fast, sudden }).toEqual({ outside: 0, fast: 0, sudden: 0 });
     },
   );
+
+  test('a set-point is reached without going past it, at a bounded acceleration', () => {
+    const limiter = new Limiter(
+      { lower: [-1], upper: [1], velocity: [2], acceleration: [3] },
+      new Float64Array(1),
+    );
+    const out = new Float64Array(1);
+    let speed = 0;
+    for (let i = 0; i < 200; i++) {
+      const before = limiter.previous[0]!;
+      limiter.limit([0.7], DT, out);
+      expect(out[0]!).toBeLessThanOrEqual(0.7 + 1e-12);
+      expect(Math.abs((out[0]! - before) / DT - speed)).toBeLessThanOrEqual(3 * DT + 1e-9);
+      speed = (out[0]! - before) / DT;
+    }
+    expect(out[0]!).toBeCloseTo(0.7, 9);
+  });
 
   test('a number that is not finite keeps the joint, and is said', () => {
     const limiter = new Limiter(LIMITS, Float64Array.of(0.1, 0.2, 0.3));
