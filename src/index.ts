@@ -2,7 +2,14 @@
 
 export * from './control/index.js';
 export { type EvaluateOptions, type Evaluation, evaluatePolicy } from './eval/evaluate.js';
-export { DenoisingPolicy, FAMILY_NAMES, type LoadOptions, loadPolicy } from './policies/index.js';
+export {
+  DenoisingPolicy,
+  FAMILY_NAMES,
+  type LoadedPolicy,
+  type LoadOptions,
+  loadPolicy,
+  PlanningPolicy,
+} from './policies/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { findTask, taskNames } from './sim/tasks.js';
 export * from './types/index.js';

@@ -20,13 +20,14 @@ uint64_t word_of(const Napi::Value& value, const char* what) {
   return word;
 }
 
-// philoxNormal(seed, stream, first, count) → Float32Array
-Napi::Value philox_normal(const Napi::CallbackInfo& info) {
+// philoxNormal, philoxUniform(seed, stream, first, count) → Float32Array
+template <void fill(uint64_t, uint64_t, uint64_t, float*, int64_t)>
+Napi::Value philox(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const uint64_t seed = word_of(info[0], "seed"), stream = word_of(info[1], "stream");
     const uint64_t first = word_of(info[2], "first");
     std::vector<float> values(static_cast<size_t>(integer_of(info[3], "count", 0, 1 << 28)));
-    fill_normal(seed, stream, first, values.data(), static_cast<int64_t>(values.size()));
+    fill(seed, stream, first, values.data(), static_cast<int64_t>(values.size()));
     return to_js(info.Env(), values);
   });
 }
@@ -65,8 +66,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   expose("CancelToken", CancelObject::define(env), classes->cancel);
   expose("Model", ModelObject::define(env), classes->model);
   expose("Session", SessionObject::define(env), classes->session);
+  expose("Planner", PlannerObject::define(env), classes->planner);
+  expose("Search", SearchObject::define(env), classes->search);
   exports.Set("compileModel", Napi::Function::New<compile_model>(env));
-  exports.Set("philoxNormal", Napi::Function::New<philox_normal>(env));
+  exports.Set("philoxNormal", Napi::Function::New<philox<fill_normal>>(env));
+  exports.Set("philoxUniform", Napi::Function::New<philox<fill_uniform>>(env));
   exports.Set("opNames", Napi::Function::New<op_names_of>(env));
   exports.Set("samplerFields", Napi::Function::New<sampler_fields>(env));
   exports.Set("isa", Napi::Function::New<isa>(env));

@@ -68,6 +68,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
  private:
   Napi::Value report(const Napi::CallbackInfo& info);
   Napi::Value open_session(const Napi::CallbackInfo& info);
+  Napi::Value open_planner(const Napi::CallbackInfo& info);
   std::shared_ptr<Model> model_;
 };
 
@@ -116,9 +117,44 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   std::shared_ptr<SharedSession> shared_;
 };
 
+// A planner and the line of calls to it.
+struct SharedPlanner {
+  std::unique_ptr<Planner> planner;
+  std::shared_ptr<Line> line = std::make_shared<Line>();
+};
+
+class PlannerObject : public Napi::ObjectWrap<PlannerObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit PlannerObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value inputs(const Napi::CallbackInfo& info);
+  Napi::Value print(const Napi::CallbackInfo& info);
+  Napi::Value reset(const Napi::CallbackInfo& info);
+  Napi::Value plan(const Napi::CallbackInfo& info);
+  std::shared_ptr<SharedPlanner> shared_;
+};
+
+// Small enough to run where it is called.
+class SearchObject : public Napi::ObjectWrap<SearchObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit SearchObject(const Napi::CallbackInfo& info);
+
+ private:
+  void reset(const Napi::CallbackInfo& info);
+  void begin(const Napi::CallbackInfo& info);
+  Napi::Value propose(const Napi::CallbackInfo& info);
+  void update(const Napi::CallbackInfo& info);
+  Napi::Value finish(const Napi::CallbackInfo& info);
+  std::unique_ptr<Search> search_;
+  int iteration_ = 0;
+};
+
 // Constructors by class, kept per environment so that worker threads have their own.
 struct Classes {
-  Napi::FunctionReference graph, pool, cancel, model, session;
+  Napi::FunctionReference graph, pool, cancel, model, session, planner, search;
   static Classes& of(Napi::Env env) { return *env.GetInstanceData<Classes>(); }
 };
 
@@ -131,5 +167,6 @@ Wrapped& unwrap(const Napi::Value& value, const char* expected) {
 }
 
 Napi::Value compile_model(const Napi::CallbackInfo& info);
+Napi::Value open_planner(Napi::Env env, std::shared_ptr<Model> model, const Napi::Value& table);
 
 }  // namespace tendon::addon

@@ -55,7 +55,12 @@ CancelObject::CancelObject(const Napi::CallbackInfo& info)
 Napi::Function ModelObject::define(Napi::Env env) {
   return DefineClass(env, "Model",
                      {InstanceMethod<&ModelObject::report>("report"),
-                      InstanceMethod<&ModelObject::open_session>("openSession")});
+                      InstanceMethod<&ModelObject::open_session>("openSession"),
+                      InstanceMethod<&ModelObject::open_planner>("openPlanner")});
+}
+
+Napi::Value ModelObject::open_planner(const Napi::CallbackInfo& info) {
+  return addon::open_planner(info.Env(), model_, info[0]);
 }
 
 // Only compileModel makes one: it passes the model as an External.
@@ -75,13 +80,20 @@ Napi::Value ModelObject::report(const Napi::CallbackInfo& info) {
   return out;
 }
 
-// openSession({batch}) → Promise<Session>
+// openSession({batch, outputs?}) → Promise<Session>
 Napi::Value ModelObject::open_session(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     SessionOptions options;
     if (info[0].IsObject() && info[0].As<Napi::Object>().Has("batch"))
       options.batch =
           static_cast<int>(integer_of(property(info[0].As<Napi::Object>(), "batch"), "batch", 1, 1 << 16));
+    if (info[0].IsObject() && info[0].As<Napi::Object>().Has("outputs")) {
+      const Napi::Value names = property(info[0].As<Napi::Object>(), "outputs");
+      if (!names.IsArray()) throw BuildError("input_invalid", "outputs: expected an array of names");
+      const auto array = names.As<Napi::Array>();
+      for (uint32_t i = 0; i < array.Length(); ++i)
+        options.outputs.push_back(text_of(array.Get(i), "outputs"));
+    }
     auto shared = std::make_shared<SharedSession>();
     return Work::start(
         info.Env(),

@@ -1,5 +1,6 @@
 #include "compile/lower.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -40,9 +41,11 @@ class Lowerer {
     const int count = static_cast<int>(graph_.nodes().size());
     storage_.assign(count, -1);
     current_.assign(count, -1);
+    find_live();
     find_guidance_groups();
     place_concats();
     for (int id = 0; id < count; ++id) {
+      if (!live_[id]) continue;
       const Node& node = graph_.at(id);
       if (node.op == Op::input) {
         storage_[id] = add_buffer(rows_shape(id).count(), Keep::persistent);
@@ -55,6 +58,7 @@ class Lowerer {
       }
     }
     for (const Output& output : graph_.outputs()) {
+      if (!is_wanted(output)) continue;
       const int id = output.node;
       const List list = list_of(id);
       const View view = dense(id, list);
@@ -66,6 +70,22 @@ class Lowerer {
   }
 
  private:
+  // ---- what is wanted ----
+
+  bool is_wanted(const Output& output) const {
+    const auto& names = options_.outputs;
+    return names.empty() || std::find(names.begin(), names.end(), output.name) != names.end();
+  }
+
+  void find_live() {
+    live_.assign(graph_.nodes().size(), options_.outputs.empty());
+    for (const Output& output : graph_.outputs())
+      if (is_wanted(output)) live_[output.node] = true;
+    for (int id = static_cast<int>(live_.size()) - 1; id >= 0; --id)
+      if (live_[id])
+        for (int input : graph_.at(id).inputs) live_[input] = true;
+  }
+
   // ---- stages, lists and rows ----
 
   // Prepared values are computed for all calls at once only while their batch is the calls alone; with
@@ -210,7 +230,7 @@ class Lowerer {
   void place_concats() {
     for (int id = 0; id < static_cast<int>(graph_.nodes().size()); ++id) {
       const Node& node = graph_.at(id);
-      if (node.op != Op::concat || concat_axis(node) == 0) continue;
+      if (!live_[id] || node.op != Op::concat || concat_axis(node) == 0) continue;
       int64_t start = 0;
       for (int piece : node.inputs) {
         const int root = fusion_.root[piece];
@@ -693,6 +713,7 @@ class Lowerer {
   const Weights& weights_;
   const CompileOptions& options_;
   const Fusion fusion_;
+  std::vector<bool> live_;
   bool demote_ = false;
   std::vector<int> storage_;  // buffer by node, −1 while it has none (views)
   std::vector<int> current_;  // buffer of one call's row, by node of a table

@@ -48,10 +48,11 @@ struct TableRow {
 };
 
 struct CompileOptions {
-  int batch = 1;          // rows of a step input of dim 0 = 1
-  int calls = 1;          // rows of the schedule tables
-  int threads = 1;        // members that will share the work
-  bool parallel = false;  // all calls of the table in one step list: step rows are calls × batch
+  int batch = 1;                     // rows of a step input of dim 0 = 1
+  int calls = 1;                     // rows of the schedule tables
+  int threads = 1;                   // members that will share the work
+  std::vector<std::string> outputs;  // only what these need; empty: all
+  bool parallel = false;             // all calls of the table in one step list: step rows are calls × batch
 };
 
 struct Program {

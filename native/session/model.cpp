@@ -42,6 +42,15 @@ PackedModel::PackedModel(Graph graph, const ModelOptions& options)
   report_.packed_bytes = weights_->bytes();
 }
 
+void PackedModel::need_output(const std::string& name) const {
+  std::string names;
+  for (const Output& output : graph_.outputs()) {
+    if (output.name == name) return;
+    names += (names.empty() ? "" : ", ") + output.name;
+  }
+  throw BuildError("input_invalid", "the model has no output " + name + "; it has " + names);
+}
+
 // The lightest format whose outputs on probe inputs stay near those of f32.
 void PackedModel::choose_precision() {
   auto full = std::make_shared<Weights>(graph_, *kernels_, WeightFormat::f32);

@@ -13,6 +13,9 @@ class PackedModel : public Model {
   PackedModel(Graph graph, const ModelOptions& options);
   const ModelReport& report() const override { return report_; }
 
+  // Throws BuildError naming the outputs there are.
+  void need_output(const std::string& name) const;
+
   const Graph& graph() const { return graph_; }
   const KernelTable& kernels() const { return *kernels_; }
   std::shared_ptr<const Weights> weights() const { return weights_; }

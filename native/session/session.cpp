@@ -24,6 +24,7 @@ class ProgramSession : public Session {
       : model_(std::move(model)), options_(options) {
     if (options.batch < 1 || options.batch > 1 << 16)
       throw BuildError("config_invalid", format("batch: expected 1 to 65536, got %d", options.batch));
+    for (const std::string& name : options.outputs) model_->need_output(name);
     build(1);
   }
 
@@ -155,6 +156,7 @@ class ProgramSession : public Session {
     if (program_ && program_->options.calls == calls) return;
     CompileOptions options;
     options.batch = options_.batch;
+    options.outputs = options_.outputs;
     options.calls = calls;
     options.threads = model_->pool()->size();
     program_ = compile(model_->graph(), model_->weights(), model_->kernels(), options);

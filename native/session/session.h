@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "graph/graph.h"
+#include "plan/search.h"
 #include "sample/table.h"
 
 namespace tendon {
@@ -42,7 +43,8 @@ class Model {
 };
 
 struct SessionOptions {
-  int batch = 1;  // rows of a step input declared with one row: candidates, rollouts
+  int batch = 1;                     // rows of a step input declared with one row: candidates, rollouts
+  std::vector<std::string> outputs;  // only these and what they need; empty: all
 };
 
 // Names and whole shapes (batch included) of what a session takes and gives. Schedule ports show one call.
@@ -120,6 +122,36 @@ class Session {
   // Runs the network once without a sampler, every input given.
   virtual Status run(const std::vector<Given>& inputs, const std::vector<Wanted>& outputs,
                      InferStats* stats) = 0;
+};
+
+struct PlanArgs {
+  std::vector<Given> inputs;  // every observation input
+  PlanTape tape;
+  bool explore = false;  // adds the last spread to the first action
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+struct PlanStats {
+  int64_t total_ns = 0;
+  int64_t worst_count = 0;  // rollouts that were not finite or exploded
+  float best_score = 0;
+};
+
+// A search whose candidates a model scores (the ports: plan/rollout.h).
+class Planner {
+ public:
+  // Throws BuildError when the model lacks a port that the table needs.
+  static std::unique_ptr<Planner> open(std::shared_ptr<Model> model, const PlannerTable& table);
+  virtual ~Planner() = default;
+
+  virtual const std::vector<Port>& inputs() const = 0;
+  virtual std::string print() const = 0;
+  // Forgets the plan before; draws are those of `seed` from its start.
+  virtual void reset(uint64_t seed) = 0;
+  // Plans; the sequence (horizon · action_dim) goes to `out`. not_finite when every rollout failed.
+  virtual Status plan(const PlanArgs& args, float* out, PlanStats* stats) = 0;
+  // Mean, spread, elites of the last plan.
+  virtual Search& search() = 0;
 };
 
 }  // namespace tendon

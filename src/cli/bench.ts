@@ -88,6 +88,7 @@ function* works(folder: string, large: boolean): Generator<Work> {
   for (const task of taskNames()) {
     if (!existsSync(join(PACKAGE_ROOT, 'models', task, 'config.json'))) continue;
     const family = openFamily(join(PACKAGE_ROOT, 'models', task));
+    if ('kind' in family) continue;
     for (const [suffix, steps] of [
       ['step', 1],
       ['chunk10', 10],

@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Controller, loadRobotFile, MonotonicClock } from '../control/index.js';
-import { type DenoisingPolicy, type LoadOptions, loadPolicy } from '../policies/index.js';
+import { type LoadedPolicy, type LoadOptions, loadPolicy } from '../policies/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
 import type { TaskInstance } from '../sim/task.js';
@@ -60,7 +60,7 @@ export class SimSession {
     /** A local twin of the task, for shapes and the way from actions to points; never stepped. */
     readonly twin: TaskInstance,
     readonly robot: RosbridgeRobot,
-    readonly policy: DenoisingPolicy,
+    readonly policy: LoadedPolicy,
     readonly controller: Controller,
     private nextSeed: number,
   ) {}

@@ -91,21 +91,130 @@ export interface NativeSession {
   ): Promise<RunResult & { readonly outputs: Readonly<Record<string, Float32Array>> }>;
 }
 
+/** A planner by its numbers (native/plan/table.h); what is absent keeps the value in brackets. */
+export interface PlannerTable {
+  readonly horizon: number;
+  readonly action_dim: number;
+  /** Candidates drawn per iteration. */
+  readonly samples: number;
+  /** Candidates of the policy prior, before the drawn ones (0). */
+  readonly prior?: number;
+  /** Best candidates of the iteration before that stand again (0). */
+  readonly keep?: number;
+  /** (1) */
+  readonly iterations?: number;
+  /** Best candidates that the distribution is made of (1). */
+  readonly elites?: number;
+  /** Spread of the first iteration, of actions in [−1, 1] (1). */
+  readonly initial_std?: number;
+  readonly min_std?: number;
+  readonly max_std?: number;
+  /** The spread stays as it began (false). */
+  readonly fixed_std?: boolean;
+  /** Elites weigh exp(temperature·(score − best)); 0: alike (0). */
+  readonly temperature?: number;
+  /** Of the mean between iterations (0). */
+  readonly momentum?: number;
+  /** score −= control_cost · Σ mean·(action − mean)/std² (0). */
+  readonly control_cost?: number;
+  readonly critics?: number;
+  /** Critics drawn per iteration. */
+  readonly drawn?: number;
+  readonly with_replacement?: boolean;
+  /** Of the drawn critics (mean). */
+  readonly ask?: 'mean' | 'minimum';
+  /** What a plan answers with (mean). */
+  readonly pick?: 'mean' | 'sampled' | 'best';
+  /** The mean begins as the one before, a step on (true). */
+  readonly warm_start?: boolean;
+  /** (horizon, horizon): the noise of step t is Σ mix[t, u]·draw[u]; white when absent. */
+  readonly mix?: Float32Array;
+}
+
+/** Draws in place of the seed's. rows = prior + samples. */
+export interface PlanTape {
+  /** Normal (iterations, horizon, samples, action_dim). */
+  readonly samples?: Float32Array;
+  /** Normal (iterations, rows, action_dim): the prior's, at the end of the horizon. */
+  readonly tail?: Float32Array;
+  /** Normal (prior, horizon, action_dim). */
+  readonly prior?: Float32Array;
+  /** Indices (iterations, drawn). */
+  readonly critics?: Float32Array;
+  /** Exponential (elites). */
+  readonly pick?: Float32Array;
+  /** Normal (action_dim). */
+  readonly explore?: Float32Array;
+}
+
+export interface FoundPlan {
+  /** (horizon, action_dim) in [−1, 1] */
+  readonly actions: Float32Array;
+  readonly mean: Float32Array;
+  readonly std: Float32Array;
+  /** Elites of the last iteration, best first, (elites, horizon, action_dim), and their scores. */
+  readonly elites: Float32Array;
+  readonly elite_scores: Float32Array;
+  /** `not_finite`: every candidate of every iteration failed. */
+  readonly status: 'ok' | 'cancelled' | 'not_finite';
+  /** Rollouts that were not finite or exploded; they count as worst. */
+  readonly worst_count: number;
+  readonly best_score: number;
+}
+
+export interface NativePlanner {
+  readonly inputs: readonly Port[];
+  print(): string;
+  /** Forgets the plan before; draws are those of `seed` from its start. */
+  reset(seed: number): Promise<void>;
+  plan(request: {
+    readonly inputs: Readonly<Record<string, Float32Array>>;
+    readonly tape?: PlanTape;
+    /** Adds the last spread to the first action. */
+    readonly explore?: boolean;
+    readonly cancel?: CancelToken;
+  }): Promise<FoundPlan & { readonly total_ns: number }>;
+}
+
+/** The search alone, for candidates that something else scores. */
+export interface NativeSearch {
+  reset(seed: number): void;
+  begin(): void;
+  /** This iteration's candidates (samples, horizon, action_dim); undefined after the last. */
+  propose(): Float32Array | undefined;
+  update(scores: Float32Array): void;
+  finish(explore?: boolean): FoundPlan;
+}
+
 export interface NativeModel {
   report(): ModelReport;
-  openSession(options: { readonly batch: number }): Promise<NativeSession>;
+  /** `outputs`: only these and what they need. */
+  openSession(options: {
+    readonly batch: number;
+    readonly outputs?: readonly string[];
+  }): Promise<NativeSession>;
+  /** The model's graph must have a planner's entries (src/policies/world-model/graph.ts). */
+  openPlanner(table: PlannerTable): Promise<NativePlanner>;
 }
 
 export interface Addon {
   readonly Graph: new () => NativeGraph;
   readonly Pool: new (options?: { readonly threads?: number; readonly pin?: boolean }) => NativePool;
   readonly CancelToken: new () => CancelToken;
+  readonly Search: new (table: PlannerTable) => NativeSearch;
   compileModel(
     graph: NativeGraph,
     options: { readonly precision?: Precision; readonly isa?: string; readonly pool?: NativePool },
   ): Promise<NativeModel>;
   /** Draws first … first + count − 1 of (seed, stream), standard normal, the same on every machine. */
   philoxNormal(
+    seed: number | bigint,
+    stream: number | bigint,
+    first: number | bigint,
+    count: number,
+  ): Float32Array;
+  /** The same indexing for uniforms in (0, 1). */
+  philoxUniform(
     seed: number | bigint,
     stream: number | bigint,
     first: number | bigint,

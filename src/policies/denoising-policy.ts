@@ -24,6 +24,7 @@ import {
   TendonError,
 } from '../types/index.js';
 import { TemporalEnsemble } from './act/ensemble.js';
+import { History } from './history.js';
 
 export interface LoadOptions {
   /** `auto` picks by hardware and a comparison with f32 at load. */
@@ -81,7 +82,7 @@ export class DenoisingPolicy implements Policy {
   private readonly pool: NativePool;
   private readonly models = new Map<string, Promise<NativeModel>>();
   private readonly ready = new Map<string, Promise<Ready>>();
-  private history: Observation[] = [];
+  private readonly history: History;
   /** Normalised actions given so far, newest last, for families that feed them back. */
   private given: Float32Array[] = [];
   private readonly ensemble: TemporalEnsemble | undefined;
@@ -94,6 +95,7 @@ export class DenoisingPolicy implements Policy {
     private readonly options: LoadOptions,
   ) {
     this.spec = family.spec;
+    this.history = new History(family.spec, family.rename);
     if (family.ensemble !== undefined)
       this.ensemble = new TemporalEnsemble(family.ensemble, family.spec.action_dim);
     this.pool =
@@ -147,7 +149,7 @@ export class DenoisingPolicy implements Policy {
   }
 
   reset(seed: number): void {
-    this.history = [];
+    this.history.clear();
     this.given = [];
     this.ensemble?.reset();
     this.seed = seed;
@@ -159,7 +161,7 @@ export class DenoisingPolicy implements Policy {
     options: InferOptions = {},
   ): Promise<ActionChunk> {
     const began = process.hrtime.bigint();
-    const history = this.remember(observation);
+    const history = this.history.take(observation);
     const newest = history.at(-1)!;
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
     const { session, table } = await this.readyFor(choice);
@@ -227,46 +229,6 @@ export class DenoisingPolicy implements Policy {
   close(): void {
     this.ready.clear();
     this.models.clear();
-  }
-
-  private remember(observation: Observation | readonly Observation[]): readonly Observation[] {
-    const n = this.spec.n_obs_steps;
-    const given = Array.isArray(observation) ? (observation as readonly Observation[]) : undefined;
-    if (given !== undefined) {
-      if (given.length !== n)
-        throw new TendonError(
-          'input_invalid',
-          `history: expected n_obs_steps = ${n} observations, got ${given.length}`,
-        );
-      return given.map((o) => this.check(o));
-    }
-    const newest = this.check(observation as Observation);
-    this.history.push(newest);
-    while (this.history.length < n) this.history.unshift(newest);
-    this.history = this.history.slice(-n);
-    return this.history;
-  }
-
-  /** The observation under the policy's own keys. Throws `input_invalid` when it does not fit. */
-  private check(given: Observation): Observation {
-    const observation = renamed(given, this.family.rename);
-    for (const [key, length] of Object.entries(this.spec.observation_dims)) {
-      const values = observation.values[key];
-      if (values?.length !== length)
-        throw new TendonError(
-          'input_invalid',
-          `${this.spec.family}: expected ${key} of length ${length} (from config.json), got ${values?.length ?? 'nothing'}; check the topics of the robot file`,
-          { key, expected: length, got: values?.length },
-        );
-      for (let i = 0; i < length; i++)
-        if (!Number.isFinite(values[i]))
-          throw new TendonError(
-            'input_invalid',
-            `${key}[${i}] is ${values[i]}; an observation must be finite`,
-            { key, index: i },
-          );
-    }
-    return observation;
   }
 
   /** The newest given actions end just before `first_row`; what lies before them stays noise. */
@@ -347,16 +309,6 @@ export class DenoisingPolicy implements Policy {
       timing,
     };
   }
-}
-
-/** A key that the policy itself uses is never replaced. */
-function renamed(observation: Observation, map: Readonly<Record<string, string>> = {}): Observation {
-  const values: Record<string, Float32Array> = { ...observation.values };
-  for (const [from, to] of Object.entries(map)) {
-    const moved = observation.values[from];
-    if (moved !== undefined && observation.values[to] === undefined) values[to] = moved;
-  }
-  return Object.keys(map).length === 0 ? observation : { ...observation, values };
 }
 
 /** Two groups, conditional and unconditional, when guided. */

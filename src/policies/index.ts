@@ -1,2 +1,3 @@
 export { DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
-export { FAMILY_NAMES, loadPolicy } from './load.js';
+export { FAMILY_NAMES, type LoadedPolicy, loadPolicy } from './load.js';
+export { PlanningPolicy, type PlanOptions } from './world-model/planning-policy.js';

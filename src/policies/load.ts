@@ -8,22 +8,39 @@ import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denois
 import { openDiffusion } from './diffusion/index.js';
 import { openEdm } from './edm/index.js';
 import { modernConfig } from './legacy.js';
+import { openTdmpc } from './tdmpc/index.js';
+import { openTdmpc2 } from './tdmpc2/index.js';
+import { PlanningPolicy, type WorldModelFamily } from './world-model/planning-policy.js';
+
+type Open<Family> = (dir: string, config: Record<string, unknown>) => Family;
 
 /** Families by the `type` of config.json. */
-const FAMILIES: Readonly<Record<string, (dir: string, config: Record<string, unknown>) => DenoiserFamily>> = {
+const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   edm: openEdm,
   beso: openBeso,
   act: openAct,
   diffusion: (dir, config) => openDiffusion(dir, config),
 };
 
-export const FAMILY_NAMES = Object.keys(FAMILIES);
+const WORLD_MODELS: Readonly<Record<string, Open<WorldModelFamily>>> = {
+  tdmpc: openTdmpc,
+  tdmpc2: openTdmpc2,
+};
+
+export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODELS)];
+
+/** A policy whose sampler or planner can be chosen while it is loaded. */
+export type LoadedPolicy = DenoisingPolicy | PlanningPolicy;
 
 /** The family of a checkpoint folder. Errors say which file and field are wrong. */
-export function openFamily(dir: string): DenoiserFamily {
+export function openFamily(dir: string): DenoiserFamily | WorldModelFamily {
   const config = modernConfig(readConfig(dir));
-  const type = typeof config.type === 'string' ? config.type : undefined;
-  const open = type !== undefined && Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
+  const type = typeOf(config);
+  const families: Readonly<Record<string, Open<DenoiserFamily | WorldModelFamily>>> = {
+    ...FAMILIES,
+    ...WORLD_MODELS,
+  };
+  const open = type !== undefined && Object.hasOwn(families, type) ? families[type] : undefined;
   if (open === undefined)
     throw new TendonError(
       'unsupported',
@@ -33,7 +50,14 @@ export function openFamily(dir: string): DenoiserFamily {
   return open(dir, config);
 }
 
+/** TD-MPC2's own configs name no type; nobody else has simplicial latents and a stack of critics. */
+function typeOf(config: Record<string, unknown>): string | undefined {
+  if (typeof config.type === 'string') return config.type;
+  return 'simnorm_dim' in config && 'num_q' in config ? 'tdmpc2' : undefined;
+}
+
 /** The policy of a checkpoint folder, ready to infer. */
-export async function loadPolicy(dir: string, options: LoadOptions = {}): Promise<DenoisingPolicy> {
-  return DenoisingPolicy.create(openFamily(dir), options);
+export async function loadPolicy(dir: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
+  const family = openFamily(dir);
+  return 'kind' in family ? PlanningPolicy.create(family, options) : DenoisingPolicy.create(family, options);
 }

@@ -1,0 +1,132 @@
+#include "plan/rollout.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "runtime/run.h"
+
+namespace tendon {
+
+namespace {
+
+const Binding* find(const std::vector<Binding>& ports, const std::string& name) {
+  for (const Binding& port : ports)
+    if (port.name == name) return &port;
+  return nullptr;
+}
+
+// The port's memory, checked to be `count` floats; null when it is optional and not there.
+float* port(const std::vector<Binding>& ports, const std::string& name, int64_t count, bool optional) {
+  const Binding* found = find(ports, name);
+  if (found == nullptr && optional) return nullptr;
+  if (found == nullptr) throw BuildError("graph_invalid", "a planner needs the port " + name);
+  if (count >= 0 && found->shape.count() != count)
+    throw BuildError("graph_invalid", format("planner port %s: expected %lld values, got %s", name.c_str(),
+                                             static_cast<long long>(count), found->shape.text().c_str()));
+  return found->data;
+}
+
+// Each member copies its share.
+void copy_shared(float* to, const float* from, int64_t count, const Team& team) {
+  const int64_t begin = count * team.member / team.size, end = count * (team.member + 1) / team.size;
+  std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin) * sizeof(float));
+}
+
+}  // namespace
+
+Rollout::Rollout(WorldModel model, const PlannerTable& table) : model_(std::move(model)), table_(table) {
+  const int64_t rows = table.rows(), row = table.row(), a = table.action_dim;
+  const Program& main = *model_.rollout;
+  actions_ = port(main.inputs, "actions", rows * row, false);
+  tail_noise_ = port(main.inputs, "tail_noise", rows * a, true);
+  return_ = port(main.outputs, "return", rows, false);
+  tail_weight_ = port(main.outputs, "tail_weight", rows, table.critics == 0);
+  if (table.prior > 0) {
+    if (!model_.prior)
+      throw BuildError("graph_invalid", "a planner with prior candidates needs prior_actions");
+    prior_noise_ = port(model_.prior->inputs, "prior_noise", table.prior * row, true);
+    prior_actions_ = port(model_.prior->outputs, "prior_actions", table.prior * row, false);
+  }
+  if (table.critics > 0) members_ = port(main.outputs, "members", rows * table.critics, true);
+  if (table.critics > 0 && members_ == nullptr) {
+    tail_latent_ = port(main.outputs, "tail_latent", -1, false);
+    tail_action_ = port(main.outputs, "tail_action", rows * a, false);
+    latent_floats_ = find(main.outputs, "tail_latent")->shape.count();
+    if (static_cast<int>(model_.critics.size()) != table.critics)
+      throw BuildError("graph_invalid",
+                       format("a planner of %d critics was given %zu", table.critics, model_.critics.size()));
+    for (size_t i = 0; i < model_.critics.size(); ++i) {
+      const Program& critic = *model_.critics[i];
+      critics_.push_back({port(critic.inputs, "critic_latent", latent_floats_, false),
+                          port(critic.inputs, "critic_action", rows * a, false),
+                          port(critic.outputs, "value_" + std::to_string(i), rows, false)});
+    }
+  }
+  scores_.resize(rows);
+  drawn_.resize(table.drawn);
+}
+
+void Rollout::observe(const Search& search, const Team& team) {
+  run_list(*model_.rollout, List::observation, team);
+  for (const auto& critic : model_.critics) run_list(*critic, List::observation, team);
+  if (!model_.prior) return;
+  if (prior_noise_ != nullptr) search.draw_prior(prior_noise_, team);
+  run_list(*model_.prior, List::observation, team);
+  run_list(*model_.prior, List::step, team);
+  copy_shared(actions_, prior_actions_, table_.prior * table_.row(), team);
+}
+
+void Rollout::score(int iteration, const Search& search, const Team& team) {
+  if (tail_noise_ != nullptr) search.draw_tail(iteration, tail_noise_, team);
+  if (team.member == 0 && table_.critics > 0) search.draw_critics(iteration, drawn_.data());
+  run_list(*model_.rollout, List::step, team);
+  if (members_ == nullptr) {
+    for (size_t d = 0; d < drawn_.size(); ++d) {
+      const int i = drawn_[d];
+      if (std::find(drawn_.begin(), drawn_.begin() + d, i) != drawn_.begin() + d) continue;  // asked already
+      copy_shared(critics_[i].latent, tail_latent_, latent_floats_, team);
+      copy_shared(critics_[i].action, tail_action_, static_cast<int64_t>(table_.rows()) * table_.action_dim,
+                  team);
+      run_list(*model_.critics[i], List::step, team);
+    }
+  }
+  if (team.member == 0) combine();
+}
+
+void Rollout::combine() {
+  for (int i = 0; i < table_.rows(); ++i) {
+    float tail = table_.ask == Ask::minimum ? INFINITY : 0;
+    for (const int d : drawn_) {
+      const float value = members_ != nullptr ? members_[i * table_.critics + d] : critics_[d].value[i];
+      // A NaN must survive the minimum, so that the search can count it as worst.
+      if (table_.ask == Ask::minimum) {
+        tail = value >= tail ? tail : value;
+      } else {
+        tail += value / static_cast<float>(table_.drawn);
+      }
+    }
+    scores_[i] = return_[i] + (table_.critics > 0 ? tail_weight_[i] * tail : 0);
+  }
+}
+
+void plan(Search& search, Rollout& rollout, const PlanTape& tape, const std::atomic<bool>* cancel,
+          bool* cancelled, const Team& team) {
+  if (team.member == 0) search.begin(tape);
+  team.sync();
+  rollout.observe(search, team);
+  for (int i = 0; i < search.table().iterations; ++i) {
+    search.propose(i, team);
+    rollout.score(i, search, team);
+    if (team.member == 0) {
+      search.update(rollout.scores());
+      // Read by one and told to all: a flag that turns meanwhile may not split the team.
+      *cancelled = cancel != nullptr && cancel->load(std::memory_order_relaxed);
+    }
+    team.sync();
+    if (*cancelled) return;
+  }
+}
+
+}  // namespace tendon

@@ -1,0 +1,65 @@
+// Scores candidates with a world model: programs of one graph, compiled for the batch of candidates and
+// unrolled over the horizon, so that the latent never leaves them. Named ports (docs/planning.md):
+//   prior     latent, prior_noise (prior, row)             → prior_actions (prior, row)
+//   rollout   latent, actions (rows, row), [tail_noise (rows, action_dim)]
+//             → return (rows, 1), [tail_weight (rows, 1)], [members (rows, critics)],
+//               [tail_latent (rows, L), tail_action (rows, action_dim)]
+//   critic i  critic_latent (rows, L), critic_action (rows, action_dim) → value_i (rows, 1)
+// score = return + tail_weight · reduce(values of the critics drawn); members gives them all at once instead.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/pool.h"
+#include "compile/program.h"
+#include "plan/search.h"
+
+namespace tendon {
+
+struct WorldModel {
+  std::unique_ptr<Program> prior;  // null without
+  std::unique_ptr<Program> rollout;
+  std::vector<std::unique_ptr<Program>> critics;  // one each, or none where the rollout gives members
+};
+
+class Rollout {
+ public:
+  // Checks that the programs have the ports that `table` needs; throws BuildError naming what is missing.
+  Rollout(WorldModel model, const PlannerTable& table);
+
+  // Where candidates are written.
+  float* actions() const { return actions_; }
+  // Runs what depends on the observation alone, then the prior's candidates. All members call.
+  void observe(const Search& search, const Team& team);
+  // Scores all candidates of the iteration; the result is in scores() for member 0. All members call.
+  void score(int iteration, const Search& search, const Team& team);
+  float* scores() { return scores_.data(); }
+  const WorldModel& model() const { return model_; }
+
+ private:
+  void combine();
+
+  WorldModel model_;
+  PlannerTable table_;
+  float *actions_, *tail_noise_ = nullptr, *prior_noise_ = nullptr;
+  const float *prior_actions_ = nullptr, *return_, *tail_weight_ = nullptr, *members_ = nullptr;
+  const float *tail_latent_ = nullptr, *tail_action_ = nullptr;
+  int64_t latent_floats_ = 0;
+  struct CriticPorts {
+    float *latent, *action;
+    const float* value;
+  };
+  std::vector<CriticPorts> critics_;
+  std::vector<float> scores_;
+  std::vector<int> drawn_;
+};
+
+// A whole plan: candidates proposed, scored and learnt from, `iterations` times. All members call; ends
+// early, between iterations, when `cancel` is set.
+void plan(Search& search, Rollout& rollout, const PlanTape& tape, const std::atomic<bool>* cancel,
+          bool* cancelled, const Team& team);
+
+}  // namespace tendon

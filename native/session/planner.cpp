@@ -1,0 +1,108 @@
+// The Planner of session.h: programs of one model, by the ports they have, under one search.
+#include <chrono>
+#include <cstring>
+
+#include "plan/rollout.h"
+#include "session/model.h"
+
+namespace tendon {
+
+namespace {
+
+class ModelPlanner : public Planner {
+ public:
+  ModelPlanner(std::shared_ptr<PackedModel> model, const PlannerTable& table)
+      : model_(std::move(model)), rollout_(programs(table), table), search_(table, rollout_.actions()) {
+    for_each_program([&](const Program& program) {
+      for (const Binding& input : program.inputs) {
+        if (input.stage != stage_observation) continue;
+        bool known = false;
+        for (const Port& port : inputs_) known |= port.name == input.name;
+        if (!known) inputs_.push_back({input.name, input.shape, input.stage});
+      }
+    });
+  }
+
+  const std::vector<Port>& inputs() const override { return inputs_; }
+  void reset(uint64_t seed) override { search_.reset(seed); }
+  Search& search() override { return search_; }
+
+  std::string print() const override {
+    std::string text;
+    for_each_program([&](const Program& program) { text += print_program(program) + "\n"; });
+    return text;
+  }
+
+  Status plan(const PlanArgs& args, float* out, PlanStats* stats) override {
+    const auto begin = std::chrono::steady_clock::now();
+    if (args.inputs.size() != inputs_.size()) return Status::bad_argument;
+    for (const Given& given : args.inputs) {
+      if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.data == nullptr)
+        return Status::bad_argument;
+      for_each_program([&](const Program& program) {
+        for (const Binding& input : program.inputs)
+          if (input.stage == stage_observation && input.name == inputs_[given.port].name)
+            std::memcpy(input.data, given.data, static_cast<size_t>(input.shape.count()) * sizeof(float));
+      });
+    }
+    bool cancelled = false;
+    const auto job = [&](const Team& team) {
+      tendon::plan(search_, rollout_, args.tape, args.cancel, &cancelled, team);
+    };
+    model_->pool()->run(std::ref(job));
+    const bool found = search_.finish(args.explore, out);
+    if (stats != nullptr)
+      *stats = {std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin)
+                    .count(),
+                search_.worst_count(), search_.best_score()};
+    return cancelled ? Status::cancelled : found ? Status::ok : Status::not_finite;
+  }
+
+ private:
+  std::unique_ptr<Program> program(int batch, std::vector<std::string> outputs) const {
+    CompileOptions options;
+    options.batch = batch;
+    options.threads = model_->pool()->size();
+    options.outputs = std::move(outputs);
+    for (const std::string& name : options.outputs) model_->need_output(name);
+    return compile(model_->graph(), model_->weights(), model_->kernels(), options);
+  }
+
+  WorldModel programs(const PlannerTable& table) const {
+    table.check();
+    WorldModel world;
+    if (table.prior > 0) world.prior = program(table.prior, {"prior_actions"});
+    std::vector<std::string> outputs;
+    bool members = false;
+    for (const Output& output : model_->graph().outputs()) {
+      for (const char* name : {"return", "tail_weight", "members", "tail_latent", "tail_action"})
+        if (output.name == name) outputs.push_back(name);
+      members |= output.name == "members";
+    }
+    world.rollout = program(table.rows(), outputs.empty() ? std::vector<std::string>{"return"} : outputs);
+    for (int i = 0; i < table.critics && !members; ++i)
+      world.critics.push_back(program(table.rows(), {"value_" + std::to_string(i)}));
+    return world;
+  }
+
+  template <class Visit>
+  void for_each_program(Visit visit) const {
+    const WorldModel& world = rollout_.model();
+    if (world.prior) visit(*world.prior);
+    visit(*world.rollout);
+    for (const auto& critic : world.critics) visit(*critic);
+  }
+
+  std::shared_ptr<PackedModel> model_;
+  std::vector<Port> inputs_;
+  Rollout rollout_;
+  Search search_;
+};
+
+}  // namespace
+
+std::unique_ptr<Planner> Planner::open(std::shared_ptr<Model> model, const PlannerTable& table) {
+  return std::make_unique<ModelPlanner>(std::static_pointer_cast<PackedModel>(std::move(model)), table);
+}
+
+}  // namespace tendon

@@ -1,0 +1,71 @@
+// The last n_obs_steps observations under the policy's own keys, checked as they come in.
+
+import { type Observation, type PolicySpec, TendonError } from '../types/index.js';
+
+export class History {
+  private kept: Observation[] = [];
+
+  /** `rename`: an observation key by the policy's key that it stands for (LeRobot's rename_map). */
+  constructor(
+    private readonly spec: PolicySpec,
+    private readonly rename: Readonly<Record<string, string>> = {},
+  ) {}
+
+  clear(): void {
+    this.kept = [];
+  }
+
+  /**
+   * The window to act on, oldest first, n_obs_steps long: an array is taken as it is; a single observation joins the
+   * ones before, the first being repeated to fill. Throws `input_invalid` when it does not fit the policy.
+   */
+  take(observation: Observation | readonly Observation[]): readonly Observation[] {
+    const n = this.spec.n_obs_steps;
+    if (Array.isArray(observation)) {
+      const given = observation as readonly Observation[];
+      if (given.length !== n)
+        throw new TendonError(
+          'input_invalid',
+          `history: expected n_obs_steps = ${n} observations, got ${given.length}`,
+        );
+      return given.map((o) => this.check(o));
+    }
+    const newest = this.check(observation as Observation);
+    this.kept.push(newest);
+    while (this.kept.length < n) this.kept.unshift(newest);
+    this.kept = this.kept.slice(-n);
+    return this.kept;
+  }
+
+  private check(given: Observation): Observation {
+    const observation = renamed(given, this.rename);
+    for (const [key, length] of Object.entries(this.spec.observation_dims)) {
+      const values = observation.values[key];
+      if (values?.length !== length)
+        throw new TendonError(
+          'input_invalid',
+          `${this.spec.family}: expected ${key} of length ${length} (from config.json), got ${values?.length ?? 'nothing'}; check the topics of the robot file`,
+          { key, expected: length, got: values?.length },
+        );
+      for (let i = 0; i < length; i++)
+        if (!Number.isFinite(values[i]))
+          throw new TendonError(
+            'input_invalid',
+            `${key}[${i}] is ${values[i]}; an observation must be finite`,
+            { key, index: i },
+          );
+    }
+    return observation;
+  }
+}
+
+/** A key that the policy itself uses is never replaced. */
+function renamed(observation: Observation, map: Readonly<Record<string, string>>): Observation {
+  if (Object.keys(map).length === 0) return observation;
+  const values: Record<string, Float32Array> = { ...observation.values };
+  for (const [from, to] of Object.entries(map)) {
+    const moved = observation.values[from];
+    if (moved !== undefined && observation.values[to] === undefined) values[to] = moved;
+  }
+  return { ...observation, values };
+}

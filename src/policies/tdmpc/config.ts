@@ -1,0 +1,35 @@
+// config.json of LeRobot's `tdmpc` (policies/tdmpc/configuration_tdmpc.py): the fields that matter when acting.
+
+import { z } from 'zod';
+import { FeaturesSchema } from '../checkpoint.js';
+
+const positive = z.number().int().positive();
+
+export const TdmpcConfig = z.object({
+  type: z.literal('tdmpc').optional(),
+  fps: z.number().positive().optional(),
+  n_obs_steps: z.literal(1).default(1),
+  input_features: FeaturesSchema,
+  output_features: FeaturesSchema,
+  normalization_mapping: z.record(z.string(), z.string()),
+  n_action_repeats: positive,
+  horizon: positive.max(64),
+  n_action_steps: positive,
+  image_encoder_hidden_dim: positive,
+  state_encoder_hidden_dim: positive,
+  latent_dim: positive,
+  q_ensemble_size: positive.min(2),
+  mlp_dim: positive,
+  discount: z.number().min(0).max(1),
+  use_mpc: z.boolean(),
+  cem_iterations: positive,
+  max_std: z.number().positive(),
+  min_std: z.number().positive(),
+  n_gaussian_samples: positive,
+  n_pi_samples: z.number().int().min(0),
+  uncertainty_regularizer_coeff: z.number().min(0),
+  n_elites: positive,
+  elite_weighting_temperature: z.number().positive(),
+  gaussian_mean_momentum: z.number().min(0).max(1),
+});
+export type TdmpcConfig = z.infer<typeof TdmpcConfig>;

@@ -1,0 +1,139 @@
+// LeRobot's `tdmpc` family: a latent world model planned through by MPPI whose mean has momentum, whose returns pay for
+// the critics' disagreement, and whose answer is one elite, drawn.
+
+import { join } from 'node:path';
+import type { PlannerTable } from '../../native/index.js';
+import { type Image, TendonError } from '../../types/index.js';
+import { parseConfig, Tensors } from '../checkpoint.js';
+import { actionMap, decodeActions, lowDimFeatures } from '../features.js';
+import { applyForward } from '../processors/normalize.js';
+import { statisticsOf } from '../processors/statistics.js';
+import { worldGraph } from '../world-model/graph.js';
+import type { WorldModelFamily } from '../world-model/planning-policy.js';
+import { TdmpcConfig } from './config.js';
+import { type EncoderInput, tdmpcNetworks } from './networks.js';
+
+/** The planner of TDMPCPolicy.plan. */
+export function tdmpcTable(config: TdmpcConfig, action_dim: number): PlannerTable {
+  return {
+    horizon: config.horizon,
+    action_dim,
+    samples: config.n_gaussian_samples,
+    prior: config.n_pi_samples,
+    iterations: config.cem_iterations,
+    elites: config.n_elites,
+    initial_std: config.max_std,
+    min_std: config.min_std,
+    max_std: config.max_std,
+    temperature: config.elite_weighting_temperature,
+    momentum: config.gaussian_mean_momentum,
+    critics: config.q_ensemble_size,
+    drawn: 2,
+    with_replacement: true,
+    ask: 'minimum',
+    pick: 'sampled',
+  };
+}
+
+export function openTdmpc(dir: string, json: Record<string, unknown>): WorldModelFamily {
+  const config = parseConfig(TdmpcConfig, json, dir, 'tdmpc');
+  const tensors = Tensors.open(dir, 'tdmpc');
+  // The copies that learning needs: slow targets, and V, which only teaches the policy.
+  tensors.ignore(/^model_target\.|^model\._V\.|^(un)?normalize_(inputs|targets|outputs)\./);
+  const statistics = statisticsOf(
+    dir,
+    tensors,
+    Object.keys({ ...config.input_features, ...config.output_features }),
+  );
+  const modes = statistics.norm_map ?? config.normalization_mapping;
+  const { stats, version, eps } = statistics;
+  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
+  const action = actionMap(config.output_features, modes, stats, version, eps);
+
+  const keys: Partial<Record<EncoderInput['name'], string>> = {};
+  const inputs: EncoderInput[] = [];
+  for (const [type, name] of [
+    ['VISUAL', 'image'],
+    ['ENV', 'environment'],
+    ['STATE', 'state'],
+  ] as const) {
+    const found = Object.keys(config.input_features).filter((k) => config.input_features[k]!.type === type);
+    if (found.length > 1)
+      throw new TendonError(
+        'config_invalid',
+        `${join(dir, 'config.json')}: expected at most one input feature of type ${type}, got ${found.join(', ')}`,
+      );
+    if (found.length === 0) continue;
+    keys[name] = found[0]!;
+    inputs.push({ name, shape: config.input_features[found[0]!]!.shape });
+  }
+  if (keys.image !== undefined && (modes.VISUAL ?? 'IDENTITY') !== 'IDENTITY')
+    throw new TendonError(
+      'unsupported',
+      `${join(dir, 'config.json')}: tdmpc images are read with VISUAL: IDENTITY, got ${modes.VISUAL}`,
+    );
+  const networks = tdmpcNetworks(config, tensors, inputs, action.dim);
+  const graph = () => {
+    const g = worldGraph(networks, {
+      horizon: config.horizon,
+      discount: config.discount,
+      uncertainty: config.uncertainty_regularizer_coeff,
+    });
+    tensors.finish();
+    return g;
+  };
+  graph();
+  const rows = config.n_action_repeats > 1 ? config.n_action_repeats : config.n_action_steps;
+  const imageShape =
+    keys.image === undefined
+      ? undefined
+      : (config.input_features[keys.image]!.shape as [number, number, number]);
+  return {
+    kind: 'world-model',
+    spec: {
+      family: 'tdmpc',
+      n_obs_steps: 1,
+      horizon: rows,
+      n_action_steps: rows,
+      action_dim: action.dim,
+      observation_dims: features.dims,
+      image_shapes: imageShape === undefined ? {} : { [keys.image!]: imageShape },
+      goal_dims: {},
+      rate_hz: config.fps,
+    },
+    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    table: tdmpcTable(config, action.dim),
+    repeats: config.n_action_repeats,
+    plans: config.use_mpc,
+    graph,
+    observe(history) {
+      const newest = history.at(-1)!;
+      const given: Record<string, Float32Array> = {};
+      for (const name of ['environment', 'state'] as const) {
+        const key = keys[name];
+        if (key === undefined) continue;
+        given[name] = new Float32Array(features.dims[key]!);
+        applyForward(features.affine[key]!, newest.values[key]!, given[name]!);
+      }
+      if (imageShape !== undefined)
+        given.image = pixels(newest.images?.[keys.image!], imageShape, keys.image!);
+      return given;
+    },
+    decode: (chunk) => decodeActions(action.affine, chunk, undefined),
+  };
+}
+
+/** (1, height, width, channels) in [0, 1]. */
+function pixels(
+  image: Image | undefined,
+  [channels, height, width]: readonly [number, number, number],
+  key: string,
+): Float32Array {
+  if (image?.width !== width || image.height !== height || image.channels !== channels)
+    throw new TendonError(
+      'input_invalid',
+      `tdmpc: expected ${key} of ${width}×${height}×${channels} (from config.json), got ${image === undefined ? 'none' : `${image.width}×${image.height}×${image.channels}`}`,
+      { key },
+    );
+  return Float32Array.from(image.data, (v) => v / 255);
+}

@@ -1,0 +1,119 @@
+// The `tdmpc2` family (Hansen et al. 2024; tdmpc2.py): a latent world model planned through by MPPI at every step.
+
+import { join } from 'node:path';
+import type { PlannerTable } from '../../native/index.js';
+import { type Image, type Observation, TendonError } from '../../types/index.js';
+import { parseConfig, Tensors } from '../checkpoint.js';
+import { worldGraph } from '../world-model/graph.js';
+import type { WorldModelFamily } from '../world-model/planning-policy.js';
+import { discountOf, Tdmpc2Config } from './config.js';
+import { tdmpc2Networks } from './networks.js';
+
+const STATE = 'observation.state';
+const IMAGE = 'observation.image';
+/** Pixels an image may be shifted by, also when acting (layers.ShiftAug). */
+const SHIFT = 3;
+
+/** MPPI with TD-MPC2's numbers (TDMPC2._plan); two more iterations where actions have 20 dims or more. */
+export function tdmpc2Table(config: Tdmpc2Config): PlannerTable {
+  return {
+    horizon: config.horizon,
+    action_dim: config.action_dim,
+    samples: config.num_samples - config.num_pi_trajs,
+    prior: config.num_pi_trajs,
+    iterations: config.iterations + (config.action_dim >= 20 ? 2 : 0),
+    elites: config.num_elites,
+    initial_std: config.max_std,
+    min_std: config.min_std,
+    max_std: config.max_std,
+    temperature: config.temperature,
+    critics: config.num_q,
+    drawn: Math.min(2, config.num_q),
+    ask: 'mean',
+    pick: 'sampled',
+  };
+}
+
+export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0): WorldModelFamily {
+  const config = parseConfig(Tdmpc2Config, json, dir, 'tdmpc2');
+  const others = Object.keys(config.obs_shape).filter((key) => key !== 'state' && key !== 'rgb');
+  if (others.length > 0)
+    throw new TendonError(
+      'config_invalid',
+      `${join(dir, 'config.json')}: obs_shape: expected state or rgb, got ${others.join(', ')}`,
+    );
+  if (task < 0 || task >= config.tasks.length)
+    throw new TendonError(
+      'config_invalid',
+      `task: expected 0 to ${config.tasks.length - 1} (${config.tasks.join(', ')}), got ${task}`,
+    );
+  const tensors = Tensors.open(dir, 'tdmpc2');
+  // Copies of the critics for training, and buffers that only say what the config says.
+  tensors.ignore(
+    /^(_detach_Qs_params|_target_Qs_params|_target_Qs|_detach_Qs)\.|^log_std_(min|dif)$|__batch_size|__device|^_action_masks$/,
+  );
+  const networks = tdmpc2Networks(config, tensors, task);
+  const { state, rgb } = config.obs_shape;
+  const graph = () => {
+    const g = worldGraph(networks, { horizon: config.horizon, discount: discountOf(config, task) });
+    tensors.finish();
+    return g;
+  };
+  graph();
+  const frames = rgb === undefined ? 1 : rgb[0]! / 3;
+  return {
+    kind: 'world-model',
+    spec: {
+      family: 'tdmpc2',
+      n_obs_steps: frames,
+      horizon: config.horizon,
+      n_action_steps: 1,
+      action_dim: config.action_dim,
+      observation_dims: state === undefined ? {} : { [STATE]: state[0]! },
+      image_shapes: rgb === undefined ? {} : { [IMAGE]: [3, rgb[1]!, rgb[2]!] },
+      goal_dims: {},
+      rate_hz: config.fps,
+    },
+    table: tdmpc2Table(config),
+    repeats: 1,
+    plans: config.mpc,
+    graph,
+    observe(history, _goal, uniform) {
+      const inputs: Record<string, Float32Array> = {};
+      if (state !== undefined) inputs.state = history.at(-1)!.values[STATE]!;
+      if (rgb !== undefined) inputs.rgb = stackFrames(history, [rgb[1]!, rgb[2]!], uniform);
+      return inputs;
+    },
+    // Actions of TD-MPC2 are the environment's own, in [−1, 1].
+    decode: () => undefined,
+  };
+}
+
+/** (1, height, width, 3·frames) in [0, 255], oldest frame first, shifted together by whole pixels. */
+export function stackFrames(
+  history: readonly Observation[],
+  [height, width]: readonly [number, number],
+  uniform: () => number,
+): Float32Array {
+  const channels = 3 * history.length;
+  const out = new Float32Array(height * width * channels);
+  const [dx, dy] = [0, 0].map(() => Math.floor(uniform() * (2 * SHIFT + 1)) - SHIFT) as [number, number];
+  history.forEach((observation, frame) => {
+    const image: Image | undefined = observation.images?.[IMAGE];
+    if (image?.width !== width || image.height !== height || image.channels !== 3)
+      throw new TendonError(
+        'input_invalid',
+        `tdmpc2: expected ${IMAGE} of ${width}×${height} in colour (from config.json), got ${image === undefined ? 'none' : `${image.width}×${image.height}×${image.channels}`}`,
+      );
+    for (let y = 0; y < height; y++)
+      for (let x = 0; x < width; x++) {
+        // The border repeats itself outwards.
+        const fromY = Math.min(height - 1, Math.max(0, y + dy));
+        const fromX = Math.min(width - 1, Math.max(0, x + dx));
+        const from = (fromY * width + fromX) * 3;
+        const to = (y * width + x) * channels + frame * 3;
+        for (let c = 0; c < 3; c++) out[to + c] = image.data[from + c]!;
+      }
+  });
+  return out;
+}

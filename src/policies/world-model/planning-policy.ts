@@ -1,0 +1,287 @@
+// What all policies that plan with a world model share: encode the observation, plan from the latent, keep the rows that
+// will be executed. A family supplies the networks' graph, the planner's numbers and the way to physical units.
+
+import {
+  addon,
+  type FoundPlan,
+  type GraphBuilder,
+  type NativeModel,
+  type NativePlanner,
+  type NativePool,
+  type NativeSession,
+  native,
+  type PlannerTable,
+  type PlanTape,
+  type Precision,
+} from '../../native/index.js';
+import {
+  type ActionChunk,
+  type Goal,
+  type InferOptions,
+  NS_PER_S,
+  type Observation,
+  type Policy,
+  type PolicySpec,
+  type SamplerChoice,
+  type SamplerMenu,
+  TendonError,
+} from '../../types/index.js';
+import type { LoadOptions } from '../denoising-policy.js';
+import { History } from '../history.js';
+import { PLANNERS, plannerTable } from './planners.js';
+
+/** What a family brings to PlanningPolicy. */
+export interface WorldModelFamily {
+  readonly kind: 'world-model';
+  readonly spec: PolicySpec;
+  /** The peers' planner with their numbers. */
+  readonly table: PlannerTable;
+  /** Times the first planned action is repeated (LeRobot's n_action_repeats); 1 executes the plan's own rows. */
+  readonly repeats: number;
+  readonly rename?: Readonly<Record<string, string>>;
+  /** False: the policy prior acts alone (LeRobot's use_mpc, TD-MPC2's mpc). */
+  readonly plans: boolean;
+  graph(): GraphBuilder;
+  /** Inputs of the encoder; `uniform` draws from the episode's stream (TD-MPC2 shifts images at random). */
+  observe(
+    history: readonly Observation[],
+    goal: Goal | undefined,
+    uniform: () => number,
+  ): Record<string, Float32Array>;
+  /** Normalised rows (rows, action_dim) to physical units, in place. */
+  decode(rows: Float32Array): void;
+}
+
+export interface PlanOptions extends InferOptions {
+  readonly tape?: PlanTape;
+  /** Adds the planner's last spread to the first action. */
+  readonly explore?: boolean;
+}
+
+interface Ready {
+  readonly encoder: NativeSession;
+  readonly prior: NativeSession | undefined;
+  readonly planner: NativePlanner | undefined;
+  readonly table: PlannerTable;
+}
+
+export class PlanningPolicy implements Policy {
+  readonly spec: PolicySpec;
+  private readonly pool: NativePool;
+  private readonly models = new Map<string, Promise<NativeModel>>();
+  private readonly ready = new Map<string, Promise<Ready>>();
+  private readonly history: History;
+  private seed = 0;
+  private draws = 0;
+  private wanted: SamplerChoice;
+  /** The last plan: mean, spread, elites and their scores, in [−1, 1]. */
+  lastPlan: FoundPlan | undefined;
+
+  private constructor(
+    private readonly family: WorldModelFamily,
+    private readonly options: LoadOptions,
+  ) {
+    this.spec = family.spec;
+    this.history = new History(family.spec, family.rename);
+    this.pool =
+      options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
+    this.wanted = {
+      sampler: options.sampler ?? (family.plans ? 'mppi' : 'policy'),
+      steps: options.steps ?? family.table.iterations ?? 1,
+      candidates: options.candidates ?? family.table.samples,
+      precision: options.precision ?? 'f32',
+      guidance_scale: 1,
+    };
+  }
+
+  static async create(family: WorldModelFamily, options: LoadOptions): Promise<PlanningPolicy> {
+    const policy = new PlanningPolicy(family, options);
+    await policy.choose({});
+    return policy;
+  }
+
+  get choice(): SamplerChoice {
+    return this.wanted;
+  }
+
+  /** Planners stand where a denoiser's samplers stand: steps are iterations, candidates are samples. */
+  menu(): SamplerMenu {
+    return {
+      samplers: PLANNERS,
+      precisions: ['f32', 'bf16', 'int8', 'auto'],
+      max_steps: 64,
+      max_candidates: 4096,
+      drivers: ['world model'],
+    };
+  }
+
+  async choose(choice: Partial<SamplerChoice>): Promise<void> {
+    const next = { ...this.wanted, ...choice };
+    await this.readyFor(next);
+    this.wanted = next;
+  }
+
+  reset(seed: number): void {
+    this.history.clear();
+    this.seed = seed;
+    this.draws = 0;
+    for (const ready of this.ready.values())
+      void ready.then(({ planner }) => planner?.reset(seed)).catch(() => undefined);
+  }
+
+  async infer(
+    observation: Observation | readonly Observation[],
+    options: PlanOptions = {},
+  ): Promise<ActionChunk> {
+    const began = process.hrtime.bigint();
+    const history = this.history.take(observation);
+    const { encoder, prior, planner, table } = await this.readyFor(this.wanted);
+    const inputs = this.family.observe(history, options.goal, () => this.uniform());
+    const cancel = new (addon().CancelToken)();
+    const abort = (): void => cancel.cancel();
+    options.signal?.addEventListener('abort', abort, { once: true });
+    try {
+      if (options.signal?.aborted) cancel.cancel();
+      const encoded = await native(() => encoder.run(inputs));
+      const latent = encoded.outputs.latent!;
+      const observed = Number(process.hrtime.bigint() - began);
+      if (encoded.status !== 'ok') throw notFinite('the encoder');
+      let actions: Float32Array;
+      if (planner === undefined) {
+        const acted = await native(() => prior!.run({ latent }));
+        if (acted.status !== 'ok') throw notFinite('the policy prior');
+        actions = acted.outputs.greedy_action!;
+      } else {
+        const { tape, explore } = options;
+        const found = await native(() =>
+          planner.plan({
+            inputs: { latent },
+            cancel,
+            ...(tape === undefined ? {} : { tape }),
+            ...(explore === undefined ? {} : { explore }),
+          }),
+        );
+        if (found.status === 'cancelled')
+          throw new TendonError('cancelled', 'the plan was cancelled by its caller');
+        if (found.status !== 'ok') throw notFinite('every rollout');
+        this.lastPlan = found;
+        actions = found.actions;
+      }
+      const total_ns = Number(process.hrtime.bigint() - began);
+      return this.chunk(actions, planner === undefined ? undefined : table, history.at(-1)!, {
+        queue_ns: 0,
+        observe_ns: observed,
+        denoise_ns: total_ns - observed,
+        total_ns,
+      });
+    } finally {
+      options.signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  async describe(): Promise<{
+    report: ReturnType<NativeModel['report']>;
+    session: NativeSession;
+    graph: GraphBuilder;
+  }> {
+    const { encoder } = await this.readyFor(this.wanted);
+    const model = await this.modelFor(this.wanted.precision);
+    return { report: model.report(), session: encoder, graph: this.family.graph() };
+  }
+
+  close(): void {
+    this.ready.clear();
+    this.models.clear();
+  }
+
+  private uniform(): number {
+    return native(() => addon().philoxUniform(this.seed, 7, this.draws++, 1))[0]!;
+  }
+
+  private modelFor(precision: string): Promise<NativeModel> {
+    let model = this.models.get(precision);
+    if (model === undefined) {
+      model = native(() =>
+        addon().compileModel(this.family.graph().native, {
+          precision: precision as Precision,
+          pool: this.pool,
+          ...(this.options.isa === undefined ? {} : { isa: this.options.isa }),
+        }),
+      );
+      this.models.set(precision, model);
+    }
+    return model;
+  }
+
+  private readyFor(choice: SamplerChoice): Promise<Ready> {
+    const key = [choice.precision, choice.sampler, choice.steps, choice.candidates].join('/');
+    let ready = this.ready.get(key);
+    if (ready === undefined) {
+      ready = this.prepare(choice);
+      this.ready.set(key, ready);
+      ready.catch(() => this.ready.delete(key));
+      if (this.ready.size > 4) this.ready.delete(this.ready.keys().next().value!);
+    }
+    return ready;
+  }
+
+  private async prepare(choice: SamplerChoice): Promise<Ready> {
+    const table = plannerTable(this.family.table, choice);
+    const model = await this.modelFor(choice.precision);
+    const encoder = await native(() => model.openSession({ batch: 1, outputs: ['latent'] }));
+    if (choice.sampler === 'policy') {
+      const prior = await native(() => model.openSession({ batch: 1, outputs: ['greedy_action'] }));
+      return { encoder, prior, planner: undefined, table };
+    }
+    const planner = await native(() => model.openPlanner(table));
+    await planner.reset(this.seed);
+    return { encoder, prior: undefined, planner, table };
+  }
+
+  private chunk(
+    planned: Float32Array,
+    table: PlannerTable | undefined,
+    newest: Observation,
+    timing: ActionChunk['timing'],
+  ): ActionChunk {
+    const { action_dim, horizon } = this.spec;
+    const { repeats } = this.family;
+    /** A sequence of the planner as the rows that are executed. */
+    const rowsOf = (sequence: Float32Array): Float32Array => {
+      const rows = new Float32Array(horizon * action_dim);
+      for (let i = 0; i < horizon; i++) {
+        const from = (repeats > 1 ? 0 : Math.min(i, sequence.length / action_dim - 1)) * action_dim;
+        rows.set(sequence.subarray(from, from + action_dim), i * action_dim);
+      }
+      for (let i = 0; i < rows.length; i++) rows[i] = Math.min(1, Math.max(-1, rows[i]!));
+      this.family.decode(rows);
+      return rows;
+    };
+    const actions = rowsOf(planned);
+    const elites = this.lastPlan?.elites;
+    const width = table === undefined ? 0 : table.horizon * action_dim;
+    const shown = elites === undefined || table === undefined ? 0 : Math.min(15, elites.length / width);
+    const candidates = new Float32Array((1 + shown) * actions.length);
+    candidates.set(actions);
+    for (let k = 0; k < shown; k++)
+      candidates.set(rowsOf(elites!.subarray(k * width, (k + 1) * width)), (k + 1) * actions.length);
+    return {
+      stamp_ns: newest.stamp_ns,
+      period_ns: this.spec.rate_hz === undefined ? 0 : Math.round(NS_PER_S / this.spec.rate_hz),
+      horizon,
+      action_dim,
+      actions,
+      ...(shown > 0 ? { candidates } : {}),
+      n_candidates: 1 + shown,
+      chosen: 0,
+      timing,
+    };
+  }
+}
+
+function notFinite(what: string): TendonError {
+  return new TendonError(
+    'policy_failed',
+    `${what} produced NaN or infinity; check the observation and its statistics`,
+  );
+}

@@ -1,0 +1,75 @@
+// TD-MPC2 against its own code (test/golden/tdmpc2_tiny, tdmpc2_tiny_rgb): every network, then three successive plans
+// with every draw taped: cold, warm, exploring.
+
+import { describe, expect, it } from 'vitest';
+import { addon, GraphBuilder, type PlanTape } from '../../src/native/index.js';
+import { Tensors } from '../../src/policies/checkpoint.js';
+import { discountOf, Tdmpc2Config } from '../../src/policies/tdmpc2/config.js';
+import { tdmpc2Table } from '../../src/policies/tdmpc2/index.js';
+import { tdmpc2Networks } from '../../src/policies/tdmpc2/networks.js';
+import { worldGraph } from '../../src/policies/world-model/graph.js';
+import { golden, relativeError, runGraph } from './golden.js';
+
+const open = (name: string) => {
+  const io = golden(name);
+  const config = Tdmpc2Config.parse(io.config);
+  return { io, config, networks: tdmpc2Networks(config, Tensors.open(io.dir, 'tdmpc2'), 0) };
+};
+
+describe.each(['tdmpc2_tiny', 'tdmpc2_tiny_rgb'])('%s', (name) => {
+  const { io, config, networks } = open(name);
+  it('dynamics, reward and critics', async () => {
+    const g = new GraphBuilder();
+    const z = g.input('z', [1, config.latent_dim], 'observation');
+    const a = g.input('a', [1, config.action_dim], 'observation');
+    g.output('next', networks.next(g, z, a));
+    g.output('reward', networks.reward(g, z, a));
+    g.output('pi', networks.prior!(g, z, undefined));
+    for (let i = 0; i < config.num_q; i++) g.output(`q${i}`, networks.value(g, i, z, a));
+    const out = await runGraph(g, 1, { z: io.get('z'), a: io.get('a') });
+    expect(relativeError(out.next!, io.get('z_next'))).toBeLessThan(1e-5);
+    expect(relativeError(out.reward!, io.get('reward'))).toBeLessThan(1e-4);
+    expect(relativeError(out.pi!, io.get('pi.mean_tanh'))).toBeLessThan(1e-5);
+  });
+});
+
+it('the encoder of states', async () => {
+  const { io, networks } = open('tdmpc2_tiny');
+  const g = new GraphBuilder();
+  g.output('latent', networks.encode(g));
+  const { latent } = await runGraph(g, 1, { state: io.get('obs') });
+  expect(relativeError(latent!, io.get('z'))).toBeLessThan(1e-5);
+});
+
+it('three plans in a row', async () => {
+  const { io, config, networks } = open('tdmpc2_tiny');
+  const table = tdmpc2Table(config);
+  const graph = worldGraph(networks, { horizon: config.horizon, discount: discountOf(config, 0) });
+  const model = await addon().compileModel(graph.native, { precision: 'f32' });
+  const planner = await model.openPlanner(table);
+  const latent = io.get('z');
+  for (const plan of ['plan0', 'plan1', 'plan2']) {
+    const draw = (n: number, kind: string): Float32Array =>
+      io.get(`${plan}.rng${String(n).padStart(3, '0')}.${kind}`);
+    const join = (parts: Float32Array[]): Float32Array => Float32Array.from(parts.flatMap((p) => [...p]));
+    const { horizon: h, action_dim: a, num_pi_trajs: p } = config;
+    // The prior's draws come step by step, (horizon, prior, action_dim).
+    const prior = new Float32Array(p * h * a);
+    for (let t = 0; t < h; t++)
+      for (let i = 0; i < p; i++) prior.set(draw(t, 'randn_like').slice(i * a, i * a + a), (i * h + t) * a);
+    const rounds = Array.from({ length: config.iterations }, (_, k) => 3 + 3 * k);
+    const explore = plan === 'plan2';
+    const tape: PlanTape = {
+      prior,
+      samples: join(rounds.map((n) => draw(n, 'randn'))),
+      tail: join(rounds.map((n) => draw(n + 1, 'randn_like'))),
+      critics: join(rounds.map((n) => draw(n + 2, 'randperm').slice(0, 2))),
+      pick: draw(12, 'exponential'),
+      ...(explore ? { explore: draw(13, 'randn') } : {}),
+    };
+    const found = await planner.plan({ inputs: { latent }, tape, explore });
+    expect([plan, found.status]).toEqual([plan, 'ok']);
+    expect(relativeError(found.mean, io.get(`${plan}.mean`))).toBeLessThan(1e-4);
+    expect(relativeError(found.actions.slice(0, a), io.get(`${plan}.action`))).toBeLessThan(1e-4);
+  }
+});
