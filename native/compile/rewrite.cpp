@@ -5,8 +5,8 @@
 #include <map>
 
 #include "compile/dispatch.h"
+#include "compile/merge.h"
 #include "compile/program.h"
-#include "graph/functions.h"
 
 namespace tendon {
 
@@ -20,13 +20,6 @@ std::vector<float> values_of(const Graph& graph, int id) {
 
 int axis_of(const Node& node) {
   return static_cast<int>((node.attrs.integer(0) + node.shape.rank) % node.shape.rank);
-}
-
-const char* function_name(const Node& node) {
-  return node.op == Op::unary    ? unary_name(node.unary)
-         : node.op == Op::binary ? binary_name(node.binary)
-         : node.op == Op::reduce ? reduce_name(node.reduce)
-                                 : op_info(node.op).name;
 }
 
 // Copies `from` node by node; `visit` may put something else in a node's place.
@@ -426,8 +419,8 @@ Graph rewrite(const Graph& graph) {
   Graph g = Pruner(graph).run();
   g = Folder(g).run();
   g = BatchNormFolder(g).run();
-  g = Splitter(g).run();
-  g = Pruner(g).run();
+  g = Splitter(merge_equal(g)).run();
+  g = Pruner(merge_equal(g)).run();
   g = Folder(g).run();
   return Pruner(g).run();
 }

@@ -64,8 +64,13 @@ Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wa
 void Weights::pack_product(const Graph& graph, int product, const KernelTable& kernels, WeightFormat wanted) {
   const Node& node = graph.at(product);
   const Node& weight = graph.at(node.inputs[1]);
+  const bool phased = node.op == Op::conv_transpose1d;
+  const Layout layout{node.inputs[1], node.op, phased ? node.attrs.integer(0) : 0,
+                      phased ? node.attrs.integer(1) : 0};
+  layout_of_[product] = layout;
+  std::vector<PackedMatrix>& packed = packed_[layout];
+  if (!packed.empty()) return;
   const std::vector<float> w = read_tensor(weight);
-  std::vector<PackedMatrix>& packed = matrices_[product];
 
   const auto add = [&](const std::vector<float>& rows, int64_t n, int64_t k) {
     WeightFormat format = wanted;
@@ -81,7 +86,7 @@ void Weights::pack_product(const Graph& graph, int product, const KernelTable& k
   const Shape& s = weight.shape;
   if (node.op == Op::linear) {
     add(w, s[0], s[1]);
-  } else if (node.op == Op::conv_transpose1d) {
+  } else if (phased) {
     const int64_t stride = node.attrs.integer(0), pad = node.attrs.integer(1), taps = s[2];
     for (int64_t phase = 0; phase < stride; ++phase) {
       const int64_t first_tap = (phase + pad) % stride;

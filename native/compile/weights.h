@@ -25,13 +25,21 @@ class Weights {
   // matrix is too small to gain, and keeps the other tensors that instructions read.
   Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wanted);
 
-  const std::vector<PackedMatrix>& matrices(int product) const { return matrices_.at(product); }
+  const std::vector<PackedMatrix>& matrices(int product) const { return packed_.at(layout_of_.at(product)); }
   const float* tensor(int node) const { return tensors_.at(node).floats(); }
   size_t bytes() const { return bytes_; }
 
  private:
   void pack_product(const Graph& graph, int product, const KernelTable& kernels, WeightFormat wanted);
-  std::map<int, std::vector<PackedMatrix>> matrices_;
+  // Products of one weight in one layout share its matrices: a network unrolled over time is packed once.
+  struct Layout {
+    int weight;
+    Op op;
+    int64_t stride, pad;  // of a transposed convolution, whose phases they decide
+    auto operator<=>(const Layout&) const = default;
+  };
+  std::map<Layout, std::vector<PackedMatrix>> packed_;
+  std::map<int, Layout> layout_of_;
   std::map<int, Block> tensors_;
   size_t bytes_ = 0;
 };

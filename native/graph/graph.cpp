@@ -234,6 +234,13 @@ void Graph::verify() const {
   }
 }
 
+const char* function_name(const Node& node) {
+  return node.op == Op::unary    ? unary_name(node.unary)
+         : node.op == Op::binary ? binary_name(node.binary)
+         : node.op == Op::reduce ? reduce_name(node.reduce)
+                                 : op_info(node.op).name;
+}
+
 std::string print_graph(const Graph& graph) {
   std::string text;
   for (size_t id = 0; id < graph.nodes().size(); ++id) {

@@ -80,6 +80,9 @@ class Graph {
   std::vector<Output> outputs_;
 };
 
+// The name that Graph::add takes for the node: its op, or its elementwise or reducing function.
+const char* function_name(const Node& node);
+
 // One line per node: `%7 = linear(%3, %5, %6) (1, 512) f32 observation`.
 std::string print_graph(const Graph& graph);
 
