@@ -5,6 +5,7 @@
 #include "addon/convert.h"
 #include "base/philox.h"
 #include "kernels/kernels.h"
+#include "session/limits.h"
 
 namespace tendon::addon {
 
@@ -54,6 +55,24 @@ Napi::Value isa(const Napi::CallbackInfo& info) {
   });
 }
 
+// machineLimits(pool, isa?) → Promise<{f32, bf16, int8: operations per s, bytes_per_s}>
+Napi::Value machine_limits(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<Pool> pool = unwrap<PoolObject>(info[0], "a Pool to measure").pool();
+    const KernelTable& kernels = select_kernels(info[1].IsString() ? text_of(info[1], "isa").c_str() : "");
+    auto limits = std::make_shared<MachineLimits>();
+    return Work::start(
+        info.Env(), [pool, &kernels, limits] { *limits = measure_limits(*pool, kernels); },
+        [limits](Napi::Env env) -> Napi::Value {
+          constexpr const char* names[] = {"f32", "bf16", "int8"};
+          Napi::Object out = Napi::Object::New(env);
+          for (int i = 0; i < 3; ++i) out.Set(names[i], limits->operations_per_s[i]);
+          out.Set("bytes_per_s", limits->bytes_per_s);
+          return out;
+        });
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* classes = new Classes();
   env.SetInstanceData(classes);
@@ -71,6 +90,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("compileModel", Napi::Function::New<compile_model>(env));
   exports.Set("philoxNormal", Napi::Function::New<philox<fill_normal>>(env));
   exports.Set("philoxUniform", Napi::Function::New<philox<fill_uniform>>(env));
+  exports.Set("machineLimits", Napi::Function::New<machine_limits>(env));
   exports.Set("opNames", Napi::Function::New<op_names_of>(env));
   exports.Set("samplerFields", Napi::Function::New<sampler_fields>(env));
   exports.Set("isa", Napi::Function::New<isa>(env));

@@ -55,6 +55,20 @@ void require(Status status) {
     throw BuildError("input_invalid", "no sampler table has been set; call setTable first");
 }
 
+Napi::Value profile_to_js(Napi::Env env, const std::vector<InstructionReport>& reports) {
+  Napi::Array array = Napi::Array::New(env, reports.size());
+  for (size_t i = 0; i < reports.size(); ++i) {
+    Napi::Object report = Napi::Object::New(env);
+    report.Set("stage", reports[i].stage);
+    report.Set("label", reports[i].label);
+    report.Set("flops", reports[i].flops);
+    report.Set("weight_bytes", reports[i].weight_bytes);
+    report.Set("ns", reports[i].ns);
+    array.Set(static_cast<uint32_t>(i), report);
+  }
+  return array;
+}
+
 const char* status_name(Status status) {
   return status == Status::ok ? "ok" : status == Status::cancelled ? "cancelled" : "not_finite";
 }

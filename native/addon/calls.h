@@ -22,6 +22,8 @@ std::vector<Given> match(const Named& named, const std::vector<Port>& ports, Sta
 
 // Statuses that mean a mistake of the caller are thrown; the rest are results.
 void require(Status status);
+// profile(rounds) → Promise<[{stage, label, flops, weight_bytes, ns}]>
+Napi::Value profile_to_js(Napi::Env env, const std::vector<InstructionReport>& reports);
 const char* status_name(Status status);
 
 }  // namespace tendon::addon

@@ -110,6 +110,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value outputs(const Napi::CallbackInfo& info);
   Napi::Value stages(const Napi::CallbackInfo& info);
   Napi::Value print(const Napi::CallbackInfo& info);
+  Napi::Value profile(const Napi::CallbackInfo& info);
   Napi::Value arena_bytes(const Napi::CallbackInfo& info);
   Napi::Value set_table(const Napi::CallbackInfo& info);
   Napi::Value denoise(const Napi::CallbackInfo& info);
@@ -131,6 +132,7 @@ class PlannerObject : public Napi::ObjectWrap<PlannerObject> {
  private:
   Napi::Value inputs(const Napi::CallbackInfo& info);
   Napi::Value print(const Napi::CallbackInfo& info);
+  Napi::Value profile(const Napi::CallbackInfo& info);
   Napi::Value reset(const Napi::CallbackInfo& info);
   Napi::Value plan(const Napi::CallbackInfo& info);
   std::shared_ptr<SharedPlanner> shared_;

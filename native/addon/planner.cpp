@@ -129,7 +129,8 @@ Napi::Function PlannerObject::define(Napi::Env env) {
   return DefineClass(
       env, "Planner",
       {InstanceAccessor<&PlannerObject::inputs>("inputs"), InstanceMethod<&PlannerObject::print>("print"),
-       InstanceMethod<&PlannerObject::reset>("reset"), InstanceMethod<&PlannerObject::plan>("plan")});
+       InstanceMethod<&PlannerObject::profile>("profile"), InstanceMethod<&PlannerObject::reset>("reset"),
+       InstanceMethod<&PlannerObject::plan>("plan")});
 }
 
 PlannerObject::PlannerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PlannerObject>(info) {
@@ -140,6 +141,16 @@ PlannerObject::PlannerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
 
 Napi::Value PlannerObject::inputs(const Napi::CallbackInfo& info) {
   return ports_to_js(info.Env(), shared_->planner->inputs());
+}
+
+Napi::Value PlannerObject::profile(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int rounds = static_cast<int>(integer_of(info[0], "rounds", 1, 10000));
+    auto reports = std::make_shared<std::vector<InstructionReport>>();
+    return Work::start(
+        info.Env(), [shared = shared_, rounds, reports] { *reports = shared->planner->profile(rounds); },
+        [reports](Napi::Env env) { return profile_to_js(env, *reports); }, shared_->line);
+  });
 }
 
 Napi::Value PlannerObject::print(const Napi::CallbackInfo& info) {

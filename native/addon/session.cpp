@@ -24,7 +24,7 @@ Napi::Function SessionObject::define(Napi::Env env) {
       env, "Session",
       {InstanceAccessor<&SessionObject::inputs>("inputs"),
        InstanceAccessor<&SessionObject::outputs>("outputs"), InstanceMethod<&SessionObject::stages>("stages"),
-       InstanceMethod<&SessionObject::print>("print"),
+       InstanceMethod<&SessionObject::print>("print"), InstanceMethod<&SessionObject::profile>("profile"),
        InstanceAccessor<&SessionObject::arena_bytes>("arena_bytes"),
        InstanceMethod<&SessionObject::set_table>("setTable"),
        InstanceMethod<&SessionObject::denoise>("denoise"), InstanceMethod<&SessionObject::run>("run")});
@@ -42,6 +42,16 @@ Napi::Value SessionObject::inputs(const Napi::CallbackInfo& info) {
 Napi::Value SessionObject::outputs(const Napi::CallbackInfo& info) {
   return ports_to_js(info.Env(), shared_->outputs);
 }
+Napi::Value SessionObject::profile(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int rounds = static_cast<int>(integer_of(info[0], "rounds", 1, 10000));
+    auto reports = std::make_shared<std::vector<InstructionReport>>();
+    return Work::start(
+        info.Env(), [shared = shared_, rounds, reports] { *reports = shared->session->profile(rounds); },
+        [reports](Napi::Env env) { return profile_to_js(env, *reports); }, shared_->line);
+  });
+}
+
 Napi::Value SessionObject::print(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), shared_->known().text);
 }

@@ -4,9 +4,13 @@ namespace tendon {
 
 namespace {
 
+// From how many rows a layer norm rides on the product before it, and up to which width its sums stay in
+// cache.
+constexpr int64_t whole_rows = 64, widest_row = 2048;
+
 class Fuser {
  public:
-  explicit Fuser(const Graph& graph) : graph_(graph), uses_(graph.nodes().size()) {
+  Fuser(const Graph& graph, int batch) : graph_(graph), batch_(batch), uses_(graph.nodes().size()) {
     for (const Node& node : graph.nodes())
       for (int input : node.inputs) ++uses_[input];
     for (const Output& output : graph.outputs()) uses_[output.node] += 2;  // must be written as it is
@@ -61,6 +65,16 @@ class Fuser {
         const int root = open_root(node, 0);
         if (root < 0 || !is_product(root) || graph_.at(root).op == Op::conv_transpose1d) return false;
         if (filled(out_.tail[root]) != bare) return false;
+        out_.tail[root].norm = id;
+        return take(root, id);
+      }
+      case Op::layer_norm: {
+        // As a group norm of one group over rows that are batch elements of their own. A thread must then
+        // have whole rows, so only where there are enough for all.
+        const int root = open_root(node, 0);
+        const bool many = node.stage & stage_step && node.shape[0] * batch_ >= whole_rows;
+        if (root < 0 || !many || node.shape.rank != 2 || graph_.at(root).op != Op::linear) return false;
+        if (filled(out_.tail[root]) != bare || node.shape.last() > widest_row) return false;
         out_.tail[root].norm = id;
         return take(root, id);
       }
@@ -152,12 +166,13 @@ class Fuser {
   }
 
   const Graph& graph_;
+  const int batch_;
   std::vector<int> uses_;
   Fusion out_;
 };
 
 }  // namespace
 
-Fusion fuse(const Graph& graph) { return Fuser(graph).run(); }
+Fusion fuse(const Graph& graph, int batch) { return Fuser(graph, batch).run(); }
 
 }  // namespace tendon

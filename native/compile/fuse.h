@@ -25,6 +25,7 @@ struct Fusion {
   std::vector<Tail> tail;
 };
 
-Fusion fuse(const Graph& graph);
+// `batch`: rows of a step value declared with one.
+Fusion fuse(const Graph& graph, int batch);
 
 }  // namespace tendon

@@ -35,7 +35,7 @@ struct Draft {
 class Lowerer {
  public:
   Lowerer(const Graph& graph, const Weights& weights, const CompileOptions& options)
-      : graph_(graph), weights_(weights), options_(options), fusion_(fuse(graph)) {}
+      : graph_(graph), weights_(weights), options_(options), fusion_(fuse(graph, options.batch)) {}
 
   Lowered run() {
     const int count = static_cast<int>(graph_.nodes().size());
@@ -573,9 +573,9 @@ class Lowerer {
     }
   }
 
-  static std::string tail_text(const Tail& t) {
+  std::string tail_text(const Tail& t) const {
     std::string s;
-    if (t.norm >= 0) s += " + group_norm";
+    if (t.norm >= 0) s += std::string(" + ") + op_info(graph_.at(t.norm).op).name;
     if (t.act != Unary::none) s += std::string(" + ") + unary_name(t.act);
     if (t.scale >= 0) s += " + scale";
     if (t.shift >= 0) s += " + shift";
@@ -590,10 +590,11 @@ class Lowerer {
     e.act_last = tail.act_last;
     if (tail.norm >= 0) {
       const Node& norm = graph_.at(tail.norm);
-      e.groups = norm.attrs.integer(0);
-      e.eps = static_cast<float>(norm.attrs.number(1));
-      d.point(e.norm_weight, view(norm.inputs[1], list));
-      d.point(e.norm_bias, view(norm.inputs[2], list));
+      const bool whole_row = norm.op == Op::layer_norm;
+      e.groups = whole_row ? 1 : norm.attrs.integer(0);
+      e.eps = static_cast<float>(norm.attrs.number(whole_row ? 0 : 1));
+      if (norm.inputs.size() > 1) d.point(e.norm_weight, view(norm.inputs[1], list));
+      if (norm.inputs.size() > 2) d.point(e.norm_bias, view(norm.inputs[2], list));
     }
     for (const bool is_scale : {true, false}) {
       const int id = is_scale ? tail.scale : tail.shift;

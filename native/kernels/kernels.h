@@ -268,6 +268,9 @@ struct KernelTable {
   void (*reduce)(const ReduceArgs&, Part);
   void (*gather)(const GatherArgs&, Part);
   void (*max_pool)(const MaxPoolArgs&, Part);
+  // Operations that one thread does in `rounds` rounds of nothing but the format's multiply-adds: the limit
+  // that products are measured against.
+  double (*peak[static_cast<int>(WeightFormat::count)])(int64_t rounds);
 };
 
 // Plain loops, the definition of every kernel.

@@ -6,6 +6,7 @@
 #include "base/philox.h"
 #include "compile/program.h"
 #include "compile/rewrite.h"
+#include "runtime/profile.h"
 #include "runtime/run.h"
 
 namespace tendon {
@@ -49,6 +50,19 @@ void PackedModel::need_output(const std::string& name) const {
     names += (names.empty() ? "" : ", ") + output.name;
   }
   throw BuildError("input_invalid", "the model has no output " + name + "; it has " + names);
+}
+
+void profile_program(const Program& program, Pool& pool, int rounds, const std::string& prefix,
+                     std::vector<InstructionReport>& reports) {
+  constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};
+  for (int l = 0; l < static_cast<int>(List::count); ++l) {
+    const auto times = profile_list(program, static_cast<List>(l), pool, rounds);
+    for (size_t i = 0; i < times.size(); ++i) {
+      const Instruction& instruction = program.lists[l][i];
+      reports.push_back(
+          {prefix + names[l], instruction.label, instruction.flops, instruction.bytes, times[i]});
+    }
+  }
 }
 
 // The lightest format whose outputs on probe inputs stay near those of f32.

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "compile/program.h"
 #include "compile/weights.h"
 #include "session/session.h"
 
@@ -31,5 +32,9 @@ class PackedModel : public Model {
   std::shared_ptr<const Weights> weights_;
   ModelReport report_;
 };
+
+// Appends every instruction of the program, timed; `prefix` goes before the stage's name.
+void profile_program(const Program& program, Pool& pool, int rounds, const std::string& prefix,
+                     std::vector<InstructionReport>& reports);
 
 }  // namespace tendon

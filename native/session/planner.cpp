@@ -33,6 +33,16 @@ class ModelPlanner : public Planner {
     return text;
   }
 
+  std::vector<InstructionReport> profile(int rounds) override {
+    std::vector<InstructionReport> reports;
+    const WorldModel& world = rollout_.model();
+    if (world.prior) profile_program(*world.prior, *model_->pool(), rounds, "prior ", reports);
+    profile_program(*world.rollout, *model_->pool(), rounds, "rollout ", reports);
+    if (!world.critics.empty())
+      profile_program(*world.critics[0], *model_->pool(), rounds, "critic ", reports);
+    return reports;
+  }
+
   Status plan(const PlanArgs& args, float* out, PlanStats* stats) override {
     const auto begin = std::chrono::steady_clock::now();
     if (args.inputs.size() != inputs_.size()) return Status::bad_argument;

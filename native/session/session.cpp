@@ -33,6 +33,12 @@ class ProgramSession : public Session {
   std::string print() const override { return print_program(*program_); }
   size_t arena_bytes() const override { return program_->memory.bytes(); }
 
+  std::vector<InstructionReport> profile(int rounds) override {
+    std::vector<InstructionReport> reports;
+    profile_program(*program_, *model_->pool(), rounds, "", reports);
+    return reports;
+  }
+
   std::vector<StageReport> stages() const override {
     constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};
     std::vector<StageReport> reports;

@@ -62,6 +62,11 @@ struct StageReport {
   double weight_bytes = 0;
 };
 
+struct InstructionReport {
+  std::string stage, label;
+  double flops = 0, weight_bytes = 0, ns = 0;
+};
+
 struct InferStats {
   int64_t observe_ns = 0;  // observation and prepared stages
   int64_t denoise_ns = 0;  // all steps
@@ -106,6 +111,8 @@ class Session {
   virtual std::vector<StageReport> stages() const = 0;
   // One line per instruction: stage, how it is shared, work, what is fused.
   virtual std::string print() const = 0;
+  // Every instruction with its measured time, on whatever the inputs hold.
+  virtual std::vector<InstructionReport> profile(int rounds) = 0;
   virtual size_t arena_bytes() const = 0;
 
   // Plans for the table's calls and computes the schedule stage for all of them. `schedule` gives each
@@ -146,6 +153,7 @@ class Planner {
 
   virtual const std::vector<Port>& inputs() const = 0;
   virtual std::string print() const = 0;
+  virtual std::vector<InstructionReport> profile(int rounds) = 0;
   // Forgets the plan before; draws are those of `seed` from its start.
   virtual void reset(uint64_t seed) = 0;
   // Plans; the sequence (horizon · action_dim) goes to `out`. not_finite when every rollout failed.

@@ -92,7 +92,7 @@ TEST("session: batch rows and threads do not change a row") {
   auto one = Session::open(model_of(make_unet(small_unet(), 3), "reference", Precision::f32, 1), {});
   for (const int threads : {1, 2, 3}) {
     auto many =
-        Session::open(model_of(make_unet(small_unet(), 3), "reference", Precision::f32, threads), {5});
+        Session::open(model_of(make_unet(small_unet(), 3), "reference", Precision::f32, threads), {5, {}});
     const auto& ports = many->inputs();
     std::vector<std::vector<float>> data;
     std::vector<Given> given;
@@ -114,8 +114,8 @@ TEST("session: batch rows and threads do not change a row") {
 
 TEST("session: the denoising loop follows its table") {
   const test::UnetShape shape = small_unet();
-  auto session = Session::open(model_of(make_unet(shape, 4), "reference", Precision::f32, 2), {2});
-  auto once = Session::open(model_of(make_unet(shape, 4), "reference", Precision::f32, 1), {2});
+  auto session = Session::open(model_of(make_unet(shape, 4), "reference", Precision::f32, 2), {2, {}});
+  auto once = Session::open(model_of(make_unet(shape, 4), "reference", Precision::f32, 1), {2, {}});
   // Two Euler steps of dx = F from σ 1 to 0.5 to 0, followed by hand below.
   SamplerTable table;
   table.rows.resize(2);

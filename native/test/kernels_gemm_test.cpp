@@ -182,6 +182,15 @@ TEST("kernels: activations are rounded to the nearest bf16") {
   }
 }
 
+TEST("kernels: a layer norm over whole rows") {
+  sweep({{linear(65, 64), 40, 1},
+         {linear(200, 130), 97, 1},
+         {linear(64, 5), 16, 1},
+         {linear(33, 70), 24, 1},
+         {linear(513, 96), 136, 1}},
+        true);
+}
+
 TEST("kernels: columns of a wider buffer as input") {
   // x is the middle 24 of 40 channels of each position.
   Shape s{conv1d(3, 9, 24, 3, 1, 1), 33, 3};

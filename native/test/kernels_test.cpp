@@ -16,7 +16,7 @@
 namespace tendon {
 namespace {
 
-constexpr int64_t sizes[] = {1, 2, 7, 16, 17, 31, 33, 64, 65, 131, 257};
+constexpr int64_t sizes[] = {1, 2, 7, 8, 16, 17, 31, 33, 64, 65, 131, 257};
 
 std::vector<float> normal(uint64_t stream, int64_t count, float scale = 1) {
   std::vector<float> x(static_cast<size_t>(count));

@@ -149,4 +149,74 @@ inline Graph make_score_transformer(const ScoreShape& s, uint64_t seed, bool sta
   return std::move(b.graph);
 }
 
+struct WorldShape {
+  int64_t latent = 24, width = 40, action_dim = 3;
+  int horizon = 3, critics = 4;
+  bool members = false;
+};
+
+// A latent world model with a planner's entries (plan/rollout.h): dynamics and reward at every step, a policy
+// prior, and critics of the end.
+inline Graph make_world_model(const WorldShape& s, uint64_t seed) {
+  NetworkBuilder b(seed);
+  struct Layer {
+    int weight, bias, scale, shift;
+  };
+  const auto layer = [&](int64_t k, int64_t n) {
+    return Layer{b.random({n, k}, 1 / std::sqrt(static_cast<float>(k))), b.random({n}, 0.1f),
+                 b.random({n}, 0.1f, 1), b.random({n}, 0.1f)};
+  };
+  const auto normed = [&](const Layer& l, int x) {
+    return b.op("mish", {b.op("layer_norm", {b.op("linear", {x, l.weight, l.bias}), l.scale, l.shift})});
+  };
+  const auto plain = [&](const Layer& l, int x) { return b.op("linear", {x, l.weight, l.bias}); };
+  const int64_t joint = s.latent + s.action_dim;
+  const Layer d0 = layer(joint, s.width), d1 = layer(s.width, s.latent), r0 = layer(joint, s.width),
+              r1 = layer(s.width, 1), p0 = layer(s.latent, s.width), p1 = layer(s.width, s.action_dim);
+  std::vector<std::pair<Layer, Layer>> q;
+  for (int i = 0; i < s.critics; ++i) q.emplace_back(layer(joint, s.width), layer(s.width, 1));
+  const auto both = [&](int z, int a) { return b.op("concat", {z, a}, {1}); };
+  const auto next = [&](int z, int a) { return b.op("tanh", {plain(d1, normed(d0, both(z, a)))}); };
+  const auto reward = [&](int z, int a) { return plain(r1, normed(r0, both(z, a))); };
+  const auto prior = [&](int z, int noise) {
+    return b.op("tanh", {b.op("add", {plain(p1, normed(p0, z)), noise})});
+  };
+  const auto value = [&](int i, int z, int a) { return plain(q[i].second, normed(q[i].first, both(z, a))); };
+  const int64_t row = s.horizon * s.action_dim;
+  const int latent = b.graph.input("latent", {1, s.latent}, stage_observation);
+  const int noise = b.graph.input("prior_noise", {1, row}, stage_step);
+  std::vector<int> acted;
+  int z = latent;
+  for (int t = 0; t < s.horizon; ++t) {
+    acted.push_back(prior(z, b.slice(noise, 1, t * s.action_dim, s.action_dim)));
+    z = next(z, acted.back());
+  }
+  b.graph.output("prior_actions", b.op("concat", acted, {1}));
+  const int actions = b.graph.input("actions", {1, row}, stage_step);
+  const int tail = b.graph.input("tail_noise", {1, s.action_dim}, stage_step);
+  int total = -1;
+  z = latent;
+  for (int t = 0; t < s.horizon; ++t) {
+    const int a = b.slice(actions, 1, t * s.action_dim, s.action_dim);
+    const int gain = reward(z, a);
+    total = total < 0 ? gain : b.op("add", {total, gain});
+    z = next(z, a);
+  }
+  const int last = prior(z, tail);
+  b.graph.output("return", total);
+  b.graph.output("tail_weight", b.op("affine", {total}, {0, 0.9}));
+  std::vector<int> values;
+  for (int i = 0; i < s.critics; ++i) values.push_back(value(i, z, last));
+  if (s.members) {
+    b.graph.output("members", b.op("concat", values, {1}));
+  } else {
+    b.graph.output("tail_latent", z);
+    b.graph.output("tail_action", last);
+    const int cz = b.graph.input("critic_latent", {1, s.latent}, stage_step);
+    const int ca = b.graph.input("critic_action", {1, s.action_dim}, stage_step);
+    for (int i = 0; i < s.critics; ++i) b.graph.output("value_" + std::to_string(i), value(i, cz, ca));
+  }
+  return std::move(b.graph);
+}
+
 }  // namespace tendon::test

@@ -11,7 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.js')).run,
   eval: async () => (await import('./eval.js')).evaluate,
   inspect: async () => (await import('./inspect.js')).inspect,
-  bench: async () => (await import('./bench.js')).bench,
+  bench: async () => (await import('./bench/index.js')).bench,
 };
 
 async function main(argv: readonly string[]): Promise<number> {

@@ -55,6 +55,14 @@ export interface StageReport {
   readonly weight_bytes: number;
 }
 
+export interface InstructionReport {
+  readonly stage: string;
+  readonly label: string;
+  readonly flops: number;
+  readonly weight_bytes: number;
+  readonly ns: number;
+}
+
 export interface RunResult {
   readonly status: 'ok' | 'cancelled' | 'not_finite';
   readonly observe_ns: number;
@@ -83,6 +91,8 @@ export interface NativeSession {
   readonly arena_bytes: number;
   stages(): StageReport[];
   print(): string;
+  /** Every instruction timed, the median of `rounds` runs. */
+  profile(rounds: number): Promise<InstructionReport[]>;
   /** `rows`: rows of `samplerFields()` numbers; `schedule`: each schedule input for every call. */
   setTable(rows: Float32Array, schedule: Readonly<Record<string, Float32Array>>): Promise<void>;
   denoise(request: DenoiseRequest): Promise<RunResult & { readonly x: Float32Array }>;
@@ -165,6 +175,7 @@ export interface FoundPlan {
 export interface NativePlanner {
   readonly inputs: readonly Port[];
   print(): string;
+  profile(rounds: number): Promise<InstructionReport[]>;
   /** Forgets the plan before; draws are those of `seed` from its start. */
   reset(seed: number): Promise<void>;
   plan(request: {
@@ -197,6 +208,13 @@ export interface NativeModel {
   openPlanner(table: PlannerTable): Promise<NativePlanner>;
 }
 
+export interface MachineLimits {
+  readonly f32: number;
+  readonly bf16: number;
+  readonly int8: number;
+  readonly bytes_per_s: number;
+}
+
 export interface Addon {
   readonly Graph: new () => NativeGraph;
   readonly Pool: new (options?: { readonly threads?: number; readonly pin?: boolean }) => NativePool;
@@ -220,6 +238,8 @@ export interface Addon {
     first: number | bigint,
     count: number,
   ): Float32Array;
+  /** Multiply-adds per second (each two operations) by format of weights, and bytes read, on all of the pool. */
+  machineLimits(pool: NativePool, isa?: string): Promise<MachineLimits>;
   opNames(): string[];
   samplerFields(): string[];
   /** The instruction set that would be used, not above `limit`. */

@@ -48,6 +48,8 @@ export interface RecordedNode {
   readonly attributes: Readonly<Record<string, number | readonly number[]>>;
   readonly shape: readonly number[];
   readonly name?: string;
+  /** Of an input. */
+  readonly stage?: Stage;
   readonly tensor?: TensorRef;
   readonly values?: Float32Array;
 }
@@ -65,7 +67,7 @@ export class GraphBuilder {
   input(name: string, shape: readonly number[], stage: Stage): Value {
     return this.record(
       native(() => this.native.input(name, shape, stage)),
-      { op: 'input', inputs: [], attributes: {}, shape, name },
+      { op: 'input', inputs: [], attributes: {}, shape, name, stage },
     );
   }
 

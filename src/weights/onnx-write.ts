@@ -4,55 +4,9 @@
 
 import type { GraphBuilder, RecordedNode } from '../native/index.js';
 import { TendonError } from '../types/index.js';
+import { ELEMENTWISE } from './onnx-elementwise.js';
+import { attribute, type Bytes, bytes, FLOAT, INT64, tensor, text, valueInfo, whole } from './onnx-proto.js';
 import { readTensor } from './tensor.js';
-
-// ---- Protocol buffers, as far as ONNX needs them ----
-
-type Bytes = Uint8Array[];
-const utf8 = new TextEncoder();
-
-function varint(value: number): Uint8Array {
-  const out: number[] = [];
-  let v = BigInt.asUintN(64, BigInt(value));
-  do {
-    const low = Number(v & 0x7fn);
-    v >>= 7n;
-    out.push(v > 0n ? low | 0x80 : low);
-  } while (v > 0n);
-  return Uint8Array.from(out);
-}
-const size = (b: Bytes): number => b.reduce((n, part) => n + part.length, 0);
-const whole = (field: number, value: number): Bytes => [varint(field << 3), varint(value)];
-const bytes = (field: number, value: Bytes): Bytes => [
-  varint((field << 3) | 2),
-  varint(size(value)),
-  ...value,
-];
-const text = (field: number, value: string): Bytes => bytes(field, [utf8.encode(value)]);
-const float32 = (field: number, value: number): Bytes => [
-  varint((field << 3) | 5),
-  new Uint8Array(Float32Array.of(value).buffer),
-];
-
-const FLOAT = 1;
-const INT64 = 7;
-
-function attribute(name: string, value: number | readonly number[] | { float: number }): Bytes {
-  if (typeof value === 'number') return [...text(1, name), ...whole(3, value), ...whole(20, 2)];
-  if ('float' in value) return [...text(1, name), ...float32(2, value.float), ...whole(20, 1)];
-  return [...text(1, name), ...value.flatMap((v) => whole(8, v)), ...whole(20, 7)];
-}
-
-function tensor(name: string, dims: readonly number[], type: number, data: Uint8Array): Bytes {
-  return [...dims.flatMap((d) => whole(1, d)), ...whole(2, type), ...text(8, name), ...bytes(9, [data])];
-}
-
-function valueInfo(name: string, dims: readonly number[]): Bytes {
-  const shape = dims.flatMap((d) => bytes(1, whole(1, d)));
-  return [...text(1, name), ...bytes(2, bytes(1, [...whole(1, FLOAT), ...bytes(2, shape)]))];
-}
-
-// ---- The graph ----
 
 /** A value in the file: its name and whether (batch, channels, positions) instead of (batch, positions, channels). */
 interface Held {
@@ -96,7 +50,8 @@ class OnnxWriter {
 
   private isStep(id: number): boolean {
     const node = this.graph.nodes[id]!;
-    return node.op === 'input' ? node.name === 'x' : node.inputs.some((i) => this.isStep(i));
+    if (node.op === 'input') return node.stage === 'step';
+    return node.inputs.some((i) => this.isStep(i));
   }
 
   private emit(op: string, inputs: readonly string[], out?: string, attributes: Bytes[] = []): string {
@@ -153,18 +108,25 @@ class OnnxWriter {
     return this.floats(values, dims ?? node.shape);
   }
 
-  private transposed(name: string): string {
-    return this.emit('Transpose', [name], undefined, [attribute('perm', [0, 2, 1])]);
-  }
-
-  /** The value with channels last, or first. */
+  /** The value with channels last; a model value is written as it is. */
   private last(id: number): string {
-    const h = this.held[id]!;
-    return h.first ? this.transposed(h.name) : h.name;
+    const h = this.held[id];
+    if (h === undefined) return this.weight(id);
+    const rank = this.graph.nodes[id]!.shape.length;
+    return h.first ? this.permuted(h.name, rank === 4 ? [0, 2, 3, 1] : [0, 2, 1]) : h.name;
   }
   private first(id: number): string {
     const h = this.held[id]!;
-    return h.first ? h.name : this.transposed(h.name);
+    const rank = this.graph.nodes[id]!.shape.length;
+    return h.first ? h.name : this.permuted(h.name, rank === 4 ? [0, 3, 1, 2] : [0, 2, 1]);
+  }
+
+  private permuted(name: string, perm: readonly number[]): string {
+    return this.emit('Transpose', [name], undefined, [attribute('perm', perm)]);
+  }
+
+  private scalar(value: number): string {
+    return this.floats(Float32Array.of(value), []);
   }
 
   private lower(node: RecordedNode, id: number): Held | undefined {
@@ -194,32 +156,42 @@ class OnnxWriter {
         };
       }
       case 'conv1d':
+      case 'conv2d':
       case 'conv_transpose1d': {
-        const op = node.op === 'conv1d' ? 'Conv' : 'ConvTranspose';
+        const op = node.op === 'conv_transpose1d' ? 'ConvTranspose' : 'Conv';
         const inputs = [this.first(a), this.weight(b), ...(c === undefined ? [] : [this.weight(c)])];
-        const pad = at.pad ?? 0;
+        return { name: this.emit(op, inputs, undefined, windows(at, rank - 2)), first: true };
+      }
+      case 'max_pool2d': {
+        const kernel = attribute('kernel_shape', [at.kernel!, at.kernel!]);
         return {
-          name: this.emit(op, inputs, undefined, [
-            attribute('strides', [at.stride ?? 1]),
-            attribute('pads', [pad, pad]),
-          ]),
+          name: this.emit('MaxPool', [this.first(a)], undefined, [kernel, ...windows(at, 2)]),
           first: true,
         };
       }
+      case 'batch_norm':
+        return {
+          name: this.emit(
+            'BatchNormalization',
+            [this.first(a), ...node.inputs.slice(1).map((i) => this.weight(i))],
+            undefined,
+            [attribute('epsilon', { float: at.eps ?? 1e-5 })],
+          ),
+          first: true,
+        };
       case 'group_norm': {
         // PyTorch's exporter: instance norm over the groups, then scale and shift.
-        const n = node.shape[2]!;
+        const n = node.shape.at(-1)!;
+        const column = [n, ...node.shape.slice(2).map(() => 1)];
         const grouped = this.emit('Reshape', [this.first(a), this.ints([0, at.groups!, -1])]);
         const one = this.floats(new Float32Array(at.groups!).fill(1), [at.groups!]);
         const zero = this.floats(new Float32Array(at.groups!), [at.groups!]);
         const norm = this.emit('InstanceNormalization', [grouped, one, zero], undefined, [
           attribute('epsilon', { float: at.eps ?? 1e-5 }),
         ]);
-        const back = this.emit('Reshape', [norm, this.ints([0, n, -1])]);
-        return {
-          name: this.emit('Add', [this.emit('Mul', [back, this.weight(b, [n, 1])]), this.weight(c, [n, 1])]),
-          first: true,
-        };
+        const back = this.emit('Reshape', [norm, this.ints([0, n, ...node.shape.slice(1, -2), -1])]);
+        const scaled = this.emit('Mul', [back, this.weight(b, column)]);
+        return { name: this.emit('Add', [scaled, this.weight(c, column)]), first: true };
       }
       case 'layer_norm':
         return {
@@ -228,64 +200,72 @@ class OnnxWriter {
           ]),
           first: false,
         };
-      case 'mish': {
-        const h = this.held[a]!;
+      case 'softmax':
         return {
-          name: this.emit('Mul', [h.name, this.emit('Tanh', [this.emit('Softplus', [h.name])])]),
-          first: h.first,
+          name: this.emit('Softmax', [this.last(a)], undefined, [attribute('axis', -1)]),
+          first: false,
+        };
+      case 'rms_norm': {
+        const x = this.last(a);
+        const mean = this.mean(this.emit('Mul', [x, x]), -1);
+        const rms = this.emit('Sqrt', [this.emit('Add', [mean, this.scalar(at.eps ?? 1e-6)])]);
+        const normed = this.emit('Div', [x, rms]);
+        return {
+          name: b === undefined ? normed : this.emit('Mul', [normed, this.weight(b)]),
+          first: false,
         };
       }
-      case 'silu': {
-        const h = this.held[a]!;
-        return { name: this.emit('Mul', [h.name, this.emit('Sigmoid', [h.name])]), first: h.first };
-      }
-      case 'gelu': {
-        const h = this.held[a]!;
-        const e = this.emit('Erf', [
-          this.emit('Div', [h.name, this.floats(Float32Array.of(Math.SQRT2), [])]),
-        ]);
-        const grown = this.emit('Add', [e, this.floats(Float32Array.of(1), [])]);
+      case 'attention':
+        return { name: this.attention(node), first: false };
+      case 'matmul':
+        return { name: this.emit('MatMul', [this.last(a), this.last(b)]), first: false };
+      case 'permute':
         return {
-          name: this.emit('Mul', [this.emit('Mul', [h.name, grown]), this.floats(Float32Array.of(0.5), [])]),
-          first: h.first,
+          name: this.permuted(this.last(a), (node.attributes as Record<string, readonly number[]>).perm!),
+          first: false,
         };
+      case 'expand':
+        return { name: this.emit('Expand', [this.last(a), this.ints(this.shape(id))]), first: false };
+      case 'gather': {
+        const index = this.emit('Cast', [this.last(b)], undefined, [attribute('to', INT64)]);
+        return { name: this.emit('Gather', [this.last(a), index]), first: false };
       }
+      case 'sum':
+      case 'mean':
+      case 'max':
+      case 'min':
+      case 'variance':
+        return { name: this.reduced(node.op, this.last(a), at.axis ?? -1), first: false };
       case 'affine': {
         const h = this.held[a]!;
-        const scaled =
-          (at.mul ?? 1) === 1
-            ? h.name
-            : this.emit('Mul', [h.name, this.floats(Float32Array.of(at.mul!), [])]);
-        return {
-          name: this.emit('Add', [scaled, this.floats(Float32Array.of(at.add ?? 0), [])]),
-          first: h.first,
-        };
+        const scaled = (at.mul ?? 1) === 1 ? h.name : this.emit('Mul', [h.name, this.scalar(at.mul!)]);
+        return { name: this.emit('Add', [scaled, this.scalar(at.add ?? 0)]), first: h.first };
       }
       case 'add':
-      case 'mul': {
-        const op = node.op === 'add' ? 'Add' : 'Mul';
-        const model = [a, b].find((i) => this.held[i] === undefined);
-        if (model !== undefined) {
-          const other = this.last(model === a ? b : a);
-          return { name: this.emit(op, [other, this.weight(model)]), first: false };
-        }
+      case 'sub':
+      case 'mul':
+      case 'div':
+      case 'minimum':
+      case 'maximum': {
+        const op = BINARY[node.op]!;
+        if (this.held[a] === undefined || this.held[b] === undefined)
+          return { name: this.emit(op, [this.last(a), this.last(b)]), first: false };
         const first = this.held[a]!.first || this.held[b]!.first;
         const pick = (i: number): string => (first ? this.first(i) : this.held[i]!.name);
         return { name: this.emit(op, [pick(a), pick(b)]), first };
       }
       case 'concat': {
         const axis = (at.axis! + rank) % rank;
-        const first = rank === 3 && node.inputs.some((i) => this.held[i]!.first);
-        const names = node.inputs.map((i) => this.spread(first ? this.first(i) : this.held[i]!.name, i, id));
+        const first = rank === 3 && node.inputs.every((i) => this.held[i]?.first === true);
+        const names = node.inputs.map((i) => this.spread(first ? this.first(i) : this.last(i), i, id));
         return {
           name: this.emit('Concat', names, undefined, [attribute('axis', first ? [0, 2, 1][axis]! : axis)]),
           first,
         };
       }
       case 'slice': {
-        if (this.held[a] === undefined) break;
-        const h = this.held[a]!;
-        const axis = h.first ? [0, 2, 1][at.axis!]! : at.axis!;
+        const h = this.held[a] ?? { name: this.weight(a), first: false };
+        const axis = h.first ? (rank === 4 ? [0, 2, 3, 1] : [0, 2, 1])[at.axis!]! : at.axis!;
         return {
           name: this.emit('Slice', [
             h.name,
@@ -298,10 +278,48 @@ class OnnxWriter {
       }
       case 'reshape':
         return { name: this.emit('Reshape', [this.last(a), this.ints(this.shape(id))]), first: false };
-      default:
-        break;
+      default: {
+        const write = ELEMENTWISE[node.op];
+        if (write === undefined)
+          throw new TendonError('unsupported', `ONNX: the op ${node.op} cannot be written`, { op: node.op });
+        const h = this.held[a]!;
+        const emit = (op: string, ...inputs: (string | number)[]): string =>
+          this.emit(
+            op,
+            inputs.map((i) => (typeof i === 'number' ? this.scalar(i) : i)),
+          );
+        return { name: write(emit, h.name), first: h.first };
+      }
     }
-    throw new TendonError('unsupported', `ONNX: the op ${node.op} cannot be written yet`, { op: node.op });
+  }
+
+  private mean(x: string, axis: number): string {
+    return this.emit('ReduceMean', [x], undefined, [attribute('axes', [axis])]);
+  }
+
+  /** Along one axis, which stays with length 1; variance divides by n. */
+  private reduced(op: string, x: string, axis: number): string {
+    if (op === 'mean') return this.mean(x, axis);
+    if (op === 'sum') return this.emit('ReduceSum', [x, this.ints([axis])]);
+    if (op !== 'variance')
+      return this.emit(op === 'max' ? 'ReduceMax' : 'ReduceMin', [x], undefined, [attribute('axes', [axis])]);
+    const centred = this.emit('Sub', [x, this.mean(x, axis)]);
+    return this.mean(this.emit('Mul', [centred, centred]), axis);
+  }
+
+  /** As PyTorch's exporter writes it: heads apart, two products, a softmax. */
+  private attention(node: RecordedNode): string {
+    const { heads, scale } = node.attributes as { heads: number; scale?: number };
+    const width = node.shape[2]! / heads;
+    const apart = (id: number, perm: readonly number[]): string =>
+      this.permuted(this.emit('Reshape', [this.last(id), this.ints([0, 0, heads, width])]), perm);
+    const [q, k, v, mask] = node.inputs as [number, number, number, number | undefined];
+    const product = this.emit('MatMul', [apart(q, [0, 2, 1, 3]), apart(k, [0, 2, 3, 1])]);
+    const scaled = this.emit('Mul', [product, this.scalar(scale || 1 / Math.sqrt(width))]);
+    const scores = mask === undefined ? scaled : this.emit('Add', [scaled, this.last(mask)]);
+    const weights = this.emit('Softmax', [scores], undefined, [attribute('axis', -1)]);
+    const mixed = this.permuted(this.emit('MatMul', [weights, apart(v, [0, 2, 1, 3])]), [0, 2, 1, 3]);
+    return this.emit('Reshape', [mixed, this.ints([0, 0, node.shape[2]!])]);
   }
 
   /** Repeats a value of one row for a concatenation with values of the whole batch. */
@@ -320,7 +338,22 @@ class OnnxWriter {
   }
 }
 
-/** `batch` multiplies the rows of the step input x. Throws `unsupported` naming the op that cannot be written. */
+const BINARY: Readonly<Record<string, string>> = {
+  add: 'Add',
+  sub: 'Sub',
+  mul: 'Mul',
+  div: 'Div',
+  minimum: 'Min',
+  maximum: 'Max',
+};
+
+/** Stride and padding over `dims` axes, alike on every side. */
+function windows(at: Readonly<Record<string, number>>, dims: number): Bytes[] {
+  const all = (value: number, count: number): number[] => Array<number>(count).fill(value);
+  return [attribute('strides', all(at.stride ?? 1, dims)), attribute('pads', all(at.pad ?? 0, 2 * dims))];
+}
+
+/** `batch` multiplies the rows of the step inputs. Throws `unsupported` naming the op that cannot be written. */
 export function writeOnnx(graph: GraphBuilder, batch = 1): Buffer {
   return new OnnxWriter(graph, batch).write();
 }

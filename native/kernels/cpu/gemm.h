@@ -17,12 +17,15 @@ struct Gemm {
   using A = typename Fmt::A;
   using W = typename Fmt::W;
 
-  static constexpr int64_t many_rows = 1024;    // from here on threads share rows
+  static constexpr int64_t many_rows = 1024;  // from here on threads share rows
+  static constexpr int64_t some_rows = 64;    // and from here on where every core can hold the weights
+  static constexpr int64_t held_weights = 1 << 20;
   static constexpr int64_t narrow = 64;         // columns too few to share
   static constexpr int64_t small_copy = 8192;   // values cheaper to convert twice than to wait for
   static constexpr int64_t streamed_rows = 32;  // up to here a panel is read in one go
   static constexpr int64_t near_bytes = 2048;   // how far ahead of the reads a single pass fetches
   static constexpr int64_t chunk_columns = 128, chunk_row_limit = 480;
+  static constexpr int64_t whole_row_limit = 96;  // sums of whole rows stay in cache
   static constexpr int64_t copy_bytes = 1 << 20;  // rows of A held by a thread that has rows of its own
 
   enum class Copy { none, own, shared };
@@ -45,11 +48,16 @@ struct Gemm {
     p.k = a.rows.k();
     p.stride = Fmt::direct ? direct_stride(a.rows) : 0;
     const int64_t groups = a.epilogue.groups, per_batch = a.rows.per_batch();
-    p.by_rows = groups > 0 ? p.rows >= many_rows && a.rows.batch >= 8
-                           : p.rows >= many_rows || (p.n <= narrow && p.rows >= streamed_rows);
+    // A layer norm's row must be whole; a group norm's batch element.
+    const bool whole_rows = groups == 1 && per_batch == 1;
+    const bool kept = p.n * p.k * static_cast<int64_t>(sizeof(W)) <= held_weights;
+    p.by_rows = whole_rows   ? p.rows >= some_rows
+                : groups > 0 ? p.rows >= many_rows && a.rows.batch >= 8
+                             : p.rows >= many_rows || (kept && p.rows >= some_rows) ||
+                                   (p.n <= narrow && p.rows >= streamed_rows);
     p.copy = p.stride > 0 ? Copy::none : p.by_rows || p.rows * p.k <= small_copy ? Copy::own : Copy::shared;
-    p.row_unit = groups > 0 ? per_batch : K::rows;
-    int64_t limit = chunk_row_limit;
+    p.row_unit = groups == 0 || whole_rows ? K::rows : per_batch;
+    int64_t limit = whole_rows ? whole_row_limit : chunk_row_limit;
     if (p.by_rows && p.copy == Copy::own)
       limit = lesser(limit, copy_bytes / (p.k * static_cast<int64_t>(sizeof(A))));
     p.row_chunk = greater(limit / p.row_unit, 1) * p.row_unit;

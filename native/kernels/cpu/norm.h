@@ -91,11 +91,32 @@ struct Norms {
   }
 
   static void softmax(const SoftmaxArgs& a, Part part) {
+    if constexpr (S::width % 8 == 0)
+      if (a.n == 8) return softmax_eights(a, part);
     const Range mine = share(a.rows, 1, part);
     for (int64_t row = mine.begin; row < mine.end; ++row) {
       float* out = a.out + row * a.n;
       const F sum = S::set(exponentials(a.x + row * a.n, a.n, out));
       for_vectors<S>(a.n, [&](auto load, auto store) { store(out, S::div(load(out), sum)); });
+    }
+  }
+
+  // Rows of eight, as latents in simplices have them: a vector holds whole rows. A NaN makes its row NaN.
+  static void softmax_eights(const SoftmaxArgs& a, Part part) {
+    const Range mine = share(a.rows, S::width / 8, part);
+    const float* x = a.x + mine.begin * 8;
+    float* out = a.out + mine.begin * 8;
+    for (int64_t left = (mine.end - mine.begin) * 8; left > 0; left -= S::width) {
+      const bool whole = left >= S::width;
+      const F v = whole ? S::load(x) : S::load(x, left);
+      const F e = Math<S>::exp(S::sub(v, S::largest8(v)));
+      const F y = S::div(e, S::sum8(e));
+      if (whole) {
+        S::store(out, y);
+      } else {
+        S::store(out, y, left);
+      }
+      x += S::width, out += S::width;
     }
   }
 

@@ -77,6 +77,17 @@ struct Avx2 {
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
   }
+  // Of all eight lanes, in all of them.
+  static F sum8(F x) {
+    x = add(x, _mm256_permute2f128_ps(x, x, 1));
+    x = add(x, _mm256_permute_ps(x, 0x4e));
+    return add(x, _mm256_permute_ps(x, 0xb1));
+  }
+  static F largest8(F x) {
+    x = max(x, _mm256_permute2f128_ps(x, x, 1));
+    x = max(x, _mm256_permute_ps(x, 0x4e));
+    return max(x, _mm256_permute_ps(x, 0xb1));
+  }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 };
 

@@ -64,6 +64,17 @@ struct Avx512 {
   static F select(Mask m, F yes, F no) { return _mm512_mask_blend_ps(m, no, yes); }
   static float sum(F x) { return _mm512_reduce_add_ps(x); }
   static float largest(F x) { return _mm512_reduce_max_ps(x); }
+  // Of each eight neighbouring lanes, in all of them.
+  static F sum8(F x) {
+    x = add(x, _mm512_shuffle_f32x4(x, x, 0xb1));
+    x = add(x, _mm512_permute_ps(x, 0x4e));
+    return add(x, _mm512_permute_ps(x, 0xb1));
+  }
+  static F largest8(F x) {
+    x = max(x, _mm512_shuffle_f32x4(x, x, 0xb1));
+    x = max(x, _mm512_permute_ps(x, 0x4e));
+    return max(x, _mm512_permute_ps(x, 0xb1));
+  }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 };
 

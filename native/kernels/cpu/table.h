@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_dot.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/cpu/product.h"
 #include "kernels/kernels.h"
 
@@ -33,6 +34,7 @@ KernelTable table(const char* isa) {
   t.matmul = Products<S>::matmul;
   t.reduce = Norms<S>::reduce;
   t.max_pool = Products<S>::max_pool;
+  for (auto& peak : t.peak) peak = peak_multiply_add<S>;
   return t;
 }
 

@@ -116,6 +116,27 @@ struct TileKernel : Rows {
 using Bf16TileKernel = TileKernel<Bf16Format, Bf16Rows, 512>;
 using I8TileKernel = TileKernel<I8Format, I8Rows, 1024>;
 
+// Four sums of tiles in turn, as the tile kernels keep the unit busy.
+template <bool quantised>
+double peak_tiles(int64_t rounds) {
+  _tile_loadconfig(&tile_config);
+  for (int64_t i = 0; i < rounds / 8; ++i) {
+    if constexpr (quantised) {
+      _tile_dpbusd(0, 4, 6);
+      _tile_dpbusd(1, 4, 7);
+      _tile_dpbusd(2, 5, 6);
+      _tile_dpbusd(3, 5, 7);
+    } else {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_release();
+  return 2.0 * 4 * 16 * 16 * (quantised ? 64 : 32) * static_cast<double>(rounds / 8);
+}
+
 }  // namespace
 
 KernelTable amx_kernels() {
@@ -123,6 +144,8 @@ KernelTable amx_kernels() {
   table.isa = "amx";
   table.gemm[static_cast<int>(WeightFormat::bf16)] = Gemm<Avx512, Bf16TileKernel>::kernels();
   table.gemm[static_cast<int>(WeightFormat::i8)] = Gemm<Avx512, I8TileKernel>::kernels();
+  table.peak[static_cast<int>(WeightFormat::bf16)] = peak_tiles<false>;
+  table.peak[static_cast<int>(WeightFormat::i8)] = peak_tiles<true>;
   return table;
 }
 

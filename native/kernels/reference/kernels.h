@@ -26,6 +26,7 @@ void reduce(const ReduceArgs&, Part);
 void attention(const AttentionArgs&, Part);
 void matmul(const MatmulArgs&, Part);
 void gather(const GatherArgs&, Part);
+double peak(int64_t rounds);
 void max_pool(const MaxPoolArgs&, Part);
 
 }  // namespace tendon::reference

@@ -21,6 +21,7 @@ const KernelTable& reference_kernels() {
       .reduce = reduce,
       .gather = gather,
       .max_pool = max_pool,
+      .peak = {peak, peak, peak},
   };
   return table;
 }

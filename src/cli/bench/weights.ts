@@ -1,9 +1,9 @@
 // Random weights for a network of any size, as a safetensors file: benches need sizes that nobody can commit.
 
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { addon } from '../native/index.js';
-import { Tensors } from '../policies/checkpoint.js';
-import { openSafetensors } from '../weights/index.js';
+import { addon } from '../../native/index.js';
+import { Tensors } from '../../policies/checkpoint.js';
+import { openSafetensors } from '../../weights/index.js';
 
 /** Shapes of the tensors that `describe` asks for: a dry run on a recording builder. */
 function wishes(describe: (tensors: Tensors) => unknown): Map<string, readonly number[]> {
@@ -17,10 +17,14 @@ function wishes(describe: (tensors: Tensors) => unknown): Map<string, readonly n
   return found;
 }
 
+/** A checkpoint of what `describe` asks for. */
 export function randomCheckpoint(path: string, describe: (tensors: Tensors) => unknown): Tensors {
+  return writeRandom(path, wishes(describe));
+}
+
+export function writeRandom(path: string, shapes: ReadonlyMap<string, readonly number[]>): Tensors {
   const header: Record<string, unknown> = {};
   let offset = 0;
-  const shapes = [...wishes(describe)];
   for (const [name, shape] of shapes) {
     const bytes = 4 * shape.reduce((a, b) => a * b, 1);
     header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset + bytes] };
@@ -33,15 +37,17 @@ export function randomCheckpoint(path: string, describe: (tensors: Tensors) => u
   length.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
   writeSync(fd, length);
   writeSync(fd, text);
-  shapes.forEach(([name, shape], i) => {
+  [...shapes].forEach(([name, shape], i) => {
     const count = shape.reduce((a, b) => a * b, 1);
     const values = addon().philoxNormal(1, i, 0, count);
     // As a trained network's: 1/√fan-in, and norms that scale by about 1.
-    const scale = shape.length > 1 ? 1 / Math.sqrt(count / shape[0]!) : 0.1;
-    for (let k = 0; k < count; k++)
-      values[k] = values[k]! * scale + (name.endsWith('.block.1.weight') ? 1 : 0);
+    const matrix = name.endsWith('weight') && shape.length > 1 && !isNorm(name);
+    const scale = matrix ? 1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1)) : 0.1;
+    for (let k = 0; k < count; k++) values[k] = values[k]! * scale + (isNorm(name) ? 1 : 0);
     writeSync(fd, Buffer.from(values.buffer, values.byteOffset, values.byteLength));
   });
   closeSync(fd);
   return new Tensors(openSafetensors(path), 'bench');
 }
+
+const isNorm = (name: string): boolean => /\.(block\.1|ln|ln\d|ln_f|norm\d?)\.weight$/.test(name);

@@ -1,0 +1,74 @@
+// One row of the bench: ours in each precision against the peer, one after the other, round and round in the same run,
+// so that whatever else the machine does meets all of them alike. Medians.
+
+import type { Limits } from './limits.js';
+
+export interface Side {
+  readonly precision: string;
+  /** What one run does at least: operations, and bytes of weights that must be read. */
+  readonly flops: number;
+  readonly bytes: number;
+  run(): Promise<unknown>;
+}
+
+export interface Contest {
+  readonly name: string;
+  readonly ours: readonly Side[];
+  /** onnxruntime-node doing the same. */
+  peer(): Promise<unknown>;
+  close(): Promise<unknown>;
+}
+
+export interface BenchRow {
+  readonly name: string;
+  readonly precision: string;
+  readonly ours_ms: number;
+  readonly ours_p99_ms: number;
+  readonly peer_ms: number;
+  readonly ratio: number;
+  /** The least time that the machine's measured peaks allow, as a share of ours. */
+  readonly limit_share: number;
+}
+
+/** Rounds before the first that counts. */
+const WARM_UP = 2;
+
+export async function hold(contest: Contest, budget_ms: number, limits: Limits): Promise<BenchRow[]> {
+  const peer: number[] = [];
+  const ours = contest.ours.map(() => [] as number[]);
+  const until = performance.now() + budget_ms;
+  for (let round = 0; round < WARM_UP + 3 || performance.now() < until; round++) {
+    const keep = round >= WARM_UP;
+    const first = await timed(() => contest.peer());
+    if (keep) peer.push(first);
+    for (const [i, side] of contest.ours.entries()) {
+      const ms = await timed(() => side.run());
+      if (keep) ours[i]!.push(ms);
+    }
+  }
+  await contest.close();
+  const peer_ms = quantile(peer, 0.5);
+  return contest.ours.map(({ precision, flops, bytes }, i) => {
+    const ours_ms = quantile(ours[i]!, 0.5);
+    return {
+      name: contest.name,
+      precision,
+      ours_ms,
+      ours_p99_ms: quantile(ours[i]!, 0.99),
+      peer_ms,
+      ratio: ours_ms / peer_ms,
+      limit_share: limits.least_ms(precision, flops, bytes) / ours_ms,
+    };
+  });
+}
+
+async function timed(run: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await run();
+  return performance.now() - began;
+}
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
+}

@@ -1,0 +1,57 @@
+// `tendon bench`: ours against onnxruntime-node on the same networks and threads, interleaved in one run, with the
+// machine's own limits measured in that run. A figure in a document comes from here.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { addon } from '../../native/index.js';
+import type { Command } from '../command.js';
+import { type BenchRow, type Contest, hold } from './contest.js';
+import { denoiserContest, denoisers } from './denoisers.js';
+import { measureLimits } from './limits.js';
+import { planContest } from './plan.js';
+
+export const bench: Command = {
+  summary: 'ours against onnxruntime-node in one run',
+  usage: 'tendon bench [--only unet5m] [--large] [--json FILE] [--seconds 6]',
+  options: {
+    only: { type: 'string', help: 'rows whose name contains this' },
+    json: { type: 'string', help: 'write the rows to this file' },
+    seconds: { type: 'string', default: '6', help: 'time for each row' },
+    large: { type: 'boolean', default: false, help: 'with the 251 M UNet too (needs 6 GB of memory)' },
+    threads: { type: 'string', default: String(cpus().length), help: 'threads of both sides' },
+  },
+  async run(values, { integer, text, say }) {
+    const threads = integer('threads', 1, 256);
+    const budget_ms = integer('seconds', 1, 600) * 1000;
+    const folder = mkdtempSync(join(tmpdir(), 'tendon-bench-'));
+    const rows: BenchRow[] = [];
+    try {
+      const contests = new Map<string, () => Promise<Contest>>();
+      for (const [name, work] of denoisers(folder, values.large === true))
+        contests.set(name, () => denoiserContest(work(), threads));
+      contests.set('tdmpc2-5m.plan', () => planContest(folder, threads));
+      const limits = await measureLimits(new (addon().Pool)({ threads }));
+      say(
+        `${cpus()[0]?.model.trim()}, ${threads} threads, kernels ${addon().isa()}; onnxruntime-node on the same threads, f32\n${limits.text}\n`,
+      );
+      say('  row                     precision   ours ms      p99    ORT ms   ours/ORT   of the limit');
+      for (const [name, open] of contests) {
+        if (values.only !== undefined && !name.includes(text('only'))) continue;
+        for (const row of await hold(await open(), budget_ms, limits)) {
+          rows.push(row);
+          say(line(row));
+        }
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+    if (values.json !== undefined) writeFileSync(text('json'), `${JSON.stringify(rows, null, 1)}\n`);
+    return 0;
+  },
+};
+
+function line(row: BenchRow): string {
+  const number = (value: number, width: number): string => value.toFixed(3).padStart(width);
+  return `  ${row.name.padEnd(23)} ${row.precision.padEnd(9)} ${number(row.ours_ms, 9)} ${number(row.ours_p99_ms, 8)} ${number(row.peer_ms, 9)} ${number(row.ratio, 10)} ${`${(100 * row.limit_share).toFixed(0)} %`.padStart(14)}`;
+}
