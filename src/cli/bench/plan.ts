@@ -15,10 +15,10 @@ import { writeRandom } from './weights.js';
 
 const OBSERVATION = 17;
 const DISCOUNT = 0.99;
-export const CONFIG = Tdmpc2Config.parse({ obs_shape: { state: [OBSERVATION] }, action_dim: 6, latent_dim: 512 });
+const CONFIG = Tdmpc2Config.parse({ obs_shape: { state: [OBSERVATION] }, action_dim: 6, latent_dim: 512 });
 
 /** Tensors of the 5 M model: enc_dim 256, mlp_dim 512. */
-export function shapes(): Map<string, readonly number[]> {
+function shapes(): Map<string, readonly number[]> {
   const found = new Map<string, readonly number[]>();
   const { latent_dim: z, action_dim: a, num_bins, num_q } = CONFIG;
   const mlp = (
