@@ -55,21 +55,30 @@ Napi::Value isa(const Napi::CallbackInfo& info) {
   });
 }
 
-// machineLimits(pool, isa?) → Promise<{f32, bf16, int8: operations per s, bytes_per_s}>
-Napi::Value machine_limits(const Napi::CallbackInfo& info) {
+// measureArithmetic(pool, "f32" | "bf16" | "int8") → Promise<operations per second>
+Napi::Value measure_arithmetic_js(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::shared_ptr<Pool> pool = unwrap<PoolObject>(info[0], "a Pool to measure").pool();
-    const KernelTable& kernels = select_kernels(info[1].IsString() ? text_of(info[1], "isa").c_str() : "");
-    auto limits = std::make_shared<MachineLimits>();
+    const std::string name = text_of(info[1], "format");
+    const WeightFormat format = name == "bf16"   ? WeightFormat::bf16
+                                : name == "int8" ? WeightFormat::i8
+                                                 : WeightFormat::f32;
+    auto rate = std::make_shared<double>();
     return Work::start(
-        info.Env(), [pool, &kernels, limits] { *limits = measure_limits(*pool, kernels); },
-        [limits](Napi::Env env) -> Napi::Value {
-          constexpr const char* names[] = {"f32", "bf16", "int8"};
-          Napi::Object out = Napi::Object::New(env);
-          for (int i = 0; i < 3; ++i) out.Set(names[i], limits->operations_per_s[i]);
-          out.Set("bytes_per_s", limits->bytes_per_s);
-          return out;
-        });
+        info.Env(), [pool, format, rate] { *rate = measure_arithmetic(*pool, select_kernels(), format); },
+        [rate](Napi::Env env) { return Napi::Number::New(env, *rate); });
+  });
+}
+
+// measureReading(pool, bytes) → Promise<bytes per second>
+Napi::Value measure_reading_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<Pool> pool = unwrap<PoolObject>(info[0], "a Pool to measure").pool();
+    const auto bytes = static_cast<size_t>(integer_of(info[1], "bytes", 1, int64_t{1} << 32));
+    auto rate = std::make_shared<double>();
+    return Work::start(
+        info.Env(), [pool, bytes, rate] { *rate = measure_reading(*pool, bytes); },
+        [rate](Napi::Env env) { return Napi::Number::New(env, *rate); });
   });
 }
 
@@ -90,7 +99,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("compileModel", Napi::Function::New<compile_model>(env));
   exports.Set("philoxNormal", Napi::Function::New<philox<fill_normal>>(env));
   exports.Set("philoxUniform", Napi::Function::New<philox<fill_uniform>>(env));
-  exports.Set("machineLimits", Napi::Function::New<machine_limits>(env));
+  exports.Set("measureArithmetic", Napi::Function::New<measure_arithmetic_js>(env));
+  exports.Set("measureReading", Napi::Function::New<measure_reading_js>(env));
   exports.Set("opNames", Napi::Function::New<op_names_of>(env));
   exports.Set("samplerFields", Napi::Function::New<sampler_fields>(env));
   exports.Set("isa", Napi::Function::New<isa>(env));

@@ -12,8 +12,9 @@ namespace tendon {
 
 namespace {
 
-// About 20 µs of polite spinning: longer than any hand-over between two ops, shorter than a control tick.
-constexpr int spins = 4000;
+// Polite spinning, longer than any hand-over between two ops; then the core is offered to others, in case the
+// one that is waited for has none; then sleep.
+constexpr int spins = 2000, yields = 32;
 
 inline void pause_briefly() {
 #if defined(__x86_64__)
@@ -28,6 +29,10 @@ void wait_while_equal(const std::atomic<T>& value, T old) {
   for (int i = 0; i < spins; ++i) {
     if (value.load(std::memory_order_acquire) != old) return;
     pause_briefly();
+  }
+  for (int i = 0; i < yields; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    sched_yield();
   }
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
@@ -46,7 +51,11 @@ void Barrier::wait() {
 }
 
 Pool::Pool(int threads, bool pin)
-    : size_(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())), barrier_(size_) {
+    : size_(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())),
+      pinned_(pin),
+      barrier_(size_) {
+  if (sched_getaffinity(0, sizeof cores_, &cores_) != 0)
+    pinned_ = true;  // nothing is known: nothing is moved
   for (int member = 1; member < size_; ++member) {
     workers_.emplace_back([this, member] { serve(member); });
     if (pin) {
@@ -67,6 +76,7 @@ Pool::~Pool() {
 
 void Pool::run(const std::function<void(const Team&)>& job) {
   std::lock_guard<std::mutex> turn(turn_);
+  keep_off(sched_getcpu());
   job_ = &job;
   busy_.store(size_ - 1, std::memory_order_relaxed);
   ticket_.fetch_add(1, std::memory_order_release);
@@ -75,6 +85,21 @@ void Pool::run(const std::function<void(const Team&)>& job) {
   for (int left = busy_.load(std::memory_order_acquire); left != 0;
        left = busy_.load(std::memory_order_acquire))
     wait_while_equal(busy_, left);
+}
+
+void Pool::run_alone(const std::function<void(const Team&)>& job) {
+  std::lock_guard<std::mutex> turn(turn_);
+  job(Team{0, 1, nullptr});
+}
+
+// A worker that wakes on the caller's core would wait for it to stop spinning, which it does for the worker.
+void Pool::keep_off(int core) {
+  if (pinned_ || core < 0 || core == caller_core_) return;
+  caller_core_ = core;
+  cpu_set_t others = cores_;
+  CPU_CLR(core, &others);
+  if (CPU_COUNT(&others) == 0) return;
+  for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof others, &others);
 }
 
 void Pool::serve(int member) {

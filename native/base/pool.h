@@ -3,6 +3,8 @@
 // spin briefly, then sleep.
 #pragma once
 
+#include <sched.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -45,11 +47,17 @@ class Pool {
   int size() const { return size_; }
   // Runs job(team) on every member and returns when all have left it. Jobs of several callers take turns.
   void run(const std::function<void(const Team&)>& job);
+  // The same with the caller as the only member: for work too short to wake others for.
+  void run_alone(const std::function<void(const Team&)>& job);
 
  private:
   void serve(int member);
+  void keep_off(int core);
 
   int size_;
+  bool pinned_;
+  cpu_set_t cores_;       // that this process may use
+  int caller_core_ = -1;  // where the last job's caller ran
   Barrier barrier_;
   std::mutex turn_;  // one job at a time
   std::atomic<uint32_t> ticket_{0};

@@ -10,8 +10,8 @@ namespace tendon {
 
 namespace {
 
-constexpr size_t bytes_per_member = size_t{96} << 20;  // far beyond any cache
 constexpr int64_t rounds = 2'000'000;
+constexpr size_t read_per_try = size_t{64} << 20;  // per thread
 constexpr int tries = 4;  // the best one counts: a limit is what the machine can do undisturbed
 
 double seconds_of(Pool& pool, const std::function<void(const Team&)>& job) {
@@ -25,29 +25,44 @@ double seconds_of(Pool& pool, const std::function<void(const Team&)>& job) {
   return best;
 }
 
+// With the widest loads there are; x86 chooses when the program starts.
+#if defined(__x86_64__)
+__attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+uint64_t
+sum_of(const uint64_t* from, size_t words) {
+  uint64_t sum[32] = {};
+  for (size_t i = 0; i + 32 <= words; i += 32)
+    for (int k = 0; k < 32; ++k) sum[k] += from[i + k];
+  uint64_t total = 0;
+  for (const uint64_t s : sum) total += s;
+  return total;
+}
+
 }  // namespace
 
-MachineLimits measure_limits(Pool& pool, const KernelTable& kernels) {
-  MachineLimits limits;
-  for (int format = 0; format < static_cast<int>(WeightFormat::count); ++format) {
-    std::vector<double> done(pool.size());
-    const double seconds =
-        seconds_of(pool, [&](const Team& team) { done[team.member] = kernels.peak[format](rounds); });
-    for (const double operations : done) limits.operations_per_s[format] += operations / seconds;
-  }
-  const Block memory(bytes_per_member * pool.size());
+double measure_arithmetic(Pool& pool, const KernelTable& kernels, WeightFormat format) {
+  std::vector<double> done(pool.size());
+  const double seconds = seconds_of(
+      pool, [&](const Team& team) { done[team.member] = kernels.peak[static_cast<int>(format)](rounds); });
+  double operations = 0;
+  for (const double own : done) operations += own;
+  return operations / seconds;
+}
+
+double measure_reading(Pool& pool, size_t bytes) {
+  const size_t share = std::max(bytes / pool.size(), size_t{4096}) / 256 * 256;
+  const size_t passes = std::max(read_per_try / share, size_t{1});
+  const Block memory(share * pool.size());
   std::vector<uint64_t> sums(pool.size() * cache_line);
   const double seconds = seconds_of(pool, [&](const Team& team) {
-    const auto* from = reinterpret_cast<const uint64_t*>(memory.data() + team.member * bytes_per_member);
-    uint64_t sum[8] = {};
-    for (size_t i = 0; i < bytes_per_member / sizeof(uint64_t); i += 8)
-      for (int k = 0; k < 8; ++k) sum[k] += from[i + k];
-    sums[team.member * cache_line] += sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
+    const auto* from = reinterpret_cast<const uint64_t*>(memory.data() + team.member * share);
+    for (size_t pass = 0; pass < passes; ++pass) {
+      sums[team.member * cache_line] += sum_of(from, share / sizeof(uint64_t));
+      asm volatile("" ::: "memory");  // the next pass is not the last one's result again
+    }
   });
-  limits.bytes_per_s = static_cast<double>(memory.bytes()) / seconds;
-  // Zeros were read; anything else would be a fault, and the compiler cannot know.
-  if (sums[0] != 0) limits.bytes_per_s = 0;
-  return limits;
+  return static_cast<double>(passes * share * pool.size()) / seconds;
 }
 
 }  // namespace tendon

@@ -6,12 +6,12 @@
 
 namespace tendon {
 
-struct MachineLimits {
-  double operations_per_s[static_cast<int>(WeightFormat::count)] = {};  // per format of weights, all threads
-  double bytes_per_s = 0;                                               // streaming reads, all threads
-};
+// Operations per second of all threads with nothing to wait for, weights being in `format`. A format that the
+// kernels widen is limited by f32's arithmetic.
+double measure_arithmetic(Pool& pool, const KernelTable& kernels, WeightFormat format);
 
-// Takes about half a second. Weights of a format that the kernels widen are limited by f32's arithmetic.
-MachineLimits measure_limits(Pool& pool, const KernelTable& kernels);
+// Bytes per second at which all threads together read the same `bytes` again and again: from memory when they
+// are many, from a cache when they are few.
+double measure_reading(Pool& pool, size_t bytes);
 
 }  // namespace tendon

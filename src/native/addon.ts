@@ -208,13 +208,6 @@ export interface NativeModel {
   openPlanner(table: PlannerTable): Promise<NativePlanner>;
 }
 
-export interface MachineLimits {
-  readonly f32: number;
-  readonly bf16: number;
-  readonly int8: number;
-  readonly bytes_per_s: number;
-}
-
 export interface Addon {
   readonly Graph: new () => NativeGraph;
   readonly Pool: new (options?: { readonly threads?: number; readonly pin?: boolean }) => NativePool;
@@ -238,8 +231,10 @@ export interface Addon {
     first: number | bigint,
     count: number,
   ): Float32Array;
-  /** Multiply-adds per second (each two operations) by format of weights, and bytes read, on all of the pool. */
-  machineLimits(pool: NativePool, isa?: string): Promise<MachineLimits>;
+  /** Operations per second (a multiply-add is two) of the whole pool with weights of that format, at best. */
+  measureArithmetic(pool: NativePool, format: 'f32' | 'bf16' | 'int8'): Promise<number>;
+  /** Bytes per second at which the whole pool reads the same `bytes` again and again. */
+  measureReading(pool: NativePool, bytes: number): Promise<number>;
   opNames(): string[];
   samplerFields(): string[];
   /** The instruction set that would be used, not above `limit`. */

@@ -5,9 +5,10 @@ import type { Limits } from './limits.js';
 
 export interface Side {
   readonly precision: string;
-  /** What one run does at least: operations, and bytes of weights that must be read. */
+  /** What one run does at least: operations, and weights of so many bytes read so often. */
   readonly flops: number;
   readonly bytes: number;
+  readonly reads: number;
   run(): Promise<unknown>;
 }
 
@@ -31,7 +32,10 @@ export interface BenchRow {
 }
 
 /** Rounds before the first that counts. */
-const WARM_UP = 2;
+const WARM_UP = 1;
+/** Each turn begins when the other side's threads have stopped spinning for more work, and with a run that is not counted. */
+const SETTLE_MS = 5;
+const RUNS = 3;
 
 export async function hold(contest: Contest, budget_ms: number, limits: Limits): Promise<BenchRow[]> {
   const peer: number[] = [];
@@ -39,27 +43,33 @@ export async function hold(contest: Contest, budget_ms: number, limits: Limits):
   const until = performance.now() + budget_ms;
   for (let round = 0; round < WARM_UP + 3 || performance.now() < until; round++) {
     const keep = round >= WARM_UP;
-    const first = await timed(() => contest.peer());
-    if (keep) peer.push(first);
-    for (const [i, side] of contest.ours.entries()) {
-      const ms = await timed(() => side.run());
-      if (keep) ours[i]!.push(ms);
-    }
+    const turn = async (run: () => Promise<unknown>, times: number[]): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      await run();
+      for (let i = 0; i < RUNS; i++) {
+        const ms = await timed(run);
+        if (keep) times.push(ms);
+      }
+    };
+    await turn(() => contest.peer(), peer);
+    for (const [i, side] of contest.ours.entries()) await turn(() => side.run(), ours[i]!);
   }
   await contest.close();
   const peer_ms = quantile(peer, 0.5);
-  return contest.ours.map(({ precision, flops, bytes }, i) => {
+  const rows: BenchRow[] = [];
+  for (const [i, { precision, flops, bytes, reads }] of contest.ours.entries()) {
     const ours_ms = quantile(ours[i]!, 0.5);
-    return {
+    rows.push({
       name: contest.name,
       precision,
       ours_ms,
       ours_p99_ms: quantile(ours[i]!, 0.99),
       peer_ms,
       ratio: ours_ms / peer_ms,
-      limit_share: limits.least_ms(precision, flops, bytes) / ours_ms,
-    };
-  });
+      limit_share: (await limits.least_ms(precision, flops, bytes, reads)) / ours_ms,
+    });
+  }
+  return rows;
 }
 
 async function timed(run: () => Promise<unknown>): Promise<number> {

@@ -8,7 +8,7 @@ import { addon } from '../../native/index.js';
 import type { Command } from '../command.js';
 import { type BenchRow, type Contest, hold } from './contest.js';
 import { denoiserContest, denoisers } from './denoisers.js';
-import { measureLimits } from './limits.js';
+import { Limits } from './limits.js';
 import { planContest } from './plan.js';
 
 export const bench: Command = {
@@ -31,9 +31,9 @@ export const bench: Command = {
       for (const [name, work] of denoisers(folder, values.large === true))
         contests.set(name, () => denoiserContest(work(), threads));
       contests.set('tdmpc2-5m.plan', () => planContest(folder, threads));
-      const limits = await measureLimits(new (addon().Pool)({ threads }));
+      const limits = await Limits.measure(new (addon().Pool)({ threads }));
       say(
-        `${cpus()[0]?.model.trim()}, ${threads} threads, kernels ${addon().isa()}; onnxruntime-node on the same threads, f32\n${limits.text}\n`,
+        `${cpus()[0]?.model.trim()}, ${threads} threads, kernels ${addon().isa()}; onnxruntime-node on the same threads, f32\n${await limits.text()}\n`,
       );
       say('  row                     precision   ours ms      p99    ORT ms   ours/ORT   of the limit');
       for (const [name, open] of contests) {

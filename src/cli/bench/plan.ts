@@ -55,7 +55,13 @@ export async function planContest(folder: string, threads: number): Promise<Cont
       const graph = worldGraph(networks, { horizon: CONFIG.horizon, discount: DISCOUNT });
       const model = await addon().compileModel(graph.native, { precision, pool });
       const planner = await model.openPlanner(table);
-      return { precision, flops: planFlops(), bytes: 0, run: () => planner.plan({ inputs: { latent } }) };
+      return {
+        precision,
+        flops: planFlops(),
+        bytes: 0,
+        reads: 0,
+        run: () => planner.plan({ inputs: { latent } }),
+      };
     }),
   );
   const peer = await Peer.open(networks, threads, latent);
@@ -96,6 +102,7 @@ class Peer {
       return InferenceSession.create(writeOnnx(g, CONFIG.num_samples), {
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
+        extra: { session: { force_spinning_stop: '1' } },
         graphOptimizationLevel: 'all',
       });
     };
