@@ -39,6 +39,15 @@ struct Finish {
   template <Unary act>
   static void write(const Line& line) {
     const F mean = S::set(line.mean), inverse = S::set(line.inverse);
+    // The commonest tail by itself: a loop that asks nothing.
+    if (line.normed && line.norm_weight && line.norm_bias && !line.bias && !line.scale && !line.shift &&
+        !line.residual) {
+      const Line l = line;
+      return for_vectors<S>(l.n, [&](auto load, auto store) {
+        const F x = S::mul(S::mul(S::sub(load(l.sums), mean), inverse), load(l.norm_weight));
+        store(l.out, Math<S>::template apply<act>(S::add(x, load(l.norm_bias))));
+      });
+    }
     for_vectors<S>(line.n, [&](auto load, auto store) {
       F x = load(line.sums);
       if (line.bias) x = S::add(x, load(line.bias));
@@ -94,10 +103,10 @@ struct Finish {
     inverse = 1.0f / __builtin_sqrtf((S::sum(squares) + rest) / count + eps);
   }
 
-  // Sums of rows [row, row + rows) × channels [first, first + n), `stride` floats apart. With group norm both
-  // ranges cover whole batch elements and whole groups.
-  static void run(const GemmArgs& a, const float* sums, int64_t stride, int64_t row, int64_t rows,
-                  int64_t first, int64_t n) {
+  // Sums of rows [row, row + rows) × channels [first, first + n), `stride` floats apart, the bias still to
+  // come unless `biased`. With group norm both ranges cover whole batch elements and whole groups.
+  static void run(const GemmArgs& a, const float* sums, int64_t stride, bool biased, int64_t row,
+                  int64_t rows, int64_t first, int64_t n) {
     const Epilogue& e = a.epilogue;
     const int64_t per_batch = a.rows.per_batch();
     const int64_t width = e.groups > 0 ? a.n / e.groups : n;
@@ -107,7 +116,7 @@ struct Finish {
         const float* start = sums + done * stride + (c - first);
         Line line = {};
         line.normed = e.groups > 0;
-        line.bias = e.bias ? e.bias + c : nullptr;
+        line.bias = e.bias && !biased ? e.bias + c : nullptr;
         line.norm_weight = line.normed && e.norm_weight ? e.norm_weight + c : nullptr;
         line.norm_bias = line.normed && e.norm_bias ? e.norm_bias + c : nullptr;
         line.n = width;

@@ -150,18 +150,21 @@ struct Gemm {
     }
   }
 
-  // Whole-number sums of int8 weights become values.
+  // Whole-number sums of int8 weights become values, and the bias is added on the way.
   static void rescale(const GemmArgs& a, const Plan& p, const float* row_scales, int64_t rows, int64_t first,
-                      int64_t columns, float* sums) {
+                      int64_t width, float* sums) {
     const float* scales = Fmt::channel_scales(a.weights, p.n, p.k) + first;
     const float* offsets = Fmt::channel_offsets(a.weights, p.n, p.k) + first;
+    const float* bias = a.epilogue.bias ? a.epilogue.bias + first : nullptr;
     for (int64_t r = 0; r < rows; ++r) {
       const typename S::F row = S::set(Fmt::quantised ? row_scales[r] : 1.0f);
       float* line = sums + r * p.ldc;
-      for (int64_t i = 0; i < columns; i += S::width) {
-        const typename S::F scale = S::mul(row, S::load(scales + i));
-        S::store(line + i, S::mul(S::add(S::load(line + i), S::load(offsets + i)), scale));
-      }
+      for_vectors<S>(width, [&](auto load, auto store) {
+        const typename S::F scale = S::mul(row, load(scales));
+        typename S::F value = S::mul(S::add(load(line), load(offsets)), scale);
+        if (bias) value = S::add(value, load(bias));
+        store(line, value);
+      });
     }
   }
 
@@ -190,9 +193,9 @@ struct Gemm {
         const int64_t first = c / Fmt::columns, last = ceil_div(c + width, Fmt::columns);
         sum(p, x, a.weights, count, first, last, sums);
         if constexpr (Fmt::scaled)
-          rescale(a, p, reinterpret_cast<const float*>(block + (Fmt::quantised ? scales_at(p) : 0)), count,
-                  first * Fmt::columns, (last - first) * Fmt::columns, sums);
-        Finish<S>::run(a, sums + c - first * Fmt::columns, p.ldc, r, count, c, width);
+          rescale(a, p, reinterpret_cast<const float*>(block + (Fmt::quantised ? scales_at(p) : 0)), count, c,
+                  width, sums + c - first * Fmt::columns);
+        Finish<S>::run(a, sums + c - first * Fmt::columns, p.ldc, Fmt::scaled, r, count, c, width);
       }
     }
     K::end();

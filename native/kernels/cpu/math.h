@@ -93,7 +93,7 @@ struct Math {
   static F mish(F x) {
     const F e = exp(S::min(S::set(20), x));
     const F n = S::mul(e, S::add(e, S::set(2)));
-    return S::mul(x, S::div(n, S::add(n, S::set(2))));
+    return S::mul(x, S::quotient(n, S::add(n, S::set(2))));
   }
 
   static F silu(F x) { return S::div(x, S::add(S::set(1), exp(S::neg(x)))); }

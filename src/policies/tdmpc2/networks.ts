@@ -111,7 +111,7 @@ function twoHotInverse(g: GraphBuilder, config: Tdmpc2Config, logits: Value): Va
   if (num_bins === 0) return logits;
   if (num_bins === 1) return g.unary('symexp', logits);
   const bins = Float32Array.from({ length: num_bins }, (_, i) => vmin + ((vmax - vmin) * i) / (num_bins - 1));
-  return g.unary('symexp', g.linear(g.softmax(logits), g.constant(bins, [1, num_bins])));
+  return g.unary('symexp', g.reduce('sum', g.mul(g.softmax(logits), g.constant(bins, [num_bins]))));
 }
 
 function layersOf(tensors: Tensors, name: string): Layer[] {
