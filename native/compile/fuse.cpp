@@ -124,6 +124,8 @@ class Fuser {
     if (node.binary == Binary::mul) {
       if (slot >= scale || !per_channel(other, node.shape)) return false;
       tail.scale = other;
+    } else if (slot == bare && tail.bias < 0 && is_row_bias(root, other, node.shape)) {
+      tail.bias = other;
     } else if (slot < shift && per_channel(other, node.shape)) {
       // Scale and shift share one stride: a vector beside a per-batch row keeps its own slot only when alike.
       if (tail.scale >= 0 && (graph_.at(tail.scale).shape.rank == 1) != (graph_.at(other).shape.rank == 1))
@@ -142,6 +144,15 @@ class Fuser {
   bool rows_differ(int a, int b) const {
     return graph_.at(a).shape[0] != graph_.at(b).shape[0] ||
            stage_class(graph_.at(a).stage) != stage_class(graph_.at(b).stage);
+  }
+
+  // Known before the step and the same for all of its rows.
+  bool is_row_bias(int root, int other, const Shape& out) const {
+    const Node& product = graph_.at(root);
+    const Node& row = graph_.at(other);
+    return product.op == Op::linear && product.inputs.size() == 2 && product.stage & stage_step &&
+           !(row.stage & stage_step) && row.shape.rank == 2 && row.shape[0] == 1 &&
+           row.shape.last() == out.last();
   }
 
   bool is_product(int root) const { return op_info(graph_.at(root).op).kind == OpKind::product; }

@@ -11,7 +11,8 @@ namespace tendon {
 
 // The tail of a root node; −1 and none where a slot is empty.
 struct Tail {
-  int last;  // node whose value the fused instruction writes
+  int last;       // node whose value the fused instruction writes
+  int bias = -1;  // one row that was computed, for a product that has no bias of its own
   int norm = -1;
   Unary act = Unary::none;
   int scale = -1, shift = -1, residual = -1;

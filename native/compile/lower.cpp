@@ -523,7 +523,8 @@ class Lowerer {
     const Tail& tail = fusion_.tail[root];
     const View x = walkable(node.inputs[0], list);
     const Shape& w = graph_.at(node.inputs[1]).shape;
-    const View bias = node.inputs.size() > 2 ? view(node.inputs[2], list) : View{};
+    const int bias_node = node.inputs.size() > 2 ? node.inputs[2] : tail.bias;
+    const View bias = bias_node >= 0 ? dense(bias_node, list) : View{};
     const View out = result(tail.last);
     const std::vector<PackedMatrix>& packed = weights_.matrices(root);
     const int64_t phases = static_cast<int64_t>(packed.size());
@@ -575,6 +576,7 @@ class Lowerer {
 
   std::string tail_text(const Tail& t) const {
     std::string s;
+    if (t.bias >= 0) s += " + row";
     if (t.norm >= 0) s += std::string(" + ") + op_info(graph_.at(t.norm).op).name;
     if (t.act != Unary::none) s += std::string(" + ") + unary_name(t.act);
     if (t.scale >= 0) s += " + scale";

@@ -49,6 +49,9 @@ class Planner {
       if (b.keep == Keep::constant) continue;
       b.data = base + offset_[i] + (b.keep == Keep::scratch ? persistent : 0);
     }
+    for (const auto& [name, data] : out_.options.bound)
+      for (const PendingPort& port : in_.inputs)
+        if (port.name == name) in_.buffers[port.buffer].data = data;
     scratch_ = base + persistent + arena;
     scratch_end_ = scratch_ + shared;
     for (int l = 0; l < static_cast<int>(List::count); ++l) resolve(l);

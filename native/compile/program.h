@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -52,7 +53,9 @@ struct CompileOptions {
   int calls = 1;                     // rows of the schedule tables
   int threads = 1;                   // members that will share the work
   std::vector<std::string> outputs;  // only what these need; empty: all
-  bool parallel = false;             // all calls of the table in one step list: step rows are calls × batch
+  // Inputs that are another program's memory, by name, of the length that this one needs.
+  std::vector<std::pair<std::string, float*>> bound;
+  bool parallel = false;  // all calls of the table in one step list: step rows are calls × batch
 };
 
 struct Program {

@@ -28,6 +28,17 @@ float* port(const std::vector<Binding>& ports, const std::string& name, int64_t 
   return found->data;
 }
 
+// A critic must have been compiled to read the rollout's output in place (CompileOptions::bound).
+void same_memory(const Program& critic, const char* input, const Program& rollout, const char* output) {
+  const Binding* to = find(critic.inputs, input);
+  const Binding* from = find(rollout.outputs, output);
+  if (from == nullptr) throw BuildError("graph_invalid", std::string("a planner needs the port ") + output);
+  if (to == nullptr) throw BuildError("graph_invalid", std::string("a planner needs the port ") + input);
+  if (to->data != from->data || to->shape.count() != from->shape.count())
+    throw BuildError("graph_invalid", format("planner ports %s %s and %s %s should be alike", input,
+                                             to->shape.text().c_str(), output, from->shape.text().c_str()));
+}
+
 // Each member copies its share.
 void copy_shared(float* to, const float* from, int64_t count, const Team& team) {
   const int64_t begin = count * team.member / team.size, end = count * (team.member + 1) / team.size;
@@ -51,17 +62,14 @@ Rollout::Rollout(WorldModel model, const PlannerTable& table) : model_(std::move
   }
   if (table.critics > 0) members_ = port(main.outputs, "members", rows * table.critics, true);
   if (table.critics > 0 && members_ == nullptr) {
-    tail_latent_ = port(main.outputs, "tail_latent", -1, false);
-    tail_action_ = port(main.outputs, "tail_action", rows * a, false);
-    latent_floats_ = find(main.outputs, "tail_latent")->shape.count();
     if (static_cast<int>(model_.critics.size()) != table.critics)
       throw BuildError("graph_invalid",
                        format("a planner of %d critics was given %zu", table.critics, model_.critics.size()));
     for (size_t i = 0; i < model_.critics.size(); ++i) {
       const Program& critic = *model_.critics[i];
-      critics_.push_back({port(critic.inputs, "critic_latent", latent_floats_, false),
-                          port(critic.inputs, "critic_action", rows * a, false),
-                          port(critic.outputs, "value_" + std::to_string(i), rows, false)});
+      same_memory(critic, "critic_latent", main, "tail_latent");
+      same_memory(critic, "critic_action", main, "tail_action");
+      values_.push_back(port(critic.outputs, "value_" + std::to_string(i), rows, false));
     }
   }
   scores_.resize(rows);
@@ -86,9 +94,6 @@ void Rollout::score(int iteration, const Search& search, const Team& team) {
     for (size_t d = 0; d < drawn_.size(); ++d) {
       const int i = drawn_[d];
       if (std::find(drawn_.begin(), drawn_.begin() + d, i) != drawn_.begin() + d) continue;  // asked already
-      copy_shared(critics_[i].latent, tail_latent_, latent_floats_, team);
-      copy_shared(critics_[i].action, tail_action_, static_cast<int64_t>(table_.rows()) * table_.action_dim,
-                  team);
       run_list(*model_.critics[i], List::step, team);
     }
   }
@@ -99,7 +104,7 @@ void Rollout::combine() {
   for (int i = 0; i < table_.rows(); ++i) {
     float tail = table_.ask == Ask::minimum ? INFINITY : 0;
     for (const int d : drawn_) {
-      const float value = members_ != nullptr ? members_[i * table_.critics + d] : critics_[d].value[i];
+      const float value = members_ != nullptr ? members_[i * table_.critics + d] : values_[d][i];
       // A NaN must survive the minimum, so that the search can count it as worst.
       if (table_.ask == Ask::minimum) {
         tail = value >= tail ? tail : value;

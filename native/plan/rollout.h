@@ -4,7 +4,8 @@
 //   rollout   latent, actions (rows, row), [tail_noise (rows, action_dim)]
 //             → return (rows, 1), [tail_weight (rows, 1)], [members (rows, critics)],
 //               [tail_latent (rows, L), tail_action (rows, action_dim)]
-//   critic i  critic_latent (rows, L), critic_action (rows, action_dim) → value_i (rows, 1)
+//   critic i  critic_latent (rows, L), critic_action (rows, action_dim), the rollout's in place
+//             → value_i (rows, 1)
 // score = return + tail_weight · reduce(values of the critics drawn); members gives them all at once instead.
 #pragma once
 
@@ -46,13 +47,7 @@ class Rollout {
   PlannerTable table_;
   float *actions_, *tail_noise_ = nullptr, *prior_noise_ = nullptr;
   const float *prior_actions_ = nullptr, *return_, *tail_weight_ = nullptr, *members_ = nullptr;
-  const float *tail_latent_ = nullptr, *tail_action_ = nullptr;
-  int64_t latent_floats_ = 0;
-  struct CriticPorts {
-    float *latent, *action;
-    const float* value;
-  };
-  std::vector<CriticPorts> critics_;
+  std::vector<const float*> values_;  // by critic
   std::vector<float> scores_;
   std::vector<int> drawn_;
 };

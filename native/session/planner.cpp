@@ -69,11 +69,13 @@ class ModelPlanner : public Planner {
   }
 
  private:
-  std::unique_ptr<Program> program(int batch, std::vector<std::string> outputs) const {
+  std::unique_ptr<Program> program(int batch, std::vector<std::string> outputs,
+                                   std::vector<std::pair<std::string, float*>> bound = {}) const {
     CompileOptions options;
     options.batch = batch;
     options.threads = model_->pool()->size();
     options.outputs = std::move(outputs);
+    options.bound = std::move(bound);
     for (const std::string& name : options.outputs) model_->need_output(name);
     return compile(model_->graph(), model_->weights(), model_->kernels(), options);
   }
@@ -90,8 +92,14 @@ class ModelPlanner : public Planner {
       members |= output.name == "members";
     }
     world.rollout = program(table.rows(), outputs.empty() ? std::vector<std::string>{"return"} : outputs);
+    // Critics read the end of the rollout where it lies.
+    std::vector<std::pair<std::string, float*>> bound;
+    for (const Binding& output : world.rollout->outputs) {
+      if (output.name == "tail_latent") bound.emplace_back("critic_latent", output.data);
+      if (output.name == "tail_action") bound.emplace_back("critic_action", output.data);
+    }
     for (int i = 0; i < table.critics && !members; ++i)
-      world.critics.push_back(program(table.rows(), {"value_" + std::to_string(i)}));
+      world.critics.push_back(program(table.rows(), {"value_" + std::to_string(i)}, bound));
     return world;
   }
 

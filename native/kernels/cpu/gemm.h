@@ -25,7 +25,7 @@ struct Gemm {
   static constexpr int64_t streamed_rows = 32;  // up to here a panel is read in one go
   static constexpr int64_t near_bytes = 2048;   // how far ahead of the reads a single pass fetches
   static constexpr int64_t chunk_columns = 128, chunk_row_limit = 480;
-  static constexpr int64_t whole_row_limit = 96;  // sums of whole rows stay in cache
+  static constexpr int64_t whole_row_limit = 32;  // sums of whole rows stay in cache
   static constexpr int64_t copy_bytes = 1 << 20;  // rows of A held by a thread that has rows of its own
 
   enum class Copy { none, own, shared };

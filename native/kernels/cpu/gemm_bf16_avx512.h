@@ -15,7 +15,11 @@ struct Bf16Rows {
       const __m512bh pair = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i));
       _mm512_storeu_si512(out + i, reinterpret_cast<__m512i>(pair));
     }
-    for (; i < padded; ++i) out[i] = i < k ? to_bf16(x[i]) : 0;
+    if (i < padded) {
+      const int64_t low = k - i < 16 ? k - i : 16, high = k - i - low;
+      const __m512 first = Avx512::load(x + i, low), second = Avx512::load(x + i + low, high);
+      _mm512_storeu_si512(out + i, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first)));
+    }
   }
 };
 
@@ -30,14 +34,15 @@ struct I8Rows {
     }
     const Quantised quantised(_mm512_reduce_max_ps(most));
     const __m512 inverse = _mm512_set1_ps(quantised.inverse);
-    int64_t i = 0;
-    for (; i + 16 <= k; i += 16) {
-      const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), inverse));
+    // Past the end stands what a zero would be; the weights there are zeros.
+    for (int64_t i = 0; i < padded; i += 16) {
+      const __m512 v = k - i >= 16 ? _mm512_loadu_ps(x + i)
+                       : k > i     ? Avx512::load(x + i, k - i)
+                                   : _mm512_setzero_ps();
+      const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v, inverse));
       const __m512i moved = _mm512_add_epi32(q, _mm512_set1_epi32(128));
       _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm512_cvtusepi32_epi8(moved));
     }
-    for (; i < padded; ++i)
-      out[i] = i < k ? static_cast<uint8_t>(static_cast<int>(quantised(x[i])) + 128) : 0;
     return quantised.scale + _mm512_reduce_add_ps(poison);
   }
 };

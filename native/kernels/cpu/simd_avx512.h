@@ -40,12 +40,11 @@ struct Avx512 {
   static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F div(F a, F b) { return _mm512_div_ps(a, b); }
-  // a / b to a unit in the last place for b in [1, 2^64]: division is the slowest thing these units do.
+  // a / b to two units in the last place for b in [1, 2^64]: division is the slowest thing these units do.
   static F quotient(F a, F b) {
     F r = _mm512_rcp14_ps(b);
     r = _mm512_fmadd_ps(_mm512_fnmadd_ps(b, r, set(1)), r, r);
-    const F q = _mm512_mul_ps(a, r);
-    return _mm512_fmadd_ps(_mm512_fnmadd_ps(b, q, a), r, q);
+    return _mm512_mul_ps(a, r);
   }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }    // a·b + c
   static F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }  // c − a·b
