@@ -1,14 +1,19 @@
-// The control loop comes first on its machine, where the system lets it: the thread that ticks gets a higher priority
-// than inference, whose threads exist already and keep theirs.
+// What the control loop asks of its machine, where the user has the right: to come first, and to stay in memory.
 
 import { constants, setPriority } from 'node:os';
+import { addon } from '../native/index.js';
 
-/** Raises this thread's priority; false where that needs a right the user has not (CAP_SYS_NICE, or ulimit -e). */
-export function raisePriority(): boolean {
+/**
+ * Raises the priority of this thread above inference, whose threads exist already and keep theirs, and locks the
+ * process into memory, so that no page of it has to be fetched in the middle of a tick. Names what was refused.
+ */
+export function preferControl(): string[] {
+  const refused: string[] = [];
   try {
     setPriority(constants.priority.PRIORITY_HIGH);
-    return true;
   } catch {
-    return false;
+    refused.push('a higher priority (ulimit -e)');
   }
+  if (!addon().lockMemory()) refused.push('locked memory (ulimit -l)');
+  return refused;
 }

@@ -10,7 +10,7 @@ import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
 import type { TaskInstance } from '../sim/task.js';
 import { findTask } from '../sim/tasks.js';
 import { TendonError } from '../types/index.js';
-import { raisePriority } from './priority.js';
+import { preferControl } from './priority.js';
 
 export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -102,7 +102,7 @@ export class SimSession {
       await session.close();
       throw caught;
     }
-    raisePriority();
+    preferControl();
     controller.start();
     session.watchProcess();
     return session;
