@@ -5,7 +5,7 @@ import { loadPolicy } from '../policies/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import { TendonError } from '../types/index.js';
 import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
-import { raisePriority } from './priority.js';
+import { preferControl } from './priority.js';
 
 export const run: Command = {
   summary: 'run a policy on a robot behind rosbridge',
@@ -68,8 +68,8 @@ export const run: Command = {
       if (to === 'READY') setImmediate(() => controller.go());
       if (to === 'RUNNING') begun();
     });
-    if (!raisePriority())
-      say('  no right to raise the priority of the control loop (see ulimit -e); going on');
+    const refused = preferControl();
+    if (refused.length > 0) say(`  the control loop goes on without ${refused.join(' and ')}`);
     controller.start();
     await stopped;
     controller.hold('Ctrl-C');
