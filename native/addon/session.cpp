@@ -74,7 +74,8 @@ Napi::Value SessionObject::stages(const Napi::CallbackInfo& info) {
   return array;
 }
 
-// setTable(rows: Float32Array of whole SamplerRows, schedule: {name: Float32Array}) → Promise<void>
+// setTable(rows: Float32Array of whole SamplerRows, schedule: {name: Float32Array}, tolerance?) →
+// Promise<void>
 Napi::Value SessionObject::set_table(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::vector<float> numbers = floats_of(info[0], "rows");
@@ -87,10 +88,15 @@ Napi::Value SessionObject::set_table(const Napi::CallbackInfo& info) {
     table.rows.resize(numbers.size() / width);
     std::memcpy(static_cast<void*>(table.rows.data()), numbers.data(), numbers.size() * sizeof(float));
     Named schedule = named_of(info[1], "schedule");
+    float tolerance = 0;
+    if (!info[2].IsUndefined()) {
+      tolerance = static_cast<float>(number_of(info[2], "parallel_tolerance"));
+      if (!(tolerance >= 0)) throw BuildError("config_invalid", "parallel_tolerance: expected 0 or more");
+    }
     return Work::start(
         info.Env(),
-        [shared = shared_, table = std::move(table), schedule = std::move(schedule)] {
-          shared->session->set_table(table, schedule);
+        [shared = shared_, table = std::move(table), schedule = std::move(schedule), tolerance] {
+          shared->session->set_table(table, schedule, tolerance);
           shared->note();
         },
         [](Napi::Env env) { return env.Undefined(); }, shared_->line);

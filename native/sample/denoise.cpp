@@ -62,11 +62,78 @@ bool all_finite(const float* x, int64_t count) {
   return finite;
 }
 
+Registers registers_of(const DenoiseWork& w) {
+  float* base = w.registers;
+  return {base, base + w.count, base + 2 * w.count, base + 3 * w.count, base + 4 * w.count};
+}
+
+// Follows the table with the network's answers to the trajectory as it was, writing the trajectory anew.
+// Returns how far its samples have moved, the last one included. NaN counts as not having arrived.
+float follow(const DenoiseWork& w, float* trajectory) {
+  Registers r = registers_of(w);
+  const float* epsilon = w.noise;
+  float moved = 0;
+  // Measured as the network sees it: a sample at a high noise level is large.
+  const auto arrive = [&](float* at, const float* x, float scale) {
+    for (int64_t i = 0; i < w.count; ++i) {
+      const float distance = scale * std::fabs(x[i] - at[i]);
+      if (!(distance <= moved)) moved = std::isnan(distance) ? INFINITY : distance;
+      at[i] = x[i];
+    }
+  };
+  std::memcpy(r.x, w.start, w.count * sizeof(float));
+  DenoiseWork one = w;
+  for (size_t call = 0; call < w.table->rows.size(); ++call) {
+    const SamplerRow& row = w.table->rows[call];
+    if (row.pre_noise != 0) {
+      add_scaled(r.x, row.pre_noise, epsilon, w.count);
+      epsilon += w.count;
+    }
+    arrive(trajectory + call * w.count, r.x, row.c_in);
+    one.net_out = w.net_out + call * w.count;
+    combine(one, row, r, epsilon);
+    if (row.w_noise != 0) epsilon += w.count;
+  }
+  arrive(w.out, r.x, 1);
+  return moved;
+}
+
 }  // namespace
 
+void denoise_parallel(const DenoiseWork& w, float tolerance, const Team& team, Status* status, int* calls) {
+  const int rows = static_cast<int>(w.table->rows.size());
+  float* trajectory = w.registers + 5 * w.count;
+  if (team.member == 0) {
+    *status = Status::ok;
+    *calls = 0;
+    // The first guess is the table's way with a network that says nothing: every sample at its noise level.
+    std::memset(w.net_out, 0, static_cast<size_t>(rows) * w.count * sizeof(float));
+    follow(w, trajectory);
+  }
+  for (bool arrived = false; !arrived;) {
+    if (team.member == 0) {
+      if (w.cancel != nullptr && w.cancel->load(std::memory_order_relaxed)) *status = Status::cancelled;
+      for (int call = 0; call < rows; ++call)
+        for (int64_t i = 0; i < w.count; ++i)
+          w.net_in[call * w.count + i] = w.table->rows[call].c_in * trajectory[call * w.count + i];
+    }
+    team.sync();
+    if (*status == Status::cancelled) return;
+    run_list(*w.program, List::step, team);
+    if (team.member == 0) {
+      const float moved = follow(w, trajectory);
+      ++*calls;
+      *w.arrived = moved <= tolerance || *calls == rows;
+    }
+    team.sync();
+    arrived = *w.arrived;
+    team.sync();  // all have read it before it is written again
+  }
+  if (team.member == 0 && !all_finite(w.out, w.count)) *status = Status::not_finite;
+}
+
 void denoise(const DenoiseWork& w, const Team& team, Status* status, int* calls) {
-  float* base = w.registers;
-  Registers r{base, base + w.count, base + 2 * w.count, base + 3 * w.count, base + 4 * w.count};
+  Registers r = registers_of(w);
   const float* epsilon = w.noise;
   if (team.member == 0) {
     *status = Status::ok;

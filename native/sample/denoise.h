@@ -23,7 +23,7 @@ struct DenoiseWork {
   const SamplerTable* table;
   // The step input and the network's output: (groups·batch, …), `count` floats per group.
   float* net_in;
-  const float* net_out;
+  float* net_out;
   int groups;
   int64_t count;
   int64_t row;  // floats of one batch row: horizon · action_dim
@@ -33,11 +33,19 @@ struct DenoiseWork {
   const float* start;  // unit-variance noise times the first σ, already scaled: x at the first row
   const float* noise;  // noise_draws · count, or null when the table draws none
   float* out;
-  float* registers;  // 5 · count: x, S, H1, H2, H3
+  float* registers;  // 5 · count: x, S, H1, H2, H3; with all calls at once, rows · count more
   const std::atomic<bool>* cancel;
+  bool* arrived;  // shared by the members of denoise_parallel
 };
 
 // Runs on every member of the team; `status` is written by member 0.
 void denoise(const DenoiseWork& work, const Team& team, Status* status, int* calls);
+
+// The same samples by fixed-point iteration over the whole trajectory (Picard iteration; Shih et al.,
+// "Parallel Sampling of Diffusion Models", 2023): the network sees all calls in one batch, which a machine
+// that waits for weights does in little more than the time of one. Ends when no sample of the trajectory
+// moved by more than `tolerance`, at the latest after as many iterations as there are rows, when it is exact.
+// `calls` counts iterations. The program must have been compiled `parallel`, for one group.
+void denoise_parallel(const DenoiseWork& work, float tolerance, const Team& team, Status* status, int* calls);
 
 }  // namespace tendon

@@ -31,7 +31,7 @@ class ProgramSession : public Session {
     if (options.batch < 1 || options.batch > 1 << 16)
       throw BuildError("config_invalid", format("batch: expected 1 to 65536, got %d", options.batch));
     for (const std::string& name : options.outputs) model_->need_output(name);
-    build(1);
+    build(1, false);
   }
 
   const std::vector<Port>& inputs() const override { return inputs_; }
@@ -61,14 +61,16 @@ class ProgramSession : public Session {
     return reports;
   }
 
-  void set_table(const SamplerTable& table,
-                 const std::map<std::string, std::vector<float>>& schedule) override {
+  void set_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,
+                 float parallel_tolerance) override {
     if (table.rows.empty()) throw BuildError("config_invalid", "a sampler table needs at least one row");
     const Port* x = step_input();
     if (x == nullptr) throw BuildError("graph_invalid", "denoising needs exactly one step input");
     if (outputs_.empty() || !(outputs_[0].shape == x->shape))
       throw BuildError("graph_invalid",
                        "denoising needs a first output of the shape of the step input " + x->shape.text());
+    if (parallel_tolerance > 0 && x->shape[0] != options_.batch)
+      throw BuildError("unsupported", "all calls at once are there for one group: without guidance");
     // Checked before anything changes: a refused table leaves the session as it was.
     for (const Port& port : inputs_) {
       if (port.stage != stage_schedule) continue;
@@ -80,8 +82,9 @@ class ProgramSession : public Session {
             format("schedule input %s: expected %zu values (%zu calls), got %zu", port.name.c_str(), want,
                    table.rows.size(), it == schedule.end() ? size_t{0} : it->second.size()));
     }
-    build(static_cast<int>(table.rows.size()));
+    build(static_cast<int>(table.rows.size()), parallel_tolerance > 0);
     table_ = table;
+    tolerance_ = parallel_tolerance;
     for (const Binding& input : program_->inputs) {
       if (input.stage != stage_schedule) continue;
       const std::vector<float>& values = schedule.at(input.name);
@@ -89,7 +92,9 @@ class ProgramSession : public Session {
     }
     model_->pool()->run([this](const Team& team) { run_list(*program_, List::schedule, team); });
     const int64_t groups = groups_of();
-    registers_ = Block(static_cast<size_t>(5 * x->shape.count() / groups) * sizeof(float));
+    const int64_t trajectory = tolerance_ > 0 ? static_cast<int64_t>(table.rows.size()) : 0;
+    registers_ =
+        Block(static_cast<size_t>((5 + trajectory) * step_input()->shape.count() / groups) * sizeof(float));
     alone_ = model_->pool()->size() > 1 && is_quicker_alone();
   }
 
@@ -142,12 +147,13 @@ class ProgramSession : public Session {
   }
 
  private:
-  void build(int calls) {
-    if (program_ && program_->options.calls == calls) return;
+  void build(int calls, bool parallel) {
+    if (program_ && program_->options.calls == calls && program_->options.parallel == parallel) return;
     CompileOptions options;
     options.batch = options_.batch;
     options.outputs = options_.outputs;
     options.calls = calls;
+    options.parallel = parallel;
     options.threads = model_->pool()->size();
     program_ = compile(model_->graph(), model_->weights(), model_->kernels(), options);
     inputs_.clear();
@@ -155,25 +161,28 @@ class ProgramSession : public Session {
     step_port_ = -1;
     for (const Binding& input : program_->inputs) {
       Shape shape = input.shape;
-      if (input.stage == stage_schedule) shape[0] /= calls;
+      if (input.stage == stage_schedule || (parallel && input.stage & stage_step)) shape[0] /= calls;
       if (input.stage == stage_step) step_port_ = step_port_ == -1 ? static_cast<int>(inputs_.size()) : -2;
       inputs_.push_back({input.name, shape, input.stage});
     }
-    for (const Binding& output : program_->outputs)
-      outputs_.push_back({output.name, output.shape, output.stage});
+    for (const Binding& output : program_->outputs) {
+      Shape shape = output.shape;
+      if (parallel && output.stage & stage_step) shape[0] /= calls;
+      outputs_.push_back({output.name, shape, output.stage});
+    }
   }
 
   DenoiseWork work_of(const DenoiseArgs& args) const {
-    const Binding& x = program_->inputs[step_port_];
+    const Shape& x = inputs_[step_port_].shape;
     DenoiseWork work{};
     work.program = program_.get();
     work.table = &table_;
-    work.net_in = x.data;
+    work.net_in = program_->inputs[step_port_].data;
     work.net_out = program_->outputs[0].data;
     work.groups = static_cast<int>(groups_of());
-    work.count = x.shape.count() / work.groups;
-    work.row = x.shape.per_batch();
-    work.action_dim = x.shape.last();
+    work.count = x.count() / work.groups;
+    work.row = x.per_batch();
+    work.action_dim = x.last();
     work.guidance = args.guidance;
     work.prefix = {args.prefix, args.prefix_weights};
     work.start = args.start;
@@ -187,11 +196,18 @@ class ProgramSession : public Session {
   // Gives the time at which the observation had been worked in.
   int64_t execute(const DenoiseWork& work, bool alone, Status& status, int& calls) {
     int64_t observed = 0;
+    bool arrived = false;
+    DenoiseWork w = work;
+    w.arrived = &arrived;
     const auto job = [&](const Team& team) {
       run_list(*program_, List::observation, team);
       run_list(*program_, List::prepared, team);
       if (team.member == 0) observed = now_ns();
-      tendon::denoise(work, team, &status, &calls);
+      if (tolerance_ > 0) {
+        denoise_parallel(w, tolerance_, team, &status, &calls);
+      } else {
+        tendon::denoise(w, team, &status, &calls);
+      }
     };
     if (alone) {
       model_->pool()->run_alone(std::ref(job));
@@ -254,7 +270,8 @@ class ProgramSession : public Session {
   std::vector<Port> inputs_, outputs_;
   int step_port_ = -1;
   SamplerTable table_;
-  bool alone_ = false;  // whether denoising is left to the caller's thread
+  float tolerance_ = 0;  // of all calls at once; 0: one after the other
+  bool alone_ = false;   // whether denoising is left to the caller's thread
   Block registers_;
 };
 

@@ -117,8 +117,9 @@ class Session {
 
   // Plans for the table's calls and computes the schedule stage for all of them. `schedule` gives each
   // schedule input's values for every call: (calls, floats per call).
-  virtual void set_table(const SamplerTable& table,
-                         const std::map<std::string, std::vector<float>>& schedule) = 0;
+  // With a tolerance, all calls are solved together (sample/denoise.h, denoise_parallel) up to it.
+  virtual void set_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,
+                         float parallel_tolerance = 0) = 0;
 
   // Zeros before set_table.
   virtual SampleShape sample_shape() const = 0;

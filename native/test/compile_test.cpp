@@ -154,6 +154,56 @@ TEST("session: the denoising loop follows its table") {
   CHECK(session->denoise(args, nullptr) == Status::bad_argument);
 }
 
+TEST("session: all calls at once arrive where one after the other does") {
+  const test::UnetShape shape = small_unet();
+  // Six steps with noise, a clip, history and a saved sample: whatever a row may hold.
+  SamplerTable table;
+  table.rows.resize(6);
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    SamplerRow& row = table.rows[i];
+    row.c_in = 0.9f, row.a_x = 0.2f, row.a_f = 0.5f, row.clip = 1.5f;
+    row.w_x = 0.9f, row.w_d = 0.05f, row.push = 1, row.h_d = 1;
+    row.w_noise = i % 2 == 0 ? 0.1f : 0.0f;
+    row.save = i == 1 ? 1.0f : 0.0f;
+    if (i > 1) row.w_h1 = -0.02f, row.w_s = 0.02f;
+  }
+  std::map<std::string, std::vector<float>> schedule;
+  schedule["step_embedding"].resize(static_cast<size_t>(6 * shape.step_dim));
+  fill_normal(1, 1, 0, schedule["step_embedding"].data(), 6 * shape.step_dim);
+  const int64_t count = 2 * shape.horizon * shape.action_dim;
+  std::vector<float> cond(static_cast<size_t>(shape.cond_dim)), x(static_cast<size_t>(count)),
+      noise(static_cast<size_t>(3 * count)), want(x.size()), got(x.size());
+  fill_normal(1, 2, 0, cond.data(), shape.cond_dim);
+  fill_normal(1, 3, 0, x.data(), count);
+  fill_normal(1, 4, 0, noise.data(), 3 * count);
+  auto model = model_of(make_unet(shape, 4), "reference", Precision::f32, 2);
+  auto session = Session::open(model, {2, {}});
+  DenoiseArgs args;
+  args.inputs = {{2, cond.data()}};
+  args.start = x.data();
+  args.noise = noise.data();
+  InferStats stats;
+  session->set_table(table, schedule);
+  args.out = want.data();
+  CHECK(session->denoise(args, &stats) == Status::ok);
+  CHECK(stats.calls == 6);
+  args.out = got.data();
+  // A tolerance that nothing meets: after as many iterations as there are calls every sample is exact.
+  session->set_table(table, schedule, 1e-30f);
+  CHECK(session->sample_shape().count == count);
+  CHECK(session->denoise(args, &stats) == Status::ok);
+  CHECK(stats.calls <= 6);
+  CHECK_NEAR("to the end", got.data(), want.data(), count, 1e-6, 1.0);
+  // The last move was at most the tolerance; what is left is less while the iteration contracts.
+  session->set_table(table, schedule, 1e-3f);
+  CHECK(session->denoise(args, &stats) == Status::ok);
+  CHECK(stats.calls < 6);
+  CHECK_NEAR("within the tolerance", got.data(), want.data(), count, 1e-3, 1.0);
+  session->set_table(table, schedule);
+  CHECK(session->denoise(args, &stats) == Status::ok);
+  CHECK(got == want);
+}
+
 TEST("graph: mistakes are named where they are made") {
   Graph g;
   const int x = g.input("x", {1, 4, 8}, stage_step);

@@ -37,6 +37,10 @@ export const POLICY_OPTIONS = {
   candidates: { type: 'string', help: 'chunks drawn at once; default 1' },
   precision: { type: 'string', help: 'auto (default), f32, bf16, int8' },
   guidance: { type: 'string', help: 'λ of classifier-free guidance; default: the checkpoint’s' },
+  'parallel-tolerance': {
+    type: 'string',
+    help: 'solve all denoising steps together to within this, e.g. 0.001; pays where weights exceed the cache',
+  },
   threads: { type: 'string', help: 'threads of the native core; default all cores but one' },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -63,6 +67,7 @@ export function loadOptions(values: Values): LoadOptions {
     ...given('steps', number('steps')),
     ...given('candidates', number('candidates')),
     ...given('guidance_scale', number('guidance')),
+    ...given('parallel_tolerance', number('parallel-tolerance')),
     // One core stays free for the control loop and the bridge.
     threads: number('threads') ?? Math.max(1, cpus().length - 1),
   };

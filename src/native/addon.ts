@@ -94,7 +94,15 @@ export interface NativeSession {
   /** Every instruction timed, the median of `rounds` runs. */
   profile(rounds: number): Promise<InstructionReport[]>;
   /** `rows`: rows of `samplerFields()` numbers; `schedule`: each schedule input for every call. */
-  setTable(rows: Float32Array, schedule: Readonly<Record<string, Float32Array>>): Promise<void>;
+  /**
+   * With a tolerance all calls are solved together by fixed-point iteration (Shih et al. 2023) until no sample moves
+   * by more; `calls` of the results then counts iterations.
+   */
+  setTable(
+    rows: Float32Array,
+    schedule: Readonly<Record<string, Float32Array>>,
+    parallel_tolerance?: number,
+  ): Promise<void>;
   denoise(request: DenoiseRequest): Promise<RunResult & { readonly x: Float32Array }>;
   run(
     inputs: Readonly<Record<string, Float32Array>>,

@@ -34,6 +34,8 @@ export interface LoadOptions {
   readonly candidates?: number;
   /** λ of classifier-free guidance; 1 is the conditional network alone. */
   readonly guidance_scale?: number;
+  /** Solves all steps together, to within this much of a normalised action; 0, the default: one after the other. */
+  readonly parallel_tolerance?: number;
   readonly threads?: number;
   readonly pool?: NativePool;
   /** Lowers the instruction set, as TENDON_ISA. */
@@ -282,7 +284,8 @@ export class DenoisingPolicy implements Policy {
     const table = this.family.table(choice.sampler, choice.steps);
     const model = await this.modelFor(choice.precision, groups);
     const session = await native(() => model.openSession({ batch: choice.candidates }));
-    await native(() => session.setTable(encodeRows(table), this.family.schedule(table)));
+    const tolerance = this.options.parallel_tolerance ?? 0;
+    await native(() => session.setTable(encodeRows(table), this.family.schedule(table), tolerance));
     return { session, table };
   }
 

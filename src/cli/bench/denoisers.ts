@@ -28,9 +28,14 @@ export interface Work {
   /** Rows of the step input. */
   readonly batch: number;
   readonly table: SamplerTable;
+  /** Of all steps solved together; the peer goes on one by one. */
+  readonly parallel_tolerance?: number;
   graph(): GraphBuilder;
   schedule(table: SamplerTable): Record<string, Float32Array>;
 }
+
+/** A thousandth of a normalised action. */
+const PARALLEL_TOLERANCE = 1e-3;
 
 const DIFFUSERS = {
   num_train_timesteps: 100,
@@ -59,6 +64,10 @@ export function denoisers(folder: string, large: boolean): Map<string, () => Wor
       works.set(`${name}.b${batch}.${what}`, () =>
         unetWork(folder, `${name}.b${batch}.${what}`, down_dims, embed, batch, steps),
       );
+    works.set(`${name}.b1.parallel10`, () => ({
+      ...unetWork(folder, `${name}.b1.parallel10`, down_dims, embed, 1, 10),
+      parallel_tolerance: PARALLEL_TOLERANCE,
+    }));
   };
   unet('unet5m', [128, 256, 256], 64);
   if (large) unet('unet251m', [512, 1024, 2048], 128);
@@ -157,7 +166,7 @@ export async function denoiserContest(work: Work, threads: number): Promise<Cont
     (['f32', 'bf16', 'int8'] as Precision[]).map(async (precision) => {
       const model = await addon().compileModel(work.graph().native, { precision, pool });
       const session = await model.openSession({ batch: work.batch });
-      await session.setTable(encodeRows(work.table), schedule);
+      await session.setTable(encodeRows(work.table), schedule, work.parallel_tolerance);
       return { precision, session };
     }),
   );
