@@ -101,6 +101,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   expose("Session", SessionObject::define(env), classes->session);
   expose("Planner", PlannerObject::define(env), classes->planner);
   expose("Search", SearchObject::define(env), classes->search);
+  expose("Executor", ExecutorObject::define(env), classes->executor);
   exports.Set("compileModel", Napi::Function::New<compile_model>(env));
   exports.Set("philoxNormal", Napi::Function::New<philox<fill_normal>>(env));
   exports.Set("philoxUniform", Napi::Function::New<philox<fill_uniform>>(env));

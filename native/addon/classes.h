@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "addon/work.h"
+#include "chunk/executor.h"
 #include "session/session.h"
 
 namespace tendon::addon {
@@ -154,9 +155,32 @@ class SearchObject : public Napi::ObjectWrap<SearchObject> {
   int iteration_ = 0;
 };
 
+// A thread of its own; see native/chunk/executor.h.
+class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ExecutorObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value joints(const Napi::CallbackInfo& info);
+  Napi::Value row(const Napi::CallbackInfo& info);
+  Napi::Value now_ns(const Napi::CallbackInfo& info);
+  void start(const Napi::CallbackInfo& info);
+  void tick(const Napi::CallbackInfo& info);
+  void begin(const Napi::CallbackInfo& info);
+  void feed(const Napi::CallbackInfo& info);
+  void hold(const Napi::CallbackInfo& info);
+  void beat(const Napi::CallbackInfo& info);
+  void stop(const Napi::CallbackInfo& info);
+  Napi::Value drain(const Napi::CallbackInfo& info);
+  Napi::Value stats(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+  std::unique_ptr<Executor> executor_;
+};
+
 // Constructors by class, kept per environment so that worker threads have their own.
 struct Classes {
-  Napi::FunctionReference graph, pool, cancel, model, session, planner, search;
+  Napi::FunctionReference graph, pool, cancel, model, session, planner, search, executor;
   static Classes& of(Napi::Env env) { return *env.GetInstanceData<Classes>(); }
 };
 

@@ -1,5 +1,6 @@
 export { ManualClock, MonotonicClock } from './clock.js';
 export { Controller, type ControllerOptions } from './controller.js';
+export { type DriveOptions, drive, type ExecutedCommand, RealTimeExecutor } from './executor.js';
 export { ObservationHistory } from './history.js';
 export { checkLimits, LIMITED, Limiter, type Limits } from './limiter.js';
 export { ChunkPlayer, type Interpolation } from './player.js';

@@ -4,7 +4,13 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { ERROR_CODES, type ErrorCode, TendonError } from '../types/index.js';
+import {
+  ERROR_CODES,
+  type ErrorCode,
+  type ExecutorOptions,
+  type ExecutorPort,
+  TendonError,
+} from '../types/index.js';
 
 export type Precision = 'f32' | 'bf16' | 'int8' | 'auto';
 export type Stage = 'schedule' | 'observation' | 'step';
@@ -221,6 +227,7 @@ export interface Addon {
   readonly Pool: new (options?: { readonly threads?: number; readonly pin?: boolean }) => NativePool;
   readonly CancelToken: new () => CancelToken;
   readonly Search: new (table: PlannerTable) => NativeSearch;
+  readonly Executor: new (options: ExecutorOptions) => ExecutorPort;
   compileModel(
     graph: NativeGraph,
     options: { readonly precision?: Precision; readonly isa?: string; readonly pool?: NativePool },

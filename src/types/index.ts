@@ -1,4 +1,5 @@
 export * from './errors.js';
+export * from './executor.js';
 export * from './live.js';
 export * from './ports.js';
 export * from './robot-file.js';

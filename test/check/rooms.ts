@@ -13,7 +13,8 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   chunk: ['base'],
   session: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk'],
   // Beside the session: the random numbers, the op names and the name of the instruction set that it exposes.
-  addon: ['base', 'session', 'graph', 'kernels'],
+  // The executor stands beside the session: it runs no network.
+  addon: ['base', 'session', 'graph', 'kernels', 'chunk'],
   test: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk', 'session'],
   bench: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk', 'session', 'test'],
 };

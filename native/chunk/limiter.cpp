@@ -1,0 +1,93 @@
+// Compiled without contraction (CMakeLists.txt): a fused multiply-add would round otherwise than JavaScript.
+#include "chunk/limiter.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace tendon {
+
+namespace {
+
+double sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : 0; }
+
+// The fastest speed from which `distance` is enough to stop, braking by `acceleration` once a period: the
+// whole periods of braking that fit, k, then the speed that ends exactly there.
+double fastest(double distance, double acceleration, double dt) {
+  if (distance <= 0) return 0;
+  const double k = std::floor((std::sqrt(1 + (8 * distance) / (acceleration * dt * dt)) - 1) / 2);
+  return (distance / dt + (acceleration * dt * k * (k + 1)) / 2) / (k + 1);
+}
+
+void check_each(const char* name, const std::vector<double>& values, size_t joints, bool positive) {
+  if (values.size() != joints)
+    throw BuildError("config_invalid", format("limits.%s: expected one value for each of %zu joints, got %zu",
+                                              name, joints, values.size()));
+  for (size_t i = 0; i < joints; ++i)
+    if (!std::isfinite(values[i]) || (positive && values[i] <= 0))
+      throw BuildError("config_invalid", format("limits.%s[%zu]: expected a %s number, got %g", name, i,
+                                                positive ? "positive" : "finite", values[i]));
+}
+
+}  // namespace
+
+void Limits::check(size_t joints) const {
+  check_each("lower", lower, joints, false);
+  check_each("upper", upper, joints, false);
+  check_each("velocity", velocity, joints, true);
+  if (!acceleration.empty()) check_each("acceleration", acceleration, joints, true);
+  for (size_t i = 0; i < joints; ++i)
+    if (!(lower[i] < upper[i]))
+      throw BuildError("config_invalid",
+                       format("limits: joint %zu has lower %g not below upper %g", i, lower[i], upper[i]));
+}
+
+Limiter::Limiter(Limits limits, size_t joints)
+    : limits_(std::move(limits)), previous_(joints), velocity_(joints) {
+  limits_.check(joints);
+}
+
+void Limiter::restart(const double* measured) {
+  std::copy_n(measured, previous_.size(), previous_.begin());
+  std::fill(velocity_.begin(), velocity_.end(), 0);
+}
+
+uint32_t Limiter::limit(const double* desired, double dt, double* out) {
+  uint32_t bits = 0;
+  for (size_t i = 0; i < previous_.size(); ++i) {
+    const double last = previous_[i];
+    const double low = limits_.lower[i], high = limits_.upper[i], swiftest = limits_.velocity[i];
+    double target = desired[i];
+    if (!std::isfinite(target)) bits |= limited_not_finite, target = last;
+    if (target < low || target > high) {
+      bits |= limited_position;
+      target = std::min(high, std::max(low, target));
+    }
+    const bool inside = last >= low && last <= high;
+    double speed = (target - last) / dt;
+    if (!limits_.acceleration.empty()) {
+      const double most = limits_.acceleration[i], now = velocity_[i];
+      // Stop at the target and before either end of the range, in whole periods.
+      const double wanted =
+          sign(target - last) * std::min(swiftest, fastest(std::fabs(target - last), most, dt));
+      speed = std::min(now + most * dt, std::max(now - most * dt, wanted));
+      if (std::fabs(speed - (target - last) / dt) > 1e-9 * swiftest) bits |= limited_acceleration;
+      if (inside)
+        speed = std::min(fastest(high - last, most, dt), std::max(-fastest(last - low, most, dt), speed));
+    }
+    if (std::fabs(speed) > swiftest) {
+      bits |= limited_velocity;
+      speed = sign(speed) * swiftest;
+    }
+    double next = last + speed * dt;
+    // A robot found outside its range is led back, never further out.
+    if (inside) next = std::min(high, std::max(low, next));
+    velocity_[i] = (next - last) / dt;
+    previous_[i] = next;
+    out[i] = next;
+  }
+  return bits;
+}
+
+}  // namespace tendon

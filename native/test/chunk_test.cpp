@@ -1,0 +1,252 @@
+// The real-time executor by an injected clock: when it follows, when it holds, what it lets out.
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cmath>
+#include <thread>
+
+#include "base/error.h"
+#include "base/philox.h"
+#include "chunk/executor.h"
+#include "test/allocations.h"
+#include "test/check.h"
+
+namespace tendon {
+namespace {
+
+constexpr int64_t ms = 1'000'000;
+
+StepperOptions two_joints() {
+  StepperOptions options;
+  options.joints = 2;
+  options.most_rows = 8;
+  options.heartbeat_ns = 50 * ms;
+  options.limits = {{-1, -1}, {1, 1}, {2, 2}, {20, 20}};
+  return options;
+}
+
+// Steps from `from` to before `to` in periods of 1 ms; the fastest change of speed seen, per s².
+double run(Stepper& stepper, int64_t from, int64_t to, bool beat) {
+  double fastest = 0;
+  static thread_local double last = 0, speed = 0;
+  last = stepper.command()[0];
+  speed = NAN;
+  for (int64_t at = from; at < to; at += ms) {
+    if (beat) stepper.beat(at);
+    if (!stepper.step(at)) continue;
+    const double now = (stepper.command()[0] - last) / 1e-3;
+    if (!std::isnan(speed)) fastest = std::fmax(fastest, std::fabs(now - speed) / 1e-3);
+    speed = now;
+    last = stepper.command()[0];
+  }
+  return fastest;
+}
+
+TEST("chunk: nothing leaves before it has begun, then from where the robot is") {
+  Stepper stepper(two_joints());
+  CHECK(!stepper.step(1 * ms) && stepper.phase() == Phase::idle);
+  const float row[] = {0.5f, 0.5f};
+  CHECK(stepper.feed(0, ms, 1, row, 0));
+  CHECK(!stepper.step(2 * ms));
+  const double start[] = {0.25, -0.25};
+  stepper.begin(start, 2 * ms);
+  CHECK(stepper.step(3 * ms) && stepper.phase() == Phase::holding);
+  CHECK(stepper.command()[0] == 0.25 && stepper.command()[1] == -0.25);
+}
+
+TEST("chunk: a chunk is followed by the clock, finished, braked and held") {
+  Stepper stepper(two_joints());
+  const double start[] = {0, 0};
+  stepper.begin(start, 0);
+  // 0.1 in 100 ms, then over: 1 per s, well inside the limits.
+  const float rows[] = {0, 0, 0.1f, 0, 0.2f, 0};
+  CHECK(stepper.feed(0, 100 * ms, 3, rows, 0));
+  CHECK(run(stepper, 0, 200 * ms, true) <= 20 * (1 + 1e-6));
+  CHECK(stepper.phase() == Phase::following);
+  run(stepper, 200 * ms, 310 * ms, true);
+  CHECK(stepper.phase() == Phase::holding && stepper.steps().used_up == 1);
+  const double held = stepper.command()[0];
+  CHECK(std::fabs(held - 0.2) < 1e-6);
+  run(stepper, 310 * ms, 400 * ms, true);
+  CHECK(stepper.command()[0] == held && stepper.steps().missed_holds == 0);
+}
+
+TEST("chunk: without a sign of life it brakes within its limits, and holds from the period after") {
+  Stepper stepper(two_joints());
+  const double start[] = {0, 0};
+  stepper.begin(start, 0);
+  const float rows[] = {0, 0, 0.9f, 0, 0.9f, 0, 0.9f, 0};
+  CHECK(stepper.feed(0, 500 * ms, 4, rows, 0));
+  run(stepper, 0, 51 * ms, false);  // the heartbeat of time 0 is good until 50 ms
+  CHECK(stepper.phase() == Phase::following);
+  run(stepper, 51 * ms, 52 * ms, false);
+  CHECK(stepper.phase() == Phase::holding && stepper.steps().heartbeats_lost == 1);
+  CHECK(run(stepper, 52 * ms, 400 * ms, false) <= 20 * (1 + 1e-6));
+  const double held = stepper.command()[0];
+  // A beat alone does not set it going again; a new chunk does.
+  run(stepper, 400 * ms, 420 * ms, true);
+  CHECK(stepper.command()[0] == held);
+  CHECK(stepper.feed(420 * ms, 500 * ms, 4, rows, 420 * ms));
+  CHECK(stepper.step(421 * ms) && stepper.phase() == Phase::following);
+}
+
+TEST("chunk: a stop is in force at the next step and lasts until a new beginning") {
+  Stepper stepper(two_joints());
+  const double start[] = {0, 0}, elsewhere[] = {0.5, 0.5};
+  stepper.begin(start, 0);
+  const float rows[] = {0.1f, 0.1f};
+  CHECK(stepper.feed(0, 1000 * ms, 1, rows, 0));
+  CHECK(stepper.step(1 * ms));
+  stepper.stop();
+  CHECK(!stepper.step(2 * ms) && stepper.phase() == Phase::stopped);
+  CHECK(stepper.feed(3 * ms, 1000 * ms, 1, rows, 3 * ms));
+  CHECK(!stepper.step(4 * ms));
+  stepper.begin(elsewhere, 5 * ms);
+  CHECK(stepper.step(5 * ms) && stepper.command()[0] == 0.5 && stepper.phase() == Phase::holding);
+}
+
+TEST("chunk: 100 000 chunks of any kind never leave the limits") {
+  Stepper stepper(two_joints());
+  const double start[] = {0, 0};
+  stepper.begin(start, 0);
+  std::vector<float> noise(16);
+  double last[2] = {0, 0}, speed[2] = {0, 0};
+  bool inside = true;
+  for (int64_t i = 0; i < 100'000; ++i) {
+    fill_normal(7, 1, static_cast<uint64_t>(16 * i), noise.data(), 16);
+    if (i % 7 == 0) noise[static_cast<size_t>(i % 16)] = NAN;
+    if (i % 11 == 0) noise[static_cast<size_t>(i % 16)] = INFINITY;
+    stepper.feed(i * ms - (i % 13) * ms, (1 + i % 5) * ms / 2, static_cast<int>(i % 9), noise.data(), i * ms);
+    if (!stepper.step(i * ms)) inside = false;
+    for (int j = 0; j < 2; ++j) {
+      const double now = (stepper.command()[j] - last[j]) / 1e-3;
+      inside &= std::fabs(stepper.command()[j]) <= 1 && std::fabs(now) <= 2 * (1 + 1e-9);
+      inside &= std::fabs(now - speed[j]) <= 20e-3 * (1 + 1e-6);
+      last[j] = stepper.command()[j], speed[j] = now;
+    }
+  }
+  CHECK(inside);
+}
+
+TEST("chunk: rows are met exactly and cubic passes through them without a kink") {
+  Track track;
+  track.start.resize(1);
+  track.period_ns = 10 * ms;
+  track.rows = 4;
+  track.values = {0, 1, 0.5, 2};
+  double out, before, after;
+  for (const Interpolation how : {Interpolation::linear, Interpolation::cubic})
+    for (int row = 0; row < 4; ++row)
+      CHECK(sample(track, how, row * 10 * ms, &out) && out == track.values[static_cast<size_t>(row)]);
+  CHECK(sample(track, Interpolation::linear, 5 * ms, &out) && out == 0.5);
+  // One-sided slopes at a row differ by the curvature times the step: 1e-6 of a period here.
+  CHECK(sample(track, Interpolation::cubic, 10 * ms - 10, &before) &&
+        sample(track, Interpolation::cubic, 10 * ms + 10, &after));
+  CHECK(std::fabs((1 - before) - (after - 1)) < 1e-10);
+  CHECK(!sample(track, Interpolation::cubic, 40 * ms, &out));
+  CHECK(sample(track, Interpolation::cubic, -5 * ms, &out) && out == 0);
+}
+
+TEST("chunk: periods that are past are skipped and counted") {
+  Pace pace(10 * ms, ms);
+  Pace::Turn turn = pace.wake(10 * ms + 300);
+  CHECK(turn.at_ns == 10 * ms && turn.late_ns == 300 && turn.missed == 0 && pace.due_ns() == 11 * ms);
+  turn = pace.wake(14 * ms + 500);
+  CHECK(turn.at_ns == 14 * ms && turn.missed == 3 && pace.due_ns() == 15 * ms);
+}
+
+TEST("chunk: a hold that a skipped period should have begun is counted as missed") {
+  Stepper stepper(two_joints());
+  const double start[] = {0, 0};
+  stepper.begin(start, 0);
+  const float rows[] = {0.1f, 0.1f};
+  CHECK(stepper.feed(0, 10 * ms, 1, rows, 0));
+  run(stepper, 0, 9 * ms, true);
+  CHECK(stepper.step(14 * ms) && stepper.steps().used_up == 1 && stepper.steps().missed_holds == 1);
+}
+
+TEST("chunk: quantiles are never too low and at most 1/32 too high") {
+  Histogram histogram;
+  CHECK(histogram.quantile(0.5) == 0);
+  for (int64_t v = 1; v <= 100'000; ++v) histogram.add(v);
+  for (const double q : {0.5, 0.99, 0.999}) {
+    const double exact = q * 100'000, got = static_cast<double>(histogram.quantile(q));
+    CHECK(got >= exact && got <= exact * (1 + 1.0 / 32));
+  }
+  CHECK(histogram.quantile(1) == 100'000 && histogram.most() == 100'000);
+}
+
+TEST("chunk: a letter is read whole or not at all, and the newest wins") {
+  Mailbox<std::array<uint64_t, 64>> mailbox({});
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    for (uint64_t n = 1; n <= 200'000; ++n) {
+      mailbox.draft().fill(n);
+      mailbox.post();
+    }
+    done = true;
+  });
+  uint64_t last = 0;
+  bool whole = true, onwards = true;
+  for (bool over = false; !over;) {
+    over = done;
+    if (!mailbox.collect()) continue;
+    const auto& letter = mailbox.letter();
+    for (const uint64_t n : letter) whole &= n == letter[0];
+    onwards &= letter[0] > last;
+    last = letter[0];
+  }
+  writer.join();
+  CHECK(whole && onwards && last == 200'000);
+}
+
+TEST("chunk: a ring keeps order and refuses what does not fit") {
+  Ring ring(4, 1);
+  std::vector<double> out(8);
+  for (int i = 0; i < 6; ++i)
+    if (double* row = ring.next()) *row = i, ring.push();
+  CHECK(ring.next() == nullptr && ring.drain(out.data(), 8) == 4 && out[0] == 0 && out[3] == 3);
+  CHECK(ring.next() != nullptr && ring.drain(out.data(), 8) == 0);
+}
+
+TEST("chunk: the thread runs, allocates nothing, and ends") {
+  ExecutorOptions options;
+  options.step = two_joints();
+  options.udp_host = "127.0.0.1";
+  options.udp_port = 9;  // nobody listens: refusals must not disturb the loop
+  Executor executor(options);
+  const double start[] = {0.1, 0.2};
+  executor.stepper().begin(start, monotonic_ns());
+  executor.start();
+  while (executor.lateness().total() < 3) std::this_thread::yield();
+  const int64_t before = test::allocations();
+  const float rows[] = {0.1f, 0.1f};
+  executor.stepper().feed(monotonic_ns(), 10 * ms, 1, rows, monotonic_ns());
+  while (executor.lateness().total() < 30) std::this_thread::yield();
+  CHECK(test::allocations() == before);
+  executor.close();
+  const uint64_t ticks = executor.lateness().total();
+  CHECK(executor.stepper().steps().commands > 0 && executor.lateness().total() == ticks);
+  std::vector<double> out(6 * 1024);
+  const size_t rows_out = executor.ring().drain(out.data(), 1024);
+  CHECK(rows_out == executor.stepper().steps().commands && out[0] == 1 && out[2] - out[1] == 100 * ms);
+}
+
+TEST("chunk: options that cannot work are refused") {
+  StepperOptions options = two_joints();
+  options.limits.lower[0] = NAN;
+  CHECK_THROWS(Stepper{options}, "config_invalid");
+  options = two_joints();
+  options.limits.upper[1] = -2;
+  CHECK_THROWS(Stepper{options}, "config_invalid");
+  options = two_joints();
+  options.period_ns = 100;
+  CHECK_THROWS(Stepper{options}, "config_invalid");
+  ExecutorOptions whole;
+  whole.step = two_joints();
+  whole.udp_host = "no-such-name";
+  CHECK_THROWS(Executor{whole}, "config_invalid");
+}
+
+}  // namespace
+}  // namespace tendon
