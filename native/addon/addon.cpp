@@ -4,7 +4,6 @@
 #include "addon/classes.h"
 #include "addon/convert.h"
 #include "base/philox.h"
-#include "base/realtime.h"
 #include "kernels/kernels.h"
 #include "session/limits.h"
 
@@ -83,10 +82,6 @@ Napi::Value measure_reading_js(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value lock_memory_js(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), lock_memory());
-}
-
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* classes = new Classes();
   env.SetInstanceData(classes);
@@ -109,7 +104,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("measureReading", Napi::Function::New<measure_reading_js>(env));
   exports.Set("opNames", Napi::Function::New<op_names_of>(env));
   exports.Set("samplerFields", Napi::Function::New<sampler_fields>(env));
-  exports.Set("lockMemory", Napi::Function::New<lock_memory_js>(env));
   exports.Set("isa", Napi::Function::New<isa>(env));
   return exports;
 }

@@ -1,19 +1,15 @@
-// What the control loop asks of its machine, where the user has the right: to come first, and to stay in memory.
+// What the control loop asks of its machine, where the user has the right: to come first. Locking the whole process
+// into memory is not among it: V8 gives pages back with madvise(MADV_DONTNEED), which fails on locked memory, and V8
+// then aborts the process. The executor's thread (native/chunk) locks what is its own.
 
 import { constants, setPriority } from 'node:os';
-import { addon } from '../native/index.js';
 
-/**
- * Raises the priority of this thread above inference, whose threads exist already and keep theirs, and locks the
- * process into memory, so that no page of it has to be fetched in the middle of a tick. Names what was refused.
- */
+/** Raises the priority of this thread above inference, whose threads exist already and keep theirs; names what was refused. */
 export function preferControl(): string[] {
-  const refused: string[] = [];
   try {
     setPriority(constants.priority.PRIORITY_HIGH);
+    return [];
   } catch {
-    refused.push('a higher priority (ulimit -e)');
+    return ['a higher priority (ulimit -e)'];
   }
-  if (!addon().lockMemory()) refused.push('locked memory (ulimit -l)');
-  return refused;
 }

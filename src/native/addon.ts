@@ -250,8 +250,6 @@ export interface Addon {
   measureArithmetic(pool: NativePool, format: 'f32' | 'bf16' | 'int8'): Promise<number>;
   /** Bytes per second at which the whole pool reads the same `bytes` again and again. */
   measureReading(pool: NativePool, bytes: number): Promise<number>;
-  /** Keeps this process's pages in memory; false without the right (CAP_IPC_LOCK, ulimit -l). */
-  lockMemory(): boolean;
   opNames(): string[];
   samplerFields(): string[];
   /** The instruction set that would be used, not above `limit`. */
