@@ -1,7 +1,6 @@
 #include "chunk/executor.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <time.h>
 #if defined(__linux__)
 #include <sys/prctl.h>
@@ -12,6 +11,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "chunk/resident.h"
 
 namespace tendon {
 
@@ -65,7 +65,8 @@ Executor::Executor(ExecutorOptions options)
 
 void Executor::start() {
   if (thread_) return;
-  if (options_.lock_memory && mlockall(MCL_CURRENT) != 0)
+  if (options_.lock_memory && !(keep_program_resident() && keep_resident(this, sizeof *this) &&
+                                stepper_.keep_data_resident() && keep_resident(ring_.data(), ring_.bytes())))
     refused_ += format("locked memory (%s; see ulimit -l). ", std::strerror(errno));
   // Signals are for the threads of Node.
   sigset_t all, before;
@@ -104,6 +105,8 @@ void Executor::loop() {
   // Without SCHED_FIFO the kernel may wake a sleeper 50 µs late to save a timer interrupt.
   prctl(PR_SET_TIMERSLACK, 1UL);
 #endif
+  // Refused by the same limit as the rest, of which `start` has told.
+  if (options_.lock_memory) (void)keep_stack_resident();
   Pace pace(monotonic_ns() + stepper_.options().period_ns, stepper_.options().period_ns);
   while (!quit_.load(std::memory_order_relaxed)) {
     sleep_until(pace.due_ns());

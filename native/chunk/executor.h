@@ -29,7 +29,7 @@ struct ExecutorOptions {
   std::string udp_host;  // empty: no datagrams
   int udp_port = 0;
   int fifo_priority = 0;     // 1 to 99: SCHED_FIFO; 0: as any other thread
-  bool lock_memory = false;  // what the process has at the start stays in memory
+  bool lock_memory = false;  // the thread's program, stack and data stay in memory
 };
 
 // The absolute times of a loop: periods that are past are skipped, never made up for.

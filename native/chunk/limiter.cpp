@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "chunk/resident.h"
 
 namespace tendon {
 
@@ -51,6 +52,14 @@ Limiter::Limiter(Limits limits, size_t joints)
 void Limiter::restart(const double* measured) {
   std::copy_n(measured, previous_.size(), previous_.begin());
   std::fill(velocity_.begin(), velocity_.end(), 0);
+}
+
+bool Limiter::keep_data_resident() const {
+  bool kept = true;
+  for (const auto* v :
+       {&limits_.lower, &limits_.upper, &limits_.velocity, &limits_.acceleration, &previous_, &velocity_})
+    kept = kept && keep_resident(v->data(), v->size() * sizeof(double));
+  return kept;
 }
 
 uint32_t Limiter::limit(const double* desired, double dt, double* out) {

@@ -36,6 +36,7 @@ class Limiter {
   // `out` may be `desired`. Returns the bits above.
   uint32_t limit(const double* desired, double dt, double* out);
 
+  bool keep_data_resident() const;
   const double* previous() const { return previous_.data(); }
 
  private:

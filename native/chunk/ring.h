@@ -17,6 +17,8 @@ class Ring {
   Ring(size_t rows, size_t width) : rows_(rows), width_(width), values_(rows * width) {}
 
   size_t width() const { return width_; }
+  const double* data() const { return values_.data(); }
+  size_t bytes() const { return values_.size() * sizeof(double); }
 
   // The producer's: the row to fill, or null when full; then `push` hands it over.
   double* next() {

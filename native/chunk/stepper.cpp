@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "chunk/resident.h"
 
 namespace tendon {
 
@@ -53,6 +54,15 @@ Stepper::Stepper(StepperOptions options)
       mailbox_(blank(options_)),
       limiter_(options_.limits, start_.size()),
       desired_(start_.size()) {}
+
+bool Stepper::keep_data_resident() const {
+  const auto keep = [](const std::vector<double>& v) {
+    return keep_resident(v.data(), v.size() * sizeof(double));
+  };
+  bool kept = keep(desired_) && limiter_.keep_data_resident();
+  for (const Track& track : mailbox_.boxes()) kept = kept && keep(track.start) && keep(track.values);
+  return kept;
+}
 
 void Stepper::begin(const double* start, int64_t now_ns) {
   std::copy_n(start, start_.size(), start_.begin());

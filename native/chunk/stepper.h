@@ -61,6 +61,9 @@ class Stepper {
   bool step(int64_t at_ns);
   const double* command() const { return limiter_.previous(); }
 
+  // Before the first step; false, with errno set, where the system refuses.
+  bool keep_data_resident() const;
+
   Phase phase() const { return phase_.load(std::memory_order_relaxed); }
   const Steps& steps() const { return steps_; }
   const StepperOptions& options() const { return options_; }

@@ -213,11 +213,14 @@ TEST("chunk: the thread runs, allocates nothing, and ends") {
   ExecutorOptions options;
   options.step = two_joints();
   options.udp_host = "127.0.0.1";
+  options.lock_memory = true;
   options.udp_port = 9;  // nobody listens: refusals must not disturb the loop
   Executor executor(options);
   const double start[] = {0.1, 0.2};
   executor.stepper().begin(start, monotonic_ns());
   executor.start();
+  // Refused only where ulimit -l is smaller than this program, and then in words.
+  CHECK(executor.refused().empty() || executor.refused().find("locked memory") == 0);
   while (executor.lateness().total() < 3) std::this_thread::yield();
   const int64_t before = test::allocations();
   const float rows[] = {0.1f, 0.1f};

@@ -30,7 +30,7 @@ export interface ExecutorOptions {
   readonly udp?: { readonly host: string; readonly port: number } | undefined;
   /** 1 to 99 for SCHED_FIFO; absent or 0: as any other thread. */
   readonly fifo_priority?: number;
-  /** Keeps in memory what the process has at the start. */
+  /** Keeps in memory what the thread touches: its program, stack and data. */
   readonly lock_memory?: boolean;
 }
 
