@@ -1,10 +1,12 @@
 // `tendon run`: a policy on a robot behind rosbridge, as its robot file says.
 
-import { Controller, loadRobotFile, MonotonicClock } from '../control/index.js';
+import { Controller, drive, loadRobotFile, MonotonicClock, RealTimeExecutor } from '../control/index.js';
+import { addon, native } from '../native/index.js';
 import { loadPolicy } from '../policies/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
-import { TendonError } from '../types/index.js';
+import { type RobotFile, TendonError } from '../types/index.js';
 import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { KEYS_HELP, listenToKeys } from './keys.js';
 import { preferControl } from './priority.js';
 
 export const run: Command = {
@@ -57,7 +59,9 @@ export const run: Command = {
       freshness_ms: file.deadlines.freshness_ms,
       inference_ms: file.deadlines.inference_ms,
       lifetime_ms: file.command.lifetime_ms,
-      dry_run: values['dry-run'] === true,
+      operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
+      // With an executor the commands are its own.
+      dry_run: values['dry-run'] === true || file.executor !== undefined,
     });
     policy.reset(integer('seed', 0, 1e9));
     controller.supervisor.onChange(({ from, to, cause }) => say(`  ${from} → ${to}: ${cause}`));
@@ -68,18 +72,79 @@ export const run: Command = {
       if (to === 'READY') setImmediate(() => controller.go());
       if (to === 'RUNNING') begun();
     });
+    robot.onOperator({
+      stop: (cause) => controller.emergencyStop(cause),
+      beat: () => controller.operatorBeat(),
+    });
+    let quit = (): void => undefined;
+    const asked = new Promise<void>((resolve) => {
+      quit = resolve;
+    });
+    const letGo = listenToKeys(process.stdin, {
+      stop: () => controller.emergencyStop('stopped by a key'),
+      hold: () => controller.hold('held by a key'),
+      resume: () => {
+        controller.resume();
+        if (controller.supervisor.state === 'STOPPED')
+          say('  a stop is latched: end this run and start another');
+      },
+      quit,
+    });
+    if (letGo !== undefined) say(`  ${KEYS_HELP}`);
+    const executor =
+      values['dry-run'] === true || file.executor === undefined
+        ? undefined
+        : openExecutor(file, file.executor, clock);
+    const letDrive =
+      executor === undefined
+        ? undefined
+        : drive({
+            controller,
+            executor,
+            robot,
+            position_key,
+            publish_hz: file.executor?.publish_hz,
+            clock,
+          });
+    executor?.start();
     const refused = preferControl();
+    if (executor !== undefined && executor.stats().refused !== '') refused.push(executor.stats().refused);
     if (refused.length > 0) say(`  the control loop goes on without ${refused.join(' and ')}`);
     controller.start();
-    await stopped;
+    await Promise.race([stopped, asked]);
+    letGo?.();
     controller.hold('Ctrl-C');
     const { stats, supervisor } = controller;
     await controller.stop();
+    letDrive?.();
+    const executed = executor?.stats();
+    executor?.close();
     await robot.close();
     policy.close();
     say(
       `${stats.commands} commands, ${stats.deadline_misses} deadline misses, ${supervisor.interventions} interventions`,
     );
+    if (executed !== undefined)
+      say(
+        `executor: ${executed.commands} commands, late p99 ${(executed.late_p99_ns / 1000).toFixed(0)} µs, max ${(executed.late_max_ns / 1000).toFixed(0)} µs, ${executed.missed_holds} missed holds`,
+      );
     return 0;
   },
 };
+
+function openExecutor(
+  file: RobotFile,
+  options: NonNullable<RobotFile['executor']>,
+  clock: MonotonicClock,
+): RealTimeExecutor {
+  const port = native(
+    () =>
+      new (addon().Executor)({
+        ...options,
+        joints: file.joint_names.length,
+        limits: file.limits,
+        lifetime_ms: file.command.lifetime_ms,
+      }),
+  );
+  return new RealTimeExecutor(port, clock);
+}

@@ -19,7 +19,7 @@ import { ObservationHistory } from './history.js';
 import { LIMITED, Limiter, type Limits } from './limiter.js';
 import { ChunkPlayer, type Interpolation } from './player.js';
 import { LoopStats } from './stats.js';
-import { Supervisor } from './supervisor.js';
+import { INTERVENTIONS, Supervisor } from './supervisor.js';
 
 export interface ControllerOptions {
   readonly robot: Robot;
@@ -39,6 +39,8 @@ export interface ControllerOptions {
   /** Rows of a chunk to play before the next takes over; the checkpoint's when absent. */
   readonly execute?: number;
   readonly interpolation?: Interpolation;
+  /** Holds when `operatorBeat` was not called for this long; without it nobody needs to be there. */
+  readonly operator_timeout_ms?: number | undefined;
   /** Publishes nothing: everything runs but Robot.send. */
   readonly dry_run?: boolean;
   readonly goal?: () => Goal | undefined;
@@ -73,6 +75,7 @@ export class Controller {
   private teleop: Float64Array | undefined;
   /** The operator took over from a running policy, which goes on when they give back. */
   private interrupted = false;
+  private beat_ns = Number.NEGATIVE_INFINITY;
   /** Nothing is sent before an observation later than this; the first one is where commands begin anew. */
   private rebase_ns: Nanoseconds | undefined;
   /** Nothing was sent since a fault: the robot may be elsewhere by now. */
@@ -127,6 +130,11 @@ export class Controller {
   emergencyStop(cause = 'stopped by the operator'): void {
     this.supervisor.event('stop', cause);
     this.forgetChunk();
+  }
+
+  /** Somebody is there who could stop the robot. */
+  operatorBeat(): void {
+    this.beat_ns = this.options.clock.now_ns();
   }
 
   /** Before the robot is moved by other hands (a reset): sends nothing until `reset` and a later observation. */
@@ -224,8 +232,19 @@ export class Controller {
       this.silent = false;
       this.limiter.rejoin(observation!.values[options.position_key]!);
     }
+    this.watchOperator(now_ns);
     this.keepInferring(observation!, now_ns);
     this.act(observation!, now_ns);
+  }
+
+  /** Holds as a person would when none is heard any more: only a person sets the robot going again. */
+  private watchOperator(now_ns: Nanoseconds): void {
+    const { supervisor } = this;
+    const limit_ms = this.options.operator_timeout_ms;
+    if (limit_ms === undefined || now_ns - this.beat_ns <= limit_ms * NS_PER_MS) return;
+    if (supervisor.state !== 'RUNNING' && supervisor.state !== 'TELEOP') return;
+    supervisor.count('operator_silent');
+    this.hold(INTERVENTIONS.operator_silent);
   }
 
   /** Without an observation to act on: comes to rest within the limits, then sends nothing. */

@@ -50,6 +50,10 @@ const schema = z
       url: z.string().regex(/^wss?:\/\/[^\s]+$/, 'a WebSocket address such as ws://127.0.0.1:9090'),
       dialect: z.enum(BRIDGE_DIALECTS).default('auto'),
       token: z.string().min(8).optional(),
+      tls: z
+        .strictObject({ ca_file: z.string().min(1).optional(), verify: z.boolean().optional() })
+        .optional(),
+      rosauth: z.strictObject({ secret: z.string().min(8), client: name, dest: name }).optional(),
       separate_connections: z.boolean().default(false),
     }),
     rate_hz: positive.max(1000),
@@ -69,6 +73,43 @@ const schema = z
       qos: qos.optional(),
     }),
     services: z.record(name, z.strictObject({ name: topic, type: messageType })).default({}),
+    executor: z
+      .strictObject({
+        rate_hz: positive.max(1000).default(1000),
+        interpolation: z.enum(['linear', 'cubic']).default('linear'),
+        heartbeat_ms: milliseconds.default(100),
+        udp: z
+          .strictObject({ host: z.string().min(1), port: z.number().int().min(1).max(65_535) })
+          .optional(),
+        publish_hz: positive.max(200).optional(),
+        fifo_priority: z.number().int().min(0).max(99).default(0),
+        lock_memory: z.boolean().default(false),
+      })
+      .refine(
+        ({ udp, publish_hz }) => udp !== undefined || publish_hz !== undefined,
+        'a way out for its commands: udp, publish_hz or both',
+      )
+      .optional(),
+    stop: z
+      .strictObject({
+        topic: topic.optional(),
+        type: z
+          .enum(['std_msgs/Bool', 'std_msgs/Empty', 'std_msgs/msg/Bool', 'std_msgs/msg/Empty'])
+          .default('std_msgs/Bool'),
+        service: topic.optional(),
+      })
+      .refine(
+        ({ topic, service }) => topic !== undefined || service !== undefined,
+        'a topic, a service or both',
+      )
+      .optional(),
+    operator_heartbeat: z
+      .strictObject({
+        topic,
+        type: messageType.default('std_msgs/Empty'),
+        timeout_ms: milliseconds.default(500),
+      })
+      .optional(),
     deadlines: z
       .strictObject({
         freshness_ms: milliseconds.default(200),

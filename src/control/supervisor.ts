@@ -12,6 +12,7 @@ export const INTERVENTIONS = {
   inference_late: 'no chunk arrived within the inference deadline',
   inference_failed: 'the policy failed or gave numbers that are not finite',
   chunk_underrun: 'the chunk in force is used up',
+  operator_silent: 'nobody said for too long that an operator is there',
   clock_jump: 'the clock jumped',
   command_not_finite: 'a command was not finite',
   position_limited: 'a command was cut to the position limits',

@@ -6,19 +6,15 @@ import { randomUUID } from 'node:crypto';
 import { type BridgeDialect, type Nanoseconds, TendonError } from '../types/index.js';
 import { type RosAuth, rosauth } from './auth.js';
 import { Calls } from './calls.js';
-import { encodeCbor } from './cbor.js';
-import { deserialise, isSerialisable } from './cdr.js';
-import type { Compression } from './codec.js';
+import { CHANNELS, type Channel, type Link } from './channels.js';
 import { Connection, type ConnectionCounters, type ConnectionOptions } from './connection.js';
-import { chooseCompression, DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
-import type { Message } from './hub.js';
+import { DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
+import type { Message, ServiceHandler } from './hub.js';
 import { stringifyJson } from './json.js';
+import { type AdvertiseOptions, Offers, type Publisher } from './offers.js';
 import { canonicalType, type Op, SERVER_HEADER } from './protocol.js';
+import { type Listener, type SubscribeOptions, Subscriptions } from './subscriptions.js';
 import { ClockOffset, readTime } from './time.js';
-
-/** Sockets by what they carry; all four are one socket unless `separate_connections` is set. */
-export type Channel = 'data' | 'images' | 'commands' | 'services';
-const CHANNELS: readonly Channel[] = ['data', 'images', 'commands', 'services'];
 
 export interface ClientOptions {
   readonly url: string;
@@ -39,24 +35,6 @@ export interface ClientOptions {
   readonly now_ns: () => Nanoseconds;
 }
 
-export interface SubscribeOptions {
-  readonly throttle_rate?: number;
-  readonly queue_length?: number;
-  readonly fragment_size?: number;
-  readonly compression?: Compression;
-  readonly qos?: Readonly<Record<string, unknown>> | undefined;
-  readonly channel?: Channel;
-  /** Nothing in rosbridge is acknowledged: `on_silence` is called when no message came for this long. */
-  readonly no_data_ms?: number;
-  readonly on_silence?: (silent_ms: number) => void;
-}
-
-export interface Publisher {
-  /** Sends now or not at all: false when offline or when the socket is backed up. */
-  publish(msg: Message): boolean;
-  close(): void;
-}
-
 export interface GoalHandle {
   readonly result: Promise<{ readonly status: number; readonly values: Message }>;
   cancel(): void;
@@ -65,22 +43,6 @@ export interface GoalHandle {
 export interface ClientStatus {
   readonly connected: boolean;
   readonly cause: string;
-}
-
-interface Wanted {
-  readonly id: string;
-  readonly topic: string;
-  readonly type: string;
-  readonly listener: (msg: Message, arrived_ns: Nanoseconds) => void;
-  readonly options: SubscribeOptions;
-  compression: Compression;
-  heard_ns: Nanoseconds;
-  heard: boolean;
-}
-
-interface Offered {
-  readonly op: Op<'advertise'>;
-  readonly channel: Channel;
 }
 
 // The first answer is often slow (both sides are still warming up), and half its round trip is the error of the
@@ -94,11 +56,10 @@ export class BridgeClient {
   /** Undefined until known; configured, or detected on connecting. */
   dialect: Dialect | undefined;
   last_malformed = '';
-  cbor_fallbacks = 0;
   private readonly connections = new Map<Channel, Connection>();
   private readonly unique: readonly Connection[];
-  private readonly wanted = new Map<string, Set<Wanted>>();
-  private readonly offered = new Set<Offered>();
+  private readonly subscriptions: Subscriptions;
+  private readonly offers: Offers;
   private readonly calls: Calls;
   /** Connections on which everything has been advertised and subscribed. */
   private readonly live = new Set<Connection>();
@@ -120,6 +81,18 @@ export class BridgeClient {
       );
     });
     if (options.dialect !== undefined && options.dialect !== 'auto') this.dialect = DIALECTS[options.dialect];
+    const link: Link = {
+      now_ns: options.now_ns,
+      dialect: () => this.dialect,
+      ready: (channel) => this.live.has(this.connections.get(channel) as Connection),
+      op: (channel, op) => this.sendOp(channel, op),
+      frame: (channel, frame) => this.connections.get(channel)?.send(frame) === true,
+      offline: (channel) => {
+        ++(this.connections.get(channel) as Connection).counters.dropped_offline;
+      },
+    };
+    this.subscriptions = new Subscriptions(link);
+    this.offers = new Offers(link);
     this.watch = setInterval(() => this.look(), 20);
     this.watch.unref();
   }
@@ -150,6 +123,11 @@ export class BridgeClient {
     this.report({ connected: false, cause: 'closed by this side' });
   }
 
+  /** Times a compression was given up because nothing came by it. */
+  get cbor_fallbacks(): number {
+    return this.subscriptions.fallbacks;
+  }
+
   onStatus(listener: (status: ClientStatus) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -164,66 +142,21 @@ export class BridgeClient {
   }
 
   /** Hears a topic, now and after every reconnect; returns the way to stop. */
-  subscribe(
-    topic: string,
-    type: string,
-    listener: (msg: Message, arrived_ns: Nanoseconds) => void,
-    options: SubscribeOptions = {},
-  ): () => void {
-    const wanted: Wanted = {
-      id: randomUUID(),
-      topic,
-      type: canonicalType(type),
-      listener,
-      options,
-      compression: options.compression ?? 'none',
-      heard_ns: this.options.now_ns(),
-      heard: false,
-    };
-    const others = this.wanted.get(topic);
-    if (others === undefined) this.wanted.set(topic, new Set([wanted]));
-    else others.add(wanted);
-    const channel = options.channel ?? 'data';
-    if (this.ready(channel)) this.sendSubscribe(wanted);
-    return () => {
-      const all = this.wanted.get(topic);
-      all?.delete(wanted);
-      if (all?.size === 0) this.wanted.delete(topic);
-      if (this.ready(channel)) this.sendOp(channel, { op: 'unsubscribe', id: wanted.id, topic });
-    };
+  subscribe(topic: string, type: string, listener: Listener, options: SubscribeOptions = {}): () => void {
+    return this.subscriptions.add(topic, type, listener, options);
   }
 
-  /** Offers a topic, now and after every reconnect. `cbor` is used only with servers that read it. */
-  advertise(
-    topic: string,
-    type: string,
-    options: { channel?: Channel; latch?: boolean; cbor?: boolean; qos?: Message | undefined } = {},
-  ): Publisher {
-    const channel = options.channel ?? 'commands';
-    const op: Op<'advertise'> = { op: 'advertise', id: randomUUID(), topic, type: canonicalType(type) };
-    if (options.latch === true) op.latch = true;
-    if (options.qos !== undefined) op.qos = options.qos;
-    const offered: Offered = { op, channel };
-    this.offered.add(offered);
-    if (this.ready(channel)) this.sendOp(channel, op);
-    const connection = this.connections.get(channel) as Connection;
-    return {
-      publish: (msg) => {
-        const { dialect } = this;
-        if (!this.live.has(connection) || dialect === undefined) {
-          ++connection.counters.dropped_offline;
-          return false;
-        }
-        const frame = { op: 'publish', id: op.id, topic, type: op.type, msg: spellTimes(dialect, msg) };
-        if (options.cbor === true && dialect.cbor_in) return connection.send(encodeCbor(frame));
-        return connection.send(stringifyJson(frame, dialect.bytes));
-      },
-      close: () => {
-        if (this.offered.delete(offered) && this.ready(channel)) {
-          this.sendOp(channel, { op: 'unadvertise', id: op.id as string, topic });
-        }
-      },
-    };
+  /** Offers a topic, now and after every reconnect. */
+  advertise(topic: string, type: string, options: AdvertiseOptions = {}): Publisher {
+    return this.offers.topic(topic, type, options);
+  }
+
+  /**
+   * Answers a service, now and after every reconnect; returns the way to take it back. rosbridge_suite for ROS 2 blocks
+   * a connection for good that calls a service which it offers itself.
+   */
+  advertiseService(service: string, type: string, handler: ServiceHandler): () => void {
+    return this.offers.service(service, type, handler);
   }
 
   /** Calls a service. Rejects with `bridge_timeout`, `bridge_unreachable`, or `bridge_protocol` when refused. */
@@ -323,14 +256,8 @@ export class BridgeClient {
       this.dialect ??= DIALECTS['ros2-web-bridge'];
     } else while (this.dialect === undefined && connection.open) await new Promise((go) => setTimeout(go, 5));
     if (!connection.open) return;
-    for (const { op, channel } of this.offered) if (mine.includes(channel)) this.sendOp(channel, op);
-    for (const all of this.wanted.values()) {
-      for (const wanted of all) {
-        wanted.heard = false;
-        wanted.heard_ns = this.options.now_ns();
-        if (mine.includes(wanted.options.channel ?? 'data')) this.sendSubscribe(wanted);
-      }
-    }
+    this.offers.renew(mine);
+    this.subscriptions.renew(mine);
     this.live.add(connection);
     if (this.unique.every((one) => this.live.has(one))) this.report({ connected: true, cause: 'connected' });
   }
@@ -362,50 +289,10 @@ export class BridgeClient {
   }
 
   private receive(op: Op): void {
-    if (op.op === 'publish') {
-      const all = this.wanted.get(op.topic);
-      if (all === undefined) return;
-      const arrived_ns = this.options.now_ns();
-      let msg: Message | undefined;
-      for (const wanted of all) {
-        wanted.heard = true;
-        wanted.heard_ns = arrived_ns;
-        msg ??= this.unpack(op.msg, wanted.type);
-        wanted.listener(msg, arrived_ns);
-      }
-    } else if (op.op === 'service_response' || op.op === 'action_result' || op.op === 'action_feedback') {
+    if (op.op === 'publish') this.subscriptions.receive(op);
+    else if (op.op === 'call_service') void this.offers.answer(op);
+    else if (op.op === 'service_response' || op.op === 'action_result' || op.op === 'action_feedback')
       this.calls.receive(op);
-    }
-  }
-
-  /** The message in a cbor-raw envelope; any other message as it is. */
-  private unpack(msg: Message, type: string): Message {
-    const { bytes } = msg;
-    const raw = bytes instanceof Uint8Array && 'secs' in msg && 'nsecs' in msg && isSerialisable(type);
-    return raw ? deserialise(type, bytes, this.dialect?.serialisation ?? 'cdr') : msg;
-  }
-
-  private sendSubscribe(wanted: Wanted): void {
-    const { throttle_rate, queue_length, fragment_size, qos, channel } = wanted.options;
-    if (this.dialect !== undefined) {
-      wanted.compression = chooseCompression(this.dialect, wanted.compression, wanted.type);
-    }
-    const op: Op<'subscribe'> = {
-      op: 'subscribe',
-      id: wanted.id,
-      topic: wanted.topic,
-      type: wanted.type,
-      throttle_rate: throttle_rate ?? 0,
-      queue_length: queue_length ?? 1,
-      compression: wanted.compression,
-    };
-    if (fragment_size !== undefined) op.fragment_size = fragment_size;
-    if (qos !== undefined) op.qos = { ...qos };
-    this.sendOp(channel ?? 'data', op);
-  }
-
-  private ready(channel: Channel): boolean {
-    return this.live.has(this.connections.get(channel) as Connection);
   }
 
   private sendOp(channel: Channel, op: Op): boolean {
@@ -417,19 +304,7 @@ export class BridgeClient {
   private look(): void {
     if (!this.status.connected) return;
     const now_ns = this.options.now_ns();
-    for (const all of this.wanted.values()) {
-      for (const wanted of all) {
-        const { no_data_ms, on_silence } = wanted.options;
-        const silent_ms = (now_ns - wanted.heard_ns) / 1e6;
-        if (no_data_ms === undefined || silent_ms < no_data_ms) continue;
-        if (!wanted.heard && wanted.compression !== 'none') {
-          ++this.cbor_fallbacks;
-          wanted.compression = 'none';
-          wanted.heard_ns = now_ns;
-          this.sendSubscribe(wanted);
-        } else on_silence?.(silent_ms);
-      }
-    }
+    this.subscriptions.look(now_ns);
     const pause_ns = this.quick_measures > 0 ? QUICK_MEASURE_NS : MEASURE_NS;
     if (now_ns - this.measured_ns > pause_ns) void this.measureClock();
   }

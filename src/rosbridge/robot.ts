@@ -1,6 +1,7 @@
 // A robot behind rosbridge, as control sees it: topics become Observations, Commands become messages. Everything
 // that may go wrong on the way is said through onStatus, and every command that does not go out is counted.
 
+import { readFileSync } from 'node:fs';
 import {
   type Clock,
   type Command,
@@ -10,7 +11,7 @@ import {
   type RobotStatus,
   TendonError,
 } from '../types/index.js';
-import { BridgeClient, type ClientOptions, type Publisher } from './client.js';
+import { BridgeClient, type ClientOptions } from './client.js';
 import type { Message } from './hub.js';
 import {
   float64MultiArray,
@@ -21,6 +22,7 @@ import {
   twist,
   twistStamped,
 } from './messages.js';
+import type { Publisher } from './offers.js';
 import { canonicalType } from './protocol.js';
 import { Stream, Synchroniser } from './streams.js';
 import { epochStamp, headerTime } from './time.js';
@@ -47,6 +49,12 @@ export interface CommandDrops {
 
 const WATCH_MS = 20;
 
+/** What a person may say through the bridge; each is called as the message arrives. */
+export interface OperatorListener {
+  stop(cause: string): void;
+  beat(): void;
+}
+
 export class RosbridgeRobot implements Robot {
   readonly observation_dims: Readonly<Record<string, number>>;
   readonly action_dim: number;
@@ -56,6 +64,7 @@ export class RosbridgeRobot implements Robot {
   private readonly synchroniser: Synchroniser;
   private readonly publisher: Publisher;
   private readonly listeners = new Set<(status: RobotStatus) => void>();
+  private readonly operators = new Set<OperatorListener>();
   private readonly writeCommand: (values: Float64Array, head: Header, file: RobotFile) => Message;
   private status: RobotStatus = { connected: false, cause: 'not connected yet' };
   private watch: NodeJS.Timeout | undefined;
@@ -93,10 +102,13 @@ export class RosbridgeRobot implements Robot {
       connect_timeout_ms: deadlines.connect_ms,
       call_timeout_ms: deadlines.call_ms,
       ...(bridge.token === undefined ? {} : { token: bridge.token }),
+      ...(bridge.tls === undefined ? {} : { tls: readTls(bridge.tls) }),
+      ...(bridge.rosauth === undefined ? {} : { auth: bridge.rosauth }),
       ...options,
       now_ns: () => this.clock.now_ns(),
     });
     for (const stream of this.streams) this.listen(stream);
+    this.listenToOperators();
     const qos = command.qos === undefined ? undefined : { ...command.qos };
     this.publisher = this.client.advertise(command.topic, command.type, { channel: 'commands', qos });
     this.client.onStatus(({ connected, cause }) => {
@@ -152,6 +164,12 @@ export class RosbridgeRobot implements Robot {
     this.listeners.add(listener);
     listener(this.status);
     return () => this.listeners.delete(listener);
+  }
+
+  /** What operators say on the stop and heartbeat topics and services of the robot file; returns the way to stop. */
+  onOperator(listener: OperatorListener): () => void {
+    this.operators.add(listener);
+    return () => this.operators.delete(listener);
   }
 
   async call(
@@ -215,6 +233,36 @@ export class RosbridgeRobot implements Robot {
     );
   }
 
+  private listenToOperators(): void {
+    const { stop, operator_heartbeat } = this.file;
+    const say = (cause: string): void => {
+      for (const operator of this.operators) operator.stop(cause);
+    };
+    // Their own requests, unthrottled: a stop must not wait for anything.
+    if (stop?.topic !== undefined)
+      this.client.subscribe(
+        stop.topic,
+        stop.type,
+        // Only a Bool that says false is not a stop: when in doubt, stop.
+        ({ data }) => data !== false && say(`stopped by ${stop.topic}`),
+        { channel: 'commands' },
+      );
+    if (stop?.service !== undefined)
+      this.client.advertiseService(stop.service, 'std_srvs/Trigger', () => {
+        say(`stopped by a call of ${stop.service}`);
+        return { success: true, message: 'stopped' };
+      });
+    if (operator_heartbeat !== undefined)
+      this.client.subscribe(
+        operator_heartbeat.topic,
+        operator_heartbeat.type,
+        () => {
+          for (const operator of this.operators) operator.beat();
+        },
+        { channel: 'commands' },
+      );
+  }
+
   /** What is wrong with the flow of observations, for people; empty when nothing is. */
   private silence(): string {
     const now_ns = this.clock.now_ns();
@@ -239,5 +287,20 @@ export class RosbridgeRobot implements Robot {
     if (status.connected === this.status.connected && status.cause === this.status.cause) return;
     this.status = status;
     for (const listener of this.listeners) listener(status);
+  }
+}
+
+function readTls(tls: NonNullable<RobotFile['bridge']['tls']>): NonNullable<ClientOptions['tls']> {
+  const verify = tls.verify === undefined ? {} : { verify: tls.verify };
+  if (tls.ca_file === undefined) return verify;
+  try {
+    return { ...verify, ca: readFileSync(tls.ca_file, 'utf8') };
+  } catch (cause) {
+    throw new TendonError(
+      'file_missing',
+      `bridge.tls.ca_file: ${tls.ca_file} cannot be read. It should be the PEM file of the certificate authority of the bridge.`,
+      { file: tls.ca_file },
+      { cause },
+    );
   }
 }

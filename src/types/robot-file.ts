@@ -46,6 +46,14 @@ export interface RobotFile {
     readonly url: string;
     readonly dialect: BridgeDialect;
     readonly token?: string | undefined;
+    /** For wss: a certificate authority's file (PEM) besides the system's; `verify: false` accepts anyone. */
+    readonly tls?:
+      | { readonly ca_file?: string | undefined; readonly verify?: boolean | undefined }
+      | undefined;
+    /** Of ROS 1's rosauth. */
+    readonly rosauth?:
+      | { readonly secret: string; readonly client: string; readonly dest: string }
+      | undefined;
     /** Images, commands and services each get their own socket, so that none waits behind another. */
     readonly separate_connections: boolean;
   };
@@ -72,6 +80,32 @@ export interface RobotFile {
   };
   /** Tendon's name of a service (start, stop, reset, set_goal …) → the robot's. */
   readonly services: Readonly<Record<string, { readonly name: string; readonly type: string }>>;
+  /** The real-time thread that commands the joints (types/executor.ts); absent: the control loop does. */
+  readonly executor?:
+    | {
+        readonly rate_hz: number;
+        readonly interpolation: 'linear' | 'cubic';
+        readonly heartbeat_ms: number;
+        readonly udp?: { readonly host: string; readonly port: number } | undefined;
+        /** Its newest command on the command topic too, at this pace. */
+        readonly publish_hz?: number | undefined;
+        readonly fifo_priority: number;
+        readonly lock_memory: boolean;
+      }
+    | undefined;
+  /** Ways in for an emergency stop: a topic that the robot's side publishes, a Trigger service that Tendon offers. */
+  readonly stop?:
+    | {
+        readonly topic?: string | undefined;
+        /** std_msgs/Bool (true stops, false is ignored) or std_msgs/Empty. */
+        readonly type: string;
+        readonly service?: string | undefined;
+      }
+    | undefined;
+  /** A topic on which a person's device says that somebody is there; silence holds the robot. */
+  readonly operator_heartbeat?:
+    | { readonly topic: string; readonly type: string; readonly timeout_ms: number }
+    | undefined;
   readonly deadlines: {
     /** Oldest observation that may be acted on. */
     readonly freshness_ms: number;

@@ -43,6 +43,12 @@ describe('a robot file', () => {
     ],
     ['another dialect', ['bridge', 'dialect'], 'ros3', /bridge\.dialect/],
     ['a rate of nothing', ['rate_hz'], 0, /rate_hz/],
+    ['a stop by nothing', ['stop'], {}, /stop: expected a topic, a service or both/],
+    ['a stop of another type', ['stop'], { topic: '/estop', type: 'std_msgs/Int8' }, /stop\.type/],
+    ['a heartbeat without a topic', ['operator_heartbeat'], { timeout_ms: 5 }, /operator_heartbeat\.topic/],
+    ['an executor that tells nobody', ['executor'], { rate_hz: 500 }, /executor: expected a way out/],
+    ['an executor that is too fast', ['executor'], { rate_hz: 2000, publish_hz: 50 }, /executor\.rate_hz/],
+    ['half of rosauth', ['bridge', 'rosauth'], { secret: 'long enough' }, /bridge\.rosauth\.client/],
     ['a topic without features', ['observation', 0, 'features'], {}, /observation\[0\]: .*at least one/],
     [
       'a feature from two topics',

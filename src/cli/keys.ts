@@ -1,0 +1,37 @@
+// The keyboard of `tendon run` on a terminal: one key, one intent, at once. Without a terminal there are no keys.
+
+import type { ReadStream } from 'node:tty';
+
+export interface KeyActions {
+  stop(): void;
+  hold(): void;
+  resume(): void;
+  /** Ctrl-C, which a terminal in raw mode no longer turns into a signal. */
+  quit(): void;
+}
+
+export const KEYS_HELP = 'keys: space or s stop, h hold, r resume, Ctrl-C end';
+
+/** Listens until the returned function is called, which gives the terminal back; undefined without a terminal. */
+export function listenToKeys(
+  input: Pick<ReadStream, 'isTTY' | 'setRawMode' | 'on' | 'off' | 'resume' | 'pause'>,
+  actions: KeyActions,
+): (() => void) | undefined {
+  if (!input.isTTY) return undefined;
+  const hear = (bytes: Buffer): void => {
+    const keys = bytes.toString('latin1').toLowerCase();
+    // Of what came at once a stop goes first, and nothing undoes it.
+    if (/[ s]/.test(keys)) actions.stop();
+    else if (keys.includes('h')) actions.hold();
+    else if (keys.includes('r')) actions.resume();
+    if (keys.includes('\u0003')) actions.quit();
+  };
+  input.setRawMode(true);
+  input.on('data', hear);
+  input.resume();
+  return () => {
+    input.off('data', hear);
+    input.setRawMode(false);
+    input.pause();
+  };
+}

@@ -1,0 +1,265 @@
+// What a person can do to a running robot from outside: stop it by topic, by service and by key, let go of the
+// heartbeat; and a controller whose commands are the executor's. Real sockets throughout.
+
+import { createSocket } from 'node:dgram';
+import type { AddressInfo } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { afterEach, describe, expect, test } from 'vitest';
+import { listenToKeys } from '../../src/cli/keys.js';
+import { Controller, drive, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
+import { parseRobotFile } from '../../src/control/robot-file.js';
+import { addon } from '../../src/native/index.js';
+import {
+  BridgeClient,
+  header,
+  jointState,
+  type Message,
+  RosbridgeRobot,
+  RosbridgeServer,
+} from '../../src/rosbridge/index.js';
+import type { ActionChunk, Observation, Policy } from '../../src/types/index.js';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+const clock = new MonotonicClock();
+const now_ns = () => clock.now_ns();
+const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+async function until(what: string, check: () => boolean, limit_ms = 10_000) {
+  const end = performance.now() + limit_ms;
+  while (!check()) {
+    if (performance.now() > end) throw new Error(`never: ${what}`);
+    await wait(2);
+  }
+}
+
+/** Creeps on from where the robot is. */
+const creeping: Policy = {
+  spec: {
+    family: 'creeping',
+    n_obs_steps: 1,
+    horizon: 16,
+    n_action_steps: 8,
+    action_dim: 2,
+    observation_dims: { joint_position: 2 },
+    image_shapes: {},
+    goal_dims: {},
+    rate_hz: 50,
+  },
+  reset: () => undefined,
+  close: () => undefined,
+  async infer(window): Promise<ActionChunk> {
+    const newest = (window as readonly Observation[]).at(-1)!;
+    const [a, b] = newest.values.joint_position!;
+    return {
+      stamp_ns: newest.stamp_ns,
+      period_ns: 20e6,
+      horizon: 16,
+      action_dim: 2,
+      actions: Float32Array.from({ length: 32 }, (_, i) => (i % 2 === 0 ? a! : b!) + 0.005 * (i >> 1)),
+      n_candidates: 1,
+      chosen: 0,
+      timing: { queue_ns: 0, observe_ns: 0, denoise_ns: 0, total_ns: 0 },
+    };
+  },
+};
+
+/** Two joints that go where they are told, with every way in for a person. */
+async function running(more = '', dry_run = false) {
+  const server = await RosbridgeServer.start({ port: 0 });
+  const position = [0, 0];
+  const commands: Message[] = [];
+  server.subscribe('/command', (msg) => {
+    commands.push(msg);
+    position.splice(0, 2, ...(msg.data as number[]));
+  });
+  const publish = server.advertise('/joint_states', 'sensor_msgs/JointState');
+  const timer = setInterval(() => publish(jointState(header(), ['a', 'b'], position)), 5);
+  const file = parseRobotFile(
+    `
+name: two
+bridge: { url: '${server.url}' }
+rate_hz: 100
+joint_names: [a, b]
+limits: { lower: [-3, -3], upper: [3, 3], velocity: [1, 1], acceleration: [10, 10] }
+observation:
+  - { topic: /joint_states, type: sensor_msgs/JointState, features: { joint_position: { length: 2 } } }
+command: { topic: /command, type: std_msgs/Float64MultiArray }
+deadlines: { no_data_ms: 300, freshness_ms: 150 }
+${more}`,
+    'two.yaml',
+  );
+  const robot = new RosbridgeRobot(file, clock, { backoff_ms: [5, 20] });
+  const controller = new Controller({
+    robot,
+    policy: creeping,
+    clock,
+    limits: file.limits,
+    rate_hz: file.rate_hz,
+    position_key: 'joint_position',
+    freshness_ms: file.deadlines.freshness_ms,
+    inference_ms: 500,
+    lifetime_ms: 100,
+    operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
+    dry_run,
+  });
+  closers.push(async () => {
+    clearInterval(timer);
+    await controller.stop();
+    await robot.close();
+    await server.close();
+  });
+  robot.onOperator({
+    stop: (cause) => controller.emergencyStop(cause),
+    beat: () => controller.operatorBeat(),
+  });
+  await robot.connect();
+  controller.start();
+  const start = async () => {
+    await until('READY', () => controller.supervisor.state === 'READY');
+    controller.go();
+    await until('RUNNING', () => controller.supervisor.state === 'RUNNING');
+  };
+  return { server, robot, controller, commands, position, file, start };
+}
+
+async function client(url: string): Promise<BridgeClient> {
+  const other = new BridgeClient({ url, now_ns });
+  closers.push(() => other.close());
+  await other.connect();
+  return other;
+}
+
+describe('an emergency stop from outside', () => {
+  test('by topic: true stops, latched; false does not', async () => {
+    const { server, controller, commands, start } = await running(
+      'stop: { topic: /estop, type: std_msgs/Bool }',
+    );
+    await start();
+    const press = server.advertise('/estop', 'std_msgs/Bool');
+    press({ data: false });
+    await until('commands', () => commands.length > 20);
+    expect(controller.supervisor.state).toBe('RUNNING');
+    press({ data: true });
+    await until('STOPPED', () => controller.supervisor.state === 'STOPPED');
+    expect(controller.supervisor.cause).toContain('/estop');
+    // Counted where they leave: none after the message was read.
+    const sent = controller.stats.commands;
+    press({ data: false });
+    controller.resume();
+    controller.go();
+    await wait(100);
+    expect(controller.supervisor.state).toBe('STOPPED');
+    expect(controller.stats.commands).toBe(sent);
+  });
+
+  test('by a service that the client offers, still offered after a reconnect', async () => {
+    const { server, controller, robot, start } = await running('stop: { service: /tendon/stop }');
+    await start();
+    const { port } = new URL(server.url);
+    await server.close();
+    await until('the loss', () => controller.supervisor.state === 'HOLD');
+    const again = await RosbridgeServer.start({ port: Number(port) });
+    closers.push(() => again.close());
+    const other = await client(again.url);
+    await until('the service', () => robot.client.counters().opened === 2);
+    const called = (): Promise<Message> =>
+      other.call('/tendon/stop', 'std_srvs/Trigger').catch(async () => {
+        await wait(10);
+        return called();
+      });
+    expect(await called()).toEqual({ success: true, message: 'stopped' });
+    expect(controller.supervisor.state).toBe('STOPPED');
+    await expect(other.call('/tendon/start', 'std_srvs/Trigger', {}, 300)).rejects.toThrow('/tendon/start');
+  });
+
+  test('by a key; what was typed with it changes nothing', () => {
+    const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => input }) as never;
+    const said: string[] = [];
+    const actions = {
+      stop: () => said.push('stop'),
+      hold: () => said.push('hold'),
+      resume: () => said.push('resume'),
+      quit: () => said.push('quit'),
+    };
+    const letGo = listenToKeys(input, actions as never);
+    const type = (text: string) => (input as PassThrough).emit('data', Buffer.from(text));
+    for (const text of ['h', 'r', 'x', ' ', 's', 'r r', 'hr', '\u0003']) type(text);
+    expect(said).toEqual(['hold', 'resume', 'stop', 'stop', 'stop', 'hold', 'quit']);
+    letGo?.();
+    type(' ');
+    expect(said).toHaveLength(7);
+    expect(listenToKeys({ ...actions, isTTY: false } as never, actions as never)).toBeUndefined();
+  });
+});
+
+test('an operator who falls silent holds the robot until a person says otherwise', async () => {
+  const { server, controller, start } = await running(
+    'operator_heartbeat: { topic: /operator, timeout_ms: 80 }',
+  );
+  const { supervisor } = controller;
+  const beat = server.advertise('/operator', 'std_msgs/Empty');
+  let there = true;
+  const timer = setInterval(() => there && beat({}), 10);
+  closers.push(() => clearInterval(timer));
+  await wait(60);
+  await start();
+  there = false;
+  await until('HOLD', () => supervisor.state === 'HOLD');
+  expect(supervisor.counts.operator_silent).toBe(1);
+  controller.resume();
+  await until('held again', () => supervisor.counts.operator_silent === 2);
+  there = true;
+  await wait(100);
+  expect(supervisor.state).toBe('HOLD');
+  controller.resume();
+  await wait(60);
+  expect(supervisor.state).toBe('RUNNING');
+});
+
+test('the executor drives what the controller decides: chunks, hold, stop', async () => {
+  const socket = createSocket('udp4');
+  await new Promise<void>((bound) => socket.bind(0, '127.0.0.1', bound));
+  closers.push(() => socket.close());
+  const got: { phase: number; values: number[] }[] = [];
+  socket.on('message', (bytes) =>
+    got.push({ phase: bytes.readUInt16LE(6), values: [bytes.readDoubleLE(32), bytes.readDoubleLE(40)] }),
+  );
+  const { controller, robot, file, start, commands } = await running('', true);
+  const executor = new RealTimeExecutor(
+    new (addon().Executor)({
+      joints: 2,
+      rate_hz: 500,
+      limits: file.limits,
+      udp: { host: '127.0.0.1', port: (socket.address() as AddressInfo).port },
+    }),
+    clock,
+  );
+  closers.push(() => executor.close());
+  const letGo = drive({
+    controller,
+    executor,
+    robot,
+    position_key: 'joint_position',
+    publish_hz: 50,
+    clock,
+  });
+  closers.push(letGo);
+  executor.start();
+  await start();
+  // Datagrams at the executor's rate; rosbridge gets the newest now and then, and the robot moves by those.
+  await until('motion', () => got.some(({ values }) => values[0]! > 0.02));
+  expect(commands.length).toBeGreaterThan(0);
+  expect(commands.length).toBeLessThan(got.length);
+  controller.hold();
+  await until('the hold', () => got.at(-1)!.phase === 2 && got.at(-1)!.values[0] === got.at(-2)!.values[0]);
+  controller.resume();
+  await until('motion again', () => got.at(-1)!.phase === 1);
+  controller.emergencyStop();
+  expect(controller.supervisor.state).toBe('STOPPED');
+  await until('silence', () => executor.stats().phase === 'stopped');
+  const { commands: count } = executor.stats();
+  await wait(50);
+  expect(executor.stats().commands).toBe(count);
+});
