@@ -102,10 +102,34 @@ class OnnxWriter {
   /** A model value as an initializer. */
   private weight(id: number, dims?: readonly number[]): string {
     const node = this.graph.nodes[id]!;
-    const values = node.values ?? (node.tensor === undefined ? undefined : readTensor(node.tensor));
-    if (values === undefined)
-      throw new TendonError('unsupported', `ONNX: ${node.op} computed from weights alone is not written`);
-    return this.floats(values, dims ?? node.shape);
+    return this.floats(this.modelValues(id), dims ?? node.shape);
+  }
+
+  /** Numbers of a weight or constant, or of one that is only turned over. */
+  private modelValues(id: number): Float32Array {
+    const node = this.graph.nodes[id]!;
+    if (node.values !== undefined) return node.values;
+    if (node.tensor !== undefined) return readTensor(node.tensor);
+    if (node.op === 'reshape') return this.modelValues(node.inputs[0]!);
+    if (node.op === 'permute' && node.shape.length === 2) {
+      const [rows, columns] = node.shape as [number, number];
+      const from = this.modelValues(node.inputs[0]!);
+      const swapped = (node.attributes as Record<string, readonly number[]>).perm![0] === 1;
+      return swapped
+        ? Float32Array.from(
+            { length: rows * columns },
+            (_, i) => from[(i % columns) * rows + Math.floor(i / columns)]!,
+          )
+        : from;
+    }
+    throw new TendonError('unsupported', `ONNX: ${node.op} computed from weights alone is not written`);
+  }
+
+  /** Known from weights alone: written where it is used. */
+  private isModel(id: number): boolean {
+    const node = this.graph.nodes[id]!;
+    if (node.op === 'weight' || node.op === 'constant') return true;
+    return (node.op === 'permute' || node.op === 'reshape') && this.isModel(node.inputs[0]!);
   }
 
   /** The value with channels last; a model value is written as it is. */
@@ -133,10 +157,8 @@ class OnnxWriter {
     const at = node.attributes as Record<string, number>;
     const [a, b, c] = node.inputs as [number, number, number];
     const rank = node.shape.length;
+    if (this.isModel(id)) return undefined;
     switch (node.op) {
-      case 'weight':
-      case 'constant':
-        return undefined;
       case 'input':
         this.inputs.push(...bytes(11, valueInfo(node.name!, this.shape(id))));
         return { name: node.name!, first: false };

@@ -33,17 +33,20 @@ export function byteLength(dtype: string, shape: readonly number[]): number | un
 
 /** The numbers of a tensor as f32, for statistics and other small things. */
 export function readTensor(ref: TensorRef): Float32Array {
-  const width = ELEMENT_BYTES[ref.dtype]!;
   const count = ref.shape.reduce((n, d) => n * d, 1);
-  const bytes = withFile(ref.file, (source) => source.read(ref.offset, count * width));
-  const read = READERS[ref.dtype];
-  if (read === undefined)
-    throw new TendonError('unsupported', `tensor ${ref.name}: reading ${ref.dtype} is not supported`, {
-      dtype: ref.dtype,
-    });
+  const bytes = withFile(ref.file, (source) => source.read(ref.offset, count * ELEMENT_BYTES[ref.dtype]!));
   const out = new Float32Array(count);
-  for (let i = 0; i < count; i++) out[i] = read(bytes, i * width);
+  decodeElements(bytes, ref.dtype, out);
   return out;
+}
+
+/** Little-endian elements as numbers; whole numbers of 64 bits as far as a double holds them. */
+export function decodeElements(bytes: Buffer, dtype: string, out: Float32Array | Float64Array): void {
+  const read = READERS[dtype];
+  if (read === undefined)
+    throw new TendonError('unsupported', `reading tensors of ${dtype} is not supported`, { dtype });
+  const width = ELEMENT_BYTES[dtype]!;
+  for (let i = 0; i < out.length; i++) out[i] = read(bytes, i * width);
 }
 
 const READERS: Readonly<Record<string, (bytes: Buffer, at: number) => number>> = {
