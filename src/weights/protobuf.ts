@@ -70,6 +70,7 @@ export class Message {
   }
 
   float(field: Field): number {
+    if (field.wire !== 5) throw corrupt(this.source, `field ${field.number} should be a float`);
     return this.bytes(field).readFloatLE(0);
   }
 

@@ -200,10 +200,12 @@ export class Importer implements Around {
         made = lower(this, node);
       }
     } catch (caught) {
-      if (!(caught instanceof RangeError)) throw caught;
+      // RangeError: something that is not read. TypeError: an input or attribute that the op must have and this has not.
+      const malformed = caught instanceof TypeError;
+      if (!malformed && !(caught instanceof RangeError)) throw caught;
       throw new TendonError(
-        'unsupported',
-        `${this.model.path}: ${node.op} (node "${node.name}"): ${caught.message}`,
+        malformed ? 'file_corrupt' : 'unsupported',
+        `${this.model.path}: ${node.op} (node "${node.name}"): ${malformed ? `it lacks an input or attribute that it must have (${caught.message})` : caught.message}`,
         { op: node.op },
         { cause: caught },
       );
