@@ -70,6 +70,8 @@ export interface DenoiserFamily {
     goal: Goal | undefined,
     groups: number,
   ): Record<string, Float32Array>;
+  /** Runs the network elsewhere, where the core cannot compile it: a session for `batch` candidates. */
+  foreign?(table: SamplerTable, batch: number): Promise<NativeSession>;
   /** Normalised rows (rows, action_dim) to physical units, in place. */
   decode(rows: Float32Array, newest: Observation): void;
 }
@@ -223,6 +225,11 @@ export class DenoisingPolicy implements Policy {
     session: NativeSession;
     graph: GraphBuilder;
   }> {
+    if (this.family.foreign !== undefined)
+      throw new TendonError(
+        'unsupported',
+        'this network runs whole on onnxruntime-node, which has no stages to show; `tendon inspect` needs one that the core can compile',
+      );
     const { session } = await this.readyFor(this.wanted);
     const model = await this.modelFor(this.wanted.precision, groupsOf(this.wanted));
     return { report: model.report(), session, graph: this.family.graph(groupsOf(this.wanted)) };
@@ -282,6 +289,8 @@ export class DenoisingPolicy implements Policy {
 
   private async prepare(choice: SamplerChoice, groups: number): Promise<Ready> {
     const table = this.family.table(choice.sampler, choice.steps);
+    if (this.family.foreign !== undefined)
+      return { session: await this.family.foreign(table, choice.candidates), table };
     const model = await this.modelFor(choice.precision, groups);
     const session = await native(() => model.openSession({ batch: choice.candidates }));
     const tolerance = this.options.parallel_tolerance ?? 0;

@@ -8,6 +8,7 @@ import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denois
 import { openDiffusion } from './diffusion/index.js';
 import { openEdm } from './edm/index.js';
 import { modernConfig } from './legacy.js';
+import { openOnnxFamily } from './onnx/family.js';
 import { openTdmpc } from './tdmpc/index.js';
 import { openTdmpc2 } from './tdmpc2/index.js';
 import { PlanningPolicy, type WorldModelFamily } from './world-model/planning-policy.js';
@@ -20,6 +21,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   beso: openBeso,
   act: openAct,
   diffusion: (dir, config) => openDiffusion(dir, config),
+  onnx: openOnnxFamily,
 };
 
 const WORLD_MODELS: Readonly<Record<string, Open<WorldModelFamily>>> = {

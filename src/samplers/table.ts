@@ -55,26 +55,30 @@ export function encodeRows(table: SamplerTable): Float32Array {
   return Float32Array.from(table.rows.flatMap((r) => ROW_FIELDS.map((f) => r[f])));
 }
 
-/** The loop in float64: `network(c_in·x, level)` gives F. */
-export function runTable(
+/** What the network is asked at one call. */
+export interface Question {
+  /** c_in·x */
+  readonly x: Float64Array;
+  readonly level: number;
+  readonly call: number;
+}
+
+/** The loop in float64, call by call: yields what the network is asked, takes its answer F, returns x. */
+export function* followTable(
   table: SamplerTable,
   start: ArrayLike<number>,
   noise: readonly ArrayLike<number>[],
-  network: (x: Float64Array, level: number) => ArrayLike<number>,
-): Float64Array {
+): Generator<Question, Float64Array, ArrayLike<number>> {
   let x = Float64Array.from(start);
   let saved = new Float64Array(x.length);
   let history: Float64Array[] = [];
   let draw = 0;
-  table.rows.forEach((r, call) => {
+  for (const [call, r] of table.rows.entries()) {
     if (r.pre_noise !== 0) {
       const e = noise[draw++]!;
       x = x.map((v, i) => v + r.pre_noise * e[i]!);
     }
-    const f = network(
-      x.map((v) => r.c_in * v),
-      table.levels[call]!,
-    );
+    const f = yield { x: x.map((v) => r.c_in * v), level: table.levels[call]!, call };
     const d = x.map((v, i) => {
       const estimate = r.a_x * v + r.a_f * f[i]!;
       return r.clip > 0 ? Math.min(r.clip, Math.max(-r.clip, estimate)) : estimate;
@@ -91,6 +95,19 @@ export function runTable(
     });
     if (r.push !== 0) history = [x.map((v, i) => r.h_x * v + r.h_d * d[i]!), ...history].slice(0, 3);
     x = next;
-  });
+  }
   return x;
+}
+
+/** The same with a network at hand: `network(c_in·x, level)` gives F. */
+export function runTable(
+  table: SamplerTable,
+  start: ArrayLike<number>,
+  noise: readonly ArrayLike<number>[],
+  network: (x: Float64Array, level: number) => ArrayLike<number>,
+): Float64Array {
+  const loop = followTable(table, start, noise);
+  let step = loop.next();
+  while (step.done !== true) step = loop.next(network(step.value.x, step.value.level));
+  return step.value;
 }

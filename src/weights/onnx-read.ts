@@ -67,10 +67,11 @@ export function openOnnx(path: string): OnnxModel {
 
 export function readOnnx(source: ByteSource): OnnxModel {
   let opset = 0;
-  let graph: Message | undefined;
+  // A message may come in pieces, which are to be read as one.
+  const graph: Message[] = [];
   const model = new Message(source);
   for (const field of model.fields()) {
-    if (field.number === 7) graph = model.inner(field);
+    if (field.number === 7) graph.push(model.inner(field));
     if (field.number !== 8) continue;
     const set = model.inner(field);
     let domain = '';
@@ -81,7 +82,7 @@ export function readOnnx(source: ByteSource): OnnxModel {
     }
     if (domain === '' || domain === 'ai.onnx') opset = version;
   }
-  if (graph === undefined || opset === 0)
+  if (graph.length === 0 || opset === 0)
     throw corrupt(source, 'it has no graph or no opset: not an ONNX model');
   if (opset < 13 || opset > 21)
     throw new TendonError(
@@ -92,26 +93,27 @@ export function readOnnx(source: ByteSource): OnnxModel {
   return { path: source.path, opset, ...readGraph(graph) };
 }
 
-function readGraph(graph: Message): Omit<OnnxModel, 'path' | 'opset'> {
+function readGraph(pieces: readonly Message[]): Omit<OnnxModel, 'path' | 'opset'> {
   const nodes: OnnxNode[] = [];
   const tensors = new Map<string, OnnxTensor>();
   const inputs: OnnxPort[] = [];
   const outputs: OnnxPort[] = [];
-  for (const field of graph.fields()) {
-    if (field.number === 1) {
-      nodes.push(readNode(graph.inner(field)));
-      if (nodes.length > MAX_NODES) throw corrupt(graph.source, `it has more than ${MAX_NODES} nodes`);
-    } else if (field.number === 5) {
-      const tensor = readOnnxTensor(graph.inner(field));
-      tensors.set(tensor.name, tensor);
-    } else if (field.number === 11) {
-      inputs.push(readPort(graph.inner(field)));
-    } else if (field.number === 12) {
-      outputs.push(readPort(graph.inner(field)));
-    } else if (field.number === 15) {
-      throw new TendonError('unsupported', `${graph.source.path}: sparse tensors are not read`);
+  for (const graph of pieces)
+    for (const field of graph.fields()) {
+      if (field.number === 1) {
+        nodes.push(readNode(graph.inner(field)));
+        if (nodes.length > MAX_NODES) throw corrupt(graph.source, `it has more than ${MAX_NODES} nodes`);
+      } else if (field.number === 5) {
+        const tensor = readOnnxTensor(graph.inner(field));
+        tensors.set(tensor.name, tensor);
+      } else if (field.number === 11) {
+        inputs.push(readPort(graph.inner(field)));
+      } else if (field.number === 12) {
+        outputs.push(readPort(graph.inner(field)));
+      } else if (field.number === 15) {
+        throw new TendonError('unsupported', `${graph.source.path}: sparse tensors are not read`);
+      }
     }
-  }
   // Old exporters list weights among the inputs.
   return { nodes, tensors, inputs: inputs.filter((port) => !tensors.has(port.name)), outputs };
 }

@@ -1,0 +1,165 @@
+// The `onnx` family: a denoiser that anyone exported, driven by the samplers there are.
+
+import { join } from 'node:path';
+import type { GraphBuilder, Port } from '../../native/index.js';
+import {
+  ddimTable,
+  ddpmTable,
+  edmPreconditioner,
+  flowTable,
+  type SamplerTable,
+  SIGMA_SAMPLERS,
+  sigmaSchedule,
+  sigmaTable,
+  vpPreconditioner,
+} from '../../samplers/index.js';
+import { TendonError } from '../../types/index.js';
+import { type OnnxModel, openOnnx } from '../../weights/index.js';
+import { parseConfig } from '../checkpoint.js';
+import type { DenoiserFamily } from '../denoising-policy.js';
+import { actionMap, conditionVector, decodeActions, lowDimFeatures } from '../features.js';
+import { readPipelines } from '../processors/pipeline.js';
+import { OnnxConfig } from './config.js';
+import { Importer } from './importer.js';
+import { OrtSession } from './ort-session.js';
+
+export function openOnnxFamily(dir: string, json: Record<string, unknown>): DenoiserFamily {
+  const config = parseConfig(OnnxConfig, json, dir, 'onnx');
+  const model = openOnnx(join(dir, config.model));
+  const pipelines = readPipelines(dir);
+  const modes = pipelines?.norm_map ?? config.normalization_mapping;
+  const stats = pipelines?.stats ?? {};
+  if (pipelines === undefined && Object.values(modes).some((mode) => mode !== 'IDENTITY'))
+    throw new TendonError(
+      'file_missing',
+      `${dir}: normalization_mapping needs statistics, and there are no policy_preprocessor.json and policy_postprocessor.json`,
+      { dir },
+    );
+  const features = lowDimFeatures(config.input_features, modes, stats, 'current', pipelines?.eps ?? 1e-8);
+  const action = actionMap(config.output_features, modes, stats, 'current', pipelines?.eps ?? 1e-8);
+  const width = features.width * config.n_obs_steps;
+  const sample = portOf(dir, model, config.sample, 'step');
+  const level = config.level === undefined ? undefined : portOf(dir, model, config.level, 'schedule');
+  const condition =
+    config.condition === undefined ? undefined : portOf(dir, model, config.condition, 'observation', width);
+  const [, horizon, dim] = sample.shape;
+  if (sample.shape.length !== 3 || dim !== action.dim)
+    throw new TendonError(
+      'config_invalid',
+      `${model.path}: the sample "${config.sample}" should be (batch, horizon, ${action.dim}) by config.json, but is (${sample.shape.join(', ')}); export it with the time axis in the middle`,
+    );
+  const first_row = config.first_row ?? config.n_obs_steps - 1;
+  const build = (): GraphBuilder =>
+    new Importer(model, {
+      stages: {
+        [config.sample]: 'step',
+        ...(level === undefined ? {} : { [level.name]: 'schedule' as const }),
+        ...(condition === undefined ? {} : { [condition.name]: 'observation' as const }),
+      },
+      sizes: {
+        [config.sample]: [horizon!, dim!],
+        ...(condition === undefined ? {} : { [condition.name]: [width] }),
+      },
+    }).run();
+  const refused = compiles(build);
+  if (refused !== undefined)
+    process.emitWarning(`${refused}. It runs whole on onnxruntime-node instead, slower.`, 'TendonWarning');
+  const ports = {
+    sample,
+    level,
+    conditions: condition === undefined ? [] : [condition],
+    output: model.outputs[0]!.name,
+  };
+
+  return {
+    spec: {
+      family: 'onnx',
+      n_obs_steps: config.n_obs_steps,
+      horizon: horizon! - first_row,
+      n_action_steps: config.n_action_steps,
+      action_dim: action.dim,
+      observation_dims: features.dims,
+      image_shapes: {},
+      goal_dims: {},
+      rate_hz: config.fps,
+    },
+    ...(pipelines === undefined ? {} : { rename: pipelines.rename }),
+    model_horizon: horizon!,
+    first_row,
+    defaults: {
+      sampler: config.sampler ?? samplersOf(config)[0]!,
+      steps: config.num_inference_steps,
+      candidates: 1,
+      precision: 'auto',
+      guidance_scale: 1,
+    },
+    samplers: samplersOf(config),
+    max_steps: config.training.kind === 'diffusers' ? config.training.num_train_timesteps : 100,
+    guidable: false,
+    graph: build,
+    table: (sampler, steps) => tableOf(config, sampler, steps),
+    schedule: (table): Record<string, Float32Array> =>
+      level === undefined ? {} : { [level.name]: Float32Array.from(table.levels) },
+    condition: (history): Record<string, Float32Array> =>
+      condition === undefined ? {} : { [condition.name]: conditionVector(features, history, undefined) },
+    ...(refused === undefined
+      ? {}
+      : {
+          foreign: (table: SamplerTable, batch: number) => OrtSession.open(model.path, ports, table, batch),
+        }),
+    decode: (rows, newest) => {
+      const key = pipelines?.absolute_state_key;
+      decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);
+    },
+  };
+}
+
+/** Why the core cannot compile it, or undefined. Damaged files are errors all the same. */
+function compiles(build: () => unknown): string | undefined {
+  try {
+    build();
+    return undefined;
+  } catch (caught) {
+    if (caught instanceof TendonError && caught.code === 'unsupported') return caught.message;
+    throw caught;
+  }
+}
+
+function samplersOf({ training }: OnnxConfig): readonly string[] {
+  if (training.kind === 'flow') return ['euler'];
+  if (training.kind === 'edm') return SIGMA_SAMPLERS;
+  return ['ddim', 'ddpm', ...SIGMA_SAMPLERS.filter((s) => s !== 'ddim')];
+}
+
+function tableOf({ training }: OnnxConfig, sampler: string, steps: number): SamplerTable {
+  if (training.kind === 'flow') return flowTable(training.time, steps);
+  if (training.kind === 'edm')
+    return sigmaTable(
+      sampler,
+      sigmaSchedule(training.sigma_schedule, steps, training),
+      edmPreconditioner(training.sigma_data),
+    );
+  if (sampler === 'ddim') return ddimTable(training, steps);
+  if (sampler === 'ddpm') return ddpmTable(training, steps);
+  const { precondition, sigmas } = vpPreconditioner(training);
+  const range = { sigma_min: sigmas[0]!, sigma_max: sigmas.at(-1)! };
+  return sigmaTable(sampler, sigmaSchedule('karras', steps, range), precondition);
+}
+
+/** An input of the file, its batch as 1; `width`: values that all its dims together must have. */
+function portOf(dir: string, model: OnnxModel, name: string, stage: Port['stage'], width?: number): Port {
+  const port = model.inputs.find((p) => p.name === name);
+  if (port === undefined)
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: the model has no input "${name}"; it has ${model.inputs.map((p) => p.name).join(', ')}`,
+    );
+  const shape = port.dims.map((d, i) => (i === 0 ? 1 : (d ?? width ?? 0)));
+  const values = shape.reduce((a, b) => a * b, 1);
+  if (width !== undefined && values !== width)
+    throw new TendonError(
+      'config_invalid',
+      `${model.path}: input "${name}" has ${values} values, n_obs_steps × input_features give ${width}`,
+    );
+  return { name, shape: shape.length === 0 ? [1] : shape, stage };
+}
