@@ -56,6 +56,8 @@ export class BridgeClient {
   /** Undefined until known; configured, or detected on connecting. */
   dialect: Dialect | undefined;
   last_malformed = '';
+  /** The newest error or warning that the server sent as a status; only ros2-web-bridge and ours send any. */
+  last_complaint = '';
   private readonly connections = new Map<Channel, Connection>();
   private readonly unique: readonly Connection[];
   private readonly subscriptions: Subscriptions;
@@ -290,7 +292,9 @@ export class BridgeClient {
 
   private receive(op: Op): void {
     if (op.op === 'publish') this.subscriptions.receive(op);
-    else if (op.op === 'call_service') void this.offers.answer(op);
+    else if (op.op === 'status') {
+      if (op.level !== 'info' && op.level !== 'none') this.last_complaint = String(op.msg);
+    } else if (op.op === 'call_service') void this.offers.answer(op);
     else if (op.op === 'service_response' || op.op === 'action_result' || op.op === 'action_feedback')
       this.calls.receive(op);
   }
