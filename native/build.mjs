@@ -1,4 +1,4 @@
-// Builds the native core through cmake-js: node native/build.mjs [--test [filter]] [--sanitize=LIST]
+// Builds the native core through cmake-js: node native/build.mjs [--test [filter]] [--sanitize=LIST] [--cross=aarch64]
 // Without --test: the addon, build/Release/tendon.node. With it: tendon_tests, built and run. Each set of
 // sanitizers has a build folder of its own. One line per phase; a tool's output is shown only when it fails.
 import { spawn } from 'node:child_process';
@@ -12,19 +12,26 @@ import { parseArgs } from 'node:util';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const root = join(here, '..');
 const { values, positionals } = parseArgs({
-  options: { test: { type: 'boolean', default: false }, sanitize: { type: 'string', default: '' } },
+  options: {
+    test: { type: 'boolean', default: false },
+    sanitize: { type: 'string', default: '' },
+    cross: { type: 'string', default: '' },
+  },
   allowPositionals: true,
 });
 const sanitize = values.sanitize;
 if (!/^(|address|undefined|address,undefined|thread)$/.test(sanitize))
   fail(`--sanitize: expected address, undefined, "address,undefined" or thread, got ${sanitize}`);
-const testing = values.test || sanitize !== '';
+// The tests for 64-bit Arm, built by Debian's cross compiler and run by qemu-user.
+const cross = values.cross;
+if (cross !== '' && (cross !== 'aarch64' || sanitize !== '')) fail(`--cross: expected aarch64 alone, got ${cross}`);
+const testing = values.test || sanitize !== '' || cross !== '';
 const out = join(
   root,
   'build',
-  ...(testing ? [sanitize ? `test-${sanitize.replace(',', '-')}` : 'test'] : []),
+  ...(testing ? [cross ? `test-${cross}` : sanitize ? `test-${sanitize.replace(',', '-')}` : 'test'] : []),
 );
-const label = testing ? `tendon_tests${sanitize ? ` (${sanitize})` : ''}` : 'tendon.node';
+const label = testing ? `tendon_tests${sanitize || cross ? ` (${sanitize || cross})` : ''}` : 'tendon.node';
 
 function fail(message, output = '') {
   if (output) process.stderr.write(`${output}\n`);
@@ -56,7 +63,17 @@ async function commands() {
     target: testing ? 'tendon_tests' : 'tendon',
     parallel: Math.min(2, cpus().length),
     noLog: true,
-    cMakeOptions: { TENDON_TESTS: testing ? 'ON' : 'OFF', TENDON_SANITIZE: sanitize },
+    cMakeOptions: {
+      TENDON_TESTS: testing ? 'ON' : 'OFF',
+      TENDON_SANITIZE: sanitize,
+      ...(cross === ''
+        ? {}
+        : {
+            CMAKE_SYSTEM_NAME: 'Linux',
+            CMAKE_SYSTEM_PROCESSOR: cross,
+            CMAKE_CXX_COMPILER: `${cross}-linux-gnu-g++`,
+          }),
+    },
   });
   const configure = await system.getConfigureCommand();
   // Its build folder is the current directory unless -B names it.
@@ -88,6 +105,10 @@ if (/warning:/.test(built.output)) process.stderr.write(`${built.output}\n`);
 
 if (testing) {
   const env = { ...process.env, UBSAN_OPTIONS: 'print_stacktrace=1', TSAN_OPTIONS: 'halt_on_error=1' };
-  const run = spawn(join(out, 'tendon_tests'), positionals, { stdio: 'inherit', env });
+  const binary = join(out, 'tendon_tests');
+  const [program, ...args] =
+    cross === '' ? [binary] : [`qemu-${cross}`, '-L', `/usr/${cross}-linux-gnu`, binary];
+  const run = spawn(program, [...args, ...positionals], { stdio: 'inherit', env });
+  run.on('error', (error) => fail(`${program} cannot be run: ${error.message} (Debian: apt install qemu-user)`));
   run.on('close', (code) => process.exit(code ?? 1));
 }

@@ -50,7 +50,7 @@ inline bool near_all(const char* file, int line, const char* label, const float*
     if (excess > worst) worst = excess, at = i;
   }
   if (worst <= 1.0) return true;
-  char text[256];
+  char text[640];
   std::snprintf(text, sizeof text, "%s: element %lld: got %.9g, want %.9g, %.2f times the tolerance %.2g",
                 label, static_cast<long long>(at), got[at], want[at], worst, relative);
   fail(file, line, text);
