@@ -24,7 +24,8 @@ if (!/^(|address|undefined|address,undefined|thread)$/.test(sanitize))
   fail(`--sanitize: expected address, undefined, "address,undefined" or thread, got ${sanitize}`);
 // The tests for 64-bit Arm, built by Debian's cross compiler and run by qemu-user.
 const cross = values.cross;
-if (cross !== '' && (cross !== 'aarch64' || sanitize !== '')) fail(`--cross: expected aarch64 alone, got ${cross}`);
+if (cross !== '' && (cross !== 'aarch64' || sanitize !== ''))
+  fail(`--cross: expected aarch64 alone, got ${cross}`);
 const testing = values.test || sanitize !== '' || cross !== '';
 const out = join(
   root,
@@ -109,6 +110,8 @@ if (testing) {
   const [program, ...args] =
     cross === '' ? [binary] : [`qemu-${cross}`, '-L', `/usr/${cross}-linux-gnu`, binary];
   const run = spawn(program, [...args, ...positionals], { stdio: 'inherit', env });
-  run.on('error', (error) => fail(`${program} cannot be run: ${error.message} (Debian: apt install qemu-user)`));
+  run.on('error', (error) =>
+    fail(`${program} cannot be run: ${error.message} (Debian: apt install qemu-user)`),
+  );
   run.on('close', (code) => process.exit(code ?? 1));
 }
