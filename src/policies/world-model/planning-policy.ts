@@ -67,7 +67,8 @@ interface Ready {
 
 export class PlanningPolicy implements Policy {
   readonly spec: PolicySpec;
-  private readonly pool: NativePool;
+  /** The threads that this policy computes on. */
+  readonly pool: NativePool;
   private readonly models = new Map<string, Promise<NativeModel>>();
   private readonly ready = new Map<string, Promise<Ready>>();
   private readonly history: History;
