@@ -251,11 +251,12 @@ export class Controller {
   private brake(now_ns: Nanoseconds): void {
     const { limiter, desired } = this;
     if (!this.connected || this.rebase_ns !== undefined || this.supervisor.state !== 'HOLD') limiter.rest();
-    if (limiter.moving) {
-      desired.set(limiter.previous);
-      this.send(now_ns);
+    if (!limiter.moving) {
+      this.silent = true;
+      return;
     }
-    this.silent = true;
+    desired.set(limiter.previous);
+    this.send(now_ns);
   }
 
   private faultOf(observation: Observation | undefined, now_ns: Nanoseconds) {

@@ -201,8 +201,11 @@ export class RosbridgeRobot implements Robot {
   private objection(command: Command, now_ns: number): keyof CommandDrops | undefined {
     if (!this.open) return 'offline';
     const { latest } = this.synchroniser;
-    const { freshness_ms } = this.file.deadlines;
-    if (latest === undefined || now_ns - latest.stamp_ns > freshness_ms * 1e6) return 'no_fresh_observation';
+    // A robot that has not been seen since the connection opened, tells nonsense, or is gone. What is between fresh and
+    // gone is for control to judge, which still has to brake then.
+    const gone_ns = this.file.deadlines.no_data_ms * 1e6;
+    if (!this.status.connected || latest === undefined || now_ns - latest.stamp_ns > gone_ns)
+      return 'no_fresh_observation';
     const lifetime_ns = this.file.command.lifetime_ms * 1e6;
     if (now_ns > command.expires_ns || now_ns - command.stamp_ns > lifetime_ns) return 'expired';
     if (command.values.length !== this.action_dim || !command.values.every(Number.isFinite)) return 'invalid';

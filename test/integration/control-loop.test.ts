@@ -181,6 +181,23 @@ describe('the controller', () => {
     expect(robot.sent.length).toBe(sent);
   });
 
+  test('a stream that is fresh again while it brakes goes on from its speed', async () => {
+    const { robot, supervisor } = await begin({
+      limits: { lower: [-100], upper: [100], velocity: [1], acceleration: [1] },
+    });
+    // At 0.2 per s braking takes 20 periods, each of which the robot may come back in.
+    const speed = () => (robot.sent.at(-1)!.value - robot.sent.at(-2)!.value) * 100;
+    for (let round = 0; round < 3; round++) {
+      await until(() => supervisor.state === 'RUNNING' && speed() > 0.2);
+      robot.publishing = false;
+      await until(() => supervisor.state === 'HOLD');
+      robot.publishing = true;
+    }
+    const speeds = robot.sent.slice(1).map((c, i) => (c.value - robot.sent[i]!.value) * 100);
+    const changes = speeds.slice(1).map((v, i) => Math.abs(v - speeds[i]!));
+    expect(Math.max(...changes)).toBeLessThanOrEqual(0.01 + 1e-6);
+  });
+
   test('a stamp from the future is not fresh', async () => {
     const { robot, supervisor } = await begin();
     robot.ahead_ns = 3600e9;

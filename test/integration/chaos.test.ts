@@ -1,0 +1,271 @@
+// A whole controller behind a network that delays, duplicates and reorders every message and now and then cuts the
+// connection: what leaves stays within the limits, what has expired is recognised, a stale robot is held in the very
+// tick that finds it stale, and when the storm is over everything runs again without help.
+
+import { afterEach, expect, test } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { Controller, MonotonicClock } from '../../src/control/index.js';
+import { parseRobotFile } from '../../src/control/robot-file.js';
+import {
+  header,
+  jointState,
+  type Message,
+  RosbridgeRobot,
+  RosbridgeServer,
+} from '../../src/rosbridge/index.js';
+import { Random } from '../../src/sim/random.js';
+import type { ActionChunk, Command, Observation, Policy } from '../../src/types/index.js';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+const clock = new MonotonicClock();
+const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+async function until(what: string, check: () => boolean, limit_ms = 15_000) {
+  const end = performance.now() + limit_ms;
+  while (!check()) {
+    if (performance.now() > end) throw new Error(`never: ${what}`);
+    await wait(2);
+  }
+}
+
+const RATE_HZ = 100;
+const LIMITS = { lower: [-1, -1], upper: [1, 1], velocity: [2, 2], acceleration: [20, 20] };
+const FRESHNESS_MS = 60;
+const LIFETIME_MS = 100;
+
+/** Between client and server, message by message. */
+async function network(server_url: string, random: Random) {
+  const near = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  const weather = { shortest_ms: 0, longest_ms: 0, twice: 0 };
+  const seen = { delayed: 0, duplicated: 0, overtaken: 0 };
+  const links = new Set<WebSocket>();
+  const relay = (from: WebSocket, to: WebSocket): void => {
+    let [sequence, latest] = [0, 0];
+    from.on('message', (data, isBinary) => {
+      const number = ++sequence;
+      const pass = (): void => {
+        if (number < latest) seen.overtaken++;
+        latest = Math.max(latest, number);
+        if (to.readyState === WebSocket.OPEN) to.send(data as Buffer, { binary: isBinary });
+      };
+      const copies = random.next() < weather.twice ? 2 : 1;
+      seen.duplicated += copies - 1;
+      for (let i = 0; i < copies; i++) {
+        const delay_ms = weather.shortest_ms + random.next() ** 3 * weather.longest_ms;
+        if (delay_ms === 0) pass();
+        else {
+          seen.delayed++;
+          setTimeout(pass, delay_ms);
+        }
+      }
+    });
+  };
+  near.on('connection', (client) => {
+    const far = new WebSocket(server_url, { perMessageDeflate: false });
+    links.add(client);
+    const early: [Buffer, boolean][] = [];
+    const keep = (data: unknown, binary: boolean) => early.push([data as Buffer, binary]);
+    client.on('message', keep);
+    far.on('open', () => {
+      client.off('message', keep);
+      for (const [data, binary] of early) far.send(data, { binary });
+      relay(client, far);
+    });
+    relay(far, client);
+    for (const [end, other] of [
+      [client, far],
+      [far, client],
+    ] as const) {
+      end.on('error', () => end.terminate());
+      end.on('close', () => {
+        links.delete(client);
+        other.terminate();
+      });
+    }
+  });
+  await new Promise((listening) => near.once('listening', listening));
+  closers.push(() => {
+    for (const link of links) link.terminate();
+    near.close();
+  });
+  const address = near.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return {
+    url: `ws://127.0.0.1:${port}`,
+    weather,
+    seen,
+    cut: () => {
+      for (const link of links) link.terminate();
+    },
+  };
+}
+
+/** Wants to be far away at once, every time somewhere else: only the limits keep it tame. */
+function restless(random: Random): Policy {
+  return {
+    spec: {
+      family: 'restless',
+      n_obs_steps: 1,
+      horizon: 8,
+      n_action_steps: 4,
+      action_dim: 2,
+      observation_dims: { joint_position: 2 },
+      image_shapes: {},
+      goal_dims: {},
+      rate_hz: 50,
+    },
+    reset: () => undefined,
+    close: () => undefined,
+    async infer(window): Promise<ActionChunk> {
+      await wait(5);
+      return {
+        stamp_ns: (window as readonly Observation[]).at(-1)!.stamp_ns,
+        period_ns: 20e6,
+        horizon: 8,
+        action_dim: 2,
+        actions: Float32Array.from({ length: 16 }, () => random.uniform(-3, 3)),
+        n_candidates: 1,
+        chosen: 0,
+        timing: { queue_ns: 0, observe_ns: 0, denoise_ns: 0, total_ns: 0 },
+      };
+    },
+  };
+}
+
+/** A drive as docs/safety.md asks for: refuses what is old, repeated or out of order, and moves by the rest. */
+async function drive() {
+  const server = await RosbridgeServer.start({ port: 0 });
+  const state = { position: [0, 0], acted: 0, refused: 0, oldest_acted_ms: 0, outside: 0 };
+  let latest_ms = 0;
+  server.subscribe('/command', (msg: Message) => {
+    const { stamp } = msg.header as { stamp: { sec: number; nanosec: number } };
+    const stamp_ms = stamp.sec * 1e3 + stamp.nanosec / 1e6;
+    const age_ms = Date.now() - stamp_ms;
+    if (stamp_ms <= latest_ms || age_ms > LIFETIME_MS) {
+      state.refused++;
+      return;
+    }
+    latest_ms = stamp_ms;
+    state.acted++;
+    state.oldest_acted_ms = Math.max(state.oldest_acted_ms, age_ms);
+    state.position = [...(msg.points as { positions: number[] }[])[0]!.positions];
+    if (!state.position.every((v, j) => v >= LIMITS.lower[j]! && v <= LIMITS.upper[j]!)) state.outside++;
+  });
+  const publish = server.advertise('/joint_states', 'sensor_msgs/JointState');
+  const timer = setInterval(() => publish(jointState(header(), ['a', 'b'], state.position)), 5);
+  closers.push(async () => {
+    clearInterval(timer);
+    await server.close();
+  });
+  return { server, state };
+}
+
+test('40 storms: nothing outside limits, nothing expired, held at once, running again by itself', async () => {
+  const random = new Random(11);
+  const { server, state } = await drive();
+  const storm = await network(server.url, random);
+  const file = parseRobotFile(
+    `
+name: two
+bridge: { url: '${storm.url}', dialect: embedded }
+rate_hz: ${RATE_HZ}
+joint_names: [a, b]
+limits: ${JSON.stringify(LIMITS)}
+observation:
+  - { topic: /joint_states, type: sensor_msgs/JointState, features: { joint_position: { length: 2 } } }
+command: { topic: /command, type: trajectory_msgs/JointTrajectory, lifetime_ms: ${LIFETIME_MS} }
+deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
+    'two.yaml',
+  );
+  const robot = new RosbridgeRobot(file, clock, { backoff_ms: [5, 20] });
+  closers.push(() => robot.close());
+
+  // Watches what control hands over, where nothing is rounded or lost yet.
+  const wrong: string[] = [];
+  const seen = { sent: 0, stale: 0 };
+  let before: { tick: number; values: Float64Array; speed: number[] | undefined } | undefined;
+  const watched = Object.create(robot) as RosbridgeRobot;
+  let controller: Controller;
+  watched.send = (command: Command): boolean => {
+    const { ticks } = controller.stats;
+    const latest = robot.latest();
+    const values = Float64Array.from(command.values);
+    let speed: number[] | undefined;
+    values.forEach((v, j) => {
+      if (!(v >= LIMITS.lower[j]! && v <= LIMITS.upper[j]!)) wrong.push(`joint ${j} at ${v}`);
+    });
+    // Between ticks in a row every limit holds; after a silence commands begin anew where the robot is.
+    if (before?.tick === ticks - 1) {
+      const last = before.values;
+      speed = Array.from(values, (v, j) => (v - last[j]!) * RATE_HZ);
+      speed.forEach((v, j) => {
+        if (Math.abs(v) > LIMITS.velocity[j]! * (1 + 1e-9)) wrong.push(`joint ${j} at ${v} per s`);
+        const was = before?.speed?.[j];
+        if (was !== undefined && Math.abs(v - was) * RATE_HZ > LIMITS.acceleration[j]! * (1 + 1e-6))
+          wrong.push(`joint ${j} from ${was} to ${v} per s`);
+      });
+    }
+    if (command.expires_ns - command.stamp_ns !== LIFETIME_MS * 1e6) wrong.push('a lifetime of its own');
+    if (latest === undefined || command.stamp_ns - latest.stamp_ns > FRESHNESS_MS * 1e6) {
+      seen.stale++;
+      // The tick that finds the robot stale holds it: from its first command on it brakes.
+      if (controller.supervisor.state !== 'HOLD') wrong.push(`stale but ${controller.supervisor.state}`);
+      const was = before?.speed;
+      if (speed !== undefined && was !== undefined)
+        speed.forEach((v, j) => {
+          if (Math.abs(v) > Math.abs(was[j]!) + 1e-9) wrong.push(`faster while stale: ${was[j]} to ${v}`);
+        });
+    }
+    before = { tick: ticks, values, speed };
+    seen.sent++;
+    return robot.send(command);
+  };
+  controller = new Controller({
+    robot: watched,
+    policy: restless(random),
+    clock,
+    limits: LIMITS,
+    rate_hz: RATE_HZ,
+    position_key: 'joint_position',
+    freshness_ms: FRESHNESS_MS,
+    inference_ms: 500,
+    lifetime_ms: LIFETIME_MS,
+  });
+  const { supervisor } = controller;
+  closers.push(() => controller.stop());
+  await robot.connect();
+  controller.start();
+  await until('READY', () => supervisor.state === 'READY');
+  controller.go();
+  await until('RUNNING', () => supervisor.state === 'RUNNING');
+
+  for (let round = 0; round < 40; round++) {
+    storm.weather.longest_ms = round % 4 === 3 ? 0 : random.uniform(50, 400);
+    // Every fourth time nothing arrives fresh, on a connection that stays.
+    storm.weather.shortest_ms = round % 4 === 2 ? 2 * FRESHNESS_MS : 0;
+    storm.weather.twice = random.uniform(0, 0.5);
+    if (round % 2 === 1) storm.cut();
+    await wait(random.uniform(60, 160));
+  }
+  const held = supervisor.counts.observation_stale + supervisor.counts.robot_lost;
+  storm.weather.longest_ms = 0;
+  storm.weather.shortest_ms = 0;
+  storm.weather.twice = 0;
+  await until('running again', () => supervisor.state === 'RUNNING');
+  const acted = state.acted;
+  await until('the robot moves again', () => state.acted > acted + 20);
+
+  expect(wrong.slice(0, 5)).toEqual([]);
+  expect(state.outside).toBe(0);
+  expect(state.oldest_acted_ms).toBeLessThanOrEqual(LIFETIME_MS);
+  // The storm was one: it delayed, doubled and reordered, and the drive had something to refuse.
+  expect(storm.seen.duplicated).toBeGreaterThan(50);
+  expect(storm.seen.overtaken).toBeGreaterThan(50);
+  expect(state.refused).toBeGreaterThan(20);
+  expect(held).toBeGreaterThan(10);
+  expect(seen.stale).toBeGreaterThan(0);
+  expect(robot.drops.expired).toBe(0);
+  expect(supervisor.counts.internal_error).toBe(0);
+});
