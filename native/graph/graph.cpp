@@ -1,6 +1,7 @@
 #include "graph/graph.h"
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -157,10 +158,35 @@ int Graph::constant(const Shape& shape, std::vector<float> values) {
   return push(std::move(node));
 }
 
+namespace {
+
+// Shape rules may then compute with them without overflowing.
+void check_attrs(const std::string& function, const OpInfo& info, const Attrs& attrs) {
+  constexpr double most = 1 << 30;
+  if (attrs.values.size() > info.attrs.size())
+    throw BuildError("graph_invalid", format("%s: expected at most %zu attributes, got %zu", function.c_str(),
+                                             info.attrs.size(), attrs.values.size()));
+  for (size_t i = 0; i < attrs.values.size(); ++i) {
+    const double v = attrs.values[i];
+    const bool fine = info.attrs[i].integer ? std::fabs(v) <= most && v == std::trunc(v) : std::isfinite(v);
+    if (!fine)
+      throw BuildError("graph_invalid",
+                       format("%s %s: expected a %s number, got %g", function.c_str(), info.attrs[i].name,
+                              info.attrs[i].integer ? "whole" : "finite", v));
+  }
+  for (const int64_t entry : attrs.list)
+    if (entry < -static_cast<int64_t>(most) || entry > static_cast<int64_t>(most))
+      throw BuildError("graph_invalid", format("%s: an entry of %lld is beyond any shape", function.c_str(),
+                                               static_cast<long long>(entry)));
+}
+
+}  // namespace
+
 int Graph::add(const std::string& function, std::vector<int> inputs, Attrs attrs) {
   const OpInfo* info = find_op(function);
   if (info == nullptr || info->kind == OpKind::source)
-    throw BuildError("graph_invalid", "there is no op named " + function + "; see docs/ops.md for the list");
+    throw BuildError("graph_invalid",
+                     "there is no op named " + function + "; opNames() lists those there are");
   const int count = static_cast<int>(inputs.size());
   if (count < info->min_inputs || count > info->max_inputs)
     throw BuildError("graph_invalid", format("%s: expected %d to %d inputs, got %d", function.c_str(),
@@ -175,6 +201,7 @@ int Graph::add(const std::string& function, std::vector<int> inputs, Attrs attrs
   }
   for (size_t i = attrs.values.size(); i < info->attrs.size(); ++i)
     attrs.values.push_back(info->attrs[i].fallback);
+  check_attrs(function, *info, attrs);
   node.op = info->op;
   node.unary = find_unary(function);
   node.binary = find_binary(function);
