@@ -296,7 +296,22 @@ export class Controller {
       // Holding, or the first chunk is still being made: stay, by way of the limits.
       desired.set(limiter.previous);
     }
+    this.stayNear(observation.values[this.options.position_key]!);
     this.send(now_ns);
+  }
+
+  /** Keeps targets near where the robot is: one that is blocked must not be left far behind and then let go. */
+  private stayNear(measured: Float32Array): void {
+    const step = this.options.limits.step_from_measured;
+    if (step === undefined) return;
+    let far = false;
+    for (let i = 0; i < step.length; i++) {
+      const kept = Math.min(measured[i]! + step[i]!, Math.max(measured[i]! - step[i]!, this.desired[i]!));
+      // What is not finite is the limiter's to refuse.
+      far ||= kept !== this.desired[i]! && Number.isFinite(this.desired[i]!);
+      if (Number.isFinite(this.desired[i]!)) this.desired[i] = kept;
+    }
+    if (far) this.supervisor.count('step_limited');
   }
 
   /** What is desired, within the limits. */

@@ -9,6 +9,8 @@ export interface Limits {
   readonly upper: readonly number[];
   readonly velocity: readonly number[];
   readonly acceleration?: readonly number[] | undefined;
+  /** How far a target may be from the measured position; the controller keeps it, who knows that. */
+  readonly step_from_measured?: readonly number[] | undefined;
 }
 
 /** What `limit` did, as bits. */
@@ -28,7 +30,7 @@ export function checkLimits(limits: Limits, joints: number): void {
         { name },
       );
     values.forEach((v, joint) => {
-      const positive = name === 'velocity' || name === 'acceleration';
+      const positive = name !== 'lower' && name !== 'upper';
       if (!Number.isFinite(v) || (positive && v <= 0))
         throw new TendonError(
           'config_invalid',

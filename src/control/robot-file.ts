@@ -2,9 +2,11 @@
 // that no later room meets a NaN, an inverted limit or a joint list of another length.
 
 import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { BRIDGE_DIALECTS, type RobotFile, TendonError } from '../types/index.js';
+import { readUrdfLimits } from './urdf.js';
 
 const name = z.string().min(1);
 const topic = z.string().regex(/^\/?[A-Za-z_~][\w/~]*$/, 'a ROS name such as /joint_states');
@@ -59,10 +61,13 @@ const schema = z
     rate_hz: positive.max(1000),
     joint_names: z.array(name).min(1),
     limits: z.strictObject({
-      lower: z.array(z.number()),
-      upper: z.array(z.number()),
-      velocity: z.array(positive),
+      /** Beside the robot file: what is not listed here comes from there, and nothing here may be wider. */
+      urdf: z.string().min(1).optional(),
+      lower: z.array(z.number()).optional(),
+      upper: z.array(z.number()).optional(),
+      velocity: z.array(positive).optional(),
       acceleration: z.array(positive).optional(),
+      step_from_measured: z.array(positive).optional(),
     }),
     observation: z.array(stream).min(1),
     command: z.strictObject({
@@ -126,14 +131,17 @@ const schema = z
     const joints = file.joint_names.length;
     if (new Set(file.joint_names).size !== joints)
       refuse(['joint_names'], 'every joint once, got a name twice');
+    for (const key of ['lower', 'upper', 'velocity'] as const)
+      if (file.limits[key] === undefined && file.limits.urdf === undefined)
+        refuse(['limits', key], 'one value per joint, or limits.urdf to take them from');
     for (const [key, values] of Object.entries(file.limits)) {
-      if (values !== undefined && values.length !== joints) {
+      if (Array.isArray(values) && values.length !== joints) {
         refuse(['limits', key], `one value per joint in joint_names (${joints}), got ${values.length}`);
       }
     }
     for (let joint = 0; joint < joints; ++joint) {
-      const lower = file.limits.lower[joint];
-      const upper = file.limits.upper[joint];
+      const lower = file.limits.lower?.[joint];
+      const upper = file.limits.upper?.[joint];
       if (lower !== undefined && upper !== undefined && !(lower < upper)) {
         const who = file.joint_names[joint];
         refuse(['limits', 'lower', joint], `less than limits.upper for ${who}, got ${lower} and ${upper}`);
@@ -157,6 +165,47 @@ const schema = z
       }
     });
   });
+
+/** The limits of the file, with those of its URDF where it gives none. Throws `config_invalid` or `file_missing`. */
+function wholeLimits(data: z.infer<typeof schema>, file: string): RobotFile['limits'] {
+  const { urdf, ...given } = data.limits;
+  const { joint_names } = data;
+  const outer = urdf === undefined ? undefined : readUrdf(resolve(dirname(file), urdf), joint_names);
+  const pick = (key: 'lower' | 'upper' | 'velocity'): readonly number[] => given[key] ?? outer?.[key] ?? [];
+  const limits = { ...given, lower: pick('lower'), upper: pick('upper'), velocity: pick('velocity') };
+  const refuse = (key: string, joint: number, why: string): never => {
+    throw new TendonError('config_invalid', `${file}: limits.${key}: ${joint_names[joint]} ${why}`, { file });
+  };
+  joint_names.forEach((_, joint) => {
+    for (const key of ['lower', 'upper'] as const)
+      if (!Number.isFinite(limits[key][joint]))
+        refuse(key, joint, 'turns without end in the URDF; give its range here');
+    if (!(limits.lower[joint]! < limits.upper[joint]!))
+      refuse('lower', joint, `has ${limits.lower[joint]} not below ${limits.upper[joint]}`);
+    if (outer === undefined) return;
+    for (const [key, wider] of [
+      ['lower', limits.lower[joint]! < outer.lower[joint]!],
+      ['upper', limits.upper[joint]! > outer.upper[joint]!],
+      ['velocity', limits.velocity[joint]! > outer.velocity[joint]!],
+    ] as const)
+      if (wider) refuse(key, joint, `has ${limits[key][joint]}, wider than ${outer[key][joint]} in ${urdf}`);
+  });
+  return limits;
+}
+
+function readUrdf(path: string, joint_names: readonly string[]) {
+  try {
+    return readUrdfLimits(readFileSync(path, 'utf8'), joint_names, path);
+  } catch (caught) {
+    if (caught instanceof TendonError) throw caught;
+    throw new TendonError(
+      'file_missing',
+      `limits.urdf: ${path} cannot be read. Its path is relative to the robot file.`,
+      { path },
+      { cause: caught },
+    );
+  }
+}
 
 function describe(issue: z.core.$ZodIssue, given: unknown): string {
   let value: unknown = given;
@@ -188,7 +237,7 @@ export function parseRobotFile(text: string, file: string): RobotFile {
     throw new TendonError('config_invalid', `${file} is not YAML: ${why}`, { file }, { cause: caught });
   }
   const result = schema.safeParse(given);
-  if (result.success) return result.data;
+  if (result.success) return { ...result.data, limits: wholeLimits(result.data, file) };
   const problems = result.error.issues.map((issue) => describe(issue, given));
   throw new TendonError(
     'config_invalid',

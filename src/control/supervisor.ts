@@ -17,6 +17,7 @@ export const INTERVENTIONS = {
   command_not_finite: 'a command was not finite',
   position_limited: 'a command was cut to the position limits',
   velocity_limited: 'a command was cut to the velocity limits',
+  step_limited: 'a target was kept near the measured position',
   acceleration_limited: 'a command was cut to the acceleration limits',
   internal_error: 'a control period failed; nothing was sent in it',
   send_failed: 'the robot did not take a command',

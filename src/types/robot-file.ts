@@ -67,6 +67,8 @@ export interface RobotFile {
     readonly upper: readonly number[];
     readonly velocity: readonly number[];
     readonly acceleration?: readonly number[] | undefined;
+    /** How far a target may be from the measured position. */
+    readonly step_from_measured?: readonly number[] | undefined;
   };
   /** The first stream sets the pace: each of its messages makes one observation. */
   readonly observation: readonly RobotStream[];

@@ -198,6 +198,22 @@ describe('the controller', () => {
     expect(Math.max(...changes)).toBeLessThanOrEqual(0.01 + 1e-6);
   });
 
+  test('a robot that does not follow is not left further behind than its step limit', async () => {
+    const { robot, supervisor } = await begin({
+      limits: { lower: [-100], upper: [100], velocity: [1], acceleration: [20], step_from_measured: [0.015] },
+    });
+    const stuck = robot.position;
+    // Commands arrive, the joint does not move.
+    robot.send = (command) => {
+      robot.sent.push({ at_ns: 0, value: command.values[0]!, expires_ns: command.expires_ns });
+      return true;
+    };
+    await until(() => supervisor.counts.step_limited > 20);
+    // Braking from 1 per s takes 1/40, which may lie behind the target; positions come as float32.
+    expect(Math.max(...robot.sent.map((c) => c.value))).toBeLessThanOrEqual(stuck + 0.015 + 0.025 + 1e-6);
+    expect(supervisor.state).toBe('RUNNING');
+  });
+
   test('a stamp from the future is not fresh', async () => {
     const { robot, supervisor } = await begin();
     robot.ahead_ns = 3600e9;
