@@ -121,12 +121,13 @@ export const run: Command = {
     executor?.close();
     await robot.close();
     policy.close();
+    const commands = executed?.commands ?? stats.commands;
     say(
-      `${stats.commands} commands, ${stats.deadline_misses} deadline misses, ${supervisor.interventions} interventions`,
+      `${commands} commands, ${stats.deadline_misses} deadline misses, ${supervisor.interventions} interventions`,
     );
     if (executed !== undefined)
       say(
-        `executor: ${executed.commands} commands, late p99 ${(executed.late_p99_ns / 1000).toFixed(0)} µs, max ${(executed.late_max_ns / 1000).toFixed(0)} µs, ${executed.missed_holds} missed holds`,
+        `executor: late p99 ${(executed.late_p99_ns / 1000).toFixed(0)} µs, max ${(executed.late_max_ns / 1000).toFixed(0)} µs, ${executed.missed_holds} missed holds`,
       );
     return 0;
   },
