@@ -17,6 +17,8 @@ export interface Contest {
   readonly ours: readonly Side[];
   /** onnxruntime-node doing the same. */
   peer(): Promise<unknown>;
+  /** PyTorch doing the same, where it is installed: in the same run, after the others, whom its threads would disturb. */
+  torch?(): Promise<{ run(): Promise<unknown>; close(): void }>;
   close(): Promise<unknown>;
 }
 
@@ -27,6 +29,7 @@ export interface BenchRow {
   readonly ours_p99_ms: number;
   readonly peer_ms: number;
   readonly ratio: number;
+  readonly torch_ms?: number;
   /** The least time that the machine's measured peaks allow, as a share of ours. */
   readonly limit_share: number;
 }
@@ -36,9 +39,11 @@ const WARM_UP = 1;
 /** Each turn begins when the other side's threads have stopped spinning for more work, and with a run that is not counted. */
 const SETTLE_MS = 5;
 const RUNS = 3;
+const TORCH_ROUNDS = 12;
 
 export async function hold(contest: Contest, budget_ms: number, limits: Limits): Promise<BenchRow[]> {
   const peer: number[] = [];
+  const torch: number[] = [];
   const ours = contest.ours.map(() => [] as number[]);
   const until = performance.now() + budget_ms;
   for (let round = 0; round < WARM_UP + 3 || performance.now() < until; round++) {
@@ -55,6 +60,12 @@ export async function hold(contest: Contest, budget_ms: number, limits: Limits):
     for (const [i, side] of contest.ours.entries()) await turn(() => side.run(), ours[i]!);
   }
   await contest.close();
+  if (contest.torch !== undefined) {
+    const side = await contest.torch();
+    for (let round = 0; round < TORCH_ROUNDS; round++) torch.push(await timed(() => side.run()));
+    torch.splice(0, 2);
+    side.close();
+  }
   const peer_ms = quantile(peer, 0.5);
   const rows: BenchRow[] = [];
   for (const [i, { precision, flops, bytes, reads }] of contest.ours.entries()) {
@@ -66,6 +77,7 @@ export async function hold(contest: Contest, budget_ms: number, limits: Limits):
       ours_p99_ms: quantile(ours[i]!, 0.99),
       peer_ms,
       ratio: ours_ms / peer_ms,
+      ...(torch.length > 0 ? { torch_ms: quantile(torch, 0.5) } : {}),
       limit_share: (await limits.least_ms(precision, flops, bytes, reads)) / ours_ms,
     });
   }

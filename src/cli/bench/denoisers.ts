@@ -21,6 +21,7 @@ import { taskNames } from '../../sim/tasks.js';
 import { writeOnnx } from '../../weights/onnx-write.js';
 import { PACKAGE_ROOT } from '../sim-session.js';
 import type { Contest } from './contest.js';
+import { hasTorch, Torch } from './torch.js';
 import { randomCheckpoint } from './weights.js';
 
 export interface Work {
@@ -190,8 +191,24 @@ export async function denoiserContest(work: Work, threads: number): Promise<Cont
       }),
     ),
   );
+  const torch = (): Promise<Torch> =>
+    Torch.open({
+      graph: work.graph(),
+      threads,
+      calls,
+      feeds: Object.fromEntries(
+        ports.map((p) => {
+          const width = p.shape.reduce((a, b) => a * b, 1);
+          if (p.stage === 'step') return [p.name, [start]];
+          if (p.stage === 'observation') return [p.name, [inputs[p.name]!]];
+          return [p.name, feeds.map((_, call) => schedule[p.name]!.slice(call * width, (call + 1) * width))];
+        }),
+      ),
+      shapes: Object.fromEntries(ports.map((p) => [p.name, p.shape])),
+    });
   return {
     name: work.name,
+    ...(hasTorch() ? { torch } : {}),
     ours: sides.map(({ precision, session }) => {
       const step = session.stages().find((s) => s.name === 'step')!;
       const others = session.stages().filter((s) => s.name === 'observation' || s.name === 'prepared');

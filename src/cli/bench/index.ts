@@ -46,7 +46,9 @@ export const bench: Command = {
       say(
         `${cpus()[0]?.model.trim()}, ${threads} threads, kernels ${addon().isa()}; onnxruntime-node on the same threads, f32\n${await limits.text()}\n`,
       );
-      say('  row                     precision   ours ms      p99    ORT ms   ours/ORT   of the limit');
+      say(
+        '  row                     precision   ours ms      p99    ORT ms   ours/ORT   of the limit   PyTorch ms',
+      );
       for (const [name, open] of contests) {
         if (values.only !== undefined && !name.includes(text('only'))) continue;
         for (const row of await hold(await open(), budget_ms, limits)) {
@@ -64,5 +66,5 @@ export const bench: Command = {
 
 function line(row: BenchRow): string {
   const number = (value: number, width: number): string => value.toFixed(3).padStart(width);
-  return `  ${row.name.padEnd(23)} ${row.precision.padEnd(9)} ${number(row.ours_ms, 9)} ${number(row.ours_p99_ms, 8)} ${number(row.peer_ms, 9)} ${number(row.ratio, 10)} ${`${(100 * row.limit_share).toFixed(0)} %`.padStart(14)}`;
+  return `  ${row.name.padEnd(23)} ${row.precision.padEnd(9)} ${number(row.ours_ms, 9)} ${number(row.ours_p99_ms, 8)} ${number(row.peer_ms, 9)} ${number(row.ratio, 10)} ${`${(100 * row.limit_share).toFixed(0)} %`.padStart(14)} ${row.torch_ms === undefined ? '–'.padStart(12) : number(row.torch_ms, 12)}`;
 }
