@@ -16,30 +16,35 @@ export interface TensorRef {
   readonly offset: number;
 }
 
-export type UnaryName =
-  | 'relu'
-  | 'gelu'
-  | 'gelu_tanh'
-  | 'silu'
-  | 'mish'
-  | 'tanh'
-  | 'sigmoid'
-  | 'elu'
-  | 'softplus'
-  | 'exp'
-  | 'log'
-  | 'sin'
-  | 'cos'
-  | 'sqrt'
-  | 'rsqrt'
-  | 'abs'
-  | 'neg'
-  | 'square'
-  | 'reciprocal'
-  | 'erf'
-  | 'symexp';
-export type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'minimum' | 'maximum';
-export type ReduceName = 'sum' | 'mean' | 'max' | 'min' | 'variance';
+/** Elementwise functions, as the op table names them; a test holds these lists against it. */
+export const UNARY_NAMES = [
+  'relu',
+  'gelu',
+  'gelu_tanh',
+  'silu',
+  'mish',
+  'tanh',
+  'sigmoid',
+  'elu',
+  'softplus',
+  'exp',
+  'log',
+  'sin',
+  'cos',
+  'sqrt',
+  'rsqrt',
+  'abs',
+  'neg',
+  'square',
+  'reciprocal',
+  'erf',
+  'symexp',
+] as const;
+export const BINARY_NAMES = ['add', 'sub', 'mul', 'div', 'minimum', 'maximum'] as const;
+export const REDUCE_NAMES = ['sum', 'mean', 'max', 'min', 'variance'] as const;
+export type UnaryName = (typeof UNARY_NAMES)[number];
+export type BinaryName = (typeof BINARY_NAMES)[number];
+export type ReduceName = (typeof REDUCE_NAMES)[number];
 
 /** What was built, op by op: for writing the same network elsewhere (ONNX) and for printing. */
 export interface RecordedNode {

@@ -3,7 +3,7 @@
 
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { addon } from '../../src/native/index.js';
+import { addon, type Precision } from '../../src/native/index.js';
 import { BesoConfig } from '../../src/policies/beso/config.js';
 import { besoGraph } from '../../src/policies/beso/graph.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
@@ -54,14 +54,12 @@ async function network(steps: number, goal: Float32Array): Promise<Float32Array>
   return Float32Array.from(out);
 }
 
-type Guided = { guidance: number; table: SamplerTable; noise: Float32Array };
+type Guided = { guidance: number; table: SamplerTable; noise: Float32Array; precision?: Precision };
 
 /** Both samples through the native loop, each with its own condition. */
-async function sample({ guidance, table, noise }: Guided): Promise<Float32Array> {
+async function sample({ guidance, table, noise, precision = 'f32' }: Guided): Promise<Float32Array> {
   const groups = guidance === 1 ? 1 : 2;
-  const model = await addon().compileModel(besoGraph(config, tensors(), 5, groups).native, {
-    precision: 'f32',
-  });
+  const model = await addon().compileModel(besoGraph(config, tensors(), 5, groups).native, { precision });
   const session = await model.openSession({ batch: 1 });
   await session.setTable(encodeRows(table), { c_noise: Float32Array.from(table.levels) });
   const out: number[] = [];
@@ -93,6 +91,17 @@ async function denoiser(b: number): Promise<(x: Float64Array, sigma: number) => 
 }
 
 describe('beso_small', () => {
+  it.each([
+    ['bf16', 2e-2],
+    ['int8', 5e-2],
+  ] as const)('ten steps in %s stay within %d of the recording', async (precision, bar) => {
+    const table = sigmaTable('ddim', [...beso.get('sigmas.exp.10')], precondition);
+    const got = await sample({ guidance: 1, table, noise: new Float32Array(0), precision });
+    const error = relativeError(got, beso.get('sample.ddim.10'));
+    expect(error).toBeLessThan(bar);
+    expect(error).toBeGreaterThan(1e-6);
+  });
+
   it('matches the network, conditional, unconditional and with a shorter window', async () => {
     const goal = beso.get('goal');
     expect(relativeError(await network(5, goal), beso.get('inner.out'))).toBeLessThan(1e-4);

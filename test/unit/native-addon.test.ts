@@ -7,7 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { addon, GraphBuilder, native } from '../../src/native/index.js';
+import {
+  addon,
+  BINARY_NAMES,
+  GraphBuilder,
+  native,
+  REDUCE_NAMES,
+  UNARY_NAMES,
+} from '../../src/native/index.js';
 import { TendonError } from '../../src/types/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'tendon-addon-'));
@@ -277,4 +284,14 @@ test('a worker thread may be ended with work in flight and in line', async () =>
       setInterval(() => {}, 1000);
     }`);
   expect(ended).toEqual({ code: 0, signal: null, output: 'alive 4\n' });
+});
+
+test('the functions that TypeScript names are those of the op table', () => {
+  const names = lib.opNames();
+  const functions = [...UNARY_NAMES, ...BINARY_NAMES, ...REDUCE_NAMES];
+  expect(functions.filter((name) => !names.includes(name))).toEqual([]);
+  // What is left are the ops that the builder has a method for.
+  const methods = names.filter((name) => !(functions as string[]).includes(name));
+  const camel = (name: string): string => name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
+  expect(methods.filter((name) => !(camel(name) in GraphBuilder.prototype))).toEqual([]);
 });
