@@ -1,5 +1,6 @@
 // The last thing between any number and the robot: a command is cut to position, velocity and acceleration limits, or
-// refused when it is not finite. Pure arithmetic over arrays made beforehand; nothing is allocated.
+// refused when it is not finite. Pure arithmetic over arrays made beforehand; nothing is allocated. The executor's thread
+// does the same in native/chunk/limiter.cpp, and test/unit/executor.test.ts compares the two bit for bit.
 
 import { TendonError } from '../types/index.js';
 

@@ -1,6 +1,7 @@
 // `tendon bench --executor`: how late the real-time thread is while inference takes every core and the event loop now
 // and then stands still, and whether every hold that was due began in the period it was due in.
 
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MonotonicClock, RealTimeExecutor } from '../../control/index.js';
 import { addon, native } from '../../native/index.js';
@@ -64,6 +65,7 @@ export async function benchExecutor(options: ExecutorBench, say: (line: string) 
   executor.begin(new Float64Array(joints));
   const beats = setInterval(() => executor.beat(), 10);
   const before = process.resourceUsage();
+  const stolen_before = stolenMs();
   let inferences = 0;
   const infer = async (by = policy) => {
     const chunk = await by.infer({ stamp_ns: clock.now_ns(), values }, { goal });
@@ -103,12 +105,23 @@ export async function benchExecutor(options: ExecutorBench, say: (line: string) 
   const used = process.resourceUsage();
   const cores = (used.userCPUTime + used.systemCPUTime - before.userCPUTime - before.systemCPUTime) / 1e6;
   const stats = executor.stats();
+  const stolen = stolenMs() - stolen_before;
   const us = (ns: number): string => `${(ns / 1000).toFixed(0)} µs`;
   say(`executor: ${RATE_HZ} Hz for ${seconds} s, ${joints} joints, ${plain ? 'an ordinary thread' : `SCHED_FIFO ${FIFO_PRIORITY} and locked memory asked for`}${stats.refused === '' ? '' : `; refused: ${stats.refused}`}
   load             ${inferences} inferences of ${options.policy}, two at a time, 16 candidates, ${threads} threads each: ${(cores / elapsed()).toFixed(2)} cores busy
   lateness         p50 ${us(stats.late_p50_ns)}, p99 ${us(stats.late_p99_ns)}, p99.9 ${us(stats.late_p999_ns)}, max ${us(stats.late_max_ns)}
-  ticks            ${stats.ticks}, ${stats.missed_ticks} missed; ${stats.commands} commands, ${drained} drained, ${stats.ring_full} found the ring full
+  ticks            ${stats.ticks}, ${stats.missed_ticks} missed${Number.isNaN(stolen) ? '' : ` (a virtual machine’s host took ${stolen} ms of processor time meanwhile)`}; ${stats.commands} commands, ${drained} drained, ${stats.ring_full} found the ring full
   holds            ${stats.used_up} for chunks used up, ${stats.heartbeats_lost} for lost heartbeats (event loop blocked ${stalled} × ${STALL_MS} ms)
   missed holds     ${stats.missed_holds}`);
   return stats.missed_holds === 0 ? 0 : 1;
+}
+
+/** Time that a host gave to others while a processor of this machine wanted to run; NaN where the system does not tell. */
+function stolenMs(): number {
+  try {
+    const [, , , , , , , , steal] = readFileSync('/proc/stat', 'utf8').split(/\s+/, 9);
+    return Number(steal) * 10;
+  } catch {
+    return Number.NaN;
+  }
 }
