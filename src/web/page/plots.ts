@@ -185,7 +185,14 @@ function chart(
           gap: 2,
           values: (_, ticks) => ticks.map((tick) => `${+tick.toFixed(6)} ${x_unit}`),
         },
-        { ...axis, size: 40, gap: 4, space: 24 },
+        {
+          ...axis,
+          size: 40,
+          gap: 4,
+          space: 24,
+          values: (_, ticks) =>
+            ticks.map((tick) => (tick >= 10_000 ? `${tick / 1000}k` : String(+tick.toFixed(6)))),
+        },
       ],
     },
     data as uPlot.AlignedData,
