@@ -1,6 +1,7 @@
 // `tendon start`: the main job. A simulated robot in its own process, the policy that drives it, and a page to watch
 // and disturb them; or, with --headless, episodes and a table.
 
+import { readFileSync } from 'node:fs';
 import { wilson } from '../eval/wilson.js';
 import { startWebServer } from '../web/index.js';
 import type { Command } from './command.js';
@@ -75,6 +76,7 @@ async function headless(
     },
     onNote: (note) => say(`  ${note}`),
   });
+  const stolen = stolenMs();
   session.controller.go();
   await Promise.race([finished, stopped]);
   const { stats, supervisor } = session.controller;
@@ -87,7 +89,18 @@ async function headless(
   success            ${won}/${results.length}  (95 % interval ${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)} %)
   control ticks      ${stats.ticks}, deadline misses ${stats.deadline_misses}
   tick lateness      p50 ${late50?.toFixed(0)} µs, p99 ${late99?.toFixed(0)} µs, worst ${(stats.worst_late_ns / 1e6).toFixed(2)} ms
+  taken by the host  ${stolen === undefined ? 'unknown' : `${(stolenMs() ?? 0) - stolen} ms of processor time (virtual machines only)`}
   inference          p50 ${infer50?.toFixed(1)} ms, p99 ${infer99?.toFixed(1)} ms
   interventions      ${supervisor.interventions}`);
   return results.length >= episodes ? 0 : 1;
+}
+
+/** Processor time that a virtual machine's host gave to others, ms since boot: it explains lateness that is not ours. */
+function stolenMs(): number | undefined {
+  try {
+    const ticks = Number(readFileSync('/proc/stat', 'utf8').split('\n')[0]!.split(/ +/)[8]);
+    return Number.isFinite(ticks) ? ticks * 10 : undefined;
+  } catch {
+    return undefined;
+  }
 }
