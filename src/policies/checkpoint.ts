@@ -1,12 +1,12 @@
 // What every family reads alike: a folder with config.json and model.safetensors, tensors handed out by name and
 // counted, so that one left unused or missing is an error and not a silent difference.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 import { TendonError } from '../types/index.js';
-import { ELEMENT_BYTES, openSafetensors, type WeightFile } from '../weights/index.js';
+import { ELEMENT_BYTES, openSafetensors, openTorch, type WeightFile } from '../weights/index.js';
 
 /** A feature of the config: what kind it is and its shape. */
 export const FeatureSchema = z.object({
@@ -63,6 +63,20 @@ export function parseConfig<T>(
   );
 }
 
+/** The torch file of a folder without model.safetensors; undefined when there is none. */
+function torchFileOf(dir: string): string | undefined {
+  const found = existsSync(dir) ? readdirSync(dir).filter((name) => /\.(pt|pth|ckpt)$/.test(name)) : [];
+  // BESO keeps the averaged weights beside the others.
+  if (found.includes('model_state_dict.pth')) return 'model_state_dict.pth';
+  if (found.length > 1)
+    throw new TendonError(
+      'config_invalid',
+      `${dir}: there is no model.safetensors and more than one torch file (${found.join(', ')}); leave the one to be run`,
+      { dir },
+    );
+  return found[0];
+}
+
 /** Tensors of a checkpoint, handed to a graph by name. */
 export class Tensors {
   private readonly used = new Set<string>();
@@ -72,8 +86,21 @@ export class Tensors {
     private readonly family: string,
   ) {}
 
-  static open(dir: string, family: string): Tensors {
-    return new Tensors(openSafetensors(join(dir, 'model.safetensors')), family);
+  /**
+   * model.safetensors, or the one torch file (.pt, .pth, .ckpt) of the folder, read without running anything in it;
+   * `within`: the dict of a torch file that holds the weights, whose name is taken off theirs.
+   */
+  static open(dir: string, family: string, within?: string): Tensors {
+    const safe = join(dir, 'model.safetensors');
+    const torch = existsSync(safe) ? undefined : torchFileOf(dir);
+    if (torch === undefined) return new Tensors(openSafetensors(safe), family);
+    const file = openTorch(join(dir, torch));
+    const prefix = `${within}.`;
+    const named = [...file.tensors].map(
+      ([name, ref]) =>
+        [within !== undefined && name.startsWith(prefix) ? name.slice(prefix.length) : name, ref] as const,
+    );
+    return new Tensors({ ...file, tensors: new Map(named) }, family);
   }
 
   has(name: string): boolean {

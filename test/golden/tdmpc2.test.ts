@@ -1,9 +1,13 @@
 // TD-MPC2 against its own code (test/golden/tdmpc2_tiny, tdmpc2_tiny_rgb): every network, then three successive plans
 // with every draw taped: cold, warm, exploring.
 
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { addon, GraphBuilder, type PlanTape } from '../../src/native/index.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
+import { loadPolicy } from '../../src/policies/index.js';
 import { discountOf, Tdmpc2Config } from '../../src/policies/tdmpc2/config.js';
 import { tdmpc2Table } from '../../src/policies/tdmpc2/index.js';
 import { tdmpc2Networks } from '../../src/policies/tdmpc2/networks.js';
@@ -71,5 +75,29 @@ it('three plans in a row', async () => {
     expect([plan, found.status]).toEqual([plan, 'ok']);
     expect(relativeError(found.mean, io.get(`${plan}.mean`))).toBeLessThan(1e-4);
     expect(relativeError(found.actions.slice(0, a), io.get(`${plan}.action`))).toBeLessThan(1e-4);
+  }
+});
+
+it('runs from the file that TD-MPC2 saves, as from safetensors', async () => {
+  const { io } = open('tdmpc2_tiny');
+  const folder = mkdtempSync(join(tmpdir(), 'tendon-tdmpc2-'));
+  try {
+    const plans = [];
+    for (const weights of ['model.safetensors', 'tdmpc2.pt']) {
+      const dir = join(folder, weights.replace('.', '-'));
+      mkdirSync(dir);
+      copyFileSync(join(io.dir, 'config.json'), join(dir, 'config.json'));
+      copyFileSync(join(io.dir, weights), join(dir, weights));
+      const policy = await loadPolicy(dir, { threads: 1 });
+      policy.reset(2);
+      const values = { 'observation.state': io.get('obs') };
+      plans.push([...(await policy.infer({ stamp_ns: 0, values })).actions]);
+      policy.close();
+    }
+    expect(plans[1]).toEqual(plans[0]);
+    copyFileSync(join(io.dir, 'tdmpc2.pt'), join(folder, 'tdmpc2-pt', 'other.pt'));
+    await expect(loadPolicy(join(folder, 'tdmpc2-pt'))).rejects.toThrow('more than one torch file');
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });

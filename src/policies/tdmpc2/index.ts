@@ -47,7 +47,7 @@ export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0)
       'config_invalid',
       `task: expected 0 to ${config.tasks.length - 1} (${config.tasks.join(', ')}), got ${task}`,
     );
-  const tensors = Tensors.open(dir, 'tdmpc2');
+  const tensors = Tensors.open(dir, 'tdmpc2', 'model');
   // Copies of the critics for training, and buffers that only say what the config says.
   tensors.ignore(
     /^(_detach_Qs_params|_target_Qs_params|_target_Qs|_detach_Qs)\.|^log_std_(min|dif)$|__batch_size|__device|^_action_masks$/,
