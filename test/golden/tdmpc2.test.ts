@@ -9,7 +9,7 @@ import { addon, GraphBuilder, type PlanTape } from '../../src/native/index.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
 import { loadPolicy } from '../../src/policies/index.js';
 import { discountOf, Tdmpc2Config } from '../../src/policies/tdmpc2/config.js';
-import { tdmpc2Table } from '../../src/policies/tdmpc2/index.js';
+import { stackFrames, tdmpc2Table } from '../../src/policies/tdmpc2/index.js';
 import { tdmpc2Networks } from '../../src/policies/tdmpc2/networks.js';
 import { worldGraph } from '../../src/policies/world-model/graph.js';
 import { golden, relativeError, runGraph } from './golden.js';
@@ -100,4 +100,30 @@ it('runs from the file that TD-MPC2 saves, as from safetensors', async () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+it('the encoder of pixels, stacked, shifted and scaled', async () => {
+  const { io, networks } = open('tdmpc2_tiny_rgb');
+  const obs = io.get('obs');
+  const [width, height] = [64, 64];
+  expect(obs.every((v) => Number.isInteger(v) && v >= 0 && v <= 255)).toBe(true);
+  // (9, height, width) in the recording: three frames of three channels.
+  const history = [0, 1, 2].map((frame) => {
+    const data = new Uint8Array(width * height * 3);
+    for (let c = 0; c < 3; c++)
+      for (let i = 0; i < width * height; i++) data[i * 3 + c] = obs[(frame * 3 + c) * width * height + i]!;
+    return {
+      stamp_ns: frame,
+      values: {},
+      images: { 'observation.image': { width, height, channels: 3 as const, data } },
+    };
+  });
+  // The recorded shift, x then y, of 0 … 6 pixels; draws that land in the middle of its seventh.
+  const draws = [...io.get('enc.shift')].map((shift) => (shift + 0.5) / 7);
+  const rgb = stackFrames(history, [height, width], () => draws.shift()!);
+  const g = new GraphBuilder();
+  g.output('latent', networks.encode(g));
+  const { latent } = await runGraph(g, 1, { rgb });
+  // The recording samples its grid bilinearly at whole pixels, a rounding away from copying them.
+  expect(relativeError(latent!, io.get('z'))).toBeLessThan(1e-4);
 });

@@ -89,7 +89,10 @@ export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0)
   };
 }
 
-/** (1, height, width, 3·frames) in [0, 255], oldest frame first, shifted together by whole pixels. */
+/**
+ * (1, height, width, 3·frames) in [0, 255], oldest frame first, shifted together by up to SHIFT pixels. The peer samples a
+ * grid bilinearly in f32, which lands a rounding beside the pixel; its arithmetic is followed so that latents agree.
+ */
 export function stackFrames(
   history: readonly Observation[],
   [height, width]: readonly [number, number],
@@ -97,7 +100,10 @@ export function stackFrames(
 ): Float32Array {
   const channels = 3 * history.length;
   const out = new Float32Array(height * width * channels);
-  const [dx, dy] = [0, 0].map(() => Math.floor(uniform() * (2 * SHIFT + 1)) - SHIFT) as [number, number];
+  const [across, down] = [width, height].map((n) => gridOf(n, Math.floor(uniform() * (2 * SHIFT + 1)))) as [
+    Sample[],
+    Sample[],
+  ];
   history.forEach((observation, frame) => {
     const image: Image | undefined = observation.images?.[IMAGE];
     if (image?.width !== width || image.height !== height || image.channels !== 3)
@@ -107,13 +113,41 @@ export function stackFrames(
       );
     for (let y = 0; y < height; y++)
       for (let x = 0; x < width; x++) {
-        // The border repeats itself outwards.
-        const fromY = Math.min(height - 1, Math.max(0, y + dy));
-        const fromX = Math.min(width - 1, Math.max(0, x + dx));
-        const from = (fromY * width + fromX) * 3;
+        const [h, v] = [across[x]!, down[y]!];
         const to = (y * width + x) * channels + frame * 3;
-        for (let c = 0; c < 3; c++) out[to + c] = image.data[from + c]!;
+        for (let c = 0; c < 3; c++) {
+          const at = (row: number, column: number): number => image.data[(row * width + column) * 3 + c]!;
+          const top = at(v.low, h.low) * (1 - h.share) + at(v.low, h.high) * h.share;
+          const bottom = at(v.high, h.low) * (1 - h.share) + at(v.high, h.high) * h.share;
+          out[to + c] = top * (1 - v.share) + bottom * v.share;
+        }
       }
   });
   return out;
+}
+
+/** Between which two pixels of the picture, whose border repeats itself outwards, a grid point falls. */
+interface Sample {
+  readonly low: number;
+  readonly high: number;
+  readonly share: number;
+}
+
+/** One axis of layers.ShiftAug: linspace over the padded picture, moved by `shift` pixels, as grid_sample reads it. */
+function gridOf(n: number, shift: number): Sample[] {
+  const f = Math.fround;
+  const padded = n + 2 * SHIFT;
+  const [start, end] = [f(-1 + 1 / padded), f(1 - 1 / padded)];
+  const step = f(f(end - start) / (padded - 1));
+  const moved = f(shift * f(2 / padded));
+  const pixel = (i: number): number => Math.min(n - 1, Math.max(0, i - SHIFT));
+  return Array.from({ length: n }, (_, i) => {
+    // torch.linspace counts from the nearer end by eights, and on from there.
+    const eight = i - (i % 8);
+    const base = eight < padded / 2 ? f(start + f(step * eight)) : f(end - f(step * (padded - 1 - eight)));
+    const line = f(base + f(step * (i - eight)));
+    const at = f(f(f(f(f(line + moved) + 1) * padded) - 1) / 2);
+    const low = Math.floor(at);
+    return { low: pixel(low), high: pixel(low + 1), share: f(at - low) };
+  });
 }
