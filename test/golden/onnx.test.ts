@@ -1,4 +1,4 @@
-// ONNX in: networks exported by PyTorch (test/golden/make/onnx.py) against PyTorch's own outputs, and our own writer's
+// ONNX in: networks exported by PyTorch (test/golden/make/onnx_exports.py) against PyTorch's own outputs, and our own writer's
 // files read back.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -128,3 +128,16 @@ describe('what cannot be read is named', () => {
     expect(() => importOnnx(file)).toThrow('Softmuss');
   });
 });
+
+test.each([18, 21])(
+  'opset %i: what newer opsets changed or added, as onnxruntime-node has it',
+  async (opset) => {
+    const file = join(folder(`opset${opset}`), 'model.onnx');
+    const x = addon().philoxNormal(4, 0, 0, 24);
+    const { out } = await runGraph(importOnnx(file), 1, { x });
+    const peer = await InferenceSession.create(file);
+    const { out: want } = await peer.run({ x: new Tensor('float32', x, [1, 4, 6]) });
+    expect(relativeError(out!, want!.data as Float32Array)).toBeLessThan(2e-6);
+    await peer.release();
+  },
+);

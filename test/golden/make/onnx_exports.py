@@ -1,15 +1,13 @@
 # Makes test/golden/onnx_*: small networks exported by PyTorch, with inputs and outputs recorded from PyTorch itself.
-# /usr/bin/python3 test/golden/make/onnx.py (Debian's python3-torch and python3-onnx; run from the repository's root)
+# /usr/bin/python3 test/golden/make/onnx_exports.py (Debian's python3-torch and python3-onnx; run from the repository's root)
 import json
 import math
 import os
-import sys
 
 import numpy as np
 import torch
 from torch import nn
 
-sys.path.insert(0, os.path.dirname(__file__))
 torch.manual_seed(0)
 
 
