@@ -59,6 +59,7 @@ export const run: Command = {
       freshness_ms: file.deadlines.freshness_ms,
       inference_ms: file.deadlines.inference_ms,
       lifetime_ms: file.command.lifetime_ms,
+      chunks: file.chunks,
       operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
       // With an executor the commands are its own.
       dry_run: values['dry-run'] === true || file.executor !== undefined,

@@ -91,6 +91,7 @@ export class SimSession {
       freshness_ms: file.deadlines.freshness_ms,
       inference_ms: file.deadlines.inference_ms,
       lifetime_ms: file.command.lifetime_ms,
+      chunks: file.chunks,
     });
     const twin = await task.create();
     const session = new SimSession(options, sim, twin, robot, policy, controller, seed + 1);

@@ -5,6 +5,7 @@
 import {
   type ActionChunk,
   asTendonError,
+  type ChunkMode,
   type Clock,
   type Command,
   type Goal,
@@ -15,8 +16,10 @@ import {
   type Policy,
   type Robot,
 } from '../types/index.js';
+import { InferenceDelay } from './delay.js';
 import { ObservationHistory } from './history.js';
 import { LIMITED, Limiter, type Limits } from './limiter.js';
+import { type Overlap, overlapFor } from './overlap.js';
 import { ChunkPlayer, type Interpolation } from './player.js';
 import { LoopStats } from './stats.js';
 import { INTERVENTIONS, Supervisor } from './supervisor.js';
@@ -36,9 +39,11 @@ export interface ControllerOptions {
   readonly inference_ms: number;
   /** How long a command is good for. */
   readonly lifetime_ms: number;
-  /** Rows of a chunk to play before the next takes over; the checkpoint's when absent. */
+  /** Rows of a chunk to play before the next takes over; what the checkpoint and the mode say when absent. */
   readonly execute?: number;
   readonly interpolation?: Interpolation;
+  /** What is played where chunks overlap; receding when absent. */
+  readonly chunks?: ChunkMode;
   /** Holds when `operatorBeat` was not called for this long; without it nobody needs to be there. */
   readonly operator_timeout_ms?: number | undefined;
   /** Publishes nothing: everything runs but Robot.send. */
@@ -69,7 +74,8 @@ export class Controller {
   private epoch = 0;
   private connected = false;
   private lostCause = 'not connected yet';
-  private expected_latency_ns = 20 * NS_PER_MS;
+  private readonly delay = new InferenceDelay();
+  private readonly overlap: Overlap;
   private unsubscribe: (() => void) | undefined;
   private readonly chunkListeners = new Set<(chunk: ActionChunk) => void>();
   private teleop: Float64Array | undefined;
@@ -87,6 +93,7 @@ export class Controller {
     this.period_ns = Math.round(NS_PER_S / rate_hz);
     const policy_period_ns = NS_PER_S / (policy.spec.rate_hz ?? rate_hz);
     this.player = new ChunkPlayer(dim, policy_period_ns, options.interpolation);
+    this.overlap = overlapFor(options.chunks ?? { mode: 'receding' }, policy_period_ns);
     this.limiter = new Limiter(options.limits, new Float64Array(dim));
     this.history = new ObservationHistory(policy.spec.n_obs_steps, policy_period_ns);
     this.desired = new Float64Array(dim);
@@ -350,9 +357,9 @@ export class Controller {
       return;
     }
     const { spec } = options.policy;
-    const execute = options.execute ?? spec.n_action_steps;
+    const execute = options.execute ?? this.overlap.execute(spec.n_action_steps, spec.horizon);
     const period_ns = NS_PER_S / (spec.rate_hz ?? options.rate_hz);
-    if (player.played(now_ns) * period_ns + this.expected_latency_ns + this.period_ns < execute * period_ns)
+    if (player.played(now_ns) * period_ns + this.delay.expected_ns + this.period_ns < execute * period_ns)
       return;
     const window = this.history.window();
     if (window !== undefined) void this.infer(window, now_ns);
@@ -372,18 +379,16 @@ export class Controller {
       });
       const now_ns = options.clock.now_ns();
       this.stats.inferred(now_ns - asked_ns);
-      // Follows the slow inferences quickly and forgets them slowly.
-      const latency = now_ns - asked_ns;
-      this.expected_latency_ns +=
-        (latency > this.expected_latency_ns ? 0.5 : 0.05) * (latency - this.expected_latency_ns);
+      this.delay.push(now_ns - asked_ns);
       // What was asked before a hold, stop or reset is not acted on.
       if (epoch !== this.epoch) return;
       const fault = faultOfChunk(chunk, this.desired.length);
       if (fault !== undefined) throw new Error(fault);
       this.failures = 0;
-      this.player.accept(chunk, now_ns, this.desired);
+      const joined = this.overlap.merge(chunk, this.player.current);
+      this.player.accept(joined, now_ns, this.desired);
       supervisor.event('recovered', 'running again');
-      this.tell(chunk);
+      this.tell(joined);
     } catch (caught) {
       if (abort.signal.aborted || epoch !== this.epoch) return;
       this.failures++;
@@ -411,6 +416,7 @@ export class Controller {
   private forgetChunk(): void {
     this.epoch++;
     this.player.clear();
+    this.overlap.reset();
   }
 }
 

@@ -1,8 +1,10 @@
 export { ManualClock, MonotonicClock } from './clock.js';
 export { Controller, type ControllerOptions } from './controller.js';
+export { InferenceDelay } from './delay.js';
 export { type DriveOptions, drive, type ExecutedCommand, RealTimeExecutor } from './executor.js';
 export { ObservationHistory } from './history.js';
 export { checkLimits, LIMITED, Limiter, type Limits } from './limiter.js';
+export { type Overlap, overlapFor } from './overlap.js';
 export { ChunkPlayer, type Interpolation } from './player.js';
 export { loadRobotFile } from './robot-file.js';
 export { LoopStats, Ring } from './stats.js';

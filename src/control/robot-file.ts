@@ -115,6 +115,18 @@ const schema = z
         timeout_ms: milliseconds.default(500),
       })
       .optional(),
+    chunks: z
+      .discriminatedUnion('mode', [
+        z.strictObject({ mode: z.literal('receding') }),
+        z.strictObject({
+          mode: z.literal('async'),
+          aggregate: z
+            .enum(['weighted_average', 'latest_only', 'average', 'conservative'])
+            .default('weighted_average'),
+        }),
+        z.strictObject({ mode: z.literal('ensemble'), coeff: z.number().min(0).max(100).default(0.01) }),
+      ])
+      .default({ mode: 'receding' }),
     deadlines: z
       .strictObject({
         freshness_ms: milliseconds.default(200),

@@ -40,6 +40,18 @@ export interface RobotStream {
   readonly qos?: RobotQos | undefined;
 }
 
+/** How chunks that overlap are joined (control/overlap.ts), each with its numbers. */
+export type ChunkMode =
+  /** The newer replaces the older. */
+  | { readonly mode: 'receding' }
+  /** LeRobot's asynchronous inference: mixed in fixed shares. */
+  | {
+      readonly mode: 'async';
+      readonly aggregate: 'weighted_average' | 'latest_only' | 'average' | 'conservative';
+    }
+  /** ACT's temporal ensemble: weights exp(−coeff·i), i = 0 the oldest; asks at every row. */
+  | { readonly mode: 'ensemble'; readonly coeff: number };
+
 export interface RobotFile {
   readonly name: string;
   readonly bridge: {
@@ -108,6 +120,8 @@ export interface RobotFile {
   readonly operator_heartbeat?:
     | { readonly topic: string; readonly type: string; readonly timeout_ms: number }
     | undefined;
+  /** What is played where chunks overlap. */
+  readonly chunks: ChunkMode;
   readonly deadlines: {
     /** Oldest observation that may be acted on. */
     readonly freshness_ms: number;

@@ -1,0 +1,153 @@
+// What is played where a chunk that arrives overlaps those before it. Stands between inference and the player; all
+// overlap is by time stamp, so a row is only ever mixed with what was said about the same moment. Chunks off each
+// other's grid are read linearly between their rows. Facts: LeRobot's async_inference (aggregation) and ACT (ensemble).
+
+import type { ActionChunk, ChunkMode, Nanoseconds } from '../types/index.js';
+
+/** Share of the chunk that is playing in the rows that both speak of; the rest is the arriving one's. */
+const AGGREGATES = {
+  weighted_average: 0.3,
+  latest_only: 0,
+  average: 0.5,
+  conservative: 0.7,
+} as const;
+
+export interface Overlap {
+  /** Rows to play before the next inference, when nobody says. */
+  execute(n_action_steps: number, horizon: number): number;
+  /** The chunk to play: stamp, period and shape of `arrived`. `playing` is what was returned before, if in force. */
+  merge(arrived: ActionChunk, playing: ActionChunk | undefined): ActionChunk;
+  /** Nothing said before counts any more. */
+  reset(): void;
+}
+
+/** A chunk replaces the one before it. */
+class Receding implements Overlap {
+  execute(n_action_steps: number): number {
+    return n_action_steps;
+  }
+  merge(arrived: ActionChunk): ActionChunk {
+    return arrived;
+  }
+  reset(): void {}
+}
+
+/** LeRobot's asynchronous queue: asks at half a chunk, and mixes old and new in fixed shares. */
+class Aggregating implements Overlap {
+  constructor(
+    private readonly old_share: number,
+    private readonly fallback_period_ns: Nanoseconds,
+  ) {}
+
+  execute(n_action_steps: number, horizon: number): number {
+    return Math.min(n_action_steps, Math.ceil(horizon / 2));
+  }
+
+  merge(arrived: ActionChunk, playing: ActionChunk | undefined): ActionChunk {
+    if (playing === undefined || this.old_share === 0) return arrived;
+    const { action_dim, horizon } = arrived;
+    const actions = Float32Array.from(arrived.actions);
+    const old = new Float64Array(action_dim);
+    for (let row = 0; row < horizon; row++) {
+      if (!readAt(playing, timeOf(arrived, row, this.fallback_period_ns), this.fallback_period_ns, old))
+        continue;
+      for (let i = 0, at = row * action_dim; i < action_dim; i++, at++)
+        actions[at] = this.old_share * old[i]! + (1 - this.old_share) * arrived.actions[at]!;
+    }
+    return { ...arrived, actions };
+  }
+
+  reset(): void {}
+}
+
+/** Chunks the ensemble remembers; ACT's 100-row chunk asked for at every row needs as many. */
+const REMEMBERED = 128;
+
+/** ACT's temporal ensemble: mean of all chunks that speak of a moment, weights exp(−c·i), i = 0 the oldest. */
+class Ensemble implements Overlap {
+  private said: ActionChunk[] = [];
+
+  constructor(
+    private readonly coeff: number,
+    private readonly fallback_period_ns: Nanoseconds,
+  ) {}
+
+  execute(): number {
+    return 1;
+  }
+
+  merge(arrived: ActionChunk): ActionChunk {
+    const { action_dim, horizon } = arrived;
+    const period_ns = this.fallback_period_ns;
+    this.said = this.said.filter(
+      (chunk) => timeOf(chunk, chunk.horizon - 1, period_ns) >= arrived.stamp_ns - 1,
+    );
+    this.said.push(arrived);
+    if (this.said.length > REMEMBERED) this.said.shift();
+    const actions = new Float32Array(horizon * action_dim);
+    const mean = new Float64Array(action_dim);
+    const one = new Float64Array(action_dim);
+    for (let row = 0; row < horizon; row++) {
+      const moment_ns = timeOf(arrived, row, period_ns);
+      let spoke = 0;
+      let weights = 0;
+      mean.fill(0);
+      for (const chunk of this.said) {
+        if (!readAt(chunk, moment_ns, period_ns, one)) continue;
+        const weight = Math.exp(-this.coeff * spoke++);
+        weights += weight;
+        for (let i = 0; i < action_dim; i++) mean[i]! += weight * one[i]!;
+      }
+      for (let i = 0; i < action_dim; i++) actions[row * action_dim + i] = mean[i]! / weights;
+    }
+    return { ...arrived, actions };
+  }
+
+  reset(): void {
+    this.said = [];
+  }
+}
+
+export function overlapFor(mode: ChunkMode, fallback_period_ns: Nanoseconds): Overlap {
+  switch (mode.mode) {
+    case 'receding':
+      return new Receding();
+    case 'async':
+      return new Aggregating(AGGREGATES[mode.aggregate], fallback_period_ns);
+    case 'ensemble':
+      return new Ensemble(mode.coeff, fallback_period_ns);
+  }
+}
+
+function periodOf(chunk: ActionChunk, fallback_ns: Nanoseconds): Nanoseconds {
+  return chunk.period_ns > 0 ? chunk.period_ns : fallback_ns;
+}
+
+function timeOf(chunk: ActionChunk, row: number, fallback_ns: Nanoseconds): Nanoseconds {
+  return chunk.stamp_ns + row * periodOf(chunk, fallback_ns);
+}
+
+/** A thousandth of a row: stamps are whole nanoseconds, periods need not be. */
+const ROW_SLACK = 1e-3;
+
+/** Writes what `chunk` says of `moment_ns`; false outside its first and last row. */
+function readAt(
+  chunk: ActionChunk,
+  moment_ns: Nanoseconds,
+  fallback_ns: Nanoseconds,
+  out: Float64Array,
+): boolean {
+  const position = (moment_ns - chunk.stamp_ns) / periodOf(chunk, fallback_ns);
+  const last = chunk.horizon - 1;
+  if (!(position >= -ROW_SLACK && position <= last + ROW_SLACK)) return false;
+  const nearest = Math.round(position);
+  const on_grid = Math.abs(position - nearest) <= ROW_SLACK;
+  const row = on_grid ? nearest : Math.floor(position);
+  const fraction = on_grid ? 0 : position - row;
+  for (let i = 0; i < out.length; i++) {
+    const here = chunk.actions[row * out.length + i]!;
+    const next = fraction > 0 ? chunk.actions[(row + 1) * out.length + i]! : here;
+    out[i] = (1 - fraction) * here + fraction * next;
+  }
+  return true;
+}
