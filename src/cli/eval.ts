@@ -7,6 +7,7 @@ import { evaluatePolicy } from '../eval/evaluate.js';
 import { htmlReport } from '../eval/report.js';
 import { TendonError } from '../types/index.js';
 import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { evalDelays } from './eval-delays.js';
 import { PACKAGE_ROOT } from './sim-session.js';
 
 export const evaluate: Command = {
@@ -19,6 +20,8 @@ export const evaluate: Command = {
     episodes: { type: 'string', default: '200', help: 'seeds from 0 on' },
     seeds: { type: 'string', help: 'A..B, both included; instead of --episodes' },
     execute: { type: 'string', help: 'rows of a chunk to execute; default: the checkpoint’s n_action_steps' },
+    delays: { type: 'string', help: 'inference delays in ms, e.g. 0,50,100,200,300: prints a table instead' },
+    modes: { type: 'string', default: 'receding,async,ensemble', help: 'ways to join chunks, with --delays' },
     workers: { type: 'string', default: String(cpus().length), help: 'processes at once' },
     json: { type: 'string', help: 'write every episode to this file' },
     html: { type: 'string', help: 'write a report with plots to this file' },
@@ -28,11 +31,17 @@ export const evaluate: Command = {
     const task = text('task');
     const seeds =
       values.seeds === undefined ? range(0, integer('episodes', 1, 1e6) - 1) : parseSeeds(text('seeds'));
+    const policy = values.policy === undefined ? join(PACKAGE_ROOT, 'models', task) : text('policy');
+    if (values.delays !== undefined) {
+      const load = loadOptions(values);
+      await evalDelays({ task, policy, load, seeds, delays: text('delays'), modes: text('modes'), say });
+      return 0;
+    }
     const began = performance.now();
     const live = process.stdout.isTTY;
     const result = await evaluatePolicy({
       task,
-      policy: values.policy === undefined ? join(PACKAGE_ROOT, 'models', task) : text('policy'),
+      policy,
       seeds,
       load: loadOptions(values),
       ...(values.execute === undefined ? {} : { execute: integer('execute', 1, 1024) }),
