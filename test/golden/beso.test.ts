@@ -170,21 +170,24 @@ describe('beso_small', () => {
       }
     });
 
-  it('predicts through loadPolicy: earlier actions in the window, the last row out', async () => {
-    const json = { ...beso.config, ...features };
-    const x = beso.get('predict.x');
-    const window = Array.from({ length: 5 }, (_, i) => ({
-      stamp_ns: i,
-      values: {
-        'observation.state': beso.get('predict.state').slice(i * 10, i * 10 + 10),
-        'observation.goal': beso.get('predict.goal'),
-      },
-    }));
-    await withCheckpoint(join(beso.dir, 'model.safetensors'), json, async (dir) => {
-      const policy = await loadPolicy(dir, { precision: 'f32' });
-      const chunk = await policy.infer(window, { noise: x });
-      expect(chunk.horizon).toBe(1);
-      expect(relativeError(chunk.actions, beso.get('predict.out').slice(8))).toBeLessThan(1e-4);
-    });
-  });
+  it.each(['model.safetensors', 'model_state_dict.pth'])(
+    'predicts through loadPolicy from %s: earlier actions in the window, the last row out',
+    async (file) => {
+      const json = { ...beso.config, ...features };
+      const x = beso.get('predict.x');
+      const window = Array.from({ length: 5 }, (_, i) => ({
+        stamp_ns: i,
+        values: {
+          'observation.state': beso.get('predict.state').slice(i * 10, i * 10 + 10),
+          'observation.goal': beso.get('predict.goal'),
+        },
+      }));
+      await withCheckpoint(join(beso.dir, file), json, async (dir) => {
+        const policy = await loadPolicy(dir, { precision: 'f32' });
+        const chunk = await policy.infer(window, { noise: x });
+        expect(chunk.horizon).toBe(1);
+        expect(relativeError(chunk.actions, beso.get('predict.out').slice(8))).toBeLessThan(1e-4);
+      });
+    },
+  );
 });

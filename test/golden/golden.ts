@@ -2,7 +2,7 @@
 
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { addon, type GraphBuilder } from '../../src/native/index.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
@@ -65,7 +65,7 @@ export async function withCheckpoint<T>(
   const dir = mkdtempSync(join(tmpdir(), 'tendon-golden-'));
   try {
     writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
-    symlinkSync(weights, join(dir, 'model.safetensors'));
+    symlinkSync(weights, join(dir, basename(weights)));
     return await use(dir);
   } finally {
     rmSync(dir, { recursive: true, force: true });

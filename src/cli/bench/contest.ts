@@ -62,7 +62,9 @@ export async function hold(contest: Contest, budget_ms: number, limits: Limits):
   await contest.close();
   if (contest.torch !== undefined) {
     const side = await contest.torch();
-    for (let round = 0; round < TORCH_ROUNDS; round++) torch.push(await timed(() => side.run()));
+    const end = performance.now() + budget_ms;
+    for (let round = 0; round < TORCH_ROUNDS && (round < 5 || performance.now() < end); round++)
+      torch.push(await timed(() => side.run()));
     torch.splice(0, 2);
     side.close();
   }
