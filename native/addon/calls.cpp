@@ -1,5 +1,8 @@
 #include "addon/calls.h"
 
+#include <cstring>
+#include <utility>
+
 #include "addon/convert.h"
 
 namespace tendon::addon {
@@ -29,10 +32,78 @@ Named named_of(const Napi::Value& value, const char* what) {
   return named;
 }
 
-std::vector<Given> match(const Named& named, const std::vector<Port>& ports, Stage stages) {
+namespace {
+
+Frames frames_of(const Napi::Object& object, const char* what) {
+  FrameOptions o;
+  const auto whole = [&](const Napi::Value& value, int64_t low) {
+    return integer_of(value, what, low, 1 << 14);
+  };
+  o.height = whole(property(object, "height"), 1);
+  o.width = whole(property(object, "width"), 1);
+  o.channels = integer_of(property(object, "channels"), what, 1, 4);
+  const auto whole_list = [&](const char* name, std::initializer_list<int64_t*> to) {
+    const Napi::Value value = property(object, name);
+    if (value.IsUndefined()) return;
+    if (!value.IsArray() || value.As<Napi::Array>().Length() != to.size())
+      throw BuildError("input_invalid", format("%s.%s: expected %zu whole numbers", what, name, to.size()));
+    uint32_t i = 0;
+    for (int64_t* number : to) *number = whole(value.As<Napi::Array>().Get(i++), 0);
+  };
+  whole_list("resize", {&o.resized_height, &o.resized_width});
+  whole_list("crop", {&o.top, &o.left, &o.rows, &o.columns});
+  const Napi::Value data = property(object, "data");
+  if (!data.IsArray())
+    throw BuildError("input_invalid", format("%s.data: expected a list of Uint8Array", what));
+  const auto rows = data.As<Napi::Array>();
+  o.count = rows.Length();
+  const size_t size = static_cast<size_t>(o.height * o.width * o.channels);
+  if (o.count < 1 || o.count > 64)
+    throw BuildError("input_invalid", format("%s: expected 1 to 64 frames", what));
+  std::vector<uint8_t> pixels(static_cast<size_t>(o.count) * size);
+  for (uint32_t i = 0; i < rows.Length(); ++i) {
+    const Napi::Value row = rows.Get(i);
+    if (!row.IsTypedArray() || row.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array ||
+        row.As<Napi::TypedArray>().ElementLength() != size)
+      throw BuildError("input_invalid", format("%s: expected a Uint8Array of %zu bytes", what, size));
+    std::memcpy(pixels.data() + i * size, row.As<Napi::Uint8Array>().Data(), size);
+  }
+  return Frames(o, std::move(pixels), floats_of(property(object, "values"), what));
+}
+
+}  // namespace
+
+Inputs inputs_of(const Napi::Value& value, const char* what) {
+  if (!value.IsObject())
+    throw BuildError("input_invalid", std::string(what) + ": expected an object of inputs");
+  const auto object = value.As<Napi::Object>();
+  const Napi::Array names = object.GetPropertyNames();
+  Inputs inputs;
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).ToString();
+    const Napi::Value given = object.Get(name);
+    if (given.IsObject() && !given.IsTypedArray()) {
+      inputs.frames.emplace(name, frames_of(given.As<Napi::Object>(), name.c_str()));
+    } else {
+      inputs.numbers[name] = floats_of(given, name.c_str());
+    }
+  }
+  return inputs;
+}
+
+std::vector<Given> match(Inputs& inputs, const std::vector<Port>& ports, Stage stages) {
   std::vector<Given> given;
+  const Named& named = inputs.numbers;
   for (size_t i = 0; i < ports.size(); ++i) {
     if ((ports[i].stage & stages) == 0) continue;
+    if (const auto frames = inputs.frames.find(ports[i].name); frames != inputs.frames.end()) {
+      if (!(frames->second.shape() == ports[i].shape))
+        throw BuildError("input_invalid", "input " + ports[i].name + ": expected frames of " +
+                                              ports[i].shape.text() + ", got " +
+                                              frames->second.shape().text());
+      given.push_back({static_cast<int>(i), nullptr, &frames->second});
+      continue;
+    }
     const auto it = named.find(ports[i].name);
     if (it == named.end())
       throw BuildError("input_invalid",
@@ -44,7 +115,7 @@ std::vector<Given> match(const Named& named, const std::vector<Port>& ports, Sta
                               it->second.size()));
     given.push_back({static_cast<int>(i), it->second.data()});
   }
-  if (given.size() != named.size())
+  if (given.size() != named.size() + inputs.frames.size())
     throw BuildError("input_invalid", "an input was given that the network does not have");
   return given;
 }

@@ -173,7 +173,7 @@ Napi::Value PlannerObject::plan(const Napi::CallbackInfo& info) {
     if (!info[0].IsObject()) throw BuildError("input_invalid", "plan: expected an object");
     const auto given = info[0].As<Napi::Object>();
     struct Job {
-      Named inputs;
+      Inputs inputs;
       Tape tape;
       PlanArgs args;
       std::vector<float> actions;
@@ -184,7 +184,7 @@ Napi::Value PlannerObject::plan(const Napi::CallbackInfo& info) {
     };
     auto job = std::make_shared<Job>();
     const PlannerTable& table = shared_->planner->search().table();
-    job->inputs = named_of(property(given, "inputs"), "inputs");
+    job->inputs = inputs_of(property(given, "inputs"), "inputs");
     job->args.tape = job->tape.read(property(given, "tape"), table);
     job->args.explore = property(given, "explore").ToBoolean();
     const Napi::Value cancel = property(given, "cancel");

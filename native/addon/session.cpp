@@ -109,7 +109,7 @@ Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
     if (!info[0].IsObject()) throw BuildError("input_invalid", "denoise: expected an object");
     const auto given = info[0].As<Napi::Object>();
     struct Job {
-      Named inputs;
+      Inputs inputs;
       std::vector<float> start, noise, prefix, prefix_weights, x;
       float guidance = 1;
       std::shared_ptr<std::atomic<bool>> cancel;
@@ -117,7 +117,7 @@ Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
       InferStats stats;
     };
     auto job = std::make_shared<Job>();
-    job->inputs = named_of(property(given, "inputs"), "inputs");
+    job->inputs = inputs_of(property(given, "inputs"), "inputs");
     job->start = floats_of(property(given, "start"), "start");
     if (!property(given, "noise").IsUndefined()) job->noise = floats_of(property(given, "noise"), "noise");
     if (!property(given, "guidance").IsUndefined())
@@ -169,17 +169,17 @@ Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
   });
 }
 
-// run({name: Float32Array}) → Promise<{outputs: {name: Float32Array}, status, …}>
+// run({name: Float32Array | frames}) → Promise<{outputs: {name: Float32Array}, status, …}>
 Napi::Value SessionObject::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     struct Job {
-      Named inputs;
+      Inputs inputs;
       std::vector<std::pair<std::string, std::vector<float>>> outputs;
       Status status = Status::ok;
       InferStats stats;
     };
     auto job = std::make_shared<Job>();
-    job->inputs = named_of(info[0], "inputs");
+    job->inputs = inputs_of(info[0], "inputs");
     return Work::start(
         info.Env(),
         [shared = shared_, job] {

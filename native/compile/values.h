@@ -130,8 +130,9 @@ class Values {
           if (v.dim[i] != node.shape[i]) v.dim[i] = node.shape[i], v.stride[i] = 0;
         return v;
       case Op::reshape: {
-        // The batch keeps its own stride; a model value has no batch and may be cut anywhere.
-        const bool batched = node.stage != stage_model;
+        // The batch keeps its own stride; where it is not kept (graph.cpp, check_batch) a value is cut
+        // anywhere.
+        const bool batched = node.stage != stage_model && node.shape[0] == graph_.at(node.inputs[0]).shape[0];
         if (!v.is_dense_from(batched ? 1 : 0)) v = dense(node.inputs[0], list);
         Shape s = node.shape;
         if (batched) s[0] = v.dim[0];

@@ -50,7 +50,8 @@ void check_batch(const Node& node, const std::vector<Node>& nodes) {
       if (axis_is_batch(0)) reject("cannot be the axis");
       break;
     case Op::reshape:
-      if (node.shape.rank < 2 || node.shape[0] != x.shape[0])
+      // Rows of an observation are never multiplied by calls or candidates: frames may become columns.
+      if (node.shape.rank < 2 || (node.shape[0] != x.shape[0] && node.stage != stage_observation))
         reject("must be kept, with at least one more dim");
       break;
     case Op::permute:

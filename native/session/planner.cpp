@@ -47,12 +47,12 @@ class ModelPlanner : public Planner {
     const auto begin = std::chrono::steady_clock::now();
     if (args.inputs.size() != inputs_.size()) return Status::bad_argument;
     for (const Given& given : args.inputs) {
-      if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.data == nullptr)
+      if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.empty())
         return Status::bad_argument;
       for_each_program([&](const Program& program) {
         for (const Binding& input : program.inputs)
           if (input.stage == stage_observation && input.name == inputs_[given.port].name)
-            std::memcpy(input.data, given.data, static_cast<size_t>(input.shape.count()) * sizeof(float));
+            given.write(input.data, input.shape.count());
       });
     }
     bool cancelled = false;

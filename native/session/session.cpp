@@ -255,10 +255,11 @@ class ProgramSession : public Session {
     int expected = 0;
     for (const Port& port : inputs_) expected += (port.stage & stages) != 0;
     for (const Given& g : given) {
-      if (g.port < 0 || g.port >= static_cast<int>(inputs_.size()) || g.data == nullptr) return false;
+      if (g.port < 0 || g.port >= static_cast<int>(inputs_.size()) || g.empty()) return false;
       if ((inputs_[g.port].stage & stages) == 0) return false;
       const Binding& input = program_->inputs[g.port];
-      std::memcpy(input.data, g.data, static_cast<size_t>(input.shape.count()) * sizeof(float));
+      if (g.frames != nullptr && !(g.frames->shape() == input.shape)) return false;
+      g.write(input.data, input.shape.count());
       --expected;
     }
     return expected == 0;
@@ -276,6 +277,14 @@ class ProgramSession : public Session {
 };
 
 }  // namespace
+
+void Given::write(float* to, int64_t count) const {
+  if (frames != nullptr) {
+    frames->write(to);
+  } else {
+    std::memcpy(to, data, static_cast<size_t>(count) * sizeof(float));
+  }
+}
 
 std::unique_ptr<Session> Session::open(std::shared_ptr<Model> model, const SessionOptions& options) {
   return std::make_unique<ProgramSession>(std::static_pointer_cast<PackedModel>(std::move(model)), options);

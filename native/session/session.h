@@ -16,6 +16,7 @@
 #include "graph/graph.h"
 #include "plan/search.h"
 #include "sample/table.h"
+#include "session/frames.h"
 
 namespace tendon {
 
@@ -73,10 +74,15 @@ struct InferStats {
   int calls = 0;           // denoiser calls made
 };
 
-// An input or output by its index in the session's ports.
+// An input or output by its index in the session's ports. Of an input, numbers or else frames are given.
 struct Given {
   int port;
   const float* data;
+  Frames* frames = nullptr;
+
+  bool empty() const { return data == nullptr && frames == nullptr; }
+  // Writes an input of `count` numbers.
+  void write(float* to, int64_t count) const;
 };
 struct Wanted {
   int port;

@@ -77,9 +77,29 @@ export interface RunResult {
   readonly calls: number;
 }
 
+/**
+ * Frames for an image input (frames, rows, columns, channels): turned into numbers, resized and cut out in the core,
+ * off the event loop, where the input lies.
+ */
+export interface FrameInput {
+  /** Each (height, width, channels). */
+  readonly data: readonly Uint8Array[];
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  /** (channels, 256): the number that each byte stands for. */
+  readonly values: Float32Array;
+  /** (height, width), bilinear with antialiasing; absent: as it is. */
+  readonly resize?: readonly [number, number];
+  /** top, left, rows, columns of what is kept, after resizing; absent: all. */
+  readonly crop?: readonly [number, number, number, number];
+}
+
+export type NetworkInputs = Readonly<Record<string, Float32Array | FrameInput>>;
+
 export interface DenoiseRequest {
-  /** Observation inputs by name, whole arrays. */
-  readonly inputs: Readonly<Record<string, Float32Array>>;
+  /** Observation inputs by name, whole. */
+  readonly inputs: NetworkInputs;
   /** x at the first row of the table: unit noise times the first σ, (batch, horizon, action_dim). */
   readonly start: Float32Array;
   /** Further draws of that size that a stochastic table consumes, in order. */
@@ -111,7 +131,7 @@ export interface NativeSession {
   ): Promise<void>;
   denoise(request: DenoiseRequest): Promise<RunResult & { readonly x: Float32Array }>;
   run(
-    inputs: Readonly<Record<string, Float32Array>>,
+    inputs: NetworkInputs,
   ): Promise<RunResult & { readonly outputs: Readonly<Record<string, Float32Array>> }>;
 }
 
@@ -193,7 +213,7 @@ export interface NativePlanner {
   /** Forgets the plan before; draws are those of `seed` from its start. */
   reset(seed: number): Promise<void>;
   plan(request: {
-    readonly inputs: Readonly<Record<string, Float32Array>>;
+    readonly inputs: NetworkInputs;
     readonly tape?: PlanTape;
     /** Adds the last spread to the first action. */
     readonly explore?: boolean;

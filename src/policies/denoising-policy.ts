@@ -7,6 +7,7 @@ import {
   type NativeModel,
   type NativePool,
   type NativeSession,
+  type NetworkInputs,
   native,
   type Precision,
 } from '../native/index.js';
@@ -64,12 +65,8 @@ export interface DenoiserFamily {
   table(sampler: string, steps: number): SamplerTable;
   /** Each schedule input for every call. */
   schedule(table: SamplerTable): Record<string, Float32Array>;
-  /** Observation inputs, normalised, for `groups` groups (conditional first). */
-  condition(
-    history: readonly Observation[],
-    goal: Goal | undefined,
-    groups: number,
-  ): Record<string, Float32Array>;
+  /** Observation inputs, normalised, and the cameras' frames, for `groups` groups (conditional first). */
+  condition(history: readonly Observation[], goal: Goal | undefined, groups: number): NetworkInputs;
   /** Runs the network elsewhere, where the core cannot compile it: a session for `batch` candidates. */
   foreign?(table: SamplerTable, batch: number): Promise<NativeSession>;
   /** Normalised rows (rows, action_dim) to physical units, in place. */

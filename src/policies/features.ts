@@ -20,16 +20,19 @@ export interface FeatureMap {
   readonly affine: Readonly<Record<string, Affine>>;
 }
 
+/** The keys that LeRobot's own policies read; a feature under another is in the dataset and not in the network. */
+export const LEROBOT_STATES = ['observation.state', 'observation.environment_state'] as const;
+
+/** `order`: these keys, as far as there are any; absent: every state in config order. */
 export function lowDimFeatures(
   features: Readonly<Record<string, Feature>>,
   modes: Readonly<Record<string, string>>,
   stats: Readonly<Record<string, Stats>>,
   version: NormVersion,
   eps: number,
+  order: readonly string[] = Object.keys(features),
 ): FeatureMap {
-  const keys = Object.keys(features).filter(
-    (k) => features[k]!.type === 'STATE' || features[k]!.type === 'ENV',
-  );
+  const keys = order.filter((k) => features[k]?.type === 'STATE' || features[k]?.type === 'ENV');
   const dims: Record<string, number> = {};
   const affine: Record<string, Affine> = {};
   for (const key of keys) {
@@ -76,6 +79,16 @@ export function conditionVector(
       applyForward(map.affine[key]!, goal?.[key] ?? observation.values[key]!, out, at);
       at += map.dims[key]!;
     }
+  return out;
+}
+
+/** One feature of each observation, normalised: (history, its length). */
+export function rowsOf(map: FeatureMap, key: string, history: readonly Observation[]): Float32Array {
+  const n = map.dims[key]!;
+  const out = new Float32Array(history.length * n);
+  history.forEach(({ values }, i) => {
+    applyForward(map.affine[key]!, values[key]!, out, i * n);
+  });
   return out;
 }
 

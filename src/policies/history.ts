@@ -55,6 +55,19 @@ export class History {
             { key, index: i },
           );
     }
+    for (const [key, [channels, height, width]] of Object.entries(this.spec.image_shapes)) {
+      const image = observation.images?.[key];
+      if (image?.width !== width || image.height !== height || image.channels !== channels)
+        throw new TendonError(
+          'input_invalid',
+          `${this.spec.family}: expected ${key} of ${width}×${height} with ${channels} channels (from config.json), got ${image === undefined ? 'none' : `${image.width}×${image.height} with ${image.channels}`}; check the camera topics of the robot file`,
+          { key },
+        );
+      if (image.data.length !== width * height * channels)
+        throw new TendonError('input_invalid', `${key}: ${image.data.length} bytes are no such image`, {
+          key,
+        });
+    }
     return observation;
   }
 }
@@ -62,10 +75,12 @@ export class History {
 /** A key that the policy itself uses is never replaced. */
 function renamed(observation: Observation, map: Readonly<Record<string, string>>): Observation {
   if (Object.keys(map).length === 0) return observation;
-  const values: Record<string, Float32Array> = { ...observation.values };
-  for (const [from, to] of Object.entries(map)) {
-    const moved = observation.values[from];
-    if (moved !== undefined && observation.values[to] === undefined) values[to] = moved;
-  }
-  return { ...observation, values };
+  const move = <T>(given: Readonly<Record<string, T>>): Record<string, T> => {
+    const moved = { ...given };
+    for (const [from, to] of Object.entries(map))
+      if (Object.hasOwn(given, from) && !Object.hasOwn(given, to)) moved[to] = given[from] as T;
+    return moved;
+  };
+  const { images, values } = observation;
+  return { ...observation, values: move(values), ...(images === undefined ? {} : { images: move(images) }) };
 }

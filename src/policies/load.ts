@@ -11,6 +11,7 @@ import { modernConfig } from './legacy.js';
 import { openOnnxFamily } from './onnx/family.js';
 import { openTdmpc } from './tdmpc/index.js';
 import { openTdmpc2 } from './tdmpc2/index.js';
+import { openVqbet } from './vqbet/index.js';
 import { PlanningPolicy, type WorldModelFamily } from './world-model/planning-policy.js';
 
 type Open<Family> = (dir: string, config: Record<string, unknown>) => Family;
@@ -21,6 +22,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   beso: openBeso,
   act: openAct,
   diffusion: (dir, config) => openDiffusion(dir, config),
+  vqbet: openVqbet,
   onnx: openOnnxFamily,
 };
 

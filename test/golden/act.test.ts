@@ -14,7 +14,13 @@ describe('ACT', () => {
   it('matches the network on state and environment state, pre-norm, GELU, without a VAE', async () => {
     const g = golden('act_env_prenorm_gelu_novae');
     const tensors = Tensors.open(g.dir, 'act');
-    const graph = actGraph(ActConfig.parse(g.config), { state: 5, environment: 7, action: 4 }, tensors, 1);
+    const graph = actGraph(
+      ActConfig.parse(g.config),
+      { state: 5, environment: 7, action: 4 },
+      [],
+      tensors,
+      1,
+    );
     tensors.finish();
     for (const b of [0, 1]) {
       const { F } = await runGraph(graph, 1, {

@@ -29,7 +29,7 @@ describe.each(['reference', 'avx2', ''])('LeRobot diffusion on %s kernels', (isa
         },
       }));
       const inputs = family.condition(history, undefined, 1);
-      expect(relativeError(inputs.cond!, part('global_cond', row))).toBeLessThan(1e-6);
+      expect(relativeError(inputs.cond as Float32Array, part('global_cond', row))).toBeLessThan(1e-6);
 
       const session = await model.openSession({ batch: 1 });
       const table = family.table('ddim', 10);

@@ -1,6 +1,6 @@
 // Reads a recorded case and compares: the relative error of a whole array, against its largest value.
 
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +23,8 @@ export function golden(name: string): Golden {
     if (found === undefined) throw new Error(`golden ${name} has no ${key}`);
     return found;
   };
-  const text = readFileSync(join(dir, 'config.json'), 'utf8');
+  const file = join(dir, 'config.json');
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
   return {
     dir,
     config: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),

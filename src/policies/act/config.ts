@@ -20,6 +20,9 @@ export const ActConfig = z.object({
   n_decoder_layers: z.number().int().min(1).max(64),
   use_vae: z.boolean(),
   latent_dim: z.number().int().positive(),
+  /** With cameras only. */
+  vision_backbone: z.string().default('resnet18'),
+  replace_final_stride_with_dilation: z.union([z.boolean(), z.literal(0), z.literal(1)]).default(false),
   temporal_ensemble_coeff: z.number().nullable(),
 });
 export type ActConfig = z.infer<typeof ActConfig>;

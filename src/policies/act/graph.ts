@@ -1,9 +1,13 @@
-// ACT at run time (LeRobot modeling_act.py): the latent is zero, an encoder over [latent, state, environment], a
-// decoder whose queries are learned positions, one action per query. Positions are added to queries and keys only.
+// ACT at run time (LeRobot modeling_act.py): the latent is zero, an encoder over [latent, state, environment, pixels of
+// each camera's feature map], a decoder whose queries are learned positions, one action per query. Positions are added
+// to queries and keys only.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
 import { feedForward, multiHead } from '../attention.js';
 import type { Tensors } from '../checkpoint.js';
+import type { Camera } from '../vision/camera.js';
+import { resnet } from '../vision/resnet.js';
+import { sinePositions } from '../vision/sine-positions.js';
 import type { ActConfig } from './config.js';
 
 export interface ActDims {
@@ -13,7 +17,13 @@ export interface ActDims {
   readonly action: number;
 }
 
-export function actGraph(config: ActConfig, dims: ActDims, tensors: Tensors, groups: number): GraphBuilder {
+export function actGraph(
+  config: ActConfig,
+  dims: ActDims,
+  cameras: readonly Camera[],
+  tensors: Tensors,
+  groups: number,
+): GraphBuilder {
   const { dim_model: D, n_heads: heads, chunk_size } = config;
   // Training only: the VAE's encoder. A zero latent leaves of its projection the bias.
   tensors.ignore(/^model\.vae_encoder/);
@@ -32,7 +42,13 @@ export function actGraph(config: ActConfig, dims: ActDims, tensors: Tensors, gro
   }
   const positions = (name: string, count: number): Value =>
     g.reshape(tensors.weight(g, name, [count, D]), [1, count, D]);
-  const encoderPositions = positions('model.encoder_1d_feature_pos_embed.weight', tokens.length);
+  const places = [positions('model.encoder_1d_feature_pos_embed.weight', tokens.length)];
+  for (const camera of cameras) {
+    const frame = g.input(camera.key, [1, ...camera.input], 'observation');
+    const [, h, w] = pixels(g, config, tensors, frame, tokens).shape as [number, number, number];
+    places.push(g.constant(sinePositions(h, w, D), [1, h * w, D]));
+  }
+  const encoderPositions = g.concat(places, 1);
   const queries = positions('model.decoder_pos_embed.weight', chunk_size);
 
   // x + f(norm(x)) before, norm(x + f(x)) after.
@@ -69,4 +85,22 @@ export function actGraph(config: ActConfig, dims: ActDims, tensors: Tensors, gro
   }
   g.output('F', tensors.linear(g, norm(h, 'model.decoder.norm'), 'model.action_head', dims.action));
   return g;
+}
+
+/** Adds a camera's tokens, row by row of its feature map, and gives that map; one backbone serves all cameras. */
+function pixels(g: GraphBuilder, config: ActConfig, tensors: Tensors, frame: Value, tokens: Value[]): Value {
+  const net = {
+    backbone: config.vision_backbone,
+    prefix: 'model.backbone.',
+    naming: 'torchvision',
+    group_norm: false,
+    dilate_last: Boolean(config.replace_final_stride_with_dilation),
+  } as const;
+  const map = resnet(g, tensors, net, frame);
+  const [, h, w, c] = map.shape as [number, number, number, number];
+  const D = config.dim_model;
+  const weight = tensors.weight(g, 'model.encoder_img_feat_input_proj.weight', [D, c, 1, 1]);
+  const projected = g.conv2d(map, weight, tensors.weight(g, 'model.encoder_img_feat_input_proj.bias', [D]));
+  tokens.push(g.reshape(projected, [1, h * w, D]));
+  return map;
 }

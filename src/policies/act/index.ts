@@ -1,27 +1,18 @@
-// LeRobot's `act` family on state and environment state. A network that needs no noise is a sampler of one row: the
+// LeRobot's `act` family on state, environment state and cameras. A network that needs no noise is a sampler of one row: the
 // chunk is its output.
 
 import { makeTable, row } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
-import { actionMap, decodeActions, lowDimFeatures } from '../features.js';
-import { applyForward } from '../processors/normalize.js';
+import { actionMap, decodeActions, LEROBOT_STATES, lowDimFeatures, rowsOf } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
+import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { ActConfig } from './config.js';
 import { actGraph } from './graph.js';
 
-const INPUTS = { STATE: 'state', ENV: 'environment' } as const;
-
 export function openAct(dir: string, json: Record<string, unknown>): DenoiserFamily {
   const config = parseConfig(ActConfig, json, dir, 'act');
-  const visual = Object.entries(config.input_features).filter(([, f]) => f.type === 'VISUAL');
-  if (visual.length > 0)
-    throw new TendonError(
-      'unsupported',
-      `${dir}: camera features (${visual.map(([k]) => k).join(', ')}) are not supported by this version of the act family; state and environment state are`,
-      { dir },
-    );
   if (config.temporal_ensemble_coeff !== null && config.n_action_steps !== 1)
     throw new TendonError(
       'config_invalid',
@@ -33,28 +24,20 @@ export function openAct(dir: string, json: Record<string, unknown>): DenoiserFam
   const statistics = statisticsOf(dir, tensors, keys);
   const modes = statistics.norm_map ?? config.normalization_mapping;
   const { stats, version, eps } = statistics;
-  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
+  const features = lowDimFeatures(config.input_features, modes, stats, version, eps, LEROBOT_STATES);
+  const cameras = camerasOf(config.input_features, statistics, modes);
   const action = actionMap(config.output_features, modes, stats, version, eps);
-  const keyOf = (type: 'STATE' | 'ENV'): string | undefined => {
-    const found = features.keys.filter((k) => config.input_features[k]!.type === type);
-    if (found.length > 1)
-      throw new TendonError(
-        'config_invalid',
-        `${dir}/config.json: expected at most one input feature of type ${type}, got ${found.join(', ')}`,
-      );
-    return found[0];
-  };
-  const inputs = (['STATE', 'ENV'] as const).flatMap((type) => {
-    const key = keyOf(type);
-    return key === undefined ? [] : [{ key, name: INPUTS[type] }];
-  });
+  const inputs = features.keys.map((key) => ({
+    key,
+    name: key === 'observation.state' ? 'state' : 'environment',
+  }));
   const dim = (name: string): number => {
     const input = inputs.find((i) => i.name === name);
     return input === undefined ? 0 : features.dims[input.key]!;
   };
   const dims = { state: dim('state'), environment: dim('environment'), action: action.dim };
   const graph = (groups: number) => {
-    const g = actGraph(config, dims, tensors, groups);
+    const g = actGraph(config, dims, cameras, tensors, groups);
     // The loop's sample, which nothing reads.
     g.input('x', [groups, config.chunk_size, action.dim], 'step');
     tensors.finish();
@@ -70,7 +53,7 @@ export function openAct(dir: string, json: Record<string, unknown>): DenoiserFam
       n_action_steps: config.n_action_steps,
       action_dim: action.dim,
       observation_dims: features.dims,
-      image_shapes: {},
+      image_shapes: imageShapes(cameras),
       goal_dims: {},
       rate_hz: config.fps,
     },
@@ -93,13 +76,10 @@ export function openAct(dir: string, json: Record<string, unknown>): DenoiserFam
     },
     schedule: () => ({}),
     condition: (history) =>
-      Object.fromEntries(
-        inputs.map(({ key, name }) => {
-          const values = new Float32Array(features.dims[key]!);
-          applyForward(features.affine[key]!, history.at(-1)!.values[key]!, values);
-          return [name, values];
-        }),
-      ),
+      Object.fromEntries([
+        ...inputs.map(({ key, name }) => [name, rowsOf(features, key, history)] as const),
+        ...cameras.map((camera) => [camera.key, framesOf(camera, history)] as const),
+      ]),
     decode(rows, newest) {
       const key = statistics.absolute_state_key;
       decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);

@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import { FeaturesSchema } from '../checkpoint.js';
+import { RGB_ENCODER_FIELDS } from '../vision/rgb-encoder.js';
 
 export const DiffusionConfig = z.object({
   n_obs_steps: z.number().int().min(1).max(64),
@@ -12,6 +13,9 @@ export const DiffusionConfig = z.object({
   input_features: FeaturesSchema,
   output_features: FeaturesSchema,
   normalization_mapping: z.record(z.string(), z.string()),
+  ...RGB_ENCODER_FIELDS,
+  /** Absent before 0.1: one encoder for all cameras. */
+  use_separate_rgb_encoder_per_camera: z.boolean().default(false),
   down_dims: z.array(z.number().int().positive()).min(1).max(8),
   kernel_size: z.number().int().positive(),
   n_groups: z.number().int().positive(),

@@ -1,6 +1,7 @@
-// LeRobot's `diffusion` family on state and environment state: DDPM and DDIM as diffusers runs them, and every
-// σ-sampler through the variance-preserving bridge.
+// LeRobot's `diffusion` family on state, cameras and environment state: DDPM and DDIM as diffusers runs them, and
+// every σ-sampler through the variance-preserving bridge.
 
+import type { GraphBuilder } from '../../native/index.js';
 import {
   ddimTable,
   ddpmTable,
@@ -10,11 +11,19 @@ import {
   sigmaTable,
   vpPreconditioner,
 } from '../../samplers/index.js';
-import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
-import { actionMap, conditionVector, decodeActions, lowDimFeatures } from '../features.js';
+import {
+  actionMap,
+  conditionVector,
+  decodeActions,
+  LEROBOT_STATES,
+  lowDimFeatures,
+  rowsOf,
+} from '../features.js';
 import { type Statistics, statisticsOf } from '../processors/statistics.js';
+import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { cameraCondition } from './condition.js';
 import { DiffusionConfig } from './config.js';
 import { timestepEmbedding, type UnetShape, unetGraph } from './unet.js';
 
@@ -25,13 +34,6 @@ export function openDiffusion(
   given?: Statistics,
 ): DenoiserFamily {
   const config = parseConfig(DiffusionConfig, json, dir, 'diffusion');
-  const visual = Object.entries(config.input_features).filter(([, f]) => f.type === 'VISUAL');
-  if (visual.length > 0)
-    throw new TendonError(
-      'unsupported',
-      `${dir}: camera features (${visual.map(([k]) => k).join(', ')}) are not supported by this version of the diffusion family; state and environment state are`,
-      { dir },
-    );
   const tensors = Tensors.open(dir, 'diffusion');
   const statistics =
     given ?? statisticsOf(dir, tensors, Object.keys({ ...config.input_features, ...config.output_features }));
@@ -42,7 +44,9 @@ export function openDiffusion(
     statistics.stats,
     statistics.version,
     statistics.eps,
+    LEROBOT_STATES,
   );
+  const cameras = camerasOf(config.input_features, statistics, modes, config);
   const action = actionMap(
     config.output_features,
     modes,
@@ -55,6 +59,9 @@ export function openDiffusion(
     horizon: config.horizon,
     action_dim: action.dim,
     cond_dim: features.width * config.n_obs_steps,
+    ...(cameras.length === 0
+      ? {}
+      : { condition: (g: GraphBuilder) => cameraCondition(g, tensors, config, cameras, features) }),
     down_dims: config.down_dims,
     kernel_size: config.kernel_size,
     n_groups: config.n_groups,
@@ -78,7 +85,7 @@ export function openDiffusion(
       n_action_steps: config.n_action_steps,
       action_dim: action.dim,
       observation_dims: features.dims,
-      image_shapes: {},
+      image_shapes: imageShapes(cameras),
       goal_dims: {},
       rate_hz: config.fps,
     },
@@ -106,7 +113,11 @@ export function openDiffusion(
     schedule: (table: SamplerTable) => ({
       timestep_embedding: timestepEmbedding(table.levels, config.diffusion_step_embed_dim),
     }),
-    condition: (history) => ({ cond: conditionVector(features, history, undefined) }),
+    condition(history) {
+      if (cameras.length === 0) return { cond: conditionVector(features, history, undefined) };
+      const states = features.keys.map((key) => [key, rowsOf(features, key, history)] as const);
+      return Object.fromEntries([...states, ...cameras.map((c) => [c.key, framesOf(c, history)] as const)]);
+    },
     decode: (rows, newest) => {
       const key = statistics.absolute_state_key;
       decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);

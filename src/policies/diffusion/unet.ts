@@ -17,6 +17,8 @@ export interface UnetShape {
   readonly film_scale: boolean;
   /** How the file names what the two projects share; LeRobot's when absent. */
   readonly naming?: 'lerobot' | 'diffusion_policy';
+  /** Makes the condition (1, cond_dim) in the graph; an observation input `cond` when absent. */
+  readonly condition?: (g: GraphBuilder) => Value;
   /** Condition per position (diffusion_policy only), 0 or absent without one. */
   readonly local_cond_dim?: number;
 }
@@ -83,7 +85,8 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
     shape.step_embed_dim,
   );
   const pieces = [encoded];
-  if (shape.cond_dim > 0) pieces.push(g.input('cond', [groups, shape.cond_dim], 'observation'));
+  if (shape.condition !== undefined) pieces.push(shape.condition(g));
+  else if (shape.cond_dim > 0) pieces.push(g.input('cond', [groups, shape.cond_dim], 'observation'));
   const global = g.unary('mish', g.concat(pieces));
 
   const resblock = (v: Value, name: string, out: number): Value => {

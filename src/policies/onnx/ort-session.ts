@@ -55,10 +55,15 @@ export class OrtSession implements NativeSession {
     const size = sample.shape.reduce((a, b) => a * b, 1);
     const x = new Float32Array(this.batch * size);
     const given = Object.fromEntries(
-      conditions.map((port) => [
-        port.name,
-        new Tensor('float32', request.inputs[port.name]!, [...port.shape]),
-      ]),
+      conditions.map(({ name, shape }) => {
+        const values = request.inputs[name];
+        if (!(values instanceof Float32Array))
+          throw new TendonError(
+            'unsupported',
+            `${name}: a network run by onnxruntime-node takes numbers, no frames`,
+          );
+        return [name, new Tensor('float32', values, [...shape])];
+      }),
     );
     for (let candidate = 0; candidate < this.batch; candidate++) {
       const own = (all: Float32Array, draw = 0): Float32Array => {

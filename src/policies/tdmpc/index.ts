@@ -2,12 +2,12 @@
 // the critics' disagreement, and whose answer is one elite, drawn.
 
 import { join } from 'node:path';
-import type { PlannerTable } from '../../native/index.js';
-import { type Image, TendonError } from '../../types/index.js';
+import type { FrameInput, PlannerTable } from '../../native/index.js';
+import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import { actionMap, decodeActions, lowDimFeatures } from '../features.js';
-import { applyForward } from '../processors/normalize.js';
+import { actionMap, decodeActions, lowDimFeatures, rowsOf } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
+import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
 import { TdmpcConfig } from './config.js';
@@ -67,11 +67,7 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
     keys[name] = found[0]!;
     inputs.push({ name, shape: config.input_features[found[0]!]!.shape });
   }
-  if (keys.image !== undefined && (modes.VISUAL ?? 'IDENTITY') !== 'IDENTITY')
-    throw new TendonError(
-      'unsupported',
-      `${join(dir, 'config.json')}: tdmpc images are read with VISUAL: IDENTITY, got ${modes.VISUAL}`,
-    );
+  const [camera] = camerasOf(config.input_features, statistics, modes);
   const networks = tdmpcNetworks(config, tensors, inputs, action.dim);
   const graph = () => {
     const g = worldGraph(networks, {
@@ -84,10 +80,6 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
   };
   graph();
   const rows = config.n_action_repeats > 1 ? config.n_action_repeats : config.n_action_steps;
-  const imageShape =
-    keys.image === undefined
-      ? undefined
-      : (config.input_features[keys.image]!.shape as [number, number, number]);
   return {
     kind: 'world-model',
     spec: {
@@ -97,7 +89,7 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
       n_action_steps: rows,
       action_dim: action.dim,
       observation_dims: features.dims,
-      image_shapes: imageShape === undefined ? {} : { [keys.image!]: imageShape },
+      image_shapes: imageShapes(camera === undefined ? [] : [camera]),
       goal_dims: {},
       rate_hz: config.fps,
     },
@@ -108,32 +100,15 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
     graph,
     observe(history) {
       const newest = history.at(-1)!;
-      const given: Record<string, Float32Array> = {};
+      const given: Record<string, Float32Array | FrameInput> = {};
       for (const name of ['environment', 'state'] as const) {
         const key = keys[name];
         if (key === undefined) continue;
-        given[name] = new Float32Array(features.dims[key]!);
-        applyForward(features.affine[key]!, newest.values[key]!, given[name]!);
+        given[name] = rowsOf(features, key, [newest]);
       }
-      if (imageShape !== undefined)
-        given.image = pixels(newest.images?.[keys.image!], imageShape, keys.image!);
+      if (camera !== undefined) given.image = framesOf(camera, [newest]);
       return given;
     },
     decode: (chunk) => decodeActions(action.affine, chunk, undefined),
   };
-}
-
-/** (1, height, width, channels) in [0, 1]. */
-function pixels(
-  image: Image | undefined,
-  [channels, height, width]: readonly [number, number, number],
-  key: string,
-): Float32Array {
-  if (image?.width !== width || image.height !== height || image.channels !== channels)
-    throw new TendonError(
-      'input_invalid',
-      `tdmpc: expected ${key} of ${width}×${height}×${channels} (from config.json), got ${image === undefined ? 'none' : `${image.width}×${image.height}×${image.channels}`}`,
-      { key },
-    );
-  return Float32Array.from(image.data, (v) => v / 255);
 }

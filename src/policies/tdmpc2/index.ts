@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import type { PlannerTable } from '../../native/index.js';
-import { type Image, type Observation, TendonError } from '../../types/index.js';
+import { type Observation, TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
@@ -105,18 +105,13 @@ export function stackFrames(
     Sample[],
   ];
   history.forEach((observation, frame) => {
-    const image: Image | undefined = observation.images?.[IMAGE];
-    if (image?.width !== width || image.height !== height || image.channels !== 3)
-      throw new TendonError(
-        'input_invalid',
-        `tdmpc2: expected ${IMAGE} of ${width}×${height} in colour (from config.json), got ${image === undefined ? 'none' : `${image.width}×${image.height}×${image.channels}`}`,
-      );
+    const { data } = observation.images![IMAGE]!;
     for (let y = 0; y < height; y++)
       for (let x = 0; x < width; x++) {
         const [h, v] = [across[x]!, down[y]!];
         const to = (y * width + x) * channels + frame * 3;
         for (let c = 0; c < 3; c++) {
-          const at = (row: number, column: number): number => image.data[(row * width + column) * 3 + c]!;
+          const at = (row: number, column: number): number => data[(row * width + column) * 3 + c]!;
           const top = at(v.low, h.low) * (1 - h.share) + at(v.low, h.high) * h.share;
           const bottom = at(v.high, h.low) * (1 - h.share) + at(v.high, h.high) * h.share;
           out[to + c] = top * (1 - v.share) + bottom * v.share;

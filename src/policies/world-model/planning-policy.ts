@@ -9,6 +9,7 @@ import {
   type NativePlanner,
   type NativePool,
   type NativeSession,
+  type NetworkInputs,
   native,
   type PlannerTable,
   type PlanTape,
@@ -43,11 +44,7 @@ export interface WorldModelFamily {
   readonly plans: boolean;
   graph(): GraphBuilder;
   /** Inputs of the encoder; `uniform` draws from the episode's stream (TD-MPC2 shifts images at random). */
-  observe(
-    history: readonly Observation[],
-    goal: Goal | undefined,
-    uniform: () => number,
-  ): Record<string, Float32Array>;
+  observe(history: readonly Observation[], goal: Goal | undefined, uniform: () => number): NetworkInputs;
   /** Normalised rows (rows, action_dim) to physical units, in place. */
   decode(rows: Float32Array): void;
 }

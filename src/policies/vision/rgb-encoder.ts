@@ -1,0 +1,66 @@
+// The image encoder that LeRobot's diffusion and VQ-BeT share (DiffusionRgbEncoder, VQBeTRgbEncoder): a ResNet, a 1×1
+// convolution to keypoint maps, the expected position of each (spatial soft-argmax, Finn et al. 2016), a linear layer.
+
+import { z } from 'zod';
+import type { GraphBuilder, Value } from '../../native/index.js';
+import { TendonError } from '../../types/index.js';
+import type { Tensors } from '../checkpoint.js';
+import { resnet } from './resnet.js';
+
+const size = z.tuple([z.number().int().positive(), z.number().int().positive()]).nullable();
+
+/** The fields of config.json that describe it; crop_ratio and resize_shape came with 0.5. */
+export const RGB_ENCODER_FIELDS = {
+  vision_backbone: z.string().optional(),
+  use_group_norm: z.boolean().optional(),
+  spatial_softmax_num_keypoints: z.number().int().positive().optional(),
+  resize_shape: size.optional(),
+  crop_ratio: z.number().positive().max(1).optional(),
+  crop_shape: size.optional(),
+};
+const Encoder = z.object({
+  vision_backbone: z.string(),
+  use_group_norm: z.boolean(),
+  spatial_softmax_num_keypoints: z.number().int().positive(),
+});
+export type RgbEncoderConfig = z.infer<typeof Encoder>;
+
+/** The fields that an encoder must have; throws `config_invalid` naming what is missing. */
+export function rgbEncoderConfig(config: object): RgbEncoderConfig {
+  const result = Encoder.safeParse(config);
+  if (result.success) return result.data;
+  throw new TendonError('config_invalid', `config.json has cameras, so: ${z.prettifyError(result.error)}`);
+}
+
+/** x (frames, height, width, channels) → (frames, 2·keypoints) */
+export function rgbEncoder(
+  g: GraphBuilder,
+  tensors: Tensors,
+  prefix: string,
+  config: RgbEncoderConfig,
+  x: Value,
+): Value {
+  const map = resnet(
+    g,
+    tensors,
+    {
+      backbone: config.vision_backbone,
+      prefix: `${prefix}backbone.`,
+      naming: 'sequential',
+      group_norm: config.use_group_norm,
+    },
+    x,
+  );
+  const [frames, h, w, c] = map.shape as [number, number, number, number];
+  const k = config.spatial_softmax_num_keypoints;
+  const maps = g.conv2d(
+    map,
+    tensors.weight(g, `${prefix}pool.nets.weight`, [k, c, 1, 1]),
+    tensors.weight(g, `${prefix}pool.nets.bias`, [k]),
+  );
+  const attention = g.softmax(g.permute(g.reshape(maps, [frames, h * w, k]), [0, 2, 1]));
+  // (x, y) of each position, as the file has it: numpy's linspace rounds differently from torch's.
+  const grid = g.reshape(tensors.weight(g, `${prefix}pool.pos_grid`, [h * w, 2]), [1, h * w, 2]);
+  const keypoints = g.reshape(g.matmul(attention, grid), [frames, 2 * k]);
+  return g.unary('relu', tensors.linear(g, keypoints, `${prefix}out`, 2 * k));
+}
