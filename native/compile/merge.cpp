@@ -31,6 +31,9 @@ std::string key_of(const Node& node, const std::vector<int>& inputs) {
     } else {
       append(key, node.data.get());
     }
+    key += '*';
+    key.append(reinterpret_cast<const char*>(node.data->row_scale.data()),
+               node.data->row_scale.size() * sizeof(float));
     return key;
   }
   for (const int input : inputs) append(key, input);
@@ -59,10 +62,8 @@ Graph merge_equal(const Graph& from) {
     }
     if (node.op == Op::input) {
       map[id] = to.input(node.name, node.shape, node.stage);
-    } else if (node.data && node.data->file) {
-      map[id] = to.weight(node.name, node.shape, node.data->dtype, node.data->file, node.data->offset);
     } else if (node.data) {
-      map[id] = to.constant(node.shape, node.data->own);
+      map[id] = to.adopt(node);
     } else {
       map[id] = to.add(function_name(node), inputs, node.attrs);
     }

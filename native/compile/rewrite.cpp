@@ -46,23 +46,14 @@ class Copier {
   int copy(int id) {
     const Node& node = from_.at(id);
     if (node.op == Op::input) return to_.input(node.name, node.shape, node.stage);
-    if (node.data) return adopt(node);
+    if (node.data) return to_.adopt(node);
     return to_.add(function_name(node), mapped(node), node.attrs);
   }
-
-  int adopt(const Node& node);
 
   const Graph& from_;
   Graph to_;
   std::vector<int> map_;
 };
-
-// Shares the tensor of a weight or constant instead of copying it.
-int Copier::adopt(const Node& node) {
-  if (node.data->file)
-    return to_.weight(node.name, node.shape, node.data->dtype, node.data->file, node.data->offset);
-  return to_.constant(node.shape, node.data->own);
-}
 
 // ---- Values of the model alone become constants ----
 
@@ -100,10 +91,7 @@ class Folder : public Copier {
       const Node& node = from_.at(id);
       std::vector<int> inputs;
       for (int input : node.inputs) inputs.push_back(at[input]);
-      at[id] = node.data == nullptr ? part.add(function_name(node), inputs, node.attrs)
-               : node.data->file
-                   ? part.weight(node.name, node.shape, node.data->dtype, node.data->file, node.data->offset)
-                   : part.constant(node.shape, node.data->own);
+      at[id] = node.data ? part.adopt(node) : part.add(function_name(node), inputs, node.attrs);
       if (wanted[id]) {
         part.output(std::to_string(id), at[id]);
         kept.push_back(id);
@@ -159,17 +147,14 @@ class BatchNormFolder : public Copier {
       const int scaled = to_.add("mul", {map_[node.inputs[0]], to_.constant({n}, mul)}, {});
       return to_.add("add", {scaled, to_.constant({n}, add)}, {});
     }
-    const Shape& shape = from_.at(product.inputs[1]).shape;
-    std::vector<float> weight = values_of(from_, product.inputs[1]);
-    const int64_t per_channel = shape.count() / n;
-    for (int64_t i = 0; i < shape.count(); ++i) weight[i] *= mul[i / per_channel];
     if (product.inputs.size() > 2) {
       const std::vector<float> bias = values_of(from_, product.inputs[2]);
       for (int64_t i = 0; i < n; ++i) add[i] += bias[i] * mul[i];
     }
-    return to_.add(op_info(product.op).name,
-                   {map_[product.inputs[0]], to_.constant(shape, weight), to_.constant({n}, add)},
-                   product.attrs);
+    return to_.add(
+        op_info(product.op).name,
+        {map_[product.inputs[0]], to_.scaled(from_.at(product.inputs[1]), mul), to_.constant({n}, add)},
+        product.attrs);
   }
 
   std::vector<int> uses_;

@@ -13,9 +13,6 @@ constexpr int64_t min_reduced_elements = 4096;
 std::vector<float> read_tensor(const Node& node) {
   std::vector<float> values(static_cast<size_t>(node.shape.count()));
   node.data->read(values.data(), node.shape.count());
-  if (node.data->file)
-    node.data->file->release(node.data->offset,
-                             static_cast<size_t>(node.shape.count() * dtype_bytes(node.data->dtype)));
   return values;
 }
 

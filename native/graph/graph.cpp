@@ -75,33 +75,37 @@ const char* stage_name(Stage stage) {
 void TensorData::read(float* out, int64_t count) const {
   if (!file) {
     std::memcpy(out, own.data(), count * sizeof(float));
-    return;
+  } else {
+    const uint8_t* p = file->data() + offset;
+    switch (dtype) {
+      case DType::f32:
+        std::memcpy(out, p, count * sizeof(float));
+        break;
+      case DType::f16:
+      case DType::bf16:
+        for (int64_t i = 0; i < count; ++i) {
+          uint16_t bits;
+          std::memcpy(&bits, p + 2 * i, 2);
+          out[i] = dtype == DType::f16 ? half_to_float(bits)
+                                       : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+        }
+        break;
+      case DType::i8:
+        for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(static_cast<int8_t>(p[i]));
+        break;
+      case DType::i64:
+        for (int64_t i = 0; i < count; ++i) {
+          int64_t value;
+          std::memcpy(&value, p + 8 * i, 8);
+          out[i] = static_cast<float>(value);
+        }
+        break;
+    }
+    file->release(offset, static_cast<size_t>(count * dtype_bytes(dtype)));
   }
-  const uint8_t* p = file->data() + offset;
-  switch (dtype) {
-    case DType::f32:
-      std::memcpy(out, p, count * sizeof(float));
-      break;
-    case DType::f16:
-    case DType::bf16:
-      for (int64_t i = 0; i < count; ++i) {
-        uint16_t bits;
-        std::memcpy(&bits, p + 2 * i, 2);
-        out[i] = dtype == DType::f16 ? half_to_float(bits)
-                                     : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-      }
-      break;
-    case DType::i8:
-      for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(static_cast<int8_t>(p[i]));
-      break;
-    case DType::i64:
-      for (int64_t i = 0; i < count; ++i) {
-        int64_t value;
-        std::memcpy(&value, p + 8 * i, 8);
-        out[i] = static_cast<float>(value);
-      }
-      break;
-  }
+  if (row_scale.empty()) return;
+  const int64_t row = count / static_cast<int64_t>(row_scale.size());
+  for (int64_t i = 0; i < count; ++i) out[i] *= row_scale[static_cast<size_t>(i / row)];
 }
 
 int Graph::push(Node node) {
@@ -157,6 +161,24 @@ int Graph::constant(const Shape& shape, std::vector<float> values) {
   node.data = std::make_shared<TensorData>();
   node.data->own = std::move(values);
   return push(std::move(node));
+}
+
+int Graph::adopt(const Node& source) {
+  Node node;
+  node.op = source.op;
+  node.name = source.name;
+  node.shape = source.shape;
+  node.data = source.data;
+  return push(std::move(node));
+}
+
+int Graph::scaled(const Node& source, const std::vector<float>& row_scale) {
+  const int id = adopt(source);
+  auto data = std::make_shared<TensorData>(*source.data);
+  if (data->row_scale.empty()) data->row_scale.assign(row_scale.size(), 1.0f);
+  for (size_t i = 0; i < row_scale.size(); ++i) data->row_scale[i] *= row_scale[i];
+  nodes_[id].data = std::move(data);
+  return id;
 }
 
 namespace {

@@ -32,7 +32,8 @@ struct TensorData {
   std::shared_ptr<MappedFile> file;  // null: `own` holds the numbers
   size_t offset = 0;
   std::vector<float> own;
-  // Copies the tensor as f32; count is that of the node's shape.
+  std::vector<float> row_scale;  // what each row (of dim 0) is multiplied by; empty: nothing
+  // Copies the tensor as f32; count is that of the node's shape. Pages of the file are given back.
   void read(float* out, int64_t count) const;
 };
 
@@ -62,6 +63,10 @@ class Graph {
   int weight(const std::string& name, const Shape& shape, DType dtype, std::shared_ptr<MappedFile> file,
              size_t offset);
   int constant(const Shape& shape, std::vector<float> values);
+  // A weight or constant of another graph, whose numbers are shared.
+  int adopt(const Node& source);
+  // The same with its rows multiplied, where they are read.
+  int scaled(const Node& source, const std::vector<float>& row_scale);
   // `function` is an op name of the table, or a unary, binary or reduce function.
   int add(const std::string& function, std::vector<int> inputs, Attrs attrs);
   void output(const std::string& name, int node);

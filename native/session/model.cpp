@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/philox.h"
 #include "compile/program.h"
@@ -41,6 +44,9 @@ PackedModel::PackedModel(Graph graph, const ModelOptions& options)
     weights_ = std::make_shared<Weights>(graph_, *kernels_, format_of(options.precision));
   }
   report_.packed_bytes = weights_->bytes();
+#ifdef __GLIBC__
+  malloc_trim(0);  // what packing needed on the way would stay with the heap for good
+#endif
 }
 
 void PackedModel::need_output(const std::string& name) const {
@@ -67,14 +73,19 @@ void profile_program(const Program& program, Pool& pool, int rounds, const std::
 
 // The lightest format whose outputs on probe inputs stay near those of f32.
 void PackedModel::choose_precision() {
-  auto full = std::make_shared<Weights>(graph_, *kernels_, WeightFormat::f32);
-  const std::vector<float> want = probe(full);
+  // One packing at a time: memory is what a large network is short of.
+  const auto packed_as = [&](WeightFormat format) {
+    return std::make_shared<Weights>(graph_, *kernels_, format);
+  };
+  auto full = packed_as(WeightFormat::f32);
+  const size_t full_bytes = full->bytes();
+  const std::vector<float> want = probe(std::move(full));
   double scale = 1e-12;
   for (float v : want) scale = std::max(scale, std::fabs(static_cast<double>(v)));
   for (const Precision candidate : {Precision::i8, Precision::bf16}) {
     if (!kernels_->gemm[static_cast<int>(format_of(candidate))].available) continue;
-    auto packed = std::make_shared<Weights>(graph_, *kernels_, format_of(candidate));
-    if (packed->bytes() >= full->bytes()) continue;  // too small a network to gain
+    auto packed = packed_as(format_of(candidate));
+    if (packed->bytes() >= full_bytes) continue;  // too small a network to gain
     const std::vector<float> got = probe(packed);
     double worst = 0;
     for (size_t i = 0; i < want.size(); ++i)
@@ -85,7 +96,7 @@ void PackedModel::choose_precision() {
     report_.precision_error = worst / scale;
     return;
   }
-  weights_ = full;
+  weights_ = packed_as(WeightFormat::f32);
   report_.precision = Precision::f32;
 }
 

@@ -10,7 +10,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import('./start.js')).start,
   run: async () => (await import('./run.js')).run,
   eval: async () => (await import('./eval.js')).evaluate,
+  check: async () => (await import('./check.js')).check,
   inspect: async () => (await import('./inspect.js')).inspect,
+  import: async () => (await import('./import.js')).importCheckpoint,
   bench: async () => (await import('./bench/index.js')).bench,
 };
 
@@ -94,6 +96,7 @@ ${lines.join('\n')}
 
 Try: tendon start                      a simulated arm and a page to watch it
      tendon eval --task arm            how often it succeeds
+     tendon check models/arm           whether a checkpoint loads, runs, and how fast
      tendon inspect models/arm         what the compiler made of the network`;
 }
 

@@ -1,11 +1,13 @@
 // From a folder to a policy: config.json names the family, the family does the rest.
 
+import { existsSync, statSync } from 'node:fs';
 import { TendonError } from '../types/index.js';
 import { openAct } from './act/index.js';
 import { openBeso } from './beso/index.js';
 import { readConfig } from './checkpoint.js';
 import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
 import { openDiffusion } from './diffusion/index.js';
+import { openDp } from './dp/index.js';
 import { openEdm } from './edm/index.js';
 import { modernConfig } from './legacy.js';
 import { openOnnxFamily } from './onnx/family.js';
@@ -23,6 +25,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   act: openAct,
   diffusion: (dir, config) => openDiffusion(dir, config),
   vqbet: openVqbet,
+  diffusion_policy: openDp,
   onnx: openOnnxFamily,
 };
 
@@ -38,6 +41,12 @@ export type LoadedPolicy = DenoisingPolicy | PlanningPolicy;
 
 /** The family of a checkpoint folder. Errors say which file and field are wrong. */
 export function openFamily(dir: string): DenoiserFamily | WorldModelFamily {
+  if (existsSync(dir) && statSync(dir).isFile())
+    throw new TendonError(
+      'unsupported',
+      `${dir} is a file, and a checkpoint is a folder: ${/\.onnx$/.test(dir) ? 'put a config.json of type "onnx" beside it (docs/onnx.md)' : /\.safetensors$/.test(dir) ? 'name the folder it lies in' : `\`tendon import ${dir} OUT\` makes one of it`}`,
+      { dir },
+    );
   const config = modernConfig(readConfig(dir));
   const type = typeOf(config);
   const families: Readonly<Record<string, Open<DenoiserFamily | WorldModelFamily>>> = {

@@ -22,9 +22,12 @@ interface Global {
   readonly kind: 'global';
   readonly name: string;
 }
-/** A configuration object or the like, kept unread. */
-interface Opaque {
+/** An object of a class that is only named, never built: what it would have been made of, as plain values. */
+export interface Opaque {
   readonly kind: 'opaque';
+  readonly name: string;
+  readonly args: Value;
+  state: Value;
 }
 type Value =
   | null
@@ -54,11 +57,10 @@ const STORAGES: Readonly<Record<string, string>> = {
   'torch.BoolStorage': 'BOOL',
 };
 const DTYPES = /^torch\.(float64|float32|float16|bfloat16|int64|int32|int16|int8|uint8|bool|device|Size)$/;
-/** Classes of configurations in diffusion_policy's and other training checkpoints: never built, their state unread. */
+/** Classes of configurations and numpy arrays in training checkpoints: never built, what they hold kept as plain data. */
 const OPAQUE =
-  /^(omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig|base\.(ContainerMetadata|Metadata)|nodes\.\w+Node)|typing\.(Any|Union)|(__builtin__|builtins)\.(dict|list|int|float|str|bool|set)|collections\.defaultdict|argparse\.Namespace)$/;
+  /^(omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig|base\.(ContainerMetadata|Metadata|SCMode)|nodes\.\w+Node)|typing\.(Any|Union)|(__builtin__|builtins)\.(dict|list|int|float|str|bool|set)|collections\.defaultdict|argparse\.Namespace|numpy\.(_?core\.multiarray\.(_reconstruct|scalar)|ndarray|dtype)|_codecs\.encode|dill\._dill\._load_type|pathlib\.(PosixPath|WindowsPath))$/;
 
-const OPAQUE_VALUE: Opaque = { kind: 'opaque' };
 const MARK = Symbol('mark');
 
 /** The value of one pickle. Time and memory are linear in its length. */
@@ -269,10 +271,14 @@ export function readPickle(source: ByteSource, bytes: Buffer): Value {
         stack.push(build(source, pop(), args));
         break;
       }
-      case 0x62: // BUILD: state of what is kept unread, and the attributes of an OrderedDict
-        pop();
-        if (!isOpaque(top()) && !(top() instanceof Map)) throw broken('state is given to a plain value');
+      case 0x62: {
+        // BUILD: state of what is kept as plain data; the attributes of an OrderedDict are of no use.
+        const state = pop();
+        const target = top();
+        if (isOpaque(target)) target.state = state;
+        else if (!(target instanceof Map)) throw broken('state is given to a plain value');
         break;
+      }
       case 0x51:
         stack.push(persistent(source, pop()));
         break;
@@ -286,7 +292,8 @@ export function readPickle(source: ByteSource, bytes: Buffer): Value {
   }
 }
 
-const isOpaque = (value: Value): boolean => value === OPAQUE_VALUE;
+export const isOpaque = (value: Value | undefined): value is Opaque => isRecord(value, 'opaque');
+const opaque = (name: string, args: Value = null): Opaque => ({ kind: 'opaque', name, args, state: null });
 
 function longInteger(bytes: Buffer): number | bigint {
   let value = 0n;
@@ -304,7 +311,7 @@ function findGlobal(source: ByteSource, name: string): Value {
     name === 'collections.OrderedDict' ||
     DTYPES.test(name);
   if (known) return { kind: 'global', name };
-  if (OPAQUE.test(name)) return OPAQUE_VALUE;
+  if (OPAQUE.test(name)) return opaque(name);
   throw new TendonError(
     'file_unsafe',
     `${source.path}: its pickle asks for ${name}, which is not needed to name tensors and is never run; save the state_dict alone, or as safetensors`,
@@ -313,7 +320,7 @@ function findGlobal(source: ByteSource, name: string): Value {
 }
 
 function build(source: ByteSource, target: Value, args: Value): Value {
-  if (isOpaque(target)) return OPAQUE_VALUE;
+  if (isOpaque(target)) return opaque(target.name, args);
   const name = isRecord(target, 'global') ? target.name : undefined;
   if (name === undefined || !Array.isArray(args))
     throw corrupt(source, 'its pickle calls something that is no function');
@@ -329,7 +336,7 @@ function build(source: ByteSource, target: Value, args: Value): Value {
     return { kind: 'tensor', storage, offset, shape, strides };
   }
   if (name === 'torch.Size') return args;
-  return OPAQUE_VALUE;
+  return opaque(name, args);
 }
 
 /** torch's persistent id: ('storage', class, key, device, count). */
@@ -343,7 +350,7 @@ function persistent(source: ByteSource, id: Value): Storage {
   throw corrupt(source, 'a persistent id is not a storage');
 }
 
-function isRecord<K extends 'storage' | 'tensor' | 'global'>(
+function isRecord<K extends 'storage' | 'tensor' | 'global' | 'opaque'>(
   value: Value | undefined,
   kind: K,
 ): value is Extract<Value, { kind: K }> {

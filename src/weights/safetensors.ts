@@ -1,7 +1,6 @@
 // Safetensors: an 8-byte length, a JSON header, then the bytes of the tensors without gaps. Only the header is read
 // here; the core maps the file itself at offsets that have been checked against its size.
 
-import { writeFileSync } from 'node:fs';
 import type { TensorRef } from '../native/index.js';
 import { type ByteSource, corrupt, withFile } from './source.js';
 import { byteLength, ELEMENT_BYTES, MAX_RANK, type WeightFile } from './tensor.js';
@@ -107,26 +106,4 @@ function checkEntry(source: ByteSource, name: string, value: unknown, dataStart:
 
 function isIntegers(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((v) => Number.isSafeInteger(v) && v >= 0);
-}
-
-/** Writes f32 tensors; `metadata` becomes `__metadata__`. */
-export function writeSafetensors(
-  path: string,
-  tensors: Readonly<Record<string, { readonly shape: readonly number[]; readonly values: Float32Array }>>,
-  metadata: Readonly<Record<string, string>> = {},
-): void {
-  const header: Record<string, unknown> = { __metadata__: metadata };
-  let offset = 0;
-  for (const [name, { shape, values }] of Object.entries(tensors)) {
-    header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset + values.byteLength] };
-    offset += values.byteLength;
-  }
-  let text = JSON.stringify(header);
-  text += ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
-  const bodies = Object.values(tensors).map((t) =>
-    Buffer.from(t.values.buffer, t.values.byteOffset, t.values.byteLength),
-  );
-  writeFileSync(path, Buffer.concat([length, Buffer.from(text), ...bodies]));
 }

@@ -12,11 +12,16 @@ const MAX_PICKLE_BYTES = 64 << 20;
 const MAX_TENSORS = 1_000_000;
 const MAX_DEPTH = 64;
 
-export function openTorch(path: string): WeightFile {
+/** A torch file with everything its pickle says, for what stands beside the tensors. */
+export interface TorchFile extends WeightFile {
+  readonly root: PickleValue;
+}
+
+export function openTorch(path: string): TorchFile {
   return withFile(path, readTorch);
 }
 
-export function readTorch(source: ByteSource): WeightFile {
+export function readTorch(source: ByteSource): TorchFile {
   if (!isZip(source))
     throw new TendonError(
       'unsupported',
@@ -52,9 +57,10 @@ export function readTorch(source: ByteSource): WeightFile {
       if (typeof key === 'string' || typeof key === 'number')
         visit(child, path === '' ? String(key) : `${path}.${key}`, depth + 1);
   };
-  visit(readPickle(source, source.read(pickle.offset, pickle.size)), '', 0);
+  const root = readPickle(source, source.read(pickle.offset, pickle.size));
+  visit(root, '', 0);
   if (tensors.size === 0) throw corrupt(source, 'it names no tensors');
-  return { path: source.path, tensors, metadata: {} };
+  return { path: source.path, tensors, metadata: {}, root };
 }
 
 function place(

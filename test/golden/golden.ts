@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { addon, type GraphBuilder } from '../../src/native/index.js';
+import { addon, type GraphBuilder, type NetworkInputs } from '../../src/native/index.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
 
 export interface Golden {
@@ -50,7 +50,7 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
 export async function runGraph(
   graph: GraphBuilder,
   batch: number,
-  inputs: Record<string, Float32Array>,
+  inputs: NetworkInputs,
 ): Promise<Readonly<Record<string, Float32Array>>> {
   const model = await addon().compileModel(graph.native, { precision: 'f32' });
   const session = await model.openSession({ batch });

@@ -4,7 +4,7 @@
 import type { FrameInput } from '../../native/index.js';
 import { type Observation, TendonError } from '../../types/index.js';
 import type { Feature } from '../checkpoint.js';
-import { applyForward, normalizer } from '../processors/normalize.js';
+import { normalizer } from '../processors/normalize.js';
 import type { Statistics } from '../processors/statistics.js';
 
 type Size = readonly [height: number, width: number];
@@ -46,7 +46,7 @@ export function camerasOf(
       const resize = preparation.resize_shape ?? undefined;
       const from: Size = resize ?? [height!, width!];
       const cut = cropOf(preparation, resize);
-      const crop = cut === undefined ? undefined : centred(key, from, cut);
+      const crop = cut === undefined ? undefined : centredCrop(key, from, cut);
       const affine = normalizer(
         key,
         modes.VISUAL ?? 'IDENTITY',
@@ -55,18 +55,12 @@ export function camerasOf(
         statistics.version,
         statistics.eps,
       );
-      const values = new Float32Array(channels * 256);
-      const pixel = new Float32Array(channels);
-      for (let byte = 0; byte < 256; byte++) {
-        applyForward(affine, new Float32Array(channels).fill(byte / 255), pixel);
-        for (let c = 0; c < channels; c++) values[c * 256 + byte] = pixel[c]!;
-      }
       const [rows, columns] = cut ?? from;
       return {
         key,
         shape: [channels, height!, width!],
         input: [rows, columns, channels],
-        values,
+        values: pixelTable(channels, (pixel, c) => pixel * affine.mul[c]! + affine.add[c]!),
         ...(resize === undefined ? {} : { resize }),
         ...(crop === undefined ? {} : { crop }),
       };
@@ -99,8 +93,18 @@ function cropOf({ crop_shape, crop_ratio }: Preparation, resize: Size | undefine
   return [Math.trunc(resize[0] * crop_ratio), Math.trunc(resize[1] * crop_ratio)];
 }
 
+/** (channels, 256): the number of each byte, from byte / 255. */
+export function pixelTable(
+  channels: number,
+  number: (pixel: number, channel: number) => number,
+): Float32Array {
+  return Float32Array.from({ length: channels * 256 }, (_, i) =>
+    number((i % 256) / 255, Math.floor(i / 256)),
+  );
+}
+
 /** torchvision's CenterCrop: (top, left, rows, columns), a half rounded to the even pixel as Python does. */
-function centred(key: string, [height, width]: Size, [rows, columns]: Size) {
+export function centredCrop(key: string, [height, width]: Size, [rows, columns]: Size) {
   if (rows > height || columns > width)
     throw new TendonError(
       'config_invalid',

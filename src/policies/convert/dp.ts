@@ -1,0 +1,191 @@
+// diffusion_policy's checkpoints (workspace/base_workspace.py, save_checkpoint): {cfg, state_dicts, pickles}, the
+// configuration as OmegaConf objects of which only the data is read.
+
+import { TendonError } from '../../types/index.js';
+import { type Plain, plainOf, type TensorSource, type TorchFile } from '../../weights/index.js';
+import type { Converted } from './folder.js';
+
+type Dict = { [key: string]: Plain };
+
+export const isDp = (file: TorchFile): boolean =>
+  file.root instanceof Map && file.root.has('state_dicts') && file.root.has('cfg');
+
+export function convertDp(file: TorchFile): Converted {
+  const root = file.root as Map<unknown, never>;
+  const cfg = plainOf(root.get('cfg'));
+  if (!isDict(cfg)) throw wrong(file.path, 'cfg', 'a configuration', cfg);
+  const reader = new Reader(file.path, cfg);
+  const policy = reader.dict('policy');
+  const target = String(policy._target_);
+  const name = target.split('.').at(-1)!;
+  const kind = KINDS[name];
+  if (kind === undefined)
+    throw new TendonError(
+      'unsupported',
+      `${file.path}: its policy is ${target}; those that can be converted are ${Object.keys(KINDS).join(', ')}`,
+      { path: file.path, target },
+    );
+  const weights = weightsOf(file, reader.find('training.use_ema') !== false);
+  const scheduler = reader.dict('policy.noise_scheduler');
+  const trained = reader.number('policy.noise_scheduler.num_train_timesteps');
+  return {
+    found: `diffusion_policy ${name}`,
+    tensors: weights,
+    config: {
+      type: 'diffusion_policy',
+      n_obs_steps: reader.number('policy.n_obs_steps'),
+      horizon: reader.number('policy.horizon'),
+      n_action_steps: reader.number('policy.n_action_steps'),
+      oa_step_convention: kind === 'unet' ? reader.find('policy.oa_step_convention') === true : true,
+      ...(kind === 'image' ? imageFields(reader) : lowDimFields(reader, kind)),
+      noise_scheduler_type: /DDIM/.test(String(scheduler._target_)) ? 'DDIM' : 'DDPM',
+      num_train_timesteps: trained,
+      beta_schedule: scheduler.beta_schedule ?? 'linear',
+      beta_start: reader.number('policy.noise_scheduler.beta_start'),
+      beta_end: reader.number('policy.noise_scheduler.beta_end'),
+      prediction_type: scheduler.prediction_type ?? 'epsilon',
+      clip_sample: scheduler.clip_sample ?? true,
+      num_inference_steps: reader.find('policy.num_inference_steps') ?? trained,
+    },
+  };
+}
+
+const KINDS: Readonly<Record<string, 'unet' | 'transformer' | 'image'>> = {
+  DiffusionUnetLowdimPolicy: 'unet',
+  DiffusionTransformerLowdimPolicy: 'transformer',
+  DiffusionUnetImagePolicy: 'image',
+};
+
+function lowDimFields(reader: Reader, kind: 'unet' | 'transformer'): Record<string, unknown> {
+  const from = 'policy.model';
+  const obs_as =
+    kind === 'transformer'
+      ? 'cond'
+      : reader.find('policy.obs_as_global_cond') === true
+        ? 'global_cond'
+        : reader.find('policy.obs_as_local_cond') === true
+          ? 'local_cond'
+          : undefined;
+  if (obs_as === undefined || (kind === 'transformer' && reader.find('policy.obs_as_cond') === false))
+    throw new TendonError(
+      'unsupported',
+      `${reader.path}: observations are painted into the trajectory (neither obs_as_global_cond, obs_as_local_cond nor obs_as_cond), which is not supported`,
+    );
+  if (reader.find('policy.pred_action_steps_only') === true)
+    throw new TendonError('unsupported', `${reader.path}: pred_action_steps_only is not supported`);
+  return {
+    input_features: { 'observation.state': { type: 'STATE', shape: [reader.number('policy.obs_dim')] } },
+    output_features: { action: { type: 'ACTION', shape: [reader.number('policy.action_dim')] } },
+    normalizer_keys: { 'observation.state': 'obs', action: 'action' },
+    obs_as,
+    network:
+      kind === 'unet'
+        ? unetFields(reader, from)
+        : {
+            kind,
+            n_layer: reader.number(`${from}.n_layer`),
+            n_head: reader.number(`${from}.n_head`),
+            n_emb: reader.number(`${from}.n_emb`),
+            causal_attn: reader.find(`${from}.causal_attn`) === true,
+            time_as_cond: reader.find(`${from}.time_as_cond`) !== false,
+            obs_as_cond: true,
+            n_cond_layers: reader.find(`${from}.n_cond_layers`) ?? 0,
+          },
+  };
+}
+
+function imageFields(reader: Reader): Record<string, unknown> {
+  const encoder = 'policy.obs_encoder';
+  if (reader.find(`${encoder}.resize_shape`) != null)
+    throw new TendonError(
+      'unsupported',
+      `${reader.path}: obs_encoder.resize_shape is not supported; resize before`,
+    );
+  if (reader.find('policy.obs_as_global_cond') === false)
+    throw new TendonError(
+      'unsupported',
+      `${reader.path}: cameras with obs_as_global_cond false are not supported`,
+    );
+  const features: Record<string, unknown> = {};
+  const normalizer_keys: Record<string, string> = { action: 'action' };
+  for (const [key, attr] of Object.entries(reader.dict('policy.shape_meta.obs'))) {
+    const { shape, type } = attr as Dict;
+    const visual = type === 'rgb';
+    const feature = `observation.${visual ? 'images.' : ''}${key}`;
+    features[feature] = { type: visual ? 'VISUAL' : 'STATE', shape };
+    normalizer_keys[feature] = key;
+  }
+  return {
+    input_features: features,
+    output_features: { action: { type: 'ACTION', shape: reader.find('policy.shape_meta.action.shape') } },
+    normalizer_keys,
+    obs_as: 'global_cond',
+    network: unetFields(reader, 'policy'),
+    obs_encoder: {
+      backbone: reader.find(`${encoder}.rgb_model.name`) ?? 'resnet18',
+      group_norm: reader.find(`${encoder}.use_group_norm`) === true,
+      shared: reader.find(`${encoder}.share_rgb_model`) === true,
+      crop_shape: reader.find(`${encoder}.crop_shape`) ?? null,
+      imagenet_norm: reader.find(`${encoder}.imagenet_norm`) === true,
+    },
+  };
+}
+
+const unetFields = (reader: Reader, at: string): Record<string, unknown> => ({
+  kind: 'unet',
+  down_dims: reader.find(`${at}.down_dims`),
+  kernel_size: reader.number(`${at}.kernel_size`),
+  n_groups: reader.number(`${at}.n_groups`),
+  diffusion_step_embed_dim: reader.number(`${at}.diffusion_step_embed_dim`),
+  cond_predict_scale: reader.find(`${at}.cond_predict_scale`) === true,
+});
+
+/** The averaged weights where training kept them, else the others. */
+function weightsOf(file: TorchFile, averaged: boolean): Record<string, TensorSource> {
+  const under = (prefix: string): [string, TensorSource][] =>
+    [...file.tensors]
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, ref]) => [name.slice(prefix.length), ref]);
+  const ema = averaged ? under('state_dicts.ema_model.') : [];
+  const found = ema.length > 0 ? ema : under('state_dicts.model.');
+  if (found.length === 0)
+    throw new TendonError('weights_mismatch', `${file.path}: state_dicts has neither model nor ema_model`);
+  return Object.fromEntries(found);
+}
+
+/** A configuration by dotted paths; a value that is `${path}` stands for the one there, and nothing is evaluated. */
+class Reader {
+  constructor(
+    readonly path: string,
+    private readonly root: Dict,
+  ) {}
+
+  find(path: string, depth = 0): Plain | undefined {
+    let at: Plain | undefined = this.root;
+    for (const part of path.split('.')) at = isDict(at) && Object.hasOwn(at, part) ? at[part] : undefined;
+    const reference = typeof at === 'string' ? /^\$\{([\w.]+)\}$/.exec(at) : null;
+    return reference !== null && depth < 16 ? this.find(reference[1]!, depth + 1) : at;
+  }
+
+  number(path: string): number {
+    const value = this.find(path);
+    if (typeof value !== 'number') throw wrong(this.path, path, 'a number', value);
+    return value;
+  }
+
+  dict(path: string): Dict {
+    const value = this.find(path);
+    if (!isDict(value)) throw wrong(this.path, path, 'a section', value);
+    return value;
+  }
+}
+
+const isDict = (value: Plain | undefined): value is Dict =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const wrong = (path: string, field: string, expected: string, got: unknown): TendonError =>
+  new TendonError(
+    'config_invalid',
+    `${path}: its configuration should have ${expected} at ${field}, got ${JSON.stringify(got)}`,
+    { path, field },
+  );

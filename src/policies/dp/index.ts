@@ -1,0 +1,157 @@
+// The `diffusion_policy` family: the original repository's UNet and transformer policies on low-dimensional
+// observations, and its UNet on cameras; `tendon import` brings a checkpoint into this folder's layout.
+
+import type { GraphBuilder } from '../../native/index.js';
+import {
+  ddimTable,
+  ddpmTable,
+  SIGMA_SAMPLERS,
+  sigmaSchedule,
+  sigmaTable,
+  vpPreconditioner,
+} from '../../samplers/index.js';
+import { TendonError } from '../../types/index.js';
+import { parseConfig, Tensors } from '../checkpoint.js';
+import type { DenoiserFamily } from '../denoising-policy.js';
+import { timestepEmbedding, unetGraph } from '../diffusion/unet.js';
+import { decodeActions } from '../features.js';
+import { linearNormalizer } from '../processors/linear.js';
+import { imageShapes } from '../vision/camera.js';
+import { DpConfig } from './config.js';
+import { type DpObservation, dpObservation } from './observation.js';
+import { dpTransformerGraph } from './transformer.js';
+
+export function openDp(dir: string, json: Record<string, unknown>): DenoiserFamily {
+  const config = parseConfig(DpConfig, json, dir, 'diffusion_policy');
+  const tensors = Tensors.open(dir, 'diffusion_policy');
+  // How the normaliser was found, and buffers that hold no numbers to compute with.
+  tensors.ignore(/^normalizer\.params_dict\..*\.input_stats\.|(^|\.)_dummy_variable$|^mask_generator\./);
+  const action = config.output_features.action;
+  if (action?.shape.length !== 1)
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: expected output feature "action" of one dim`,
+    );
+  const action_dim = action.shape[0]!;
+  const affine = linearNormalizer(
+    tensors,
+    'normalizer.',
+    config.normalizer_keys.action ?? 'action',
+    action_dim,
+  );
+  const observation = dpObservation(config, tensors);
+  const embed =
+    config.network.kind === 'unet' ? config.network.diffusion_step_embed_dim : config.network.n_emb;
+  const graph = (groups: number): GraphBuilder => {
+    const g = networkOf(config, observation, action_dim, tensors, groups);
+    tensors.finish();
+    return g;
+  };
+  graph(1);
+  const first_row = config.n_obs_steps - (config.oa_step_convention ? 1 : 0);
+
+  return {
+    spec: {
+      family: 'diffusion_policy',
+      n_obs_steps: config.n_obs_steps,
+      horizon: config.horizon - first_row,
+      n_action_steps: config.n_action_steps,
+      action_dim,
+      observation_dims: observation.dims,
+      image_shapes: imageShapes(observation.cameras),
+      goal_dims: {},
+      rate_hz: config.fps,
+    },
+    model_horizon: config.horizon,
+    first_row,
+    defaults: {
+      sampler: config.noise_scheduler_type.toLowerCase(),
+      steps: config.num_inference_steps,
+      candidates: 1,
+      precision: 'auto',
+      guidance_scale: 1,
+    },
+    samplers: ['ddpm', 'ddim', ...SIGMA_SAMPLERS.filter((s) => s !== 'ddim')],
+    max_steps: config.num_train_timesteps,
+    guidable: false,
+    graph,
+    table(sampler, steps) {
+      if (sampler === 'ddpm') return ddpmTable(config, steps);
+      if (sampler === 'ddim') return ddimTable(config, steps);
+      const { precondition, sigmas } = vpPreconditioner(config);
+      const range = { sigma_min: sigmas[0]!, sigma_max: sigmas.at(-1)! };
+      return sigmaTable(sampler, sigmaSchedule('karras', steps, range), precondition);
+    },
+    schedule: (table) => ({ timestep_embedding: timestepEmbedding(table.levels, embed) }),
+    condition(history) {
+      if (observation.cameras.length > 0) return observation.inputs(history);
+      const seen = observation.vector(history);
+      if (config.obs_as !== 'local_cond') return { cond: seen };
+      // Zeros where nothing has been observed yet.
+      const local_cond = new Float32Array(config.horizon * observation.width);
+      local_cond.set(seen);
+      return { local_cond };
+    },
+    decode: (rows) => decodeActions(affine, rows, undefined),
+  };
+}
+
+function networkOf(
+  config: DpConfig,
+  observation: DpObservation,
+  action_dim: number,
+  tensors: Tensors,
+  groups: number,
+): GraphBuilder {
+  const { network, horizon, n_obs_steps } = config;
+  const cameras = observation.cameras.length > 0;
+  if (network.kind === 'transformer') {
+    if (cameras || config.obs_as !== 'cond')
+      throw new TendonError(
+        'unsupported',
+        'diffusion_policy: a transformer is read with obs_as "cond" and without cameras',
+      );
+    return dpTransformerGraph(
+      {
+        ...network,
+        prefix: 'model.',
+        input_dim: action_dim,
+        output_dim: action_dim,
+        horizon,
+        n_obs_steps,
+        cond_dim: network.obs_as_cond ? observation.width : 0,
+      },
+      tensors,
+      groups,
+    );
+  }
+  const local = config.obs_as === 'local_cond';
+  if (config.obs_as === 'cond' || (local && cameras))
+    throw new TendonError(
+      'unsupported',
+      `diffusion_policy: a UNet is not read with obs_as "${config.obs_as}"${cameras ? ' and cameras' : ''}`,
+    );
+  return unetGraph(
+    {
+      prefix: 'model.',
+      naming: 'diffusion_policy',
+      horizon,
+      action_dim,
+      cond_dim: local ? 0 : observation.width * n_obs_steps,
+      ...(local ? { local_cond_dim: observation.width } : {}),
+      ...(cameras
+        ? {
+            condition: (g: GraphBuilder) =>
+              g.reshape(observation.graph(g, tensors), [1, n_obs_steps * observation.width]),
+          }
+        : {}),
+      down_dims: network.down_dims,
+      kernel_size: network.kernel_size,
+      n_groups: network.n_groups,
+      step_embed_dim: network.diffusion_step_embed_dim,
+      film_scale: network.cond_predict_scale,
+    },
+    tensors,
+    groups,
+  );
+}

@@ -1,0 +1,86 @@
+// Plain data out of what a pickle says of Python objects that are never built: OmegaConf's configurations
+// (omegaconf 2.x: containers keep nodes under _content, nodes their value under _val) and numpy's arrays.
+
+import { isOpaque, type PickleValue, readPickle } from './pickle.js';
+import { corrupt, withFile } from './source.js';
+import { decodeElements, ELEMENT_BYTES } from './tensor.js';
+
+/** Nested deeper than any configuration; cycles (_parent) are never followed. */
+const MAX_DEPTH = 64;
+
+export type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain };
+
+/** Dicts, lists, numbers and text as JSON has them; whatever else is left out. */
+export function plainOf(value: PickleValue | undefined, depth = 0): Plain | undefined {
+  if (value === undefined || depth > MAX_DEPTH) return undefined;
+  if (value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string')
+    return value;
+  if (Array.isArray(value)) return value.map((item) => plainOf(item, depth + 1) ?? null);
+  if (value instanceof Map) {
+    const entries = [...value].flatMap(([key, item]): [string, Plain][] => {
+      const plain = plainOf(item, depth + 1);
+      return plain === undefined || (typeof key !== 'string' && typeof key !== 'number')
+        ? []
+        : [[String(key), plain]];
+    });
+    return Object.fromEntries(entries);
+  }
+  if (!isOpaque(value) || !(value.state instanceof Map)) return undefined;
+  const state = value.state;
+  if (/^omegaconf\.nodes\./.test(value.name)) return plainOf(state.get('_val'), depth + 1);
+  return /^omegaconf\./.test(value.name) ? plainOf(state.get('_content'), depth + 1) : undefined;
+}
+
+const DTYPES: Readonly<Record<string, string>> = {
+  f4: 'F32',
+  f8: 'F64',
+  f2: 'F16',
+  i8: 'I64',
+  i4: 'I32',
+  u1: 'U8',
+};
+
+/** The numbers of a numpy array; undefined when the value is none, or not little-endian and row by row. */
+export function numpyArray(
+  value: PickleValue | undefined,
+): { shape: number[]; values: Float32Array } | undefined {
+  if (!isOpaque(value) || !value.name.endsWith('multiarray._reconstruct') || !Array.isArray(value.state))
+    return undefined;
+  const [, shape, dtype, columns, data] = value.state;
+  const bytes = bytesOf(data);
+  if (!Array.isArray(shape) || !isOpaque(dtype) || !Array.isArray(dtype.args) || columns !== false || !bytes)
+    return undefined;
+  const order = Array.isArray(dtype.state) ? dtype.state[1] : '|';
+  const type = DTYPES[String(dtype.args[0])];
+  const dims = shape.map(Number);
+  const count = dims.reduce((n, d) => n * d, 1);
+  if (type === undefined || order === '>' || bytes.length !== count * ELEMENT_BYTES[type]!) return undefined;
+  const values = new Float32Array(count);
+  decodeElements(bytes, type, values);
+  return { shape: dims, values };
+}
+
+/** Bytes, or text that protocol 2 turns into bytes by latin1. */
+function bytesOf(value: PickleValue | undefined): Buffer | undefined {
+  if (Buffer.isBuffer(value)) return value;
+  if (isOpaque(value) && value.name === '_codecs.encode' && Array.isArray(value.args)) {
+    const [text, encoding] = value.args;
+    if (typeof text === 'string' && encoding === 'latin1') return Buffer.from(text, 'latin1');
+  }
+  return undefined;
+}
+
+/** The arrays of a pickled dict by name (the original ACT's dataset_stats.pkl). */
+export function openNumpyDict(path: string): ReadonlyMap<string, { shape: number[]; values: Float32Array }> {
+  const root = withFile(path, (source) => {
+    const value = readPickle(source, source.read(0, source.size));
+    if (!(value instanceof Map)) throw corrupt(source, 'it is no pickled dict');
+    return value;
+  });
+  return new Map(
+    [...root].flatMap(([key, value]): [string, { shape: number[]; values: Float32Array }][] => {
+      const array = typeof key === 'string' ? numpyArray(value) : undefined;
+      return array === undefined ? [] : [[key as string, array]];
+    }),
+  );
+}

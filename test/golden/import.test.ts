@@ -1,0 +1,152 @@
+// `tendon import` on checkpoints as other trainings save them, down to the outputs their networks were recorded with.
+
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { FrameInput } from '../../src/native/index.js';
+import { convert, writeCheckpoint } from '../../src/policies/convert/index.js';
+import type { DenoiserFamily } from '../../src/policies/denoising-policy.js';
+import { openFamily } from '../../src/policies/load.js';
+import { openSafetensors, readTensor } from '../../src/weights/index.js';
+import { golden, relativeError, runGraph } from './golden.js';
+import { image, keys, vector, weight } from './hashed.js';
+import { imported, writeTorchZip } from './torch-zip.js';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'tendon-import-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+/** Writes the case's checkpoint with the recorded weights and its own normaliser. */
+function checkpoint(name: string, recorded: string): string {
+  const file = join(dir, `${name}.ckpt`);
+  const network = openSafetensors(join(golden(recorded).dir, 'model.safetensors')).tensors;
+  writeTorchZip(file, name, (tensor) => {
+    const [, key, part] = /^normalizer\.params_dict\.(\w+)\.(.*)$/.exec(tensor) ?? [];
+    if (key === undefined) return readTensor(network.get(tensor.replace(/^model\./, ''))!);
+    const n = DIMS[recorded]![key]!;
+    if (part === 'scale' || part === 'offset') {
+      const u = vector(`normalizer.params_dict.${key}.`, 2 * n);
+      return part === 'scale' ? u.slice(0, n).map((v) => 1 + 0.5 * v) : u.slice(n).map((v) => 0.2 * v);
+    }
+    return new Float32Array(n);
+  });
+  return file;
+}
+const SHAPES = keys('act_default_aloha').shapes;
+const DIMS: Record<string, Record<string, number>> = {
+  dp_transformer_causal: { obs: 9, action: 4 },
+  dp_unet_local: { obs: 5, action: 3 },
+};
+
+/** An observation that normalises to `want`. */
+function undone(key: string, want: Float32Array): Float32Array {
+  const n = want.length;
+  const u = vector(`normalizer.params_dict.${key}.`, 2 * n);
+  return want.map((v, i) => (v - Math.fround(0.2 * u[n + i]!)) / Math.fround(1 + 0.5 * u[i]!));
+}
+
+describe('diffusion_policy', () => {
+  test.each([
+    ['dp_transformer', 'dp_transformer_causal', 'cond', 2],
+    ['dp_unet', 'dp_unet_local', 'local_cond', 2],
+  ] as const)('%s.ckpt', async (name, recorded, input, observed) => {
+    const out = join(dir, 'policy');
+    const converted = convert(checkpoint(name, recorded));
+    writeCheckpoint(out, converted);
+    const family = openFamily(out) as DenoiserFamily;
+    expect(family.spec).toMatchObject({ family: 'diffusion_policy', n_obs_steps: 2, n_action_steps: 8 });
+    expect(family.defaults).toMatchObject({ sampler: 'ddpm', steps: 100 });
+
+    const io = golden(recorded);
+    const dims = DIMS[recorded]!;
+    const half = (key: string): Float32Array => io.get(key).slice(0, io.get(key).length / 2);
+    const cond = half(input).slice(0, observed * dims.obs!);
+    const history = [0, 1].map((t) => ({
+      stamp_ns: t,
+      values: { 'observation.state': undone('obs', cond.slice(t * dims.obs!, (t + 1) * dims.obs!)) },
+    }));
+    const inputs = family.condition(history, undefined, 1) as Record<string, Float32Array>;
+    const given = { ...inputs };
+    // The UNet was recorded with observations at every position, which its policy fills with zeros after the newest.
+    if (input === 'local_cond') {
+      expect(relativeError(inputs.local_cond!.slice(0, cond.length), cond)).toBeLessThan(1e-5);
+      expect(inputs.local_cond!.slice(cond.length).every((v) => v === 0)).toBe(true);
+      given.local_cond = half('local_cond');
+    }
+    const table = family.table('ddpm', 100);
+    const single = { ...table, rows: [table.rows[0]!], levels: [io.get('t')[0]!] };
+    const { F } = await runGraph(family.graph(1), 1, { x: half('x'), ...family.schedule(single), ...given });
+    expect(relativeError(F!, half('out'))).toBeLessThan(1e-4);
+  });
+});
+
+describe('the original ACT', () => {
+  test('policy_best.ckpt with dataset_stats.pkl computes what LeRobot’s ACT does', async () => {
+    const file = join(dir, 'policy_best.ckpt');
+    writeTorchZip(file, 'act', (name) => weight(name, SHAPES.get(name)!));
+    copyFileSync(imported('dataset_stats.pkl'), join(dir, 'dataset_stats.pkl'));
+    expect(() => convert(file)).toThrow(/--cameras/);
+    const out = join(dir, 'policy');
+    const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+    const said = execFileSync(process.execPath, [
+      cli,
+      'import',
+      file,
+      out,
+      '--cameras',
+      'top=480x640',
+      '--fps',
+      '50',
+    ]);
+    expect(String(said)).toContain('original ACT');
+
+    const family = openFamily(out) as DenoiserFamily;
+    expect(family.spec).toMatchObject({ family: 'act', horizon: 100, n_action_steps: 100, rate_hz: 50 });
+    const qpos = (part: string, scale: number, base: number): Float32Array =>
+      vector(`qpos_${part}`, 14).map((v) => base + scale * v);
+    const [mean, std] = [qpos('mean', 0.5, 0), qpos('std', 0.2, 0.5)];
+    const state = vector('camera_act/state', 14).map((v, i) => v * std[i]! + mean[i]!);
+    // LeRobot's case has plain images, the original's are normalised by ImageNet's statistics: undo them.
+    const observation = {
+      stamp_ns: 0,
+      values: { 'observation.state': state },
+      images: {
+        'observation.images.top': {
+          width: 640,
+          height: 480,
+          channels: 3 as const,
+          data: image('camera_act/observation.images.top/0', 480, 640),
+        },
+      },
+    };
+    const inputs = family.condition([observation], undefined, 1) as Record<string, Float32Array | FrameInput>;
+    const frame = inputs['observation.images.top'] as FrameInput;
+    const red = (byte: number): number => (byte / 255 - 0.485) / 0.229;
+    expect(frame.values[0]).toBeCloseTo(red(0), 5);
+    expect(frame.values[255]).toBeCloseTo(red(255), 5);
+    for (let i = 0; i < 768; i++) frame.values[i] = (i % 256) / 255;
+    const x = new Float32Array(100 * 14);
+    const { F } = await runGraph(family.graph(1), 1, { x, ...inputs });
+    expect(relativeError(F!, golden('camera_act').get('actions'))).toBeLessThan(1e-4);
+    const action = new Float32Array(14);
+    family.decode(action, observation);
+    expect(
+      relativeError(
+        action,
+        vector('action_mean', 14).map((v) => 0.5 * v),
+      ),
+    ).toBeLessThan(1e-6);
+  });
+});
+
+test('a file of nothing known is refused by what it holds, and leaves nothing behind', () => {
+  const out = join(dir, 'policy');
+  const file = fileURLToPath(new URL('./torch_zip/state.pt', import.meta.url));
+  expect(() => convert(file)).toThrow(expect.objectContaining({ code: 'unsupported' }));
+  expect(existsSync(out)).toBe(false);
+});
