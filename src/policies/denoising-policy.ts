@@ -58,8 +58,13 @@ export interface DenoiserFamily {
   readonly rename?: Readonly<Record<string, string>>;
   /** Coefficient of ACT's temporal ensemble over the chunks of successive steps. */
   readonly ensemble?: number;
-  /** Rows before `first_row` of x hold the actions that were given last, instead of noise. */
+  /**
+   * Rows of x before the one that is executed hold the actions that were given last, instead of noise. Until there are
+   * n_obs_steps observations the window is as long as there are, and the newest is its last: row t − 1 of x.
+   */
   readonly keeps_actions?: boolean;
+  /** Normalised bounds of each action, (action_dim): what is sampled beyond is brought back to them. */
+  readonly bounds?: { readonly low: Float32Array; readonly high: Float32Array };
   /** The network for `groups` guidance groups: step input `x`, output first. */
   graph(groups: number): GraphBuilder;
   table(sampler: string, steps: number): SamplerTable;
@@ -97,7 +102,7 @@ export class DenoisingPolicy implements Policy {
     private readonly options: LoadOptions,
   ) {
     this.spec = family.spec;
-    this.history = new History(family.spec, family.rename);
+    this.history = new History(family.spec, family.rename, family.keeps_actions === true);
     if (family.ensemble !== undefined)
       this.ensemble = new TemporalEnsemble(family.ensemble, family.spec.action_dim);
     this.pool =
@@ -178,7 +183,8 @@ export class DenoisingPolicy implements Policy {
         `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${action_dim} values, got ${start.length}`,
       );
     for (let i = 0; i < count; i++) start[i] = start[i]! * table.start_scale;
-    if (this.family.keeps_actions) this.writeGiven(start, choice.candidates);
+    const acts = this.family.keeps_actions ? history.length - 1 : this.family.first_row;
+    if (this.family.keeps_actions) this.writeGiven(start, choice.candidates, acts);
     const inputs = this.family.condition(history, options.goal, groups);
     const cancel = new (addon().CancelToken)();
     const abort = (): void => cancel.cancel();
@@ -201,12 +207,14 @@ export class DenoisingPolicy implements Policy {
           'policy_failed',
           'the network produced NaN or infinity; check the observation and its statistics',
         );
+      this.bound(result.x);
       if (this.family.keeps_actions) {
-        const at = this.family.first_row * action_dim;
-        this.given = [...this.given, result.x.slice(at, at + action_dim)].slice(-this.family.first_row);
+        const given = result.x.slice(acts * action_dim, (acts + 1) * action_dim);
+        const kept = [...this.given, given];
+        this.given = kept.slice(Math.max(0, kept.length - this.spec.n_obs_steps + 1));
       }
       const total_ns = Number(process.hrtime.bigint() - began);
-      return this.chunk(result.x, choice.candidates, newest, {
+      return this.chunk(result.x, choice.candidates, acts, newest, {
         queue_ns: Math.max(0, total_ns - result.observe_ns - result.denoise_ns),
         observe_ns: result.observe_ns,
         denoise_ns: result.denoise_ns,
@@ -238,14 +246,22 @@ export class DenoisingPolicy implements Policy {
     this.models.clear();
   }
 
-  /** The newest given actions end just before `first_row`; what lies before them stays noise. */
-  private writeGiven(start: Float32Array, candidates: number): void {
+  /** The newest given actions end just before row `acts`; what lies before them stays noise. */
+  private writeGiven(start: Float32Array, candidates: number, acts: number): void {
     const { action_dim } = this.spec;
-    const { first_row, model_horizon } = this.family;
+    const given = this.given.slice(Math.max(0, this.given.length - acts));
     for (let c = 0; c < candidates; c++)
-      this.given.forEach((row, i) => {
-        start.set(row, (c * model_horizon + first_row - this.given.length + i) * action_dim);
+      given.forEach((row, i) => {
+        start.set(row, (c * this.family.model_horizon + acts - given.length + i) * action_dim);
       });
+  }
+
+  private bound(x: Float32Array): void {
+    const { bounds } = this.family;
+    if (bounds === undefined) return;
+    const n = this.spec.action_dim;
+    for (let i = 0; i < x.length; i++)
+      x[i] = Math.min(Math.max(x[i]!, bounds.low[i % n]!), bounds.high[i % n]!);
   }
 
   /** The next `count` numbers of this episode's noise stream. */
@@ -296,12 +312,18 @@ export class DenoisingPolicy implements Policy {
     return { session, table };
   }
 
-  private chunk(x: Float32Array, n: number, newest: Observation, timing: ActionChunk['timing']): ActionChunk {
+  private chunk(
+    x: Float32Array,
+    n: number,
+    first_row: number,
+    newest: Observation,
+    timing: ActionChunk['timing'],
+  ): ActionChunk {
     const { action_dim, horizon } = this.spec;
     const rows = this.family.model_horizon * action_dim;
     const candidates = new Float32Array(n * horizon * action_dim);
     for (let c = 0; c < n; c++) {
-      const from = c * rows + this.family.first_row * action_dim;
+      const from = c * rows + first_row * action_dim;
       const part = x.slice(from, from + horizon * action_dim);
       this.family.decode(part, newest);
       if (this.ensemble !== undefined && c === 0) part.set(this.ensemble.update(part));

@@ -5,10 +5,14 @@ import { type Observation, type PolicySpec, TendonError } from '../types/index.j
 export class History {
   private kept: Observation[] = [];
 
-  /** `rename`: an observation key by the policy's key that it stands for (LeRobot's rename_map). */
+  /**
+   * `rename`: an observation key by the policy's key that it stands for (LeRobot's rename_map); `grows`: the first
+   * windows are shorter instead of repeating the first observation.
+   */
   constructor(
     private readonly spec: PolicySpec,
     private readonly rename: Readonly<Record<string, string>> = {},
+    private readonly grows = false,
   ) {}
 
   clear(): void {
@@ -17,13 +21,13 @@ export class History {
 
   /**
    * The window to act on, oldest first, n_obs_steps long: an array is taken as it is; a single observation joins the
-   * ones before, the first being repeated to fill. Throws `input_invalid` when it does not fit the policy.
+   * ones before, the first being repeated to fill unless windows grow. Throws `input_invalid` when it does not fit the policy.
    */
   take(observation: Observation | readonly Observation[]): readonly Observation[] {
     const n = this.spec.n_obs_steps;
     if (Array.isArray(observation)) {
       const given = observation as readonly Observation[];
-      if (given.length !== n)
+      if (this.grows ? given.length < 1 || given.length > n : given.length !== n)
         throw new TendonError(
           'input_invalid',
           `history: expected n_obs_steps = ${n} observations, got ${given.length}`,
@@ -32,7 +36,7 @@ export class History {
     }
     const newest = this.check(observation as Observation);
     this.kept.push(newest);
-    while (this.kept.length < n) this.kept.unshift(newest);
+    while (!this.grows && this.kept.length < n) this.kept.unshift(newest);
     this.kept = this.kept.slice(-n);
     return this.kept;
   }

@@ -1,5 +1,6 @@
 // The `beso` family: goal-conditioned score transformer with EDM preconditioning (Reuss et al. 2023). A window of
-// states goes in, the action of the newest comes out; earlier slots of x hold the actions given before.
+// states goes in, the action of the newest comes out; earlier slots of x hold the actions given before. The window grows
+// over the first steps: attention is causal, so slots that are not filled yet change nothing.
 
 import {
   edmPreconditioner,
@@ -12,7 +13,7 @@ import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
 import { actionMap, decodeActions, lowDimFeatures } from '../features.js';
-import { applyForward } from '../processors/normalize.js';
+import { type Affine, applyForward, type Stats } from '../processors/normalize.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { BesoConfig } from './config.js';
 import { besoGraph } from './graph.js';
@@ -31,6 +32,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
   const modes = config.normalization_mapping;
   const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
   const action = actionMap(config.output_features, modes, stats, version, eps);
+  const bounds = boundsOf(stats.action, action.affine);
   const goalKey = config.goal_conditioned ? config.goal_feature : null;
   const goals = config.goal_conditioned ? config.goal_seq_len : 0;
   const goalDim = goalKey === null ? 0 : features.dims[goalKey];
@@ -80,6 +82,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
     max_steps: 100,
     guidable: config.goal_conditioned,
     keeps_actions: true,
+    ...(bounds === undefined ? {} : { bounds }),
     graph,
     table: (sampler, n) =>
       sigmaTable(
@@ -109,4 +112,15 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
     },
     decode: (rows) => decodeActions(action.affine, rows, undefined),
   };
+}
+
+/** How far beyond the data an action may go (Scaler.clip_action). */
+const CLIP = 1.1;
+
+/** 1.1 times the data's normalised bounds, when the statistics have them. */
+function boundsOf(stats: Stats | undefined, { mul, add }: Affine): DenoiserFamily['bounds'] {
+  const { min, max } = stats ?? {};
+  if (min?.length !== mul.length || max?.length !== mul.length) return undefined;
+  const bound = (of: Float32Array): Float32Array => of.map((v, i) => CLIP * (v * mul[i]! + add[i]!));
+  return { low: bound(min), high: bound(max) };
 }
