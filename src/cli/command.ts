@@ -41,6 +41,8 @@ export const POLICY_OPTIONS = {
     type: 'string',
     help: 'solve all denoising steps together to within this, e.g. 0.001; pays where weights exceed the cache',
   },
+  eta: { type: 'string', help: 'η of DDIM, 0 (default, deterministic) to 1' },
+  churn: { type: 'string', help: 's_churn of euler and heun; default 0' },
   threads: { type: 'string', help: 'threads of the native core; default all cores but one' },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -67,6 +69,8 @@ export function loadOptions(values: Values): LoadOptions {
     ...given('steps', number('steps')),
     ...given('candidates', number('candidates')),
     ...given('guidance_scale', number('guidance')),
+    ...given('eta', number('eta')),
+    ...(number('churn') === undefined ? {} : { churn: { s_churn: number('churn')! } }),
     ...given('parallel_tolerance', number('parallel-tolerance')),
     // One core stays free for the control loop and the bridge.
     threads: number('threads') ?? Math.max(1, cpus().length - 1),

@@ -11,7 +11,7 @@ import {
   native,
   type Precision,
 } from '../native/index.js';
-import { encodeRows, type SamplerTable } from '../samplers/index.js';
+import { type Churn, encodeRows, type SamplerTable, type Stochastic } from '../samplers/index.js';
 import {
   type ActionChunk,
   type Goal,
@@ -37,6 +37,9 @@ export interface LoadOptions {
   readonly guidance_scale?: number;
   /** Solves all steps together, to within this much of a normalised action; 0, the default: one after the other. */
   readonly parallel_tolerance?: number;
+  /** Noise that the sampler adds beyond its own, where it takes any: DDIM's η, churn of euler and heun. */
+  readonly eta?: number;
+  readonly churn?: Churn;
   readonly threads?: number;
   readonly pool?: NativePool;
   /** Lowers the instruction set, as TENDON_ISA. */
@@ -67,7 +70,7 @@ export interface DenoiserFamily {
   readonly bounds?: { readonly low: Float32Array; readonly high: Float32Array };
   /** The network for `groups` guidance groups: step input `x`, output first. */
   graph(groups: number): GraphBuilder;
-  table(sampler: string, steps: number): SamplerTable;
+  table(sampler: string, steps: number, noise?: Stochastic): SamplerTable;
   /** Each schedule input for every call. */
   schedule(table: SamplerTable): Record<string, Float32Array>;
   /** Observation inputs, normalised, and the cameras' frames, for `groups` groups (conditional first). */
@@ -302,7 +305,8 @@ export class DenoisingPolicy implements Policy {
   }
 
   private async prepare(choice: SamplerChoice, groups: number): Promise<Ready> {
-    const table = this.family.table(choice.sampler, choice.steps);
+    const { eta, churn } = this.options;
+    const table = this.family.table(choice.sampler, choice.steps, { eta, churn });
     if (this.family.foreign !== undefined)
       return { session: await this.family.foreign(table, choice.candidates), table };
     const model = await this.modelFor(choice.precision, groups);

@@ -4,11 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { addon } from '../../src/native/index.js';
 import {
   type DiffusersConfig,
+  diffusionTable,
   dpmAdaptive,
   edmPreconditioner,
   flowTable,
   type Preconditioner,
   ROW_FIELDS,
+  type Row,
   runTable,
   SIGMA_SAMPLERS,
   SIGMA_SCHEDULES,
@@ -129,4 +131,37 @@ it('refuses what does not fit, with the reason', async () => {
   await expect(
     dpmAdaptive(async (x) => x.map(() => Number.NaN), [1], 1, 0.01, { max_calls: 50 }),
   ).rejects.toThrow(/no end after 50/);
+});
+
+describe('noise that a sampler is asked for', () => {
+  const config = {
+    num_train_timesteps: 100,
+    beta_schedule: 'squaredcos_cap_v2',
+    beta_start: 1e-4,
+    beta_end: 0.02,
+    prediction_type: 'epsilon',
+    clip_sample: true,
+    clip_sample_range: 1,
+  };
+
+  it('η = 1 makes DDIM of all steps DDPM (Song et al. 2021, section 4.1)', () => {
+    const ddim = diffusionTable({ ...config, clip_sample: false }, 'ddim', 100, { eta: 1 });
+    const ddpm = diffusionTable({ ...config, clip_sample: false }, 'ddpm', 100);
+    expect(ddim.levels).toEqual(ddpm.levels);
+    // x' as a mixture of x, the network's output and fresh noise.
+    const mixture = (r: Row): number[] => [r.w_x + r.w_d * r.a_x, r.w_f + r.w_d * r.a_f, r.w_noise];
+    ddim.rows.slice(0, -1).forEach((row, i) => {
+      mixture(row).forEach((v, k) => {
+        expect(v).toBeCloseTo(mixture(ddpm.rows[i]!)[k]!, 5);
+      });
+    });
+  });
+
+  it('is refused where it has no meaning', () => {
+    expect(() => diffusionTable(config, 'ddpm', 10, { eta: 0.5 })).toThrow(/eta/);
+    expect(() => diffusionTable(config, 'ddim', 10, { eta: 2 })).toThrow(/eta/);
+    expect(() => diffusionTable(config, 'ddim', 10, { churn: { s_churn: 1 } })).toThrow(/s_churn/);
+    expect(() => diffusionTable(config, 'dpmpp_2m', 10, { churn: { s_churn: 1 } })).toThrow(/s_churn/);
+    expect(diffusionTable(config, 'euler', 10, { churn: { s_churn: 5 } }).noise_draws).toBeGreaterThan(0);
+  });
 });

@@ -4,6 +4,7 @@
 
 import {
   edmPreconditioner,
+  refuseEta,
   type SamplerTable,
   SIGMA_SAMPLERS,
   sigmaSchedule,
@@ -84,12 +85,11 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
     keeps_actions: true,
     ...(bounds === undefined ? {} : { bounds }),
     graph,
-    table: (sampler, n) =>
-      sigmaTable(
-        sampler,
-        sigmaSchedule(config.sigma_schedule, n, config),
-        edmPreconditioner(config.sigma_data),
-      ),
+    table(sampler, n, { eta, churn } = {}) {
+      refuseEta(sampler, eta);
+      const sigmas = sigmaSchedule(config.sigma_schedule, n, config);
+      return sigmaTable(sampler, sigmas, edmPreconditioner(config.sigma_data), churn);
+    },
     schedule: (table: SamplerTable) => ({ c_noise: Float32Array.from(table.levels) }),
     condition(history, given, groups) {
       const state = new Float32Array(groups * steps * config.state_dim);

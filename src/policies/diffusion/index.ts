@@ -2,15 +2,7 @@
 // every σ-sampler through the variance-preserving bridge.
 
 import type { GraphBuilder } from '../../native/index.js';
-import {
-  ddimTable,
-  ddpmTable,
-  type SamplerTable,
-  SIGMA_SAMPLERS,
-  sigmaSchedule,
-  sigmaTable,
-  vpPreconditioner,
-} from '../../samplers/index.js';
+import { DIFFUSION_SAMPLERS, diffusionTable, type SamplerTable } from '../../samplers/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
 import {
@@ -99,17 +91,11 @@ export function openDiffusion(
       precision: 'auto',
       guidance_scale: 1,
     },
-    samplers: ['ddpm', 'ddim', ...SIGMA_SAMPLERS.filter((s) => s !== 'ddim')],
+    samplers: DIFFUSION_SAMPLERS,
     max_steps: config.num_train_timesteps,
     guidable: false,
     graph,
-    table(sampler, steps) {
-      if (sampler === 'ddpm') return ddpmTable(config, steps);
-      if (sampler === 'ddim') return ddimTable(config, steps);
-      const { precondition, sigmas } = vpPreconditioner(config);
-      const range = { sigma_min: sigmas[0]!, sigma_max: sigmas.at(-1)! };
-      return sigmaTable(sampler, sigmaSchedule('karras', steps, range), precondition);
-    },
+    table: (sampler, steps, noise) => diffusionTable(config, sampler, steps, noise),
     schedule: (table: SamplerTable) => ({
       timestep_embedding: timestepEmbedding(table.levels, config.diffusion_step_embed_dim),
     }),

@@ -2,14 +2,7 @@
 // observations, and its UNet on cameras; `tendon import` brings a checkpoint into this folder's layout.
 
 import type { GraphBuilder } from '../../native/index.js';
-import {
-  ddimTable,
-  ddpmTable,
-  SIGMA_SAMPLERS,
-  sigmaSchedule,
-  sigmaTable,
-  vpPreconditioner,
-} from '../../samplers/index.js';
+import { DIFFUSION_SAMPLERS, diffusionTable } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
@@ -71,17 +64,11 @@ export function openDp(dir: string, json: Record<string, unknown>): DenoiserFami
       precision: 'auto',
       guidance_scale: 1,
     },
-    samplers: ['ddpm', 'ddim', ...SIGMA_SAMPLERS.filter((s) => s !== 'ddim')],
+    samplers: DIFFUSION_SAMPLERS,
     max_steps: config.num_train_timesteps,
     guidable: false,
     graph,
-    table(sampler, steps) {
-      if (sampler === 'ddpm') return ddpmTable(config, steps);
-      if (sampler === 'ddim') return ddimTable(config, steps);
-      const { precondition, sigmas } = vpPreconditioner(config);
-      const range = { sigma_min: sigmas[0]!, sigma_max: sigmas.at(-1)! };
-      return sigmaTable(sampler, sigmaSchedule('karras', steps, range), precondition);
-    },
+    table: (sampler, steps, noise) => diffusionTable(config, sampler, steps, noise),
     schedule: (table) => ({ timestep_embedding: timestepEmbedding(table.levels, embed) }),
     condition(history) {
       if (observation.cameras.length > 0) return observation.inputs(history);

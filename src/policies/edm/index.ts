@@ -2,6 +2,7 @@
 
 import {
   edmPreconditioner,
+  refuseEta,
   type SamplerTable,
   SIGMA_SAMPLERS,
   sigmaSchedule,
@@ -71,12 +72,11 @@ export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFam
     max_steps: 100,
     guidable: goal !== null,
     graph,
-    table: (sampler, steps) =>
-      sigmaTable(
-        sampler,
-        sigmaSchedule(config.sigma_schedule, steps, config),
-        edmPreconditioner(config.sigma_data),
-      ),
+    table(sampler, steps, { eta, churn } = {}) {
+      refuseEta(sampler, eta);
+      const sigmas = sigmaSchedule(config.sigma_schedule, steps, config);
+      return sigmaTable(sampler, sigmas, edmPreconditioner(config.sigma_data), churn);
+    },
     schedule: (table: SamplerTable) => ({ c_noise: Float32Array.from(table.levels) }),
     condition(history, given, groups) {
       const conditional = conditionVector(features, history, given);

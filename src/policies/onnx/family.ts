@@ -3,15 +3,16 @@
 import { join } from 'node:path';
 import type { GraphBuilder, Port } from '../../native/index.js';
 import {
-  ddimTable,
-  ddpmTable,
+  DIFFUSION_SAMPLERS,
+  diffusionTable,
   edmPreconditioner,
   flowTable,
+  refuseEta,
   type SamplerTable,
   SIGMA_SAMPLERS,
+  type Stochastic,
   sigmaSchedule,
   sigmaTable,
-  vpPreconditioner,
 } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { type OnnxModel, openOnnx } from '../../weights/index.js';
@@ -97,7 +98,7 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
     max_steps: config.training.kind === 'diffusers' ? config.training.num_train_timesteps : 100,
     guidable: false,
     graph: build,
-    table: (sampler, steps) => tableOf(config, sampler, steps),
+    table: (sampler, steps, noise = {}) => tableOf(config, sampler, steps, noise),
     schedule: (table): Record<string, Float32Array> =>
       level === undefined ? {} : { [level.name]: Float32Array.from(table.levels) },
     condition: (history): Record<string, Float32Array> =>
@@ -128,22 +129,15 @@ function compiles(build: () => unknown): string | undefined {
 function samplersOf({ training }: OnnxConfig): readonly string[] {
   if (training.kind === 'flow') return ['euler'];
   if (training.kind === 'edm') return SIGMA_SAMPLERS;
-  return ['ddim', 'ddpm', ...SIGMA_SAMPLERS.filter((s) => s !== 'ddim')];
+  return DIFFUSION_SAMPLERS;
 }
 
-function tableOf({ training }: OnnxConfig, sampler: string, steps: number): SamplerTable {
+function tableOf({ training }: OnnxConfig, sampler: string, steps: number, noise: Stochastic): SamplerTable {
+  if (training.kind === 'diffusers') return diffusionTable(training, sampler, steps, noise);
+  refuseEta(sampler, noise.eta);
   if (training.kind === 'flow') return flowTable(training.time, steps);
-  if (training.kind === 'edm')
-    return sigmaTable(
-      sampler,
-      sigmaSchedule(training.sigma_schedule, steps, training),
-      edmPreconditioner(training.sigma_data),
-    );
-  if (sampler === 'ddim') return ddimTable(training, steps);
-  if (sampler === 'ddpm') return ddpmTable(training, steps);
-  const { precondition, sigmas } = vpPreconditioner(training);
-  const range = { sigma_min: sigmas[0]!, sigma_max: sigmas.at(-1)! };
-  return sigmaTable(sampler, sigmaSchedule('karras', steps, range), precondition);
+  const sigmas = sigmaSchedule(training.sigma_schedule, steps, training);
+  return sigmaTable(sampler, sigmas, edmPreconditioner(training.sigma_data), noise.churn);
 }
 
 /** An input of the file, its batch as 1; `width`: values that all its dims together must have. */
