@@ -1,0 +1,1 @@
+"""The part of `launch_ros` that Tendon's launch files use."""
