@@ -3,6 +3,7 @@
 
 #include "addon/classes.h"
 #include "addon/convert.h"
+#include "base/notify.h"
 #include "base/philox.h"
 #include "kernels/kernels.h"
 #include "session/limits.h"
@@ -55,6 +56,14 @@ Napi::Value isa(const Napi::CallbackInfo& info) {
   });
 }
 
+// notifyManager(address, text) → why it was not sent, or empty
+Napi::Value notify_manager_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::String::New(info.Env(),
+                             notify_manager(text_of(info[0], "address"), text_of(info[1], "text")));
+  });
+}
+
 // measureArithmetic(pool, "f32" | "bf16" | "int8") → Promise<operations per second>
 Napi::Value measure_arithmetic_js(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -100,6 +109,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("compileModel", Napi::Function::New<compile_model>(env));
   exports.Set("philoxNormal", Napi::Function::New<philox<fill_normal>>(env));
   exports.Set("philoxUniform", Napi::Function::New<philox<fill_uniform>>(env));
+  exports.Set("notifyManager", Napi::Function::New<notify_manager_js>(env));
   exports.Set("measureArithmetic", Napi::Function::New<measure_arithmetic_js>(env));
   exports.Set("measureReading", Napi::Function::New<measure_reading_js>(env));
   exports.Set("opNames", Napi::Function::New<op_names_of>(env));

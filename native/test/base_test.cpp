@@ -1,14 +1,18 @@
 // What everything stands on: random numbers that are known, parts that cover, threads that keep in step.
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/notify.h"
 #include "base/philox.h"
 #include "base/pool.h"
 #include "base/shape.h"
@@ -106,6 +110,25 @@ TEST("base: files are mapped whole and refused in words") {
   CHECK_THROWS(MappedFile("/tmp"), "file_missing");
   const Block block(100);
   CHECK(reinterpret_cast<uintptr_t>(block.data()) % cache_line == 0 && block.data()[99] == 0);
+}
+
+TEST("base: a service manager hears what it is told, and what cannot be told is said") {
+  const std::string name = format("@tendon-test-%d", static_cast<int>(getpid()));
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  std::memcpy(at.sun_path + 1, name.data() + 1, name.size() - 1);
+  const int manager = socket(AF_UNIX, SOCK_DGRAM, 0);
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  CHECK(bind(manager, reinterpret_cast<const sockaddr*>(&at), length) == 0);
+  CHECK(notify_manager(name, "READY=1\nSTATUS=running") == "");
+  char heard[64] = {};
+  CHECK(recv(manager, heard, sizeof heard, MSG_DONTWAIT) == 22);
+  CHECK(std::string(heard) == "READY=1\nSTATUS=running");
+  close(manager);
+  CHECK(notify_manager(name, "WATCHDOG=1").find("refused") != std::string::npos);
+  CHECK(notify_manager("/nowhere/at/all", "READY=1").find("No such file") != std::string::npos);
+  for (const std::string& wrong : {std::string(), std::string("vsock:2:1"), "/" + std::string(200, 'x')})
+    CHECK(notify_manager(wrong, "READY=1").find("expected a path") != std::string::npos);
 }
 
 }  // namespace

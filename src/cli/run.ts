@@ -8,6 +8,7 @@ import { type RobotFile, TendonError } from '../types/index.js';
 import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
 import { preferControl } from './priority.js';
+import { ServiceManager } from './service.js';
 
 export const run: Command = {
   summary: 'run a policy on a robot behind rosbridge',
@@ -26,6 +27,7 @@ export const run: Command = {
     ...POLICY_OPTIONS,
   },
   async run(values, { text, integer, say, stopped }) {
+    const service = ServiceManager.of(process.env);
     const file = loadRobotFile(text('robot'));
     const policy = await loadPolicy(text('policy'), loadOptions(values));
     const url = values.bridge === undefined ? file.bridge.url : text('bridge');
@@ -65,7 +67,10 @@ export const run: Command = {
       dry_run: values['dry-run'] === true || file.executor !== undefined,
     });
     policy.reset(integer('seed', 0, 1e9));
-    controller.supervisor.onChange(({ from, to, cause }) => say(`  ${from} → ${to}: ${cause}`));
+    controller.supervisor.onChange(({ from, to, cause }) => {
+      say(`  ${from} → ${to}: ${cause}`);
+      service?.status(`${to}: ${cause}`);
+    });
     say(`connecting to ${url} …`);
     await robot.connect();
     // Asked to run once; after that only an operator sets it going again.
@@ -112,7 +117,13 @@ export const run: Command = {
     if (executor !== undefined && executor.stats().refused !== '') refused.push(executor.stats().refused);
     if (refused.length > 0) say(`  the control loop goes on without ${refused.join(' and ')}`);
     controller.start();
+    service?.ready();
+    if (service !== undefined && service.refused !== '') say(`  systemd was not told: ${service.refused}`);
+    service?.watch(() =>
+      executor === undefined ? [controller.stats.ticks] : [controller.stats.ticks, executor.stats().ticks],
+    );
     await Promise.race([stopped, asked]);
+    service?.stopping();
     letGo?.();
     controller.hold('Ctrl-C');
     const { stats, supervisor } = controller;

@@ -270,6 +270,8 @@ export interface Addon {
   measureArithmetic(pool: NativePool, format: 'f32' | 'bf16' | 'int8'): Promise<number>;
   /** Bytes per second at which the whole pool reads the same `bytes` again and again. */
   measureReading(pool: NativePool, bytes: number): Promise<number>;
+  /** One datagram to the service manager's unix socket; why it was not sent, or '' when it was. Never waits. */
+  notifyManager(address: string, text: string): string;
   opNames(): string[];
   samplerFields(): string[];
   /** The instruction set that would be used, not above `limit`. */
