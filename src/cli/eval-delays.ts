@@ -10,6 +10,8 @@ const MODES: Readonly<Record<string, ChunkMode>> = {
   receding: { mode: 'receding' },
   async: { mode: 'async', aggregate: 'weighted_average' },
   ensemble: { mode: 'ensemble', coeff: 0.01 },
+  rtc: { mode: 'rtc', schedule: 'exp' },
+  bid: { mode: 'bid', candidates: 16, decay: 0.5 },
 };
 
 export interface DelaysOptions {

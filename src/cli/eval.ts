@@ -21,7 +21,11 @@ export const evaluate: Command = {
     seeds: { type: 'string', help: 'A..B, both included; instead of --episodes' },
     execute: { type: 'string', help: 'rows of a chunk to execute; default: the checkpoint’s n_action_steps' },
     delays: { type: 'string', help: 'inference delays in ms, e.g. 0,50,100,200,300: prints a table instead' },
-    modes: { type: 'string', default: 'receding,async,ensemble', help: 'ways to join chunks, with --delays' },
+    modes: {
+      type: 'string',
+      default: 'receding,async,ensemble,rtc,bid',
+      help: 'ways to join chunks, with --delays',
+    },
     workers: { type: 'string', default: String(cpus().length), help: 'processes at once' },
     json: { type: 'string', help: 'write every episode to this file' },
     html: { type: 'string', help: 'write a report with plots to this file' },

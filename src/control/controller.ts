@@ -373,9 +373,17 @@ export class Controller {
     this.asked_ns = asked_ns;
     try {
       const goal = options.goal?.();
+      const { candidates } = this.overlap;
+      const prefix = this.overlap.prefix?.(
+        this.player.current,
+        window.at(-1)!.stamp_ns,
+        asked_ns + this.delay.expected_ns,
+      );
       const chunk = await options.policy.infer(window, {
         signal: abort.signal,
         ...(goal === undefined ? {} : { goal }),
+        ...(prefix === undefined ? {} : { prefix }),
+        ...(candidates === undefined ? {} : { candidates }),
       });
       const now_ns = options.clock.now_ns();
       this.stats.inferred(now_ns - asked_ns);

@@ -6,6 +6,7 @@ export { ObservationHistory } from './history.js';
 export { checkLimits, LIMITED, Limiter, type Limits } from './limiter.js';
 export { type Overlap, overlapFor } from './overlap.js';
 export { ChunkPlayer, type Interpolation } from './player.js';
+export { prefixWeights } from './prefix.js';
 export { loadRobotFile } from './robot-file.js';
 export { LoopStats, Ring } from './stats.js';
 export { INTERVENTIONS, type Intervention, type StateChange, Supervisor } from './supervisor.js';

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { BRIDGE_DIALECTS, type RobotFile, TendonError } from '../types/index.js';
+import { BRIDGE_DIALECTS, PREFIX_SCHEDULES, type RobotFile, TendonError } from '../types/index.js';
 import { readUrdfLimits } from './urdf.js';
 
 const name = z.string().min(1);
@@ -125,6 +125,16 @@ const schema = z
             .default('weighted_average'),
         }),
         z.strictObject({ mode: z.literal('ensemble'), coeff: z.number().min(0).max(100).default(0.01) }),
+        z.strictObject({
+          mode: z.literal('rtc'),
+          schedule: z.enum(PREFIX_SCHEDULES).default('exp'),
+          execution_horizon: z.number().int().min(1).optional(),
+        }),
+        z.strictObject({
+          mode: z.literal('bid'),
+          candidates: z.number().int().min(2).max(256).default(16),
+          decay: z.number().positive().max(1).default(0.5),
+        }),
       ])
       .default({ mode: 'receding' }),
     deadlines: z

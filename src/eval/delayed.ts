@@ -38,7 +38,12 @@ export async function runDelayed(
     const now_ns = row * period_ns;
     history.push({ stamp_ns: now_ns, values: env.observe() });
     if (coming === undefined && (row === 0 || player.played(now_ns) + delay >= execute)) {
-      const chunk = await policy.infer(history.window()!);
+      const arrives_ns = now_ns + (row === 0 ? 0 : delay) * period_ns;
+      const prefix = overlap.prefix?.(player.current, now_ns, arrives_ns);
+      const chunk = await policy.infer(history.window()!, {
+        ...(prefix === undefined ? {} : { prefix }),
+        ...(overlap.candidates === undefined ? {} : { candidates: overlap.candidates }),
+      });
       coming = { chunk, row: row === 0 ? 0 : row + delay };
     }
     if (coming !== undefined && row >= coming.row) {

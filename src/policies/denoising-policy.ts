@@ -3,6 +3,7 @@
 
 import {
   addon,
+  type DenoiseRequest,
   type GraphBuilder,
   type NativeModel,
   type NativePool,
@@ -14,6 +15,7 @@ import {
 import { type Churn, encodeRows, type SamplerTable, type Stochastic } from '../samplers/index.js';
 import {
   type ActionChunk,
+  type ChunkPrefix,
   type Goal,
   type InferOptions,
   NS_PER_S,
@@ -79,6 +81,8 @@ export interface DenoiserFamily {
   foreign?(table: SamplerTable, batch: number): Promise<NativeSession>;
   /** Normalised rows (rows, action_dim) to physical units, in place. */
   decode(rows: Float32Array, newest: Observation): void;
+  /** And back, in place; absent where a chunk cannot be drawn towards anything. */
+  encode?(rows: Float32Array, newest: Observation): void;
 }
 
 interface Ready {
@@ -200,6 +204,7 @@ export class DenoisingPolicy implements Policy {
           start,
           noise: this.draw(count * table.noise_draws),
           guidance: choice.guidance_scale,
+          ...this.prefix(options.prefix, newest, acts),
           cancel,
         }),
       );
@@ -257,6 +262,35 @@ export class DenoisingPolicy implements Policy {
       given.forEach((row, i) => {
         start.set(row, (c * this.family.model_horizon + acts - given.length + i) * action_dim);
       });
+  }
+
+  /** The prefix in the network's rows, of which the first `acts` lie before the newest observation and stay free. */
+  private prefix(
+    given: ChunkPrefix | undefined,
+    newest: Observation,
+    acts: number,
+  ): Pick<DenoiseRequest, 'prefix' | 'prefix_weights'> {
+    if (given === undefined) return {};
+    const n = this.spec.action_dim;
+    const { encode, model_horizon } = this.family;
+    if (encode === undefined)
+      throw new TendonError(
+        'unsupported',
+        `${this.spec.family} does not denoise, so its chunks cannot be drawn towards a prefix; choose chunks mode receding, async or ensemble`,
+      );
+    const rows = Math.min(given.weights.length, model_horizon - acts);
+    if (given.actions.length !== given.weights.length * n || !given.actions.every(Number.isFinite))
+      throw new TendonError(
+        'input_invalid',
+        `prefix: expected ${given.weights.length} × ${n} finite actions, got ${given.actions.length} numbers`,
+      );
+    const actions = given.actions.slice(0, rows * n);
+    encode.call(this.family, actions, newest);
+    const prefix = new Float32Array(model_horizon * n);
+    prefix.set(actions, acts * n);
+    const prefix_weights = new Float32Array(model_horizon);
+    prefix_weights.set(given.weights.subarray(0, rows), acts);
+    return { prefix, prefix_weights };
   }
 
   private bound(x: Float32Array): void {

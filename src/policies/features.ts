@@ -92,10 +92,29 @@ export function rowsOf(map: FeatureMap, key: string, history: readonly Observati
   return out;
 }
 
-/** Normalised rows to physical units, in place; relative chunks are added to where the state was. */
-export function decodeActions(affine: Affine, rows: Float32Array, origin: Float32Array | undefined): void {
-  applyInverse(affine, rows);
-  if (origin === undefined) return;
+/** Between normalised rows of actions and physical ones, in place both ways. */
+export interface ActionCodec {
+  decode(rows: Float32Array, newest: Observation): void;
+  encode(rows: Float32Array, newest: Observation): void;
+}
+
+/** `absolute_key`: the observation that actions are relative to, when they are. */
+export function actionCodec(affine: Affine, absolute_key?: string): ActionCodec {
   const n = affine.mul.length;
-  for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! + origin[i % n]!;
+  const origin = (newest: Observation): Float32Array | undefined =>
+    absolute_key === undefined ? undefined : newest.values[absolute_key];
+  return {
+    decode(rows, newest) {
+      const from = origin(newest);
+      applyInverse(affine, rows);
+      if (from !== undefined) for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! + from[i % n]!;
+    },
+    encode(rows, newest) {
+      const from = origin(newest);
+      for (let i = 0; i < rows.length; i++) {
+        const relative = from === undefined ? rows[i]! : rows[i]! - from[i % n]!;
+        rows[i] = relative * affine.mul[i % n]! + affine.add[i % n]!;
+      }
+    },
+  };
 }

@@ -9,8 +9,20 @@ import { makeTable, row, type SamplerTable } from './table.js';
  */
 export type FlowTime = 'noise_at_one' | 'noise_at_zero';
 
+/** LeRobot's max_guidance_weight; the paper's code has 5. */
+const MAX_GUIDANCE = 10;
+
+/**
+ * Real-time chunking's guidance of D at time τ of 1 (clean): (1 − τ)·g with g = (1 − τ)/τ · (τ² + (1 − τ)²)/(1 − τ)², at
+ * most `most` (Black et al. 2025, eq. 2 and 4; without a derivative of the network, as LeRobot ships it).
+ */
+export function flowGuidance(tau: number, most = MAX_GUIDANCE): number {
+  const left = 1 - tau;
+  return left * Math.min(most, (tau * tau + left * left) / (tau * left));
+}
+
 /** N Euler steps; levels are the times the network is told. The step goes through D, so that guidance of D works. */
-export function flowTable(time: FlowTime, steps: number): SamplerTable {
+export function flowTable(time: FlowTime, steps: number, max_guidance = MAX_GUIDANCE): SamplerTable {
   if (!Number.isInteger(steps) || steps < 1 || steps > 1000)
     throw new TendonError('config_invalid', `steps: expected a whole number from 1 to 1000, got ${steps}`, {
       steps,
@@ -25,7 +37,8 @@ export function flowTable(time: FlowTime, steps: number): SamplerTable {
   const rows = levels.map((_, i) => {
     const left = 1 - i / steps;
     const share = 1 / (steps - i);
-    return row({ a_x: 1, a_f: sign * left, w_x: 1 - share, w_d: share });
+    const guide = flowGuidance(1 - left, max_guidance);
+    return row({ a_x: 1, a_f: sign * left, guide, w_x: 1 - share, w_d: share });
   });
   return makeTable(rows, levels, 1);
 }

@@ -38,7 +38,7 @@ export interface SamplerTable {
 
 export function row(fields: Partial<Row>): Row {
   const zero = Object.fromEntries(ROW_FIELDS.map((f) => [f, 0])) as Row;
-  return { ...zero, c_in: 1, a_f: 1, ...fields };
+  return { ...zero, c_in: 1, a_f: 1, guide: 1, ...fields };
 }
 
 export function makeTable(
@@ -63,11 +63,18 @@ export interface Question {
   readonly call: number;
 }
 
+/** What the denoised estimate is drawn towards, and how much of it, element by element of x. */
+export interface Prefix {
+  readonly target: ArrayLike<number>;
+  readonly weights: ArrayLike<number>;
+}
+
 /** The loop in float64, call by call: yields what the network is asked, takes its answer F, returns x. */
 export function* followTable(
   table: SamplerTable,
   start: ArrayLike<number>,
   noise: readonly ArrayLike<number>[],
+  prefix?: Prefix,
 ): Generator<Question, Float64Array, ArrayLike<number>> {
   let x = Float64Array.from(start);
   let saved = new Float64Array(x.length);
@@ -81,7 +88,8 @@ export function* followTable(
     const f = yield { x: x.map((v) => r.c_in * v), level: table.levels[call]!, call };
     const d = x.map((v, i) => {
       const estimate = r.a_x * v + r.a_f * f[i]!;
-      return r.clip > 0 ? Math.min(r.clip, Math.max(-r.clip, estimate)) : estimate;
+      const d = r.clip > 0 ? Math.min(r.clip, Math.max(-r.clip, estimate)) : estimate;
+      return prefix === undefined ? d : d + r.guide * prefix.weights[i]! * (prefix.target[i]! - d);
     });
     if (r.save !== 0) saved = x.slice();
     const e = r.w_noise !== 0 ? noise[draw++]! : undefined;
@@ -105,8 +113,9 @@ export function runTable(
   start: ArrayLike<number>,
   noise: readonly ArrayLike<number>[],
   network: (x: Float64Array, level: number) => ArrayLike<number>,
+  prefix?: Prefix,
 ): Float64Array {
-  const loop = followTable(table, start, noise);
+  const loop = followTable(table, start, noise, prefix);
   let step = loop.next();
   while (step.done !== true) step = loop.next(network(step.value.x, step.value.level));
   return step.value;

@@ -48,11 +48,21 @@ export interface PolicySpec {
   readonly rate_hz: number | undefined;
 }
 
+/** The beginning of a chunk that is already decided, or nearly: what the new one is drawn towards. */
+export interface ChunkPrefix {
+  /** (rows, action_dim), physical units; row i is in force at the newest observation's stamp + i · period. */
+  readonly actions: Float32Array;
+  /** (rows): 1 keeps a row as it is, 0 leaves it free. */
+  readonly weights: Float32Array;
+}
+
 export interface InferOptions {
   readonly goal?: Goal;
   /** Start noise, unit variance, (candidates, model_horizon, action_dim); drawn from the seed when absent. */
   readonly noise?: Float32Array;
   readonly candidates?: number;
+  /** Policies that denoise only (`unsupported` from others). */
+  readonly prefix?: ChunkPrefix;
   readonly signal?: AbortSignal;
 }
 

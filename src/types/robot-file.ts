@@ -50,7 +50,20 @@ export type ChunkMode =
       readonly aggregate: 'weighted_average' | 'latest_only' | 'average' | 'conservative';
     }
   /** ACT's temporal ensemble: weights exp(−coeff·i), i = 0 the oldest; asks at every row. */
-  | { readonly mode: 'ensemble'; readonly coeff: number };
+  | { readonly mode: 'ensemble'; readonly coeff: number }
+  /** Real-time chunking (Black et al. 2025): the new chunk is denoised towards what is left of the one in force. */
+  | {
+      readonly mode: 'rtc';
+      readonly schedule: PrefixSchedule;
+      /** Rows the new chunk is drawn towards; absent: all that are left. */
+      readonly execution_horizon?: number | undefined;
+    }
+  /** Bidirectional decoding (Liu et al. 2024), backward coherence: of N candidates the nearest to the chunk in force. */
+  | { readonly mode: 'bid'; readonly candidates: number; readonly decay: number };
+
+/** How strongly rows after the inference delay are kept (LeRobot's RTCAttentionSchedule). */
+export const PREFIX_SCHEDULES = ['zeros', 'ones', 'linear', 'exp'] as const;
+export type PrefixSchedule = (typeof PREFIX_SCHEDULES)[number];
 
 export interface RobotFile {
   readonly name: string;

@@ -5,7 +5,7 @@ import { makeTable, row } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
-import { actionMap, decodeActions, LEROBOT_STATES, lowDimFeatures, rowsOf } from '../features.js';
+import { actionCodec, actionMap, LEROBOT_STATES, lowDimFeatures, rowsOf } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { ActConfig } from './config.js';
@@ -80,9 +80,6 @@ export function openAct(dir: string, json: Record<string, unknown>): DenoiserFam
         ...inputs.map(({ key, name }) => [name, rowsOf(features, key, history)] as const),
         ...cameras.map((camera) => [camera.key, framesOf(camera, history)] as const),
       ]),
-    decode(rows, newest) {
-      const key = statistics.absolute_state_key;
-      decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);
-    },
+    decode: actionCodec(action.affine, statistics.absolute_state_key).decode,
   };
 }

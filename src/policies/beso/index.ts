@@ -13,7 +13,7 @@ import {
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
-import { actionMap, decodeActions, lowDimFeatures } from '../features.js';
+import { actionCodec, actionMap, lowDimFeatures } from '../features.js';
 import { type Affine, applyForward, type Stats } from '../processors/normalize.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { BesoConfig } from './config.js';
@@ -110,7 +110,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
         applyForward(features.affine[goalKey]!, values, goal, i * config.state_dim);
       return { state, goal };
     },
-    decode: (rows) => decodeActions(action.affine, rows, undefined),
+    ...actionCodec(action.affine),
   };
 }
 

@@ -6,9 +6,9 @@ import { DIFFUSION_SAMPLERS, diffusionTable, type SamplerTable } from '../../sam
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
 import {
+  actionCodec,
   actionMap,
   conditionVector,
-  decodeActions,
   LEROBOT_STATES,
   lowDimFeatures,
   rowsOf,
@@ -104,9 +104,6 @@ export function openDiffusion(
       const states = features.keys.map((key) => [key, rowsOf(features, key, history)] as const);
       return Object.fromEntries([...states, ...cameras.map((c) => [c.key, framesOf(c, history)] as const)]);
     },
-    decode: (rows, newest) => {
-      const key = statistics.absolute_state_key;
-      decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);
-    },
+    ...actionCodec(action.affine, statistics.absolute_state_key),
   };
 }

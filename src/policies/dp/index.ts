@@ -7,7 +7,7 @@ import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
 import { timestepEmbedding, unetGraph } from '../diffusion/unet.js';
-import { decodeActions } from '../features.js';
+import { actionCodec } from '../features.js';
 import { linearNormalizer } from '../processors/linear.js';
 import { imageShapes } from '../vision/camera.js';
 import { DpConfig } from './config.js';
@@ -79,7 +79,7 @@ export function openDp(dir: string, json: Record<string, unknown>): DenoiserFami
       local_cond.set(seen);
       return { local_cond };
     },
-    decode: (rows) => decodeActions(affine, rows, undefined),
+    ...actionCodec(affine),
   };
 }
 

@@ -11,7 +11,7 @@ import {
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
-import { actionMap, conditionVector, decodeActions, lowDimFeatures } from '../features.js';
+import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
 import { readPipelines } from '../processors/pipeline.js';
 import { EdmConfig } from './config.js';
 import { edmGraph } from './graph.js';
@@ -86,10 +86,7 @@ export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFam
       both.set(withoutGoal(conditional), cond_dim);
       return { cond: both };
     },
-    decode(rows, newest) {
-      const key = pipelines.absolute_state_key;
-      decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);
-    },
+    ...actionCodec(action.affine, pipelines.absolute_state_key),
   };
 
   function withoutGoal(cond: Float32Array): Float32Array {

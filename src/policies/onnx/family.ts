@@ -18,7 +18,7 @@ import { TendonError } from '../../types/index.js';
 import { type OnnxModel, openOnnx } from '../../weights/index.js';
 import { parseConfig } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
-import { actionMap, conditionVector, decodeActions, lowDimFeatures } from '../features.js';
+import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
 import { readPipelines } from '../processors/pipeline.js';
 import { OnnxConfig } from './config.js';
 import { Importer } from './importer.js';
@@ -108,10 +108,7 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
       : {
           foreign: (table: SamplerTable, batch: number) => OrtSession.open(model.path, ports, table, batch),
         }),
-    decode: (rows, newest) => {
-      const key = pipelines?.absolute_state_key;
-      decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);
-    },
+    ...actionCodec(action.affine, pipelines?.absolute_state_key),
   };
 }
 

@@ -3,7 +3,7 @@
 
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { DenoiseRequest, NativeSession, Port, RunResult } from '../../native/index.js';
-import { followTable, type SamplerTable } from '../../samplers/index.js';
+import { followTable, type Prefix, type SamplerTable } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 
 export interface OrtPorts {
@@ -71,7 +71,7 @@ export class OrtSession implements NativeSession {
         return all.subarray(from, from + size);
       };
       const noise = Array.from({ length: this.table.noise_draws }, (_, i) => own(request.noise!, i));
-      const loop = followTable(this.table, own(request.start), noise);
+      const loop = followTable(this.table, own(request.start), noise, prefixOf(request));
       let step = loop.next();
       while (step.done !== true) {
         const feeds = {
@@ -95,4 +95,11 @@ export class OrtSession implements NativeSession {
       calls: this.table.rows.length * this.batch,
     };
   }
+}
+
+/** A prefix per row (horizon) as one per element. */
+function prefixOf({ prefix, prefix_weights }: DenoiseRequest): Prefix | undefined {
+  if (prefix === undefined || prefix_weights === undefined) return undefined;
+  const width = prefix.length / prefix_weights.length;
+  return { target: prefix, weights: prefix.map((_, i) => prefix_weights[Math.floor(i / width)]!) };
 }

@@ -5,7 +5,7 @@ import { TendonError } from '../../types/index.js';
 import { readTensor } from '../../weights/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoising-policy.js';
-import { actionMap, decodeActions, lowDimFeatures, rowsOf } from '../features.js';
+import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { VqbetConfig } from './config.js';
@@ -77,9 +77,6 @@ export function openVqbet(dir: string, json: Record<string, unknown>): DenoiserF
         [STATE, rowsOf(features, STATE, history)] as const,
         ...cameras.map((camera) => [camera.key, framesOf(camera, history)] as const),
       ]),
-    decode(rows, newest) {
-      const key = statistics.absolute_state_key;
-      decodeActions(action.affine, rows, key === undefined ? undefined : newest.values[key]);
-    },
+    decode: actionCodec(action.affine, statistics.absolute_state_key).decode,
   };
 }
