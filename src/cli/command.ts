@@ -2,7 +2,7 @@
 
 import { cpus } from 'node:os';
 import type { LoadOptions } from '../policies/index.js';
-import { TendonError } from '../types/index.js';
+import { type ChunkMode, TendonError } from '../types/index.js';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean';
@@ -79,4 +79,12 @@ export function loadOptions(values: Values): LoadOptions {
 
 function given(name: string, value: number | undefined): Record<string, number> {
   return value === undefined ? {} : { [name]: value };
+}
+
+/** What a policy must have ready for this way of joining chunks, so that the first inference is not the slow one. */
+export function needsOf(mode: ChunkMode): LoadOptions {
+  return {
+    ...('candidates' in mode && mode.candidates !== undefined ? { candidates: mode.candidates } : {}),
+    ...(mode.mode === 'rtc' ? { prefix_derivative: mode.derivative } : {}),
+  };
 }

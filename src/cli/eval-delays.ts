@@ -9,8 +9,13 @@ import { type ChunkMode, TendonError } from '../types/index.js';
 const MODES: Readonly<Record<string, ChunkMode>> = {
   receding: { mode: 'receding' },
   async: { mode: 'async', aggregate: 'weighted_average' },
+  'async-latest': { mode: 'async', aggregate: 'latest_only' },
+  'async-average': { mode: 'async', aggregate: 'average' },
+  'async-conservative': { mode: 'async', aggregate: 'conservative' },
   ensemble: { mode: 'ensemble', coeff: 0.01 },
-  rtc: { mode: 'rtc', schedule: 'exp' },
+  rtc: { mode: 'rtc', schedule: 'zeros', derivative: true },
+  'rtc-16': { mode: 'rtc', schedule: 'zeros', derivative: true, candidates: 16 },
+  'rtc-lerobot': { mode: 'rtc', schedule: 'exp', derivative: false },
   bid: { mode: 'bid', candidates: 16, decay: 0.5 },
 };
 
@@ -33,14 +38,14 @@ export async function evalDelays({ say, seeds, ...options }: DelaysOptions): Pro
       throw new TendonError('config_invalid', `--delays: expected 0 to 10000 ms each, got "${part}"`);
     return ms;
   });
-  const modes = options.modes.split(',').map((name) => {
+  const modes = options.modes.split(',').map((name): [string, ChunkMode] => {
     const mode = Object.hasOwn(MODES, name) ? MODES[name] : undefined;
     if (mode === undefined)
       throw new TendonError(
         'config_invalid',
         `--modes: expected any of ${Object.keys(MODES).join(', ')}, got "${name}"`,
       );
-    return mode;
+    return [name, mode];
   });
   const task = findTask(options.task);
   const [policy, env] = await Promise.all([loadPolicy(options.policy, options.load), task.create()]);
@@ -48,8 +53,8 @@ export async function evalDelays({ say, seeds, ...options }: DelaysOptions): Pro
   say(
     `  ${options.task}: ${seeds.length} episodes each; delays in whole rows of ${row_ms.toFixed(0)} ms, rounded up`,
   );
-  say('  mode        delay ms   success   95 % interval   max jump   rms jerk /s³');
-  for (const mode of modes)
+  say('  mode              delay ms   success   95 % interval   max jump   rms jerk /s³');
+  for (const [name, mode] of modes)
     for (const delay of delays) {
       let successes = 0;
       let jump = 0;
@@ -63,7 +68,7 @@ export async function evalDelays({ say, seeds, ...options }: DelaysOptions): Pro
       const [low, high] = wilson(successes, seeds.length).map((x) => (100 * x).toFixed(0));
       const rate = `${((100 * successes) / seeds.length).toFixed(1)} %`;
       say(
-        `  ${mode.mode.padEnd(10)}${String(delay).padStart(10)}${rate.padStart(10)}${`${low}–${high} %`.padStart(16)}${jump.toFixed(3).padStart(11)}${jerk.toFixed(0).padStart(15)}`,
+        `  ${name.padEnd(18)}${String(delay).padStart(8)}${rate.padStart(10)}${`${low}–${high} %`.padStart(16)}${jump.toFixed(3).padStart(11)}${jerk.toFixed(0).padStart(15)}`,
       );
     }
 }

@@ -5,7 +5,7 @@ import { addon, native } from '../native/index.js';
 import { loadPolicy } from '../policies/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import { type RobotFile, TendonError } from '../types/index.js';
-import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { type Command, loadOptions, needsOf, POLICY_OPTIONS } from './command.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
 import { preferControl } from './priority.js';
 import { ServiceManager } from './service.js';
@@ -29,7 +29,7 @@ export const run: Command = {
   async run(values, { text, integer, say, stopped }) {
     const service = ServiceManager.of(process.env);
     const file = loadRobotFile(text('robot'));
-    const policy = await loadPolicy(text('policy'), loadOptions(values));
+    const policy = await loadPolicy(text('policy'), { ...loadOptions(values), ...needsOf(file.chunks) });
     const url = values.bridge === undefined ? file.bridge.url : text('bridge');
     const clock = new MonotonicClock();
     const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url } }, clock);

@@ -10,6 +10,7 @@ import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
 import type { TaskInstance } from '../sim/task.js';
 import { findTask } from '../sim/tasks.js';
 import { TendonError } from '../types/index.js';
+import { needsOf } from './command.js';
 import { preferControl } from './priority.js';
 
 export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -69,10 +70,10 @@ export class SimSession {
     const task = findTask(options.task);
     const file = loadRobotFile(join(PACKAGE_ROOT, 'launch', `sim-${options.task}.yaml`));
     const seed = options.seed ?? 0;
-    const policy = await loadPolicy(
-      options.policy ?? join(PACKAGE_ROOT, 'models', options.task),
-      options.load ?? {},
-    );
+    const policy = await loadPolicy(options.policy ?? join(PACKAGE_ROOT, 'models', options.task), {
+      ...options.load,
+      ...needsOf(file.chunks),
+    });
     if (policy.spec.action_dim !== task.spec.joint_names.length)
       throw new TendonError(
         'config_invalid',

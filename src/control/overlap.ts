@@ -1,9 +1,9 @@
 // What is played where a chunk that arrives overlaps those before it. Stands between inference and the player; all
-// overlap is by time stamp, so a row is only ever mixed with what was said about the same moment. Chunks off each
-// other's grid are read linearly between their rows. Facts: LeRobot's async_inference (aggregation) and ACT (ensemble).
+// overlap is by time stamp, so a row is only ever mixed with what was said about the same moment. Facts: LeRobot's async_inference (aggregation) and ACT (ensemble).
 
-import type { ActionChunk, ChunkMode, ChunkPrefix, Nanoseconds, PrefixSchedule } from '../types/index.js';
-import { prefixWeights } from './prefix.js';
+import type { ActionChunk, ChunkMode, ChunkPrefix, Nanoseconds } from '../types/index.js';
+import { readAt, timeOf } from './chunk-time.js';
+import { Coherent, RealTime } from './coherence.js';
 
 /** Share of the chunk that is playing in the rows that both speak of; the rest is the arriving one's. */
 const AGGREGATES = {
@@ -20,8 +20,8 @@ export interface Overlap {
   merge(arrived: ActionChunk, playing: ActionChunk | undefined): ActionChunk;
   /** Nothing said before counts any more. */
   reset(): void;
-  /** Candidates to draw for a choice among them. */
-  readonly candidates?: number;
+  /** Candidates to draw for a choice among them; undefined: as many as the policy draws anyway. */
+  readonly candidates?: number | undefined;
   /**
    * What a chunk for the observation of `stamp_ns` should be drawn towards, when it is expected to arrive at
    * `arrives_ns`; undefined when nothing is left of `playing` by then.
@@ -120,86 +120,6 @@ class Ensemble implements Overlap {
   }
 }
 
-/** Real-time chunking: the policy makes the chunks agree, here they only follow each other. */
-class RealTime implements Overlap {
-  constructor(
-    private readonly schedule: PrefixSchedule,
-    private readonly execution_horizon: number,
-    private readonly fallback_period_ns: Nanoseconds,
-  ) {}
-
-  execute(n_action_steps: number): number {
-    return n_action_steps;
-  }
-
-  merge(arrived: ActionChunk): ActionChunk {
-    return arrived;
-  }
-
-  prefix(
-    playing: ActionChunk | undefined,
-    stamp_ns: Nanoseconds,
-    arrives_ns: Nanoseconds,
-  ): ChunkPrefix | undefined {
-    if (playing === undefined) return undefined;
-    const { action_dim, horizon } = playing;
-    const period_ns = periodOf(playing, this.fallback_period_ns);
-    const row = new Float64Array(action_dim);
-    const left: number[] = [];
-    while (left.length < horizon * action_dim) {
-      const moment_ns = stamp_ns + (left.length / action_dim) * period_ns;
-      if (!readAt(playing, moment_ns, this.fallback_period_ns, row)) break;
-      left.push(...row);
-    }
-    const rows = left.length / action_dim;
-    const delay = Math.max(0, Math.ceil((arrives_ns - stamp_ns) / period_ns - ROW_SLACK));
-    // Nothing is left by the time it arrives: it may begin anywhere.
-    if (rows === 0 || delay >= rows) return undefined;
-    const end = Math.max(delay, Math.min(rows, this.execution_horizon));
-    return {
-      actions: Float32Array.from(left),
-      weights: prefixWeights(this.schedule, delay, end, rows),
-    };
-  }
-
-  reset(): void {}
-}
-
-/** Bidirectional decoding's backward coherence: of the candidates the one nearest to what was going to be played. */
-class Coherent implements Overlap {
-  constructor(
-    readonly candidates: number,
-    private readonly decay: number,
-    private readonly fallback_period_ns: Nanoseconds,
-  ) {}
-
-  execute(n_action_steps: number): number {
-    return n_action_steps;
-  }
-
-  merge(arrived: ActionChunk, playing: ActionChunk | undefined): ActionChunk {
-    const { candidates, n_candidates, horizon, action_dim } = arrived;
-    if (candidates === undefined || playing === undefined) return arrived;
-    const size = horizon * action_dim;
-    const distance = new Float64Array(n_candidates);
-    const old = new Float64Array(action_dim);
-    let weight = 1;
-    for (let row = 0; row < horizon; row++, weight *= this.decay) {
-      const moment_ns = timeOf(arrived, row, this.fallback_period_ns);
-      if (!readAt(playing, moment_ns, this.fallback_period_ns, old)) continue;
-      for (let c = 0; c < n_candidates; c++)
-        for (let i = 0; i < action_dim; i++) {
-          const apart = candidates[c * size + row * action_dim + i]! - old[i]!;
-          distance[c]! += weight * apart * apart;
-        }
-    }
-    const chosen = distance.indexOf(Math.min(...distance));
-    return { ...arrived, chosen, actions: candidates.slice(chosen * size, (chosen + 1) * size) };
-  }
-
-  reset(): void {}
-}
-
 export function overlapFor(mode: ChunkMode, fallback_period_ns: Nanoseconds): Overlap {
   switch (mode.mode) {
     case 'receding':
@@ -209,45 +129,8 @@ export function overlapFor(mode: ChunkMode, fallback_period_ns: Nanoseconds): Ov
     case 'ensemble':
       return new Ensemble(mode.coeff, fallback_period_ns);
     case 'rtc':
-      return new RealTime(
-        mode.schedule,
-        mode.execution_horizon ?? Number.POSITIVE_INFINITY,
-        fallback_period_ns,
-      );
+      return new RealTime(mode, fallback_period_ns);
     case 'bid':
       return new Coherent(mode.candidates, mode.decay, fallback_period_ns);
   }
-}
-
-function periodOf(chunk: ActionChunk, fallback_ns: Nanoseconds): Nanoseconds {
-  return chunk.period_ns > 0 ? chunk.period_ns : fallback_ns;
-}
-
-function timeOf(chunk: ActionChunk, row: number, fallback_ns: Nanoseconds): Nanoseconds {
-  return chunk.stamp_ns + row * periodOf(chunk, fallback_ns);
-}
-
-/** A thousandth of a row: stamps are whole nanoseconds, periods need not be. */
-const ROW_SLACK = 1e-3;
-
-/** Writes what `chunk` says of `moment_ns`; false outside its first and last row. */
-function readAt(
-  chunk: ActionChunk,
-  moment_ns: Nanoseconds,
-  fallback_ns: Nanoseconds,
-  out: Float64Array,
-): boolean {
-  const position = (moment_ns - chunk.stamp_ns) / periodOf(chunk, fallback_ns);
-  const last = chunk.horizon - 1;
-  if (!(position >= -ROW_SLACK && position <= last + ROW_SLACK)) return false;
-  const nearest = Math.round(position);
-  const on_grid = Math.abs(position - nearest) <= ROW_SLACK;
-  const row = on_grid ? nearest : Math.floor(position);
-  const fraction = on_grid ? 0 : position - row;
-  for (let i = 0; i < out.length; i++) {
-    const here = chunk.actions[row * out.length + i]!;
-    const next = fraction > 0 ? chunk.actions[(row + 1) * out.length + i]! : here;
-    out[i] = (1 - fraction) * here + fraction * next;
-  }
-  return true;
 }

@@ -127,8 +127,10 @@ const schema = z
         z.strictObject({ mode: z.literal('ensemble'), coeff: z.number().min(0).max(100).default(0.01) }),
         z.strictObject({
           mode: z.literal('rtc'),
-          schedule: z.enum(PREFIX_SCHEDULES).default('exp'),
+          schedule: z.enum(PREFIX_SCHEDULES).default('zeros'),
           execution_horizon: z.number().int().min(1).optional(),
+          derivative: z.boolean().default(true),
+          candidates: z.number().int().min(1).max(64).optional(),
         }),
         z.strictObject({
           mode: z.literal('bid'),

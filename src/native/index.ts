@@ -1,2 +1,3 @@
 export * from './addon.js';
+export * from './adjoint.js';
 export * from './graph.js';

@@ -3,7 +3,6 @@
 
 import {
   addon,
-  type DenoiseRequest,
   type GraphBuilder,
   type NativeModel,
   type NativePool,
@@ -27,6 +26,7 @@ import {
   TendonError,
 } from '../types/index.js';
 import { TemporalEnsemble } from './act/ensemble.js';
+import { GUIDED, guidedGraph, guideSchedule } from './guided.js';
 import { History } from './history.js';
 
 export interface LoadOptions {
@@ -42,6 +42,8 @@ export interface LoadOptions {
   /** Noise that the sampler adds beyond its own, where it takes any: DDIM's η, churn of euler and heun. */
   readonly eta?: number;
   readonly churn?: Churn;
+  /** Compiles guidance through the derivative as well, for prefixes that ask for it; else at the first of them. */
+  readonly prefix_derivative?: boolean;
   readonly threads?: number;
   readonly pool?: NativePool;
   /** Lowers the instruction set, as TENDON_ISA. */
@@ -159,6 +161,7 @@ export class DenoisingPolicy implements Policy {
         `guidance_scale: this policy was not trained without its goal, so it has nothing to guide by; expected 1, got ${next.guidance_scale}`,
       );
     await this.readyFor(next);
+    if (this.options.prefix_derivative) await this.readyFor(next, true);
     this.wanted = next;
   }
 
@@ -178,7 +181,8 @@ export class DenoisingPolicy implements Policy {
     const history = this.history.take(observation);
     const newest = history.at(-1)!;
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
-    const { session, table } = await this.readyFor(choice);
+    const through = options.prefix?.derivative === true;
+    const { session, table } = await this.readyFor(choice, through);
     const groups = groupsOf(choice);
     const { action_dim } = this.spec;
     const size = this.family.model_horizon * action_dim;
@@ -193,6 +197,7 @@ export class DenoisingPolicy implements Policy {
     const acts = this.family.keeps_actions ? history.length - 1 : this.family.first_row;
     if (this.family.keeps_actions) this.writeGiven(start, choice.candidates, acts);
     const inputs = this.family.condition(history, options.goal, groups);
+    const towards = this.prefix(options.prefix, newest, acts);
     const cancel = new (addon().CancelToken)();
     const abort = (): void => cancel.cancel();
     options.signal?.addEventListener('abort', abort, { once: true });
@@ -200,11 +205,11 @@ export class DenoisingPolicy implements Policy {
       if (options.signal?.aborted) cancel.cancel();
       const result = await native(() =>
         session.denoise({
-          inputs,
+          inputs: through ? { ...inputs, ...towards } : inputs,
           start,
           noise: this.draw(count * table.noise_draws),
           guidance: choice.guidance_scale,
-          ...this.prefix(options.prefix, newest, acts),
+          ...(through ? {} : towards),
           cancel,
         }),
       );
@@ -269,7 +274,7 @@ export class DenoisingPolicy implements Policy {
     given: ChunkPrefix | undefined,
     newest: Observation,
     acts: number,
-  ): Pick<DenoiseRequest, 'prefix' | 'prefix_weights'> {
+  ): { prefix?: Float32Array; prefix_weights?: Float32Array } {
     if (given === undefined) return {};
     const n = this.spec.action_dim;
     const { encode, model_horizon } = this.family;
@@ -308,12 +313,12 @@ export class DenoisingPolicy implements Policy {
     return native(() => addon().philoxNormal(this.seed, 0, first, count));
   }
 
-  private modelFor(precision: string, groups: number): Promise<NativeModel> {
-    const key = `${precision}/${groups}`;
+  private modelFor(precision: string, groups: number, guided = false): Promise<NativeModel> {
+    const key = `${precision}/${groups}/${guided}`;
     let model = this.models.get(key);
     if (model === undefined) {
       model = native(() =>
-        addon().compileModel(this.family.graph(groups).native, {
+        addon().compileModel(this.graph(groups, guided).native, {
           precision: precision as Precision,
           pool: this.pool,
           ...(this.options.isa === undefined ? {} : { isa: this.options.isa }),
@@ -324,12 +329,17 @@ export class DenoisingPolicy implements Policy {
     return model;
   }
 
-  private readyFor(choice: SamplerChoice): Promise<Ready> {
+  private graph(groups: number, guided: boolean): GraphBuilder {
+    const graph = this.family.graph(groups);
+    return guided ? guidedGraph(graph) : graph;
+  }
+
+  private readyFor(choice: SamplerChoice, guided = false): Promise<Ready> {
     const groups = groupsOf(choice);
-    const key = [choice.precision, groups, choice.candidates, choice.sampler, choice.steps].join('/');
+    const key = [choice.precision, groups, choice.candidates, choice.sampler, choice.steps, guided].join('/');
     let ready = this.ready.get(key);
     if (ready === undefined) {
-      ready = this.prepare(choice, groups);
+      ready = this.prepare(choice, groups, guided);
       this.ready.set(key, ready);
       ready.catch(() => this.ready.delete(key));
       // Old choices go first; each holds an arena.
@@ -338,15 +348,22 @@ export class DenoisingPolicy implements Policy {
     return ready;
   }
 
-  private async prepare(choice: SamplerChoice, groups: number): Promise<Ready> {
+  private async prepare(choice: SamplerChoice, groups: number, guided: boolean): Promise<Ready> {
     const { eta, churn } = this.options;
     const table = this.family.table(choice.sampler, choice.steps, { eta, churn });
+    if (guided && (groups > 1 || this.family.foreign !== undefined || this.family.encode === undefined))
+      throw new TendonError(
+        'unsupported',
+        `${this.spec.family}: a prefix through the derivative needs a denoiser that the core compiles, without classifier-free guidance; set derivative: false`,
+      );
     if (this.family.foreign !== undefined)
       return { session: await this.family.foreign(table, choice.candidates), table };
-    const model = await this.modelFor(choice.precision, groups);
-    const session = await native(() => model.openSession({ batch: choice.candidates }));
+    const model = await this.modelFor(choice.precision, groups, guided);
+    const outputs = guided ? { outputs: [GUIDED] } : {};
+    const session = await native(() => model.openSession({ batch: choice.candidates, ...outputs }));
     const tolerance = this.options.parallel_tolerance ?? 0;
-    await native(() => session.setTable(encodeRows(table), this.family.schedule(table), tolerance));
+    const schedule = { ...this.family.schedule(table), ...(guided ? guideSchedule(table) : {}) };
+    await native(() => session.setTable(encodeRows(table), schedule, tolerance));
     return { session, table };
   }
 

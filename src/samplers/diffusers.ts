@@ -97,7 +97,7 @@ export function ddimTable(c: DiffusersConfig, steps: number, eta = 0): SamplerTa
       w_noise: sigma,
     });
   });
-  return makeTable(rows, ts, 1);
+  return makeTable(rows, ts, 1, gainsOf(bar, ts));
 }
 
 /** DDPM, variance `fixed_small`; noise on every step but the last. */
@@ -119,13 +119,17 @@ export function ddpmTable(c: DiffusersConfig, steps: number): SamplerTable {
       w_noise: t > 0 ? Math.sqrt(variance) : 0,
     });
   });
-  return makeTable(rows, ts, 1);
+  return makeTable(rows, ts, 1, gainsOf(bar, ts));
 }
 
 /**
  * A variance-preserving network seen from σ-space, so that any σ-sampler can drive it: σ = √((1 − ᾱ)/ᾱ) and the
  * timestep whose σ is nearest (DPM-Solver++ paper, section 4). The network expects x/√(1 + σ²).
  */
+/** x = √ᾱ·x₀ + √(1 − ᾱ)·ε of normal data: E[x₀ | x] = √ᾱ·x. */
+const gainsOf = (bar: readonly number[], ts: readonly number[]): number[] =>
+  ts.map((t) => 1 / Math.sqrt(bar[t]!));
+
 export function vpPreconditioner(c: DiffusersConfig): { precondition: Preconditioner; sigmas: number[] } {
   const sigmas = alphasCumprod(c).map((a) => Math.sqrt((1 - a) / a));
   const precondition: Preconditioner = (sigma) => {
@@ -134,7 +138,7 @@ export function vpPreconditioner(c: DiffusersConfig): { precondition: Preconditi
     let level = 0;
     for (let t = 1; t < sigmas.length; t++)
       if (Math.abs(Math.log(sigmas[t]! / sigma)) < Math.abs(Math.log(sigmas[level]! / sigma))) level = t;
-    return { c_in, a_x: x0[0] * c_in, a_f: x0[1], level };
+    return { c_in, a_x: x0[0] * c_in, a_f: x0[1], level, gain: 1 + sigma * sigma };
   };
   return { precondition, sigmas };
 }

@@ -9,8 +9,10 @@ import { makeTable, row, type SamplerTable } from './table.js';
  */
 export type FlowTime = 'noise_at_one' | 'noise_at_zero';
 
-/** LeRobot's max_guidance_weight; the paper's code has 5. */
+/** LeRobot's max_guidance_weight. */
 const MAX_GUIDANCE = 10;
+/** The paper's, of guidance through the derivative. */
+const PAPERS_MAX_GUIDANCE = 5;
 
 /**
  * Real-time chunking's guidance of D at time τ of 1 (clean): (1 − τ)·g with g = (1 − τ)/τ · (τ² + (1 − τ)²)/(1 − τ)², at
@@ -40,5 +42,6 @@ export function flowTable(time: FlowTime, steps: number, max_guidance = MAX_GUID
     const guide = flowGuidance(1 - left, max_guidance);
     return row({ a_x: 1, a_f: sign * left, guide, w_x: 1 - share, w_d: share });
   });
-  return makeTable(rows, levels, 1);
+  const gains = levels.map((_, i) => flowGuidance(i / steps, PAPERS_MAX_GUIDANCE));
+  return makeTable(rows, levels, 1, gains);
 }

@@ -10,6 +10,8 @@ export type Preconditioner = (sigma: number) => {
   readonly a_x: number;
   readonly a_f: number;
   readonly level: number;
+  /** 1/(∂D/∂x) were the data normal; 1 when absent. */
+  readonly gain?: number;
 };
 
 /** EDM preconditioning (Karras et al. 2022, table 1), c_noise = ln σ / 4. */
@@ -21,6 +23,7 @@ export function edmPreconditioner(sigma_data: number): Preconditioner {
       a_x: (sigma_data * sigma_data) / total,
       a_f: (sigma * sigma_data) / Math.sqrt(total),
       level: Math.log(sigma) / 4,
+      gain: total / (sigma_data * sigma_data),
     };
   };
 }
@@ -37,6 +40,7 @@ export interface Churn {
 class Writer {
   readonly rows: Row[] = [];
   readonly levels: number[] = [];
+  readonly gains: number[] = [];
   constructor(
     private readonly precondition: Preconditioner,
     private readonly churn: Churn | undefined,
@@ -50,9 +54,10 @@ class Writer {
     return { hat, more: gamma > 0 ? { pre_noise: s_noise * Math.sqrt(hat * hat - s * s) } : {} };
   }
   at(sigma: number, fields: Partial<Row>): void {
-    const { c_in, a_x, a_f, level } = this.precondition(sigma);
+    const { c_in, a_x, a_f, level, gain = 1 } = this.precondition(sigma);
     this.rows.push(row({ c_in, a_x, a_f, ...fields }));
     this.levels.push(level);
+    this.gains.push(gain);
   }
   /** x ← (n/s)·x + (1 − n/s)·D: Euler on the slope, and DDIM, and DPM-Solver++ of first order. */
   euler(s: number, n: number, more: Partial<Row> = {}): void {
@@ -269,5 +274,5 @@ export function sigmaTable(
     );
   const writer = new Writer(precondition, churn, sigmas.length - 1);
   write(writer, sigmas);
-  return makeTable(writer.rows, writer.levels, sigmas[0]!);
+  return makeTable(writer.rows, writer.levels, sigmas[0]!, writer.gains);
 }

@@ -34,6 +34,8 @@ export interface SamplerTable {
   readonly start_scale: number;
   /** Draws of the size of x that the rows consume. */
   readonly noise_draws: number;
+  /** 1/(∂D/∂x) at each call were the data normal: what guidance through the network's derivative is scaled by. */
+  readonly gains: readonly number[];
 }
 
 export function row(fields: Partial<Row>): Row {
@@ -45,9 +47,10 @@ export function makeTable(
   rows: readonly Row[],
   levels: readonly number[],
   start_scale: number,
+  gains: readonly number[] = rows.map(() => 1),
 ): SamplerTable {
   const noise_draws = rows.reduce((n, r) => n + (r.pre_noise !== 0 ? 1 : 0) + (r.w_noise !== 0 ? 1 : 0), 0);
-  return { rows, levels, start_scale, noise_draws };
+  return { rows, levels, start_scale, noise_draws, gains };
 }
 
 /** Rows as the addon takes them. */

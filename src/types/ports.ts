@@ -54,6 +54,8 @@ export interface ChunkPrefix {
   readonly actions: Float32Array;
   /** (rows): 1 keeps a row as it is, 0 leaves it free. */
   readonly weights: Float32Array;
+  /** Draws through the derivative of the denoiser (the paper's guidance) instead of directly (LeRobot's). */
+  readonly derivative?: boolean;
 }
 
 export interface InferOptions {

@@ -57,6 +57,10 @@ export type ChunkMode =
       readonly schedule: PrefixSchedule;
       /** Rows the new chunk is drawn towards; absent: all that are left. */
       readonly execution_horizon?: number | undefined;
+      /** Guidance through the denoiser's derivative, as in the paper; false: directly, as LeRobot ships it. */
+      readonly derivative: boolean;
+      /** Of so many the one nearest to the chunk in force; absent: as many as the policy draws anyway. */
+      readonly candidates?: number | undefined;
     }
   /** Bidirectional decoding (Liu et al. 2024), backward coherence: of N candidates the nearest to the chunk in force. */
   | { readonly mode: 'bid'; readonly candidates: number; readonly decay: number };
