@@ -61,11 +61,11 @@ PlannerTable table_of(const Napi::Value& value) {
 }
 
 struct Tape {
-  std::vector<float> samples, tail, prior, pick, explore;
+  std::vector<float> samples, tail, prior, model, prior_model, pick, explore;
   std::vector<int32_t> critics;
 
   // A tape that is given must be whole: a shorter one would be read past its end.
-  PlanTape read(const Napi::Value& value, const PlannerTable& t) {
+  PlanTape read(const Napi::Value& value, const PlannerTable& t, int64_t model_draws) {
     PlanTape tape;
     if (value.IsUndefined()) return tape;
     if (!value.IsObject()) throw BuildError("input_invalid", "tape: expected an object of draws");
@@ -81,6 +81,8 @@ struct Tape {
     tape.samples = take("samples", samples, t.iterations * t.samples * t.row());
     tape.tail = take("tail", tail, static_cast<int64_t>(t.iterations) * t.rows() * t.action_dim);
     tape.prior = take("prior", prior, t.prior * t.row());
+    tape.model = take("model", model, static_cast<int64_t>(t.iterations) * t.rows() * model_draws);
+    tape.prior_model = take("prior_model", prior_model, t.prior * model_draws);
     tape.pick = take("pick", pick, t.elites);
     tape.explore = take("explore", explore, t.action_dim);
     std::vector<float> indices;
@@ -185,7 +187,7 @@ Napi::Value PlannerObject::plan(const Napi::CallbackInfo& info) {
     auto job = std::make_shared<Job>();
     const PlannerTable& table = shared_->planner->search().table();
     job->inputs = inputs_of(property(given, "inputs"), "inputs");
-    job->args.tape = job->tape.read(property(given, "tape"), table);
+    job->args.tape = job->tape.read(property(given, "tape"), table, shared_->planner->model_draws());
     job->args.explore = property(given, "explore").ToBoolean();
     const Napi::Value cancel = property(given, "cancel");
     if (!cancel.IsUndefined()) {

@@ -52,12 +52,18 @@ Rollout::Rollout(WorldModel model, const PlannerTable& table) : model_(std::move
   const Program& main = *model_.rollout;
   actions_ = port(main.inputs, "actions", rows * row, false);
   tail_noise_ = port(main.inputs, "tail_noise", rows * a, true);
+  if (const Binding* drawn = find(main.inputs, "model_noise")) {
+    model_noise_ = drawn->data;
+    model_draws_ = drawn->shape.count() / rows;
+  }
   return_ = port(main.outputs, "return", rows, false);
   tail_weight_ = port(main.outputs, "tail_weight", rows, table.critics == 0);
   if (table.prior > 0) {
     if (!model_.prior)
       throw BuildError("graph_invalid", "a planner with prior candidates needs prior_actions");
     prior_noise_ = port(model_.prior->inputs, "prior_noise", table.prior * row, true);
+    if (model_draws_ > 0)
+      prior_model_noise_ = port(model_.prior->inputs, "prior_model_noise", table.prior * model_draws_, true);
     prior_actions_ = port(model_.prior->outputs, "prior_actions", table.prior * row, false);
   }
   if (table.critics > 0) members_ = port(main.outputs, "members", rows * table.critics, true);
@@ -81,6 +87,7 @@ void Rollout::observe(const Search& search, const Team& team) {
   for (const auto& critic : model_.critics) run_list(*critic, List::observation, team);
   if (!model_.prior) return;
   if (prior_noise_ != nullptr) search.draw_prior(prior_noise_, team);
+  if (prior_model_noise_ != nullptr) search.draw_prior_model(model_draws_, prior_model_noise_, team);
   run_list(*model_.prior, List::observation, team);
   run_list(*model_.prior, List::step, team);
   copy_shared(actions_, prior_actions_, table_.prior * table_.row(), team);
@@ -88,6 +95,7 @@ void Rollout::observe(const Search& search, const Team& team) {
 
 void Rollout::score(int iteration, const Search& search, const Team& team) {
   if (tail_noise_ != nullptr) search.draw_tail(iteration, tail_noise_, team);
+  if (model_noise_ != nullptr) search.draw_model(iteration, model_draws_, model_noise_, team);
   if (team.member == 0 && table_.critics > 0) search.draw_critics(iteration, drawn_.data());
   run_list(*model_.rollout, List::step, team);
   if (members_ == nullptr) {

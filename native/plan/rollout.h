@@ -1,7 +1,7 @@
 // Scores candidates with a world model: programs of one graph, compiled for the batch of candidates and
 // unrolled over the horizon, so that the latent never leaves them. Named ports (docs/planning.md):
-//   prior     latent, prior_noise (prior, row)             → prior_actions (prior, row)
-//   rollout   latent, actions (rows, row), [tail_noise (rows, action_dim)]
+//   prior     latent, prior_noise (prior, row), [prior_model_noise (prior, W)] → prior_actions (prior, row)
+//   rollout   latent, actions (rows, row), [tail_noise (rows, action_dim)], [model_noise (rows, W)]
 //             → return (rows, 1), [tail_weight (rows, 1)], [members (rows, critics)],
 //               [tail_latent (rows, L), tail_action (rows, action_dim)]
 //   critic i  critic_latent (rows, L), critic_action (rows, action_dim), the rollout's in place
@@ -38,6 +38,8 @@ class Rollout {
   // Scores all candidates of the iteration; the result is in scores() for member 0. All members call.
   void score(int iteration, const Search& search, const Team& team);
   float* scores() { return scores_.data(); }
+  // W: normal draws of one row's whole rollout; 0 where the model draws nothing.
+  int64_t model_draws() const { return model_draws_; }
   const WorldModel& model() const { return model_; }
 
  private:
@@ -46,6 +48,8 @@ class Rollout {
   WorldModel model_;
   PlannerTable table_;
   float *actions_, *tail_noise_ = nullptr, *prior_noise_ = nullptr;
+  float *model_noise_ = nullptr, *prior_model_noise_ = nullptr;
+  int64_t model_draws_ = 0;
   const float *prior_actions_ = nullptr, *return_, *tail_weight_ = nullptr, *members_ = nullptr;
   std::vector<const float*> values_;  // by critic
   std::vector<float> scores_;

@@ -14,7 +14,16 @@ namespace tendon {
 namespace {
 
 // Streams of one plan's draws.
-enum Kind { samples_kind, tail_kind, prior_kind, critics_kind, pick_kind, explore_kind };
+enum Kind {
+  samples_kind,
+  tail_kind,
+  prior_kind,
+  critics_kind,
+  pick_kind,
+  explore_kind,
+  model_kind,
+  prior_model_kind
+};
 
 // Rollouts beyond this have left what any reward means.
 constexpr float exploded = 1e30f;
@@ -90,23 +99,32 @@ void Search::begin(const PlanTape& tape) {
   worst_count_ = 0;
 }
 
-void Search::draw_prior(float* out, const Team& team) const {
-  const Share s = share(table_.prior * table_.row(), team);
-  if (tape_.prior != nullptr) {
-    std::copy(tape_.prior + s.begin, tape_.prior + s.end, out + s.begin);
+// Draws first … first + count − 1 of a kind, of the tape or of the seed; each member writes its share.
+void Search::draw(int kind, const float* taped, int64_t first, int64_t count, float* out,
+                  const Team& team) const {
+  const Share s = share(count, team);
+  if (taped != nullptr) {
+    std::copy(taped + first + s.begin, taped + first + s.end, out + s.begin);
   } else {
-    fill_normal(seed_, stream(prior_kind), s.begin, out + s.begin, s.end - s.begin);
+    fill_normal(seed_, stream(kind), first + s.begin, out + s.begin, s.end - s.begin);
   }
 }
 
+void Search::draw_prior(float* out, const Team& team) const {
+  draw(prior_kind, tape_.prior, 0, table_.prior * table_.row(), out, team);
+}
+
+void Search::draw_prior_model(int64_t width, float* out, const Team& team) const {
+  draw(prior_model_kind, tape_.prior_model, 0, table_.prior * width, out, team);
+}
+
 void Search::draw_tail(int iteration, float* out, const Team& team) const {
-  const int64_t count = static_cast<int64_t>(table_.rows()) * table_.action_dim, first = iteration * count;
-  const Share s = share(count, team);
-  if (tape_.tail != nullptr) {
-    std::copy(tape_.tail + first + s.begin, tape_.tail + first + s.end, out + s.begin);
-  } else {
-    fill_normal(seed_, stream(tail_kind), first + s.begin, out + s.begin, s.end - s.begin);
-  }
+  const int64_t count = static_cast<int64_t>(table_.rows()) * table_.action_dim;
+  draw(tail_kind, tape_.tail, iteration * count, count, out, team);
+}
+
+void Search::draw_model(int iteration, int64_t width, float* out, const Team& team) const {
+  draw(model_kind, tape_.model, iteration * table_.rows() * width, table_.rows() * width, out, team);
 }
 
 void Search::draw_critics(int iteration, int* out) const {

@@ -14,12 +14,14 @@ namespace tendon {
 
 // Draws in place of the seed's, each null for the seed's own.
 struct PlanTape {
-  const float* samples = nullptr;    // normal (iterations, horizon, samples, action_dim)
-  const float* tail = nullptr;       // normal (iterations, rows, action_dim), for the policy after the end
-  const float* prior = nullptr;      // normal (prior, horizon · action_dim)
-  const int32_t* critics = nullptr;  // (iterations, drawn)
-  const float* pick = nullptr;       // exponential (elites)
-  const float* explore = nullptr;    // normal (action_dim)
+  const float* samples = nullptr;  // normal (iterations, horizon, samples, action_dim)
+  const float* tail = nullptr;     // normal (iterations, rows, action_dim), for the policy after the end
+  const float* prior = nullptr;    // normal (prior, horizon · action_dim)
+  const float* model = nullptr;    // normal (iterations, rows, width), of a model that draws its next state
+  const float* prior_model = nullptr;  // normal (prior, width), while the prior acts in such a model
+  const int32_t* critics = nullptr;    // (iterations, drawn)
+  const float* pick = nullptr;         // exponential (elites)
+  const float* explore = nullptr;      // normal (action_dim)
 };
 
 class Search {
@@ -36,6 +38,9 @@ class Search {
   // This iteration's candidates after the prior's; every member writes its share, with a barrier inside.
   void propose(int iteration, const Team& team);
   void draw_tail(int iteration, float* out, const Team& team) const;
+  // What a stochastic model draws: `width` normal numbers for every row of the iteration, or of the prior's.
+  void draw_model(int iteration, int64_t width, float* out, const Team& team) const;
+  void draw_prior_model(int64_t width, float* out, const Team& team) const;
   // Which critics are asked in this iteration: table.drawn indices.
   void draw_critics(int iteration, int* out) const;
   // Member 0's: takes scores (rows) and moves the distribution. Scores that are not finite count as worst.
@@ -56,6 +61,7 @@ class Search {
 
  private:
   uint64_t stream(int kind) const { return plan_ * 8 + kind; }
+  void draw(int kind, const float* taped, int64_t first, int64_t count, float* out, const Team& team) const;
   void select(const float* scores);
   void remember_kept();
 

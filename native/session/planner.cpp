@@ -26,6 +26,7 @@ class ModelPlanner : public Planner {
   const std::vector<Port>& inputs() const override { return inputs_; }
   void reset(uint64_t seed) override { search_.reset(seed); }
   Search& search() override { return search_; }
+  int64_t model_draws() const override { return rollout_.model_draws(); }
 
   std::string print() const override {
     std::string text;

@@ -165,6 +165,8 @@ class Planner {
   virtual void reset(uint64_t seed) = 0;
   // Plans; the sequence (horizon · action_dim) goes to `out`. not_finite when every rollout failed.
   virtual Status plan(const PlanArgs& args, float* out, PlanStats* stats) = 0;
+  // Normal draws of one rollout of a model that draws its next state; 0 otherwise.
+  virtual int64_t model_draws() const = 0;
   // Mean, spread, elites of the last plan.
   virtual Search& search() = 0;
 };

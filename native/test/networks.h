@@ -153,6 +153,7 @@ struct WorldShape {
   int64_t latent = 24, width = 40, action_dim = 3;
   int horizon = 3, critics = 4;
   bool members = false;
+  bool stochastic = false;  // the next latent is drawn: noise is added to it
 };
 
 // A latent world model with a planner's entries (plan/rollout.h): dynamics and reward at every step, a policy
@@ -176,7 +177,11 @@ inline Graph make_world_model(const WorldShape& s, uint64_t seed) {
   std::vector<std::pair<Layer, Layer>> q;
   for (int i = 0; i < s.critics; ++i) q.emplace_back(layer(joint, s.width), layer(s.width, 1));
   const auto both = [&](int z, int a) { return b.op("concat", {z, a}, {1}); };
-  const auto next = [&](int z, int a) { return b.op("tanh", {plain(d1, normed(d0, both(z, a)))}); };
+  const auto next = [&](int z, int a, int noise, int t) {
+    const int mean = plain(d1, normed(d0, both(z, a)));
+    if (!s.stochastic) return b.op("tanh", {mean});
+    return b.op("tanh", {b.op("add", {mean, b.slice(noise, 1, t * s.latent, s.latent)})});
+  };
   const auto reward = [&](int z, int a) { return plain(r1, normed(r0, both(z, a))); };
   const auto prior = [&](int z, int noise) {
     return b.op("tanh", {b.op("add", {plain(p1, normed(p0, z)), noise})});
@@ -185,11 +190,15 @@ inline Graph make_world_model(const WorldShape& s, uint64_t seed) {
   const int64_t row = s.horizon * s.action_dim;
   const int latent = b.graph.input("latent", {1, s.latent}, stage_observation);
   const int noise = b.graph.input("prior_noise", {1, row}, stage_step);
+  const auto drawn = [&](const char* name) {
+    return s.stochastic ? b.graph.input(name, {1, s.horizon * s.latent}, stage_step) : -1;
+  };
+  const int prior_drawn = drawn("prior_model_noise"), model_drawn = drawn("model_noise");
   std::vector<int> acted;
   int z = latent;
   for (int t = 0; t < s.horizon; ++t) {
     acted.push_back(prior(z, b.slice(noise, 1, t * s.action_dim, s.action_dim)));
-    z = next(z, acted.back());
+    z = next(z, acted.back(), prior_drawn, t);
   }
   b.graph.output("prior_actions", b.op("concat", acted, {1}));
   const int actions = b.graph.input("actions", {1, row}, stage_step);
@@ -200,7 +209,7 @@ inline Graph make_world_model(const WorldShape& s, uint64_t seed) {
     const int a = b.slice(actions, 1, t * s.action_dim, s.action_dim);
     const int gain = reward(z, a);
     total = total < 0 ? gain : b.op("add", {total, gain});
-    z = next(z, a);
+    z = next(z, a, model_drawn, t);
   }
   const int last = prior(z, tail);
   b.graph.output("return", total);

@@ -22,8 +22,10 @@ PlannerTable small_table() {
   return t;
 }
 
-std::unique_ptr<Planner> planner(bool members, int threads, const char* isa, const PlannerTable& table) {
+std::unique_ptr<Planner> planner(bool members, int threads, const char* isa, const PlannerTable& table,
+                                 bool stochastic = false) {
   test::WorldShape shape;
+  shape.stochastic = stochastic;
   shape.members = members;
   ModelOptions options;
   options.pool = std::make_shared<Pool>(threads);
@@ -46,6 +48,30 @@ TEST("plan: threads, and critics asked apart or together, do not change a plan")
   const std::vector<float> want = two_plans(*planner(false, 1, "", small_table()));
   for (const int threads : {2, 3}) CHECK(two_plans(*planner(false, threads, "", small_table())) == want);
   CHECK(two_plans(*planner(true, 2, "", small_table())) == want);
+}
+
+TEST("plan: a model that draws its next state draws the same on any threads, or what it is given") {
+  const PlannerTable t = small_table();
+  const std::vector<float> want = two_plans(*planner(false, 1, "", t, true));
+  CHECK(two_plans(*planner(false, 3, "", t, true)) == want);
+  CHECK(two_plans(*planner(false, 1, "", t)) != want);
+
+  auto p = planner(false, 2, "", t, true);
+  CHECK(p->model_draws() == 3 * 24);
+  std::vector<float> latent(24), out(9), drawn(9), zeros(t.iterations * t.rows() * 72);
+  std::vector<float> prior_zeros(t.prior * 72);
+  fill_normal(8, 0, 0, latent.data(), 24);
+  PlanArgs args;
+  args.inputs = {{0, latent.data()}};
+  args.tape.model = zeros.data();
+  args.tape.prior_model = prior_zeros.data();
+  p->reset(5);
+  CHECK(p->plan(args, drawn.data(), nullptr) == Status::ok);
+  auto calm = planner(false, 2, "", t);
+  calm->reset(5);
+  args.tape = {};
+  CHECK(calm->plan(args, out.data(), nullptr) == Status::ok);
+  CHECK(out == drawn);
 }
 
 TEST("plan: the fast kernels plan as the plain loops do") {

@@ -60,11 +60,15 @@ TEST("quiet: denoising, running and planning allocate nothing") {
     plan.samples = 100, plan.prior = 8, plan.iterations = 2, plan.elites = 10, plan.keep = 3;
     plan.critics = 4, plan.drawn = 2;
     plan.pick = Pick::sampled;
-    auto planner = Planner::open(Model::make(test::make_world_model({}, 1), options), plan);
-    const std::vector<float> latent(24, 0.1f);
-    PlanArgs asked;
-    asked.inputs = {{0, latent.data()}};
-    CHECK(allocated(4, [&] { CHECK(planner->plan(asked, out.data(), nullptr) == Status::ok); }) == 0);
+    for (const bool stochastic : {false, true}) {
+      test::WorldShape world;
+      world.stochastic = stochastic;
+      auto planner = Planner::open(Model::make(test::make_world_model(world, 1), options), plan);
+      const std::vector<float> latent(24, 0.1f);
+      PlanArgs asked;
+      asked.inputs = {{0, latent.data()}};
+      CHECK(allocated(4, [&] { CHECK(planner->plan(asked, out.data(), nullptr) == Status::ok); }) == 0);
+    }
   }
 }
 

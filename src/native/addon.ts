@@ -183,6 +183,10 @@ export interface PlanTape {
   readonly tail?: Float32Array;
   /** Normal (prior, horizon, action_dim). */
   readonly prior?: Float32Array;
+  /** Normal (iterations, rows, draws): a stochastic model's, for the whole rollout. */
+  readonly model?: Float32Array;
+  /** Normal (prior, draws): the same while the prior acts. */
+  readonly prior_model?: Float32Array;
   /** Indices (iterations, drawn). */
   readonly critics?: Float32Array;
   /** Exponential (elites). */

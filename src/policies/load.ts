@@ -9,6 +9,7 @@ import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denois
 import { openDiffusion } from './diffusion/index.js';
 import { openDp } from './dp/index.js';
 import { openEdm } from './edm/index.js';
+import { openEnsemble } from './ensemble/index.js';
 import { modernConfig } from './legacy.js';
 import { openOnnxFamily } from './onnx/family.js';
 import { openTdmpc } from './tdmpc/index.js';
@@ -32,6 +33,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
 const WORLD_MODELS: Readonly<Record<string, Open<WorldModelFamily>>> = {
   tdmpc: openTdmpc,
   tdmpc2: openTdmpc2,
+  ensemble: openEnsemble,
 };
 
 export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODELS)];

@@ -56,13 +56,14 @@ describe.each(Object.keys(CASES))('%s', (name) => {
     const g = new GraphBuilder();
     const z = g.input('z', [1, config.latent_dim], 'observation');
     const a = g.input('a', [1, action_dim], 'observation');
-    g.output('next', networks.next(g, z, a));
-    g.output('reward', networks.reward(g, z, a));
+    const after = networks.next(g, z, a);
+    g.output('next', after);
+    g.output('reward', networks.reward(g, z, a, after));
     g.output('pi', networks.prior!(g, z, undefined));
     g.output(
       'q',
       g.concat(
-        Array.from({ length: 5 }, (_, i) => networks.value(g, i, z, a)),
+        Array.from({ length: 5 }, (_, i) => networks.value!(g, i, z, a)),
         1,
       ),
     );

@@ -26,10 +26,11 @@ describe.each(['tdmpc2_tiny', 'tdmpc2_tiny_rgb'])('%s', (name) => {
     const g = new GraphBuilder();
     const z = g.input('z', [1, config.latent_dim], 'observation');
     const a = g.input('a', [1, config.action_dim], 'observation');
-    g.output('next', networks.next(g, z, a));
-    g.output('reward', networks.reward(g, z, a));
+    const after = networks.next(g, z, a);
+    g.output('next', after);
+    g.output('reward', networks.reward(g, z, a, after));
     g.output('pi', networks.prior!(g, z, undefined));
-    for (let i = 0; i < config.num_q; i++) g.output(`q${i}`, networks.value(g, i, z, a));
+    for (let i = 0; i < config.num_q; i++) g.output(`q${i}`, networks.value!(g, i, z, a));
     const out = await runGraph(g, 1, { z: io.get('z'), a: io.get('a') });
     expect(relativeError(out.next!, io.get('z_next'))).toBeLessThan(1e-5);
     expect(relativeError(out.reward!, io.get('reward'))).toBeLessThan(1e-4);

@@ -107,13 +107,14 @@ class Peer {
       });
     };
     const step = await session((g, z, a) => {
-      g.output('next', networks.next(g, z, a));
-      g.output('reward', networks.reward(g, z, a));
+      const after = networks.next(g, z, a);
+      g.output('next', after);
+      g.output('reward', networks.reward(g, z, a, after));
     });
     const prior = await session((g, z, a) => g.output('action', networks.prior!(g, z, a)));
     const critics: InferenceSession[] = [];
     for (let i = 0; i < networks.critics; i++)
-      critics.push(await session((g, z, a) => g.output('value', networks.value(g, i, z, a))));
+      critics.push(await session((g, z, a) => g.output('value', networks.value!(g, i, z, a))));
     const rows = new Float32Array(CONFIG.num_samples * latent_dim);
     for (let i = 0; i < CONFIG.num_samples; i++) rows.set(latent, i * latent_dim);
     return new Peer(step, prior, critics, rows);

@@ -17,7 +17,13 @@ export interface Statistics {
   readonly absolute_state_key?: string | undefined;
 }
 
-export function statisticsOf(dir: string, tensors: Tensors, features: readonly string[]): Statistics {
+/** `optional`: the config normalises nothing, so a checkpoint without statistics is whole. */
+export function statisticsOf(
+  dir: string,
+  tensors: Tensors,
+  features: readonly string[],
+  optional = false,
+): Statistics {
   const pipelines = readPipelines(dir);
   if (pipelines !== undefined) return { ...pipelines, version: 'current' };
   const stats: Record<string, Record<string, Float32Array>> = {};
@@ -32,7 +38,7 @@ export function statisticsOf(dir: string, tensors: Tensors, features: readonly s
         stats[feature][stat] = readTensor(tensors.anyShape(name));
       }
   }
-  if (Object.keys(stats).length === 0)
+  if (Object.keys(stats).length === 0 && !optional)
     throw new TendonError(
       'file_missing',
       `${dir}: no normalisation statistics: neither policy_preprocessor.json and policy_postprocessor.json (LeRobot ≥ 0.4) nor normalize_inputs buffers in model.safetensors (≤ 0.3.3)`,

@@ -66,6 +66,9 @@ export function tdmpcNetworks(
     latent_dim,
     action_dim,
     critics: q_ensemble_size,
+    tail_dim: latent_dim,
+    begin: (_g, latent) => latent,
+    tail: (_g, z) => z,
     encode(g) {
       const latents = inputs.map((input) => (input.name === 'image' ? image : lowDim)(g, input));
       const sum = latents.reduce((a, b) => g.add(a, b));

@@ -49,6 +49,9 @@ export function tdmpc2Networks(config: Tdmpc2Config, tensors: Tensors, task: num
     latent_dim: config.latent_dim,
     action_dim: config.action_dim,
     critics: config.num_q,
+    tail_dim: config.latent_dim,
+    begin: (_g, latent) => latent,
+    tail: (_g, z) => z,
     encode(g) {
       const latents = Object.keys(config.obs_shape)
         .sort()

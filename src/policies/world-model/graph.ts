@@ -4,21 +4,33 @@
 
 import { GraphBuilder, type Value } from '../../native/index.js';
 
-/** The networks of a world model; z (rows, latent_dim), a (rows, action_dim), results (rows, …). */
-export interface WorldNetworks {
+/**
+ * The networks of a world model; a (rows, action_dim), results (rows, …). Z is what a rollout carries from step to step:
+ * the latent itself (rows, latent_dim), or what a family makes of it (particles, a context of tokens).
+ */
+export interface WorldNetworks<Z = Value> {
   readonly latent_dim: number;
   readonly action_dim: number;
   /** Critics there are; 0 leaves the end of the horizon without a value. */
   readonly critics: number;
+  /** Normal draws that `next` takes, of a model that draws its next state; absent: none. */
+  readonly draws?: number;
   /** Declares the observation inputs and gives the latent. */
   encode(g: GraphBuilder): Value;
-  next(g: GraphBuilder, z: Value, a: Value): Value;
-  reward(g: GraphBuilder, z: Value, a: Value): Value;
-  value(g: GraphBuilder, critic: number, z: Value, a: Value): Value;
+  /** What a rollout begins with at the observed latent. */
+  begin(g: GraphBuilder, latent: Value): Z;
+  /** `noise` (rows, draws), where there are draws. */
+  next(g: GraphBuilder, z: Z, a: Value, noise?: Value): Z;
+  /** Of acting with `a` in z, which led to `after`. */
+  reward(g: GraphBuilder, z: Z, a: Value, after: Z): Value;
+  /** What the critics read of z, (rows, tail_dim). */
+  tail?(g: GraphBuilder, z: Z): Value;
+  readonly tail_dim?: number;
+  value?(g: GraphBuilder, critic: number, tail: Value, a: Value): Value;
   /** The policy prior's action with unit normal `noise` (rows, action_dim), or its mean without. */
-  prior?(g: GraphBuilder, z: Value, noise: Value | undefined): Value;
-  /** 1 where the episode has ended in z, else 0, (rows, 1). */
-  ended?(g: GraphBuilder, z: Value): Value;
+  prior?(g: GraphBuilder, z: Z, noise: Value | undefined): Value;
+  /** The probability that the episode has ended in z, (rows, 1). */
+  ended?(g: GraphBuilder, z: Z): Value;
 }
 
 export interface WorldGraphOptions {
@@ -29,7 +41,7 @@ export interface WorldGraphOptions {
 }
 
 /** Entries: latent · prior_actions · return (with tail_weight, and members or tail_latent and tail_action) · value_i. */
-export function worldGraph(networks: WorldNetworks, options: WorldGraphOptions): GraphBuilder {
+export function worldGraph<Z>(networks: WorldNetworks<Z>, options: WorldGraphOptions): GraphBuilder {
   const g = new GraphBuilder();
   const { latent_dim, action_dim } = networks;
   g.output('latent', networks.encode(g));
@@ -37,61 +49,71 @@ export function worldGraph(networks: WorldNetworks, options: WorldGraphOptions):
   if (networks.prior !== undefined) priorEntry(g, networks, latent, options.horizon);
   rolloutEntry(g, networks, latent, options);
   if (options.uncertainty === undefined && networks.critics > 0) {
-    const z = g.input('critic_latent', [1, latent_dim], 'step');
+    const tail = g.input('critic_latent', [1, networks.tail_dim!], 'step');
     const a = g.input('critic_action', [1, action_dim], 'step');
-    for (let i = 0; i < networks.critics; i++) g.output(`value_${i}`, networks.value(g, i, z, a));
+    for (let i = 0; i < networks.critics; i++) g.output(`value_${i}`, networks.value!(g, i, tail, a));
   }
   return g;
 }
 
+/** The slices of an input that hold each step's draws of `next`; of a model that draws nothing, undefined. */
+function drawsOf<Z>(g: GraphBuilder, { draws = 0 }: WorldNetworks<Z>, name: string, horizon: number) {
+  if (draws === 0) return () => undefined;
+  const noise = g.input(name, [1, horizon * draws], 'step');
+  return (t: number) => g.slice(noise, 1, t * draws, draws);
+}
+
 /** The prior acting alone from the latent. */
-function priorEntry(g: GraphBuilder, networks: WorldNetworks, latent: Value, horizon: number): void {
+function priorEntry<Z>(g: GraphBuilder, networks: WorldNetworks<Z>, latent: Value, horizon: number): void {
   const { action_dim } = networks;
-  g.output('greedy_action', networks.prior!(g, latent, undefined));
+  let z = networks.begin(g, latent);
+  g.output('greedy_action', networks.prior!(g, z, undefined));
   const noise = g.input('prior_noise', [1, horizon * action_dim], 'step');
+  const drawn = drawsOf(g, networks, 'prior_model_noise', horizon);
   const actions: Value[] = [];
-  let z = latent;
   for (let t = 0; t < horizon; t++) {
     const a = networks.prior!(g, z, g.slice(noise, 1, t * action_dim, action_dim));
     actions.push(a);
-    if (t + 1 < horizon) z = networks.next(g, z, a);
+    if (t + 1 < horizon) z = networks.next(g, z, a, drawn(t));
   }
   g.output('prior_actions', g.concat(actions, 1));
 }
 
-/** G = Σ γ^t (r_t − λ·std) over given actions, then what the tail's value will be multiplied with. */
-function rolloutEntry(
+/** G = Σ γ^t·alive_t·(r_t − λ·std) over given actions, then what the tail's value will be multiplied with. */
+function rolloutEntry<Z>(
   g: GraphBuilder,
-  networks: WorldNetworks,
+  networks: WorldNetworks<Z>,
   latent: Value,
   { horizon, discount, uncertainty }: WorldGraphOptions,
 ): void {
   const { action_dim, critics } = networks;
   const actions = g.input('actions', [1, horizon * action_dim], 'step');
-  let z = latent;
+  const drawn = drawsOf(g, networks, 'model_noise', horizon);
+  let z = networks.begin(g, latent);
   let total: Value | undefined;
-  let ended: Value | undefined;
+  let alive: Value | undefined;
   for (let t = 0; t < horizon; t++) {
     const a = g.slice(actions, 1, t * action_dim, action_dim);
-    let gain = networks.reward(g, z, a);
+    const after = networks.next(g, z, a, drawn(t));
+    let gain = networks.reward(g, z, a, after);
     if (uncertainty !== undefined)
       gain = g.add(gain, g.affine(deviation(g, members(g, networks, z, a)), -uncertainty, 0));
-    z = networks.next(g, z, a);
-    if (ended !== undefined) gain = g.mul(gain, g.affine(ended, -1, 1));
+    z = after;
+    if (alive !== undefined) gain = g.mul(gain, alive);
     gain = g.affine(gain, discount ** t, 0);
     total = total === undefined ? gain : g.add(total, gain);
     if (networks.ended !== undefined) {
-      const now = networks.ended(g, z);
-      ended = ended === undefined ? now : g.binary('maximum', ended, now);
+      const goes_on = g.affine(networks.ended(g, z), -1, 1);
+      alive = alive === undefined ? goes_on : g.mul(alive, goes_on);
     }
   }
   if (critics > 0) {
     const last = discount ** horizon;
     const noise = networks.prior === undefined ? undefined : g.input('tail_noise', [1, action_dim], 'step');
     const a = networks.prior!(g, z, noise);
-    const weight = ended === undefined ? g.affine(total!, 0, last) : g.affine(ended, -last, last);
+    const weight = alive === undefined ? g.affine(total!, 0, last) : g.affine(alive, last, 0);
     if (uncertainty === undefined) {
-      g.output('tail_latent', z);
+      g.output('tail_latent', networks.tail!(g, z));
       g.output('tail_action', a);
     } else {
       const all = members(g, networks, z, a);
@@ -103,9 +125,10 @@ function rolloutEntry(
   g.output('return', total!);
 }
 
-function members(g: GraphBuilder, networks: WorldNetworks, z: Value, a: Value): Value {
+function members<Z>(g: GraphBuilder, networks: WorldNetworks<Z>, z: Z, a: Value): Value {
+  const tail = networks.tail!(g, z);
   return g.concat(
-    Array.from({ length: networks.critics }, (_, i) => networks.value(g, i, z, a)),
+    Array.from({ length: networks.critics }, (_, i) => networks.value!(g, i, tail, a)),
     1,
   );
 }

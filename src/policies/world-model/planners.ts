@@ -39,7 +39,7 @@ export function plannerTable(base: PlannerTable, choice: PlannerChoice): Planner
       return table;
     // De Boer et al. 2005: the elites' mean and spread, all alike; the mean is executed.
     case 'cem':
-      return { ...table, temperature: 0, momentum: 0.1, pick: 'mean' };
+      return { ...table, temperature: 0, momentum: base.momentum ?? 0.1, pick: 'mean' };
     // Pinneri et al. 2020: coloured noise, elites kept and shifted, the best sequence seen is executed.
     case 'icem':
       return {

@@ -37,6 +37,8 @@ export interface WorldModelFamily {
   readonly spec: PolicySpec;
   /** The peers' planner with their numbers. */
   readonly table: PlannerTable;
+  /** Which of PLANNERS those numbers are of (mppi). */
+  readonly planner?: string;
   /** Times the first planned action is repeated (LeRobot's n_action_repeats); 1 executes the plan's own rows. */
   readonly repeats: number;
   readonly rename?: Readonly<Record<string, string>>;
@@ -84,7 +86,7 @@ export class PlanningPolicy implements Policy {
     this.pool =
       options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
     this.wanted = {
-      sampler: options.sampler ?? (family.plans ? 'mppi' : 'policy'),
+      sampler: options.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy'),
       steps: options.steps ?? family.table.iterations ?? 1,
       candidates: options.candidates ?? family.table.samples,
       precision: options.precision ?? 'f32',

@@ -1,0 +1,84 @@
+// The `ensemble` family: dynamics learnt by an ensemble of probabilistic networks, planned through by the cross-entropy
+// method (PETS, Chua et al. 2018); optionally the reward pays for the members' uncertainty (MOPO, Yu et al. 2020).
+
+import { join } from 'node:path';
+import type { PlannerTable } from '../../native/index.js';
+import { TendonError } from '../../types/index.js';
+import { parseConfig, Tensors } from '../checkpoint.js';
+import { actionMap, conditionVector, lowDimFeatures } from '../features.js';
+import { applyInverse } from '../processors/normalize.js';
+import { statisticsOf } from '../processors/statistics.js';
+import { worldGraph } from '../world-model/graph.js';
+import type { WorldModelFamily } from '../world-model/planning-policy.js';
+import { EnsembleConfig } from './config.js';
+import { ensembleNetworks } from './networks.js';
+
+export function ensembleTable(config: EnsembleConfig, action_dim: number): PlannerTable {
+  return {
+    horizon: config.horizon,
+    action_dim,
+    samples: config.population_size,
+    iterations: config.num_iterations,
+    elites: Math.max(1, Math.ceil(config.elite_ratio * config.population_size)),
+    initial_std: config.initial_std,
+    min_std: config.min_std,
+    temperature: config.temperature,
+    momentum: config.alpha,
+    pick: 'mean',
+  };
+}
+
+export function openEnsemble(dir: string, json: Record<string, unknown>): WorldModelFamily {
+  const config = parseConfig(EnsembleConfig, json, dir, 'ensemble');
+  const cameras = Object.keys(config.input_features).filter(
+    (k) => config.input_features[k]!.type === 'VISUAL',
+  );
+  if (cameras.length > 0)
+    throw new TendonError(
+      'config_invalid',
+      `${join(dir, 'config.json')}: an ensemble predicts states, and its input_features have cameras: ${cameras.join(', ')}; a latent model (tdmpc, tdmpc2, rssm) takes images`,
+      { cameras },
+    );
+  const tensors = Tensors.open(dir, 'ensemble');
+  tensors.ignore(/^(un)?normalize_(inputs|targets|outputs)\./);
+  const statistics = statisticsOf(
+    dir,
+    tensors,
+    Object.keys({ ...config.input_features, ...config.output_features }),
+    Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY'),
+  );
+  const modes = statistics.norm_map ?? config.normalization_mapping;
+  const { stats, version, eps } = statistics;
+  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
+  const action = actionMap(config.output_features, modes, stats, version, eps);
+  const networks = ensembleNetworks(config, tensors, features.width, action.dim);
+  const graph = () => {
+    const g = worldGraph(networks, { horizon: config.horizon, discount: config.discount });
+    tensors.finish();
+    return g;
+  };
+  graph();
+  const rows = Math.min(config.n_action_steps, config.horizon);
+  return {
+    kind: 'world-model',
+    spec: {
+      family: 'ensemble',
+      n_obs_steps: 1,
+      horizon: config.horizon,
+      n_action_steps: rows,
+      action_dim: action.dim,
+      observation_dims: features.dims,
+      image_shapes: {},
+      goal_dims: {},
+      rate_hz: config.fps,
+    },
+    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    table: ensembleTable(config, action.dim),
+    planner: config.planner,
+    repeats: 1,
+    plans: true,
+    graph,
+    observe: (history) => ({ observation: conditionVector(features, [history.at(-1)!], undefined) }),
+    decode: (chunk) => applyInverse(action.affine, chunk),
+  };
+}
