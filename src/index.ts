@@ -2,6 +2,7 @@
 
 export * from './control/index.js';
 export { type EvaluateOptions, type Evaluation, evaluatePolicy } from './eval/evaluate.js';
+export { LoopMetrics, serveMetrics } from './metrics/index.js';
 export {
   DenoisingPolicy,
   FAMILY_NAMES,

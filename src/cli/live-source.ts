@@ -1,6 +1,7 @@
 // The running session as the page sees it: scene, poses, chunks and status out; the operator's intents in, each one
 // handed to the supervisor, the policy or the simulation, which decide.
 
+import { LoopMetrics } from '../metrics/index.js';
 import { taskNames } from '../sim/tasks.js';
 import {
   type ActionChunk,
@@ -27,6 +28,9 @@ export class LiveSession implements LiveSource {
   private paused = false;
   private drawnPoses: Float32Array | undefined;
   private switching = false;
+  private counted: LoopMetrics | undefined;
+  private readInfer: () => number[] = () => [];
+  private readLate: () => number[] = () => [];
 
   private constructor(private session: SimSession) {}
 
@@ -43,6 +47,11 @@ export class LiveSession implements LiveSource {
 
   get current(): SimSession {
     return this.session;
+  }
+
+  /** Of the session that runs; a change of task starts them anew. */
+  get metrics(): LoopMetrics {
+    return this.counted!;
   }
 
   scene(): LiveScene {
@@ -118,6 +127,7 @@ export class LiveSession implements LiveSource {
 
   async close(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
+    this.counted?.close();
     await this.session.close();
   }
 
@@ -156,6 +166,10 @@ export class LiveSession implements LiveSource {
   private begin(): void {
     for (const timer of this.timers) clearInterval(timer);
     const { session } = this;
+    this.counted?.close();
+    this.counted = new LoopMetrics(session);
+    this.readInfer = session.controller.stats.infer_ms.reader();
+    this.readLate = session.controller.stats.late_us.reader();
     session.controller.go();
     session.controller.onChunk((chunk) => this.emitChunk(session, chunk));
     this.timers = [
@@ -220,8 +234,8 @@ export class LiveSession implements LiveSource {
       command: [...controller.command],
       position: position === undefined ? [] : [...position],
       goal: goal === undefined ? [] : [...goal],
-      infer_ms: stats.infer_ms.take(),
-      late_us: stats.late_us.take(),
+      infer_ms: this.readInfer(),
+      late_us: this.readLate(),
       ticks: stats.ticks,
       deadline_misses: stats.deadline_misses,
       interventions: supervisor.interventions,

@@ -7,6 +7,8 @@ import { RosbridgeRobot } from '../rosbridge/index.js';
 import { type RobotFile, TendonError } from '../types/index.js';
 import { type Command, loadOptions, needsOf, POLICY_OPTIONS } from './command.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
+import { openLog } from './log.js';
+import { observe } from './observe.js';
 import { preferControl } from './priority.js';
 import { ServiceManager } from './service.js';
 
@@ -24,9 +26,18 @@ export const run: Command = {
     },
     seed: { type: 'string', default: '0', help: 'of the policy’s noise' },
     'dry-run': { type: 'boolean', default: false, help: 'everything but publishing commands' },
+    metrics: { type: 'string', help: 'port for GET /metrics (Prometheus); 0 takes a free one' },
+    'metrics-host': {
+      type: 'string',
+      default: '127.0.0.1',
+      help: 'address of /metrics; anything but loopback is open to the network',
+    },
+    log: { type: 'string', default: 'pretty', help: 'pretty, json (one object a line) or silent' },
     ...POLICY_OPTIONS,
   },
-  async run(values, { text, integer, say, stopped }) {
+  async run(values, { text, integer, say: print, stopped }) {
+    const log = openLog(text('log'), print);
+    const { say } = log;
     const service = ServiceManager.of(process.env);
     const file = loadRobotFile(text('robot'));
     const policy = await loadPolicy(text('policy'), { ...loadOptions(values), ...needsOf(file.chunks) });
@@ -68,7 +79,7 @@ export const run: Command = {
     });
     policy.reset(integer('seed', 0, 1e9));
     controller.supervisor.onChange(({ from, to, cause }) => {
-      say(`  ${from} → ${to}: ${cause}`);
+      log.record('state', { from, to, cause }, `${from} → ${to}: ${cause}`);
       service?.status(`${to}: ${cause}`);
     });
     say(`connecting to ${url} …`);
@@ -112,6 +123,15 @@ export const run: Command = {
             publish_hz: file.executor?.publish_hz,
             clock,
           });
+    const metrics =
+      values.metrics === undefined
+        ? undefined
+        : { port: integer('metrics', 0, 65535), host: text('metrics-host') };
+    const letObserve = await observe(
+      { controller, robot, clock, rate_hz: file.rate_hz, executor: executor && (() => executor.stats()) },
+      log,
+      metrics,
+    );
     executor?.start();
     const refused = preferControl();
     if (executor !== undefined && executor.stats().refused !== '') refused.push(executor.stats().refused);
@@ -128,19 +148,25 @@ export const run: Command = {
     controller.hold('Ctrl-C');
     const { stats, supervisor } = controller;
     await controller.stop();
+    await letObserve();
     letDrive?.();
     const executed = executor?.stats();
     executor?.close();
     await robot.close();
     policy.close();
     const commands = executed?.commands ?? stats.commands;
-    say(
-      `${commands} commands, ${stats.deadline_misses} deadline misses, ${supervisor.interventions} interventions`,
+    const { deadline_misses } = stats;
+    const { interventions } = supervisor;
+    log.record(
+      'end',
+      { commands, deadline_misses, interventions },
+      `${commands} commands, ${deadline_misses} deadline misses, ${interventions} interventions`,
     );
     if (executed !== undefined)
       say(
         `executor: late p99 ${(executed.late_p99_ns / 1000).toFixed(0)} µs, max ${(executed.late_max_ns / 1000).toFixed(0)} µs, ${executed.missed_holds} missed holds`,
       );
+    log.close();
     return 0;
   },
 };

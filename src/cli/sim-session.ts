@@ -63,6 +63,8 @@ export class SimSession {
     readonly robot: RosbridgeRobot,
     readonly policy: LoadedPolicy,
     readonly controller: Controller,
+    readonly clock: MonotonicClock,
+    readonly rate_hz: number,
     private nextSeed: number,
   ) {}
 
@@ -95,7 +97,17 @@ export class SimSession {
       chunks: file.chunks,
     });
     const twin = await task.create();
-    const session = new SimSession(options, sim, twin, robot, policy, controller, seed + 1);
+    const session = new SimSession(
+      options,
+      sim,
+      twin,
+      robot,
+      policy,
+      controller,
+      clock,
+      file.rate_hz,
+      seed + 1,
+    );
     policy.reset(seed);
     session.listen();
     try {

@@ -36,14 +36,18 @@ export const start: Command = {
     if (values.headless === true) return headless(common, integer('episodes', 1, 1e6), say, stopped);
     say(`starting ${common.task}: simulation, policy, controller …`);
     const live = await LiveSession.open({ ...common, onNote: (note) => say(`  ${note}`) });
-    const web = await startWebServer(live, { host: text('host'), port: integer('port', 0, 65535) }).catch(
-      async (caught) => {
-        await live.close();
-        throw caught;
+    const web = await startWebServer(live, {
+      host: text('host'),
+      port: integer('port', 0, 65535),
+      extra: {
+        '/metrics': async () => ({ type: live.metrics.content_type, body: await live.metrics.text() }),
       },
-    );
+    }).catch(async (caught) => {
+      await live.close();
+      throw caught;
+    });
     say(
-      `\n  the page:   ${web.url}\n  the bridge: ${live.current.bridge_url} (rosbridge v2)\n\nCtrl-C ends everything.`,
+      `\n  the page:   ${web.url}\n  the bridge: ${live.current.bridge_url} (rosbridge v2)\n  metrics:    ${web.url}metrics (Prometheus)\n\nCtrl-C ends everything.`,
     );
     await stopped;
     say('\nstopping …');

@@ -9,7 +9,6 @@ const RING = 4096;
 export class Ring {
   private readonly values = new Float64Array(RING);
   private count = 0;
-  private taken = 0;
 
   push(value: number): void {
     this.values[this.count++ % RING] = value;
@@ -19,11 +18,14 @@ export class Ring {
     return this.count;
   }
 
-  /** Those since the last take, oldest first (at most RING). */
-  take(): number[] {
-    const from = Math.max(this.taken, this.count - RING);
-    this.taken = this.count;
-    return Array.from({ length: this.count - from }, (_, i) => this.values[(from + i) % RING]!);
+  /** A way to read what is pushed from here on: each call gives those since the last, oldest first (at most RING). */
+  reader(): () => number[] {
+    let read = this.count;
+    return () => {
+      const from = Math.max(read, this.count - RING);
+      read = this.count;
+      return Array.from({ length: this.count - from }, (_, i) => this.values[(from + i) % RING]!);
+    };
   }
 
   /** Quantiles of what the ring holds; NaN when empty. */

@@ -66,6 +66,7 @@ export class BridgeClient {
   /** Connections on which everything has been advertised and subscribed. */
   private readonly live = new Set<Connection>();
   private readonly listeners = new Set<(status: ClientStatus) => void>();
+  private readonly roundTripListeners = new Set<(ms: number) => void>();
   private readonly watch: NodeJS.Timeout;
   private status: ClientStatus = { connected: false, cause: 'not connected yet' };
   private measured_ns: Nanoseconds = 0;
@@ -133,6 +134,12 @@ export class BridgeClient {
   onStatus(listener: (status: ClientStatus) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** Each answered ping's time there and back, on every connection; returns the way to stop. */
+  onRoundTrip(listener: (ms: number) => void): () => void {
+    this.roundTripListeners.add(listener);
+    return () => this.roundTripListeners.delete(listener);
   }
 
   counters(): ConnectionCounters {
@@ -242,6 +249,9 @@ export class BridgeClient {
       },
       on_malformed: (cause) => {
         this.last_malformed = cause;
+      },
+      on_round_trip: (ms) => {
+        for (const listener of this.roundTripListeners) listener(ms);
       },
     });
     return connection;

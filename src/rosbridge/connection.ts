@@ -23,6 +23,7 @@ export interface ConnectionOptions {
   on_op(op: Op): void;
   on_down(cause: string): void;
   on_malformed(cause: string): void;
+  on_round_trip(ms: number): void;
 }
 
 export interface ConnectionCounters {
@@ -134,12 +135,15 @@ export class Connection {
         if (now_ms - heard_ms > this.options.ping_timeout_ms) {
           this.cause = `${url} has not answered a ping for ${this.options.ping_timeout_ms} ms`;
           socket.terminate();
-        } else if (socket.readyState === WebSocket.OPEN) socket.ping();
+        } else if (socket.readyState === WebSocket.OPEN) socket.ping(String(now_ms));
       }, this.options.ping_ms);
       this.options.on_open(response?.headers ?? {});
     });
-    socket.on('pong', () => {
+    socket.on('pong', (asked) => {
       heard_ms = performance.now();
+      // A pong brings back what its ping said; a server may also send one of its own accord.
+      const round_trip_ms = heard_ms - Number(asked.length > 0 ? asked.toString() : Number.NaN);
+      if (round_trip_ms >= 0) this.options.on_round_trip(round_trip_ms);
     });
     socket.on('message', (data, binary) => {
       if (this.socket !== socket) return;

@@ -32,6 +32,8 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   sim: ['types', 'rosbridge'],
   teleop: ['types', 'policies', 'control'],
   record: ['types', 'policies', 'control'],
+  // It counts what the control loop and the bridge publish, and nobody waits for it.
+  metrics: ['types', 'control'],
   // Closed-loop evaluation drives the simulated tasks.
   eval: ['types', 'policies', 'control', 'sim'],
   serve: ['types', 'policies', 'control'],
@@ -47,6 +49,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'sim',
     'teleop',
     'record',
+    'metrics',
     'eval',
     'serve',
     'web',

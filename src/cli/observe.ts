@@ -1,0 +1,35 @@
+// Those who watch `tendon run` without a say in it: the log of interventions, and a Prometheus that comes by.
+
+import { LoopMetrics, type LoopMetricsOptions, serveMetrics, watchInterventions } from '../metrics/index.js';
+import type { RunLog } from './log.js';
+
+/** Where /metrics is served. */
+export interface MetricsAddress {
+  readonly port: number;
+  readonly host: string;
+}
+
+/** Watches until the returned function is called. Throws `config_invalid` when the port is taken. */
+export async function observe(
+  options: LoopMetricsOptions,
+  log: RunLog,
+  address: MetricsAddress | undefined,
+): Promise<() => Promise<void>> {
+  const letCount = watchInterventions(options.controller.supervisor, (report) => {
+    const { intervention, cause, times } = report;
+    log.record(
+      'intervention',
+      { ...report },
+      `${intervention}: ${cause}${times > 1 ? ` (${times} times)` : ''}`,
+    );
+  });
+  if (address === undefined) return async () => letCount();
+  const metrics = new LoopMetrics(options);
+  const server = await serveMetrics(metrics, address.port, address.host);
+  log.say(`  metrics: ${server.url}`);
+  return async () => {
+    letCount();
+    metrics.close();
+    await server.close();
+  };
+}

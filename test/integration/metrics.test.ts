@@ -1,0 +1,379 @@
+// What Prometheus and a log reader get: from a controller behind real sockets, from `tendon run` and from the page's
+// server, read by a strict parser (prometheus.ts).
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, test } from 'vitest';
+import { Controller, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
+import { parseRobotFile } from '../../src/control/robot-file.js';
+import { LoopMetrics, serveMetrics } from '../../src/metrics/index.js';
+import { addon } from '../../src/native/index.js';
+import {
+  header,
+  jointState,
+  observationMessage,
+  RosbridgeRobot,
+  RosbridgeServer,
+} from '../../src/rosbridge/index.js';
+import { type ActionChunk, CONTROL_STATES, type Observation, type Policy } from '../../src/types/index.js';
+import { parsePrometheus } from './prometheus.js';
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+async function until(what: () => string, check: () => boolean | Promise<boolean>, limit_ms = 20_000) {
+  const end = performance.now() + limit_ms;
+  while (!(await check())) {
+    if (performance.now() > end) throw new Error(`never: ${what()}`);
+    await wait(5);
+  }
+}
+
+/** One look at `url`, and reading it: a sample by name and labels. */
+async function scrape(url: string) {
+  const response = await fetch(url);
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+  const families = parsePrometheus(await response.text());
+  const value = (name: string, labels: Record<string, string> = {}): number => {
+    const family = families.get(name.replace(/_(bucket|sum|count)$/, '')) ?? families.get(name);
+    const found = family?.samples.find(
+      (one) => one.name === name && Object.entries(labels).every(([key, text]) => one.labels[key] === text),
+    );
+    if (found === undefined) throw new Error(`no ${name} ${JSON.stringify(labels)}`);
+    return found.value;
+  };
+  return { families, value };
+}
+
+/** Goes on in small steps from where the robot is; says that its stages took 1, 2, 3 and 6 ms. */
+const creeping: Policy = {
+  spec: {
+    family: 'creeping',
+    n_obs_steps: 1,
+    horizon: 16,
+    n_action_steps: 8,
+    action_dim: 2,
+    observation_dims: { joint_position: 2 },
+    image_shapes: {},
+    goal_dims: {},
+    rate_hz: 50,
+  },
+  reset: () => undefined,
+  close: () => undefined,
+  async infer(window): Promise<ActionChunk> {
+    const newest = (window as readonly Observation[]).at(-1)!;
+    return {
+      stamp_ns: newest.stamp_ns,
+      period_ns: 20e6,
+      horizon: 16,
+      action_dim: 2,
+      actions: Float32Array.from({ length: 32 }, (_, i) => newest.values.joint_position![i % 2]! + 0.001),
+      n_candidates: 1,
+      chosen: 0,
+      timing: { queue_ns: 1e6, observe_ns: 2e6, denoise_ns: 3e6, total_ns: 6e6 },
+    };
+  },
+};
+
+describe('of a controller behind a bridge', () => {
+  async function running() {
+    const clock = new MonotonicClock();
+    const server = await RosbridgeServer.start({ port: 0 });
+    const publish = server.advertise('/joint_states', 'sensor_msgs/JointState');
+    let talks = true;
+    const timer = setInterval(() => talks && publish(jointState(header(), ['a', 'b'], [0, 0])), 5);
+    const file = parseRobotFile(
+      `
+name: two
+bridge: { url: '${server.url}' }
+rate_hz: 100
+joint_names: [a, b]
+limits: { lower: [-3, -3], upper: [3, 3], velocity: [1, 1] }
+observation:
+  - { topic: /joint_states, type: sensor_msgs/JointState, features: { joint_position: { length: 2 } } }
+command: { topic: /command, type: std_msgs/Float64MultiArray }
+deadlines: { no_data_ms: 300, freshness_ms: 150 }`,
+      'two.yaml',
+    );
+    const robot = new RosbridgeRobot(file, clock, { backoff_ms: [5, 20], ping_ms: 20 });
+    const controller = new Controller({
+      robot,
+      policy: creeping,
+      clock,
+      limits: file.limits,
+      rate_hz: file.rate_hz,
+      position_key: 'joint_position',
+      freshness_ms: 150,
+      inference_ms: 500,
+      lifetime_ms: 100,
+    });
+    const port = new (addon().Executor)({ joints: 2, rate_hz: 100, limits: file.limits });
+    const executor = new RealTimeExecutor(port, clock);
+    const metrics = new LoopMetrics({
+      controller,
+      robot,
+      clock,
+      rate_hz: 100,
+      executor: () => executor.stats(),
+    });
+    const http = await serveMetrics(metrics, 0);
+    closers.push(async () => {
+      clearInterval(timer);
+      await http.close();
+      metrics.close();
+      await controller.stop();
+      executor.close();
+      await robot.close();
+      await server.close();
+    });
+    await robot.connect();
+    executor.start();
+    controller.start();
+    return {
+      controller,
+      server,
+      url: http.url,
+      quiet: (silent: boolean) => {
+        talks = !silent;
+      },
+    };
+  }
+
+  test('every name has its type, and counters rise with what they count', async () => {
+    const { controller, url, quiet } = await running();
+    expect(new URL(url).hostname).toBe('127.0.0.1');
+    await until(
+      () => 'READY',
+      () => controller.supervisor.state === 'READY',
+    );
+    controller.go();
+    await until(
+      () => 'chunks and commands',
+      () => controller.stats.actions > 20,
+    );
+    const first = await scrape(url);
+    expect(Object.fromEntries([...first.families].map(([name, { type }]) => [name, type]))).toEqual({
+      tendon_control_ticks_total: 'counter',
+      tendon_control_deadline_misses_total: 'counter',
+      tendon_commands_total: 'counter',
+      tendon_actions_total: 'counter',
+      tendon_control_target_rate_hertz: 'gauge',
+      tendon_control_rate_hertz: 'gauge',
+      tendon_control_lateness_seconds: 'histogram',
+      tendon_inference_answer_seconds: 'histogram',
+      tendon_inference_stage_seconds: 'histogram',
+      tendon_interventions_total: 'counter',
+      tendon_supervisor_state: 'gauge',
+      tendon_command_drops_total: 'counter',
+      tendon_observation_messages_total: 'counter',
+      tendon_bridge_frames_dropped_total: 'counter',
+      tendon_bridge_connections_total: 'counter',
+      tendon_observation_age_seconds: 'gauge',
+      tendon_bridge_round_trip_seconds: 'histogram',
+      tendon_executor_ticks_total: 'counter',
+      tendon_executor_missed_ticks_total: 'counter',
+      tendon_executor_commands_total: 'counter',
+      tendon_executor_heartbeats_lost_total: 'counter',
+      tendon_executor_missed_holds_total: 'counter',
+      tendon_executor_unsent_total: 'counter',
+      tendon_executor_lateness_seconds: 'gauge',
+    });
+    // Each tick is in the histogram once, those of this very moment included.
+    expect(first.value('tendon_control_lateness_seconds_count')).toBe(
+      first.value('tendon_control_ticks_total'),
+    );
+    expect(first.value('tendon_control_target_rate_hertz')).toBe(100);
+    expect(first.value('tendon_bridge_connections_total')).toBe(1);
+    const stage = (name: string) => {
+      const labels = { stage: name };
+      const n = first.value('tendon_inference_stage_seconds_count', labels);
+      return first.value('tendon_inference_stage_seconds_sum', labels) / n;
+    };
+    // Means of equal numbers of milliseconds; the sum of doubles is all that may round.
+    for (const [name, mean] of Object.entries({ queue: 1e-3, observe: 2e-3, denoise: 3e-3, total: 6e-3 }))
+      expect(stage(name)).toBeCloseTo(mean, 12);
+    const state = (look: typeof first) =>
+      CONTROL_STATES.filter((name) => look.value('tendon_supervisor_state', { state: name }) === 1);
+    expect(state(first)).toEqual(['RUNNING']);
+
+    quiet(true);
+    const silent = { cause: 'observation_stale' };
+    await until(
+      () => 'the intervention',
+      async () => (await scrape(url)).value('tendon_interventions_total', silent) > 0,
+    );
+    const second = await scrape(url);
+    expect(first.value('tendon_interventions_total', silent)).toBe(0);
+    expect(state(second)).toEqual(['HOLD']);
+    for (const name of [
+      'tendon_control_ticks_total',
+      'tendon_commands_total',
+      'tendon_executor_ticks_total',
+      'tendon_control_lateness_seconds_count',
+      'tendon_bridge_round_trip_seconds_count',
+    ])
+      expect([name, second.value(name) > first.value(name)]).toEqual([name, true]);
+    expect(second.value('tendon_observation_age_seconds')).toBeGreaterThan(0.15);
+    const heard = { topic: '/joint_states', outcome: 'samples' };
+    expect(second.value('tendon_observation_messages_total', heard)).toBeGreaterThan(
+      first.value('tendon_observation_messages_total', heard),
+    );
+    for (const { samples, type } of first.families.values())
+      for (const { name, labels, value } of type === 'counter' ? samples : [])
+        expect(second.value(name, labels)).toBeGreaterThanOrEqual(value);
+    await until(
+      () => 'the rate of a whole second',
+      async () => (await scrape(url)).value('tendon_control_rate_hertz') > 0,
+    );
+  });
+
+  test('a bridge that goes away is counted by cause, and only /metrics is served', async () => {
+    const { controller, server, url } = await running();
+    await until(
+      () => 'READY',
+      () => controller.supervisor.state === 'READY',
+    );
+    controller.go();
+    await until(
+      () => 'motion',
+      () => controller.stats.actions > 5,
+    );
+    await server.close();
+    await until(
+      () => 'robot_lost',
+      async () => (await scrape(url)).value('tendon_interventions_total', { cause: 'robot_lost' }) === 1,
+    );
+    expect((await fetch(new URL('/', url))).status).toBe(404);
+    expect((await fetch(url, { method: 'POST' })).status).toBe(405);
+    const { port } = new URL(url);
+    const metrics = new LoopMetrics(quietLoop(controller));
+    closers.push(() => metrics.close());
+    await expect(serveMetrics(metrics, Number(port))).rejects.toThrow('the port is taken');
+  });
+});
+
+/** The controller alone, for a second set of metrics. */
+function quietLoop(controller: Controller): ConstructorParameters<typeof LoopMetrics>[0] {
+  const client = { counters: () => ({ opened: 0 }), onRoundTrip: () => () => undefined };
+  const robot = { drops: {}, streamCounters: () => ({}), client, latest: () => undefined };
+  return { controller, robot, clock: new MonotonicClock(), rate_hz: 100 };
+}
+
+function tendon(args: readonly string[]): {
+  child: ChildProcess;
+  output: () => string;
+  lines: () => string[];
+} {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (text) => {
+      said += text;
+    });
+  closers.push(() => child.kill('SIGKILL'));
+  return { child, output: () => said, lines: () => said.split('\n').slice(0, -1) };
+}
+
+describe('of tendon run', () => {
+  /** What the policy of the arm needs, at rest, until told to be quiet. */
+  async function arm() {
+    const server = await RosbridgeServer.start({ port: 0 });
+    const position = [0, 0.3, 1, 0, 0.5, 0];
+    const names = ['base_yaw', 'shoulder_pitch', 'elbow_pitch', 'forearm_roll', 'wrist_pitch', 'wrist_roll'];
+    const observation = server.advertise('/observation', 'tendon_msgs/Observation');
+    const joints = server.advertise('/joint_states', 'sensor_msgs/JointState');
+    const timer = setInterval(() => {
+      const head = header();
+      joints(jointState(head, names, position));
+      observation(
+        observationMessage(head, {
+          'observation.state': [...position, 0, 0, 0, 0, 0, 0],
+          'observation.environment_state': Array(9).fill(0.1),
+          'observation.goal': Array(7).fill(0.1),
+          goal: [0.1, 0.1],
+        }),
+      );
+    }, 10);
+    closers.push(async () => {
+      clearInterval(timer);
+      await server.close();
+    });
+    let commands = 0;
+    server.subscribe('/command', () => commands++);
+    return { url: server.url, commanded: () => commands, quiet: () => clearInterval(timer) };
+  }
+  const RUN = ['run', '--policy', 'models/arm', '--robot', 'launch/sim-arm.yaml', '--threads', '1'];
+
+  test('--log json: one object a line, every intervention with its cause; --metrics', async () => {
+    const { url, quiet } = await arm();
+    const { child, output, lines } = tendon([...RUN, '--bridge', url, '--log', 'json', '--metrics', '0']);
+    const objects = () => lines().map((line) => JSON.parse(line) as Record<string, unknown>);
+    await until(output, () => objects().some(({ event, to }) => event === 'state' && to === 'RUNNING'));
+    const address = /http:\/\/127\.0\.0\.1:\d+\/metrics/.exec(output())![0];
+    await until(output, async () => (await scrape(address)).value('tendon_commands_total') > 0);
+    quiet();
+    const stale = () => objects().filter(({ intervention }) => intervention === 'observation_stale');
+    await until(output, () => stale().length > 0);
+    expect(stale()[0]).toMatchObject({
+      level: 40,
+      event: 'intervention',
+      cause: 'the newest observation is older than its limit',
+      times: 1,
+      total: 1,
+    });
+    child.kill('SIGTERM');
+    await until(output, () => child.exitCode !== null);
+    expect(child.exitCode).toBe(0);
+    const end = objects().at(-1)!;
+    expect(end.event).toBe('end');
+    const causes = objects().filter(({ event }) => event === 'intervention');
+    expect(causes.reduce((sum, { times }) => sum + Number(times), 0)).toBe(end.interventions);
+    for (const one of objects()) expect(Number.isNaN(Date.parse(String(one.time)))).toBe(false);
+  });
+
+  test('--log silent says nothing, --log loud is refused', async () => {
+    const { url, commanded } = await arm();
+    const { child, output } = tendon([...RUN, '--bridge', url, '--log', 'silent', '--metrics', '0']);
+    await until(output, () => commanded() > 10);
+    child.kill('SIGTERM');
+    await until(output, () => child.exitCode !== null);
+    expect(output()).toBe('');
+    const refused = tendon([...RUN, '--log', 'loud']);
+    await until(refused.output, () => refused.child.exitCode !== null);
+    expect(refused.output()).toContain('--log: expected pretty, json, silent, got "loud"');
+    expect(refused.child.exitCode).toBe(2);
+  });
+});
+
+test('of tendon start: beside the page, of the task that runs', async () => {
+  const { output } = tendon(['start', '--port', '0', '--task', 'pusht', '--threads', '1']);
+  await until(output, () => /http:\S+metrics/.test(output()), 60_000);
+  const address = /http:\S+metrics/.exec(output())![0];
+  await until(output, async () => (await scrape(address)).value('tendon_commands_total') > 0);
+  const { value } = await scrape(address);
+  expect(value('tendon_control_target_rate_hertz')).toBe(50);
+  expect(value('tendon_inference_stage_seconds_count', { stage: 'denoise' })).toBeGreaterThan(0);
+});
+
+test('the parser is strict', () => {
+  const good = '# HELP a_total A.\n# TYPE a_total counter\na_total{x="\\"1\\""} 2\n';
+  expect(parsePrometheus(good).get('a_total')!.samples[0]!.labels).toEqual({ x: '"1"' });
+  for (const [bad, why] of [
+    [good.trimEnd(), 'does not end'],
+    [good.replace('} 2', '} two'), 'not a number'],
+    [good.replace('} 2', '} -2'), 'below zero'],
+    [good.replace('a_total{', 'b_total{'), 'not a sample of'],
+    [good.replace('# HELP a_total A.\n', ''), 'no HELP'],
+    [`${good}a_total{x="\\"1\\""} 3\n`, 'twice'],
+    [
+      '# HELP h H.\n# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n',
+      'do not rise',
+    ],
+    ['# HELP h H.\n# TYPE h histogram\nh_bucket{le="+Inf"} 2\nh_sum 1\nh_count 1\n', 'is not that of'],
+  ] as const)
+    expect(() => parsePrometheus(bad)).toThrow(why);
+});
