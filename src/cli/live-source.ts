@@ -31,8 +31,12 @@ export class LiveSession implements LiveSource {
   private counted: LoopMetrics | undefined;
   private readInfer: () => number[] = () => [];
   private readLate: () => number[] = () => [];
+  private switched = 0;
+  private readonly record: string | undefined;
 
-  private constructor(private session: SimSession) {}
+  private constructor(private session: SimSession) {
+    this.record = session.options.record;
+  }
 
   static async open(options: SimSessionOptions): Promise<LiveSession> {
     let live: LiveSession | undefined;
@@ -143,8 +147,12 @@ export class LiveSession implements LiveSource {
     if (this.switching) return { accepted: false, reason: 'a task is being started' };
     this.switching = true;
     const old = this.session;
-    const { policy: _, ...options } = old.options;
-    SimSession.open({ ...options, task })
+    const { policy: _, record: __, ...options } = old.options;
+    SimSession.open({
+      ...options,
+      task,
+      ...(this.record === undefined ? {} : { record: numbered(this.record, ++this.switched) }),
+    })
       .then(async (session) => {
         this.session = session;
         this.successes = 0;
@@ -247,3 +255,8 @@ export class LiveSession implements LiveSource {
 }
 
 const now_ns = (): number => Math.round(performance.now() * NS_PER_MS);
+
+/** arm.mcap → arm.1.mcap, arm.2.mcap: another task is another recording. */
+function numbered(file: string, n: number): string {
+  return file.replace(/(\.mcap)?$/, `.${n}$1`);
+}

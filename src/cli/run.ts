@@ -1,6 +1,13 @@
 // `tendon run`: a policy on a robot behind rosbridge, as its robot file says.
 
-import { Controller, drive, loadRobotFile, MonotonicClock, RealTimeExecutor } from '../control/index.js';
+import {
+  Controller,
+  type ControllerOptions,
+  drive,
+  loadRobotFile,
+  MonotonicClock,
+  RealTimeExecutor,
+} from '../control/index.js';
 import { addon, native } from '../native/index.js';
 import { loadPolicy } from '../policies/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
@@ -10,6 +17,7 @@ import { KEYS_HELP, listenToKeys } from './keys.js';
 import { openLog } from './log.js';
 import { observe } from './observe.js';
 import { preferControl } from './priority.js';
+import { openRecorder, RECORD_OPTION } from './recording.js';
 import { ServiceManager } from './service.js';
 
 export const run: Command = {
@@ -25,6 +33,7 @@ export const run: Command = {
       help: 'observation that holds the measured positions of the commanded joints',
     },
     seed: { type: 'string', default: '0', help: 'of the policy’s noise' },
+    ...RECORD_OPTION,
     'dry-run': { type: 'boolean', default: false, help: 'everything but publishing commands' },
     metrics: { type: 'string', help: 'port for GET /metrics (Prometheus); 0 takes a free one' },
     'metrics-host': {
@@ -40,7 +49,8 @@ export const run: Command = {
     const { say } = log;
     const service = ServiceManager.of(process.env);
     const file = loadRobotFile(text('robot'));
-    const policy = await loadPolicy(text('policy'), { ...loadOptions(values), ...needsOf(file.chunks) });
+    const load = { ...loadOptions(values), ...needsOf(file.chunks) };
+    const policy = await loadPolicy(text('policy'), load);
     const url = values.bridge === undefined ? file.bridge.url : text('bridge');
     const clock = new MonotonicClock();
     const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url } }, clock);
@@ -62,7 +72,7 @@ export const run: Command = {
         'config_invalid',
         `the policy commands ${policy.spec.action_dim} joints, ${text('robot')} names ${robot.action_dim}`,
       );
-    const controller = new Controller({
+    const settings: ControllerOptions = {
       robot,
       policy,
       clock,
@@ -76,8 +86,21 @@ export const run: Command = {
       operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
       // With an executor the commands are its own.
       dry_run: values['dry-run'] === true || file.executor !== undefined,
-    });
-    policy.reset(integer('seed', 0, 1e9));
+    };
+    const seed = integer('seed', 0, 1e9);
+    const facts = {
+      robot: file.name,
+      joint_names: file.joint_names,
+      policy: text('policy'),
+      load,
+      seed,
+      controller: settings,
+    };
+    const record = values.record === undefined ? undefined : text('record');
+    const recorder = await openRecorder(record, facts, policy, (note) => say(`  ${note}`));
+    const controller = new Controller({ ...settings, tap: recorder });
+    recorder?.watch(controller);
+    policy.reset(seed);
     controller.supervisor.onChange(({ from, to, cause }) => {
       log.record('state', { from, to, cause }, `${from} → ${to}: ${cause}`);
       service?.status(`${to}: ${cause}`);
@@ -122,6 +145,7 @@ export const run: Command = {
             position_key,
             publish_hz: file.executor?.publish_hz,
             clock,
+            onCommand: recorder && ((command) => recorder.executed(command)),
           });
     const metrics =
       values.metrics === undefined
@@ -152,6 +176,7 @@ export const run: Command = {
     letDrive?.();
     const executed = executor?.stats();
     executor?.close();
+    await recorder?.close();
     await robot.close();
     policy.close();
     const commands = executed?.commands ?? stats.commands;

@@ -3,8 +3,9 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Controller, loadRobotFile, MonotonicClock } from '../control/index.js';
+import { Controller, type ControllerOptions, loadRobotFile, MonotonicClock } from '../control/index.js';
 import { type LoadedPolicy, type LoadOptions, loadPolicy } from '../policies/index.js';
+import type { SessionRecorder } from '../record/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
 import type { TaskInstance } from '../sim/task.js';
@@ -12,6 +13,7 @@ import { findTask } from '../sim/tasks.js';
 import { TendonError } from '../types/index.js';
 import { needsOf } from './command.js';
 import { preferControl } from './priority.js';
+import { openRecorder } from './recording.js';
 
 export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -41,6 +43,8 @@ export interface SimSessionOptions {
   readonly load?: LoadOptions;
   /** Port of the simulation's bridge; 0 takes a free one. */
   readonly bridge_port?: number;
+  /** File to record into; must not exist yet. */
+  readonly record?: string;
   readonly onEpisode?: (result: EpisodeResult) => void;
   readonly onNote?: (text: string) => void;
 }
@@ -65,6 +69,7 @@ export class SimSession {
     readonly controller: Controller,
     readonly clock: MonotonicClock,
     readonly rate_hz: number,
+    private readonly recorder: SessionRecorder | undefined,
     private nextSeed: number,
   ) {}
 
@@ -72,10 +77,9 @@ export class SimSession {
     const task = findTask(options.task);
     const file = loadRobotFile(join(PACKAGE_ROOT, 'launch', `sim-${options.task}.yaml`));
     const seed = options.seed ?? 0;
-    const policy = await loadPolicy(options.policy ?? join(PACKAGE_ROOT, 'models', options.task), {
-      ...options.load,
-      ...needsOf(file.chunks),
-    });
+    const dir = options.policy ?? join(PACKAGE_ROOT, 'models', options.task);
+    const load = { ...options.load, ...needsOf(file.chunks) };
+    const policy = await loadPolicy(dir, load);
     if (policy.spec.action_dim !== task.spec.joint_names.length)
       throw new TendonError(
         'config_invalid',
@@ -84,7 +88,7 @@ export class SimSession {
     const sim = await spawnSimServer({ task: options.task, seed, port: options.bridge_port ?? 0 });
     const clock = new MonotonicClock();
     const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url: sim.url } }, clock);
-    const controller = new Controller({
+    const settings: ControllerOptions = {
       robot,
       policy,
       clock,
@@ -95,7 +99,23 @@ export class SimSession {
       inference_ms: file.deadlines.inference_ms,
       lifetime_ms: file.command.lifetime_ms,
       chunks: file.chunks,
-    });
+    };
+    const facts = {
+      robot: file.name,
+      joint_names: file.joint_names,
+      policy: dir,
+      load,
+      seed,
+      controller: settings,
+    };
+    const recorder = await openRecorder(options.record, facts, policy, options.onNote).catch(
+      async (caught) => {
+        await sim.stop();
+        throw caught;
+      },
+    );
+    const controller = new Controller({ ...settings, tap: recorder });
+    recorder?.watch(controller);
     const twin = await task.create();
     const session = new SimSession(
       options,
@@ -106,6 +126,7 @@ export class SimSession {
       controller,
       clock,
       file.rate_hz,
+      recorder,
       seed + 1,
     );
     policy.reset(seed);
@@ -146,6 +167,7 @@ export class SimSession {
     this.closed = true;
     clearTimeout(this.ending);
     await this.controller.stop();
+    await this.recorder?.close();
     await this.robot.close();
     await this.sim.stop();
     this.policy.close();
@@ -177,12 +199,14 @@ export class SimSession {
     if (!over || this.ending !== undefined || this.restarting || status.paused) return;
     const state = this.controller.supervisor.state;
     if (state === 'STOPPED' || this.controller.supervisor.heldByOperator) return;
-    this.options.onEpisode?.({
+    const result: EpisodeResult = {
       seed: status.seed,
       success: status.success,
       seconds: status.time_s,
       mode: status.mode || 'none',
-    });
+    };
+    this.recorder?.episode(result);
+    this.options.onEpisode?.(result);
     this.ending = setTimeout(() => {
       this.ending = undefined;
       if (this.closed) return;

@@ -7,6 +7,7 @@ import { startWebServer } from '../web/index.js';
 import type { Command } from './command.js';
 import { loadOptions, POLICY_OPTIONS } from './command.js';
 import { LiveSession } from './live-source.js';
+import { RECORD_OPTION } from './recording.js';
 import { type EpisodeResult, SimSession } from './sim-session.js';
 
 export const start: Command = {
@@ -24,6 +25,7 @@ export const start: Command = {
     },
     headless: { type: 'boolean', default: false, help: 'no page: run episodes and print a table' },
     episodes: { type: 'string', default: '20', help: 'how many, with --headless' },
+    ...RECORD_OPTION,
     ...POLICY_OPTIONS,
   },
   async run(values, { integer, text, say, stopped }) {
@@ -31,6 +33,7 @@ export const start: Command = {
       task: text('task'),
       seed: integer('seed', 0, 1e9),
       ...(values.policy === undefined ? {} : { policy: text('policy') }),
+      ...(values.record === undefined ? {} : { record: text('record') }),
       load: loadOptions(values),
     };
     if (values.headless === true) return headless(common, integer('episodes', 1, 1e6), say, stopped);

@@ -8,6 +8,8 @@ import {
   type ChunkMode,
   type Clock,
   type Command,
+  type ControlInput,
+  type ControlTap,
   type Goal,
   type Nanoseconds,
   NS_PER_MS,
@@ -23,6 +25,7 @@ import { type Overlap, overlapFor } from './overlap.js';
 import { ChunkPlayer, type Interpolation } from './player.js';
 import { LoopStats } from './stats.js';
 import { INTERVENTIONS, Supervisor } from './supervisor.js';
+import { guarded } from './tap.js';
 
 export interface ControllerOptions {
   readonly robot: Robot;
@@ -49,6 +52,8 @@ export interface ControllerOptions {
   /** Publishes nothing: everything runs but Robot.send. */
   readonly dry_run?: boolean;
   readonly goal?: () => Goal | undefined;
+  /** Told everything that comes in and goes out. */
+  readonly tap?: ControlTap | undefined;
 }
 
 /** Consecutive failed inferences that the chunk in force may bridge before the robot is held. */
@@ -86,6 +91,7 @@ export class Controller {
   private rebase_ns: Nanoseconds | undefined;
   /** Nothing was sent since a fault: the robot may be elsewhere by now. */
   private silent = false;
+  private readonly tap: ControlTap | undefined;
 
   constructor(private readonly options: ControllerOptions) {
     const { robot, policy, rate_hz } = options;
@@ -99,15 +105,20 @@ export class Controller {
     this.desired = new Float64Array(dim);
     const command = (): Command => ({ stamp_ns: 0, expires_ns: 0, values: new Float64Array(dim) });
     this.commands = [command(), command()];
+    if (options.tap !== undefined)
+      this.tap = guarded(options.tap, () => {
+        this.stats.listener_errors++;
+      });
   }
 
   /** Starts the loop; resolves at once. The robot should be connecting or connected. */
   start(): void {
     if (this.running) return;
     this.running = true;
-    this.unsubscribe = this.options.robot.onStatus((status) => {
-      this.connected = status.connected;
-      this.lostCause = status.cause;
+    this.unsubscribe = this.options.robot.onStatus(({ connected, cause }) => {
+      this.heard({ kind: 'status', connected, cause });
+      this.connected = connected;
+      this.lostCause = cause;
     });
     this.loop = this.run();
   }
@@ -121,39 +132,43 @@ export class Controller {
   }
 
   go(): void {
+    this.heard({ kind: 'go' });
     this.supervisor.event('start', 'running');
   }
 
   hold(cause = 'held by the operator'): void {
-    this.supervisor.event('hold', cause);
-    this.forgetChunk();
+    this.heard({ kind: 'hold', cause });
+    this.holdFor(cause);
   }
 
   resume(): void {
+    this.heard({ kind: 'resume' });
     this.supervisor.event('resume', 'resumed by the operator');
   }
 
   /** Latched: no command leaves until `reset`. In force from the next tick on at the latest. */
   emergencyStop(cause = 'stopped by the operator'): void {
+    this.heard({ kind: 'stop', cause });
     this.supervisor.event('stop', cause);
     this.forgetChunk();
   }
 
   /** Somebody is there who could stop the robot. */
   operatorBeat(): void {
-    this.beat_ns = this.options.clock.now_ns();
+    this.beat_ns = this.heard({ kind: 'beat' });
   }
 
   /** Before the robot is moved by other hands (a reset): sends nothing until `reset` and a later observation. */
   suspend(): void {
+    this.heard({ kind: 'suspend' });
     this.rebase_ns = Number.POSITIVE_INFINITY;
     this.forgetChunk();
   }
 
   /** Clears a stop, forgets the episode and restarts the policy's noise at `seed`. */
   reset(seed: number): void {
+    this.rebase_ns = this.heard({ kind: 'reset', seed });
     this.supervisor.event('reset', 'reset');
-    this.rebase_ns = this.options.clock.now_ns();
     this.forgetChunk();
     this.history.clear();
     this.options.policy.reset(seed);
@@ -165,6 +180,7 @@ export class Controller {
    */
   takeOver(values: readonly number[] | undefined): boolean {
     const { supervisor } = this;
+    this.heard({ kind: 'take_over', values: values === undefined ? null : [...values] });
     if (values === undefined) {
       this.teleop = undefined;
       this.forgetChunk();
@@ -189,9 +205,21 @@ export class Controller {
     return this.limiter.previous;
   }
 
+  /** Tells the tap of something from outside; what is now for it. */
+  private heard(input: ControlInput): Nanoseconds {
+    const now_ns = this.options.clock.now_ns();
+    this.tap?.input(input, now_ns);
+    return now_ns;
+  }
+
+  private holdFor(cause: string): void {
+    this.supervisor.event('hold', cause);
+    this.forgetChunk();
+  }
+
   private async run(): Promise<void> {
     const { clock } = this.options;
-    let due_ns = clock.now_ns();
+    let due_ns = this.heard({ kind: 'started' });
     while (this.running) {
       await clock.sleepUntil(due_ns);
       if (!this.running) break;
@@ -201,7 +229,7 @@ export class Controller {
         this.supervisor.trouble('clock_jump', `${Math.round((now_ns - due_ns) / NS_PER_MS)} ms`);
       // The process may be holding an arm up: whatever goes wrong in one tick, there is a next one.
       try {
-        this.tick(now_ns);
+        this.tick(now_ns, now_ns - due_ns);
       } catch (caught) {
         this.forgetChunk();
         this.silent = true;
@@ -215,9 +243,10 @@ export class Controller {
   }
 
   /** One control period. */
-  private tick(now_ns: Nanoseconds): void {
+  private tick(now_ns: Nanoseconds, late_ns: Nanoseconds): void {
     const { supervisor, options } = this;
     const observation = options.robot.latest();
+    this.tap?.tick(now_ns, late_ns, observation);
     const fault = this.faultOf(observation, now_ns);
     if (fault !== undefined) {
       if (supervisor.state === 'RUNNING' || supervisor.state === 'TELEOP' || supervisor.state === 'READY')
@@ -251,7 +280,7 @@ export class Controller {
     if (limit_ms === undefined || now_ns - this.beat_ns <= limit_ms * NS_PER_MS) return;
     if (supervisor.state !== 'RUNNING' && supervisor.state !== 'TELEOP') return;
     supervisor.count('operator_silent');
-    this.hold(INTERVENTIONS.operator_silent);
+    this.holdFor(INTERVENTIONS.operator_silent);
   }
 
   /** Without an observation to act on: comes to rest within the limits, then sends nothing. */
@@ -327,11 +356,16 @@ export class Controller {
     const command = this.commands[this.turn++ & 1]!;
     const bits = limiter.limit(desired, this.period_ns / NS_PER_S, command.values);
     if (bits !== 0) this.countLimits(bits);
-    if (options.dry_run) return;
     (command as { stamp_ns: number }).stamp_ns = now_ns;
     (command as { expires_ns: number }).expires_ns = now_ns + options.lifetime_ms * NS_PER_MS;
-    if (!options.robot.send(command)) supervisor.count('send_failed');
-    else this.stats.sent();
+    const sent = options.dry_run !== true && options.robot.send(command);
+    if (sent) this.stats.sent();
+    else if (options.dry_run !== true) supervisor.count('send_failed');
+    this.tap?.command(
+      command.values,
+      command.expires_ns,
+      sent ? 'sent' : options.dry_run ? 'dry' : 'refused',
+    );
   }
 
   private countLimits(bits: number): void {
@@ -379,6 +413,7 @@ export class Controller {
         window.at(-1)!.stamp_ns,
         asked_ns + this.delay.expected_ns,
       );
+      this.tap?.asked(asked_ns, window, goal);
       const chunk = await options.policy.infer(window, {
         signal: abort.signal,
         ...(goal === undefined ? {} : { goal }),
@@ -389,19 +424,23 @@ export class Controller {
       this.stats.inferred(now_ns - asked_ns);
       this.delay.push(now_ns - asked_ns);
       // What was asked before a hold, stop or reset is not acted on.
-      if (epoch !== this.epoch) return;
+      if (epoch !== this.epoch) return this.tap?.answered(now_ns, 'forgotten', chunk, '');
       const fault = faultOfChunk(chunk, this.desired.length);
       if (fault !== undefined) throw new Error(fault);
       this.failures = 0;
+      this.tap?.answered(now_ns, 'used', chunk, '');
       const joined = this.overlap.merge(chunk, this.player.current);
       this.player.accept(joined, now_ns, this.desired);
       supervisor.event('recovered', 'running again');
       this.tell(joined);
     } catch (caught) {
-      if (abort.signal.aborted || epoch !== this.epoch) return;
+      const gone = abort.signal.aborted || epoch !== this.epoch;
+      const { message } = asTendonError(caught, 'inference');
+      this.tap?.answered(options.clock.now_ns(), gone ? 'cancelled' : 'failed', undefined, message);
+      if (gone) return;
       this.failures++;
       if (this.failures > FAILURES_BRIDGED && supervisor.state === 'RUNNING') {
-        supervisor.trouble('inference_failed', asTendonError(caught, 'inference').message);
+        supervisor.trouble('inference_failed', message);
         this.forgetChunk();
       } else supervisor.count('inference_failed');
     } finally {

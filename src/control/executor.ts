@@ -123,6 +123,8 @@ export interface DriveOptions {
   /** Sends the newest command to the robot too, at this pace; without it datagrams are the only way out. */
   readonly publish_hz?: number | undefined;
   readonly clock: Pick<Clock, 'now_ns'>;
+  /** Told every command that the executor gave, up to BEAT_MS later. */
+  readonly onCommand?: ((command: ExecutedCommand) => void) | undefined;
 }
 
 /** How often the executor hears that this process lives, and hands over its commands, ms. */
@@ -132,7 +134,8 @@ const BEAT_MS = 5;
  * Lets the executor drive what `controller` decides: its chunks and its states. The controller itself should be on
  * dry_run, so that one of the two commands the robot. Returns the way to stop.
  */
-export function drive({ controller, executor, robot, position_key, publish_hz, clock }: DriveOptions) {
+export function drive(options: DriveOptions) {
+  const { controller, executor, robot, position_key, publish_hz, clock, onCommand } = options;
   const { supervisor } = controller;
   const forget = [
     supervisor.onChange(({ from, to }) => {
@@ -155,6 +158,7 @@ export function drive({ controller, executor, robot, position_key, publish_hz, c
     let newest: ExecutedCommand | undefined;
     executor.drain((command) => {
       newest = command;
+      onCommand?.(command);
     });
     if (publish_hz === undefined || newest === undefined) return;
     if (now_ns - published_ns < 1e9 / publish_hz - (BEAT_MS * NS_PER_MS) / 2) return;

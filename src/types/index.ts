@@ -3,4 +3,5 @@ export * from './executor.js';
 export * from './live.js';
 export * from './ports.js';
 export * from './robot-file.js';
+export * from './tap.js';
 export * from './values.js';

@@ -1,0 +1,4 @@
+export { CHANNELS, type RecordedEvent, type SessionHeader, type SessionSummary } from './events.js';
+export { headerOf, type SessionFacts } from './header.js';
+export { observationOf, Recording, summarise } from './read.js';
+export { type RecorderOptions, SessionRecorder } from './recorder.js';
