@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import('./start.js')).start,
   run: async () => (await import('./run.js')).run,
   eval: async () => (await import('./eval.js')).evaluate,
+  replay: async () => (await import('./replay.js')).replayCommand,
   check: async () => (await import('./check.js')).check,
   inspect: async () => (await import('./inspect.js')).inspect,
   import: async () => (await import('./import.js')).importCheckpoint,

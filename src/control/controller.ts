@@ -43,14 +43,14 @@ export interface ControllerOptions {
   /** How long a command is good for. */
   readonly lifetime_ms: number;
   /** Rows of a chunk to play before the next takes over; what the checkpoint and the mode say when absent. */
-  readonly execute?: number;
-  readonly interpolation?: Interpolation;
+  readonly execute?: number | undefined;
+  readonly interpolation?: Interpolation | undefined;
   /** What is played where chunks overlap; receding when absent. */
-  readonly chunks?: ChunkMode;
+  readonly chunks?: ChunkMode | undefined;
   /** Holds when `operatorBeat` was not called for this long; without it nobody needs to be there. */
   readonly operator_timeout_ms?: number | undefined;
   /** Publishes nothing: everything runs but Robot.send. */
-  readonly dry_run?: boolean;
+  readonly dry_run?: boolean | undefined;
   readonly goal?: () => Goal | undefined;
   /** Told everything that comes in and goes out. */
   readonly tap?: ControlTap | undefined;

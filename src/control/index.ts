@@ -5,9 +5,9 @@ export { type DriveOptions, drive, type ExecutedCommand, RealTimeExecutor } from
 export { ObservationHistory } from './history.js';
 export { checkLimits, LIMITED, Limiter, type Limits } from './limiter.js';
 export { type Overlap, overlapFor } from './overlap.js';
-export { ChunkPlayer, type Interpolation } from './player.js';
+export { ChunkPlayer, INTERPOLATIONS, type Interpolation } from './player.js';
 export { prefixWeights } from './prefix.js';
-export { loadRobotFile } from './robot-file.js';
+export { chunkMode, loadRobotFile } from './robot-file.js';
 export { LoopStats, Ring } from './stats.js';
 export { INTERVENTIONS, type Intervention, type StateChange, Supervisor } from './supervisor.js';
 export { CONTROL_EVENTS, type ControlEvent, TRANSITIONS } from './transitions.js';

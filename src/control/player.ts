@@ -3,7 +3,8 @@
 
 import type { ActionChunk, Nanoseconds } from '../types/index.js';
 
-export type Interpolation = 'hold' | 'linear';
+export const INTERPOLATIONS = ['hold', 'linear'] as const;
+export type Interpolation = (typeof INTERPOLATIONS)[number];
 
 export class ChunkPlayer {
   private chunk: ActionChunk | undefined;

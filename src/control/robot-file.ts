@@ -45,6 +45,30 @@ const stream = z.strictObject({
   qos: qos.optional(),
 });
 
+/** How chunks are joined; what docs/chunks.md explains. */
+export const chunkMode = z.discriminatedUnion('mode', [
+  z.strictObject({ mode: z.literal('receding') }),
+  z.strictObject({
+    mode: z.literal('async'),
+    aggregate: z
+      .enum(['weighted_average', 'latest_only', 'average', 'conservative'])
+      .default('weighted_average'),
+  }),
+  z.strictObject({ mode: z.literal('ensemble'), coeff: z.number().min(0).max(100).default(0.01) }),
+  z.strictObject({
+    mode: z.literal('rtc'),
+    schedule: z.enum(PREFIX_SCHEDULES).default('zeros'),
+    execution_horizon: z.number().int().min(1).optional(),
+    derivative: z.boolean().default(true),
+    candidates: z.number().int().min(1).max(64).optional(),
+  }),
+  z.strictObject({
+    mode: z.literal('bid'),
+    candidates: z.number().int().min(2).max(256).default(16),
+    decay: z.number().positive().max(1).default(0.5),
+  }),
+]);
+
 const schema = z
   .strictObject({
     name,
@@ -115,30 +139,7 @@ const schema = z
         timeout_ms: milliseconds.default(500),
       })
       .optional(),
-    chunks: z
-      .discriminatedUnion('mode', [
-        z.strictObject({ mode: z.literal('receding') }),
-        z.strictObject({
-          mode: z.literal('async'),
-          aggregate: z
-            .enum(['weighted_average', 'latest_only', 'average', 'conservative'])
-            .default('weighted_average'),
-        }),
-        z.strictObject({ mode: z.literal('ensemble'), coeff: z.number().min(0).max(100).default(0.01) }),
-        z.strictObject({
-          mode: z.literal('rtc'),
-          schedule: z.enum(PREFIX_SCHEDULES).default('zeros'),
-          execution_horizon: z.number().int().min(1).optional(),
-          derivative: z.boolean().default(true),
-          candidates: z.number().int().min(1).max(64).optional(),
-        }),
-        z.strictObject({
-          mode: z.literal('bid'),
-          candidates: z.number().int().min(2).max(256).default(16),
-          decay: z.number().positive().max(1).default(0.5),
-        }),
-      ])
-      .default({ mode: 'receding' }),
+    chunks: chunkMode.default({ mode: 'receding' }),
     deadlines: z
       .strictObject({
         freshness_ms: milliseconds.default(200),

@@ -2,6 +2,7 @@
 // check of what is read back. All times ending in _ns are the controller's monotonic clock.
 
 import { z } from 'zod';
+import { chunkMode, INTERPOLATIONS } from '../control/index.js';
 import { ANSWERS, COMMAND_FATES, CONTROL_STATES } from '../types/index.js';
 
 /** JSON has no NaN, no infinity and loses the sign of −0; these are written as text, so that a replay sees them. */
@@ -125,14 +126,39 @@ export const sessionHeader = z.object({
   joint_names: z.array(z.string()),
   observation_dims: z.record(z.string(), count),
   action_dim: count,
-  policy: z.object({ dir: z.string(), family: z.string(), n_obs_steps: count }),
+  policy: z.object({
+    dir: z.string(),
+    family: z.string(),
+    n_obs_steps: count,
+    n_action_steps: count,
+    horizon: count,
+    rate_hz: z.number().positive().optional(),
+  }),
   /** As given to loadPolicy. */
   load: z.record(z.string(), z.unknown()),
   isa: z.string(),
   /** Of the policy's noise when the session began. */
   seed: z.number(),
   /** The controller's options, without its ports. */
-  controller: z.record(z.string(), z.unknown()),
+  controller: z.object({
+    rate_hz: z.number().positive(),
+    position_key: z.string(),
+    limits: z.object({
+      lower: z.array(z.number()),
+      upper: z.array(z.number()),
+      velocity: z.array(z.number()),
+      acceleration: z.array(z.number()).optional(),
+      step_from_measured: z.array(z.number()).optional(),
+    }),
+    freshness_ms: z.number(),
+    inference_ms: z.number(),
+    lifetime_ms: z.number(),
+    execute: z.number().optional(),
+    interpolation: z.enum(INTERPOLATIONS).optional(),
+    chunks: chunkMode.optional(),
+    operator_timeout_ms: z.number().optional(),
+    dry_run: z.boolean().optional(),
+  }),
 });
 export type SessionHeader = z.infer<typeof sessionHeader>;
 

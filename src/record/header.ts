@@ -2,6 +2,7 @@
 
 import type { ControllerOptions } from '../control/index.js';
 import type { LoadOptions } from '../policies/index.js';
+import { sessionHeader } from './events.js';
 import type { RecorderOptions } from './recorder.js';
 
 export interface SessionFacts {
@@ -18,15 +19,16 @@ export interface SessionFacts {
 export function headerOf(facts: SessionFacts): RecorderOptions['header'] {
   const { robot, policy, clock: _, goal: __, tap: ___, ...controller } = facts.controller;
   const { pool: ____, ...load } = facts.load;
+  const { family, n_obs_steps, n_action_steps, horizon, rate_hz } = policy.spec;
   return {
     robot: facts.robot,
     joint_names: [...facts.joint_names],
     observation_dims: { ...robot.observation_dims },
     action_dim: robot.action_dim,
-    policy: { dir: facts.policy, family: policy.spec.family, n_obs_steps: policy.spec.n_obs_steps },
+    policy: { dir: facts.policy, family, n_obs_steps, n_action_steps, horizon, rate_hz },
     load: { ...load },
     isa: facts.isa,
     seed: facts.seed,
-    controller: { ...controller },
+    controller: sessionHeader.shape.controller.parse(controller),
   };
 }

@@ -2,3 +2,5 @@ export { CHANNELS, type RecordedEvent, type SessionHeader, type SessionSummary }
 export { headerOf, type SessionFacts } from './header.js';
 export { observationOf, Recording, summarise } from './read.js';
 export { type RecorderOptions, SessionRecorder } from './recorder.js';
+export { type ReplayOptions, replay } from './replay.js';
+export type { ReplayReport } from './replayer.js';

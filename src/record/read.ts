@@ -27,7 +27,9 @@ const CAMERA = cameraTopic('');
 const GAP = topicOf('gap');
 
 /** An event and, with an observation, its cameras' frames. */
-export type ReadEvent = RecordedEvent & { readonly images?: Readonly<Record<string, Image>> };
+export type ReadEvent<Name extends ChannelName = ChannelName> = Extract<RecordedEvent, { channel: Name }> & {
+  readonly images?: Readonly<Record<string, Image>>;
+};
 
 /** Iterate to the end before asking for `summary` and `whole`. */
 export class Recording {
@@ -106,7 +108,7 @@ export async function summarise(recording: Recording): Promise<SessionSummary> {
 }
 
 /** What the controller was given. */
-export function observationOf(event: ReadEvent & { channel: 'observation' }): Observation {
+export function observationOf(event: ReadEvent<'observation'>): Observation {
   const { stamp_ns, values } = event.body;
   return {
     stamp_ns,

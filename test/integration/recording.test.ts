@@ -81,11 +81,18 @@ async function openRecorder(file: string, action_dim = 2) {
     joint_names: ['a', 'b'],
     observation_dims: { position: 2 },
     action_dim,
-    policy: { dir: '/nowhere', family: 'none', n_obs_steps: 1 },
+    policy: { dir: '/nowhere', family: 'none', n_obs_steps: 1, n_action_steps: 1, horizon: 1 },
     load: {},
     isa: 'reference',
     seed: 7,
-    controller: { rate_hz: 50 },
+    controller: {
+      rate_hz: 50,
+      position_key: 'position',
+      limits: { lower: [-1, -1], upper: [1, 1], velocity: [1, 1] },
+      freshness_ms: 100,
+      inference_ms: 100,
+      lifetime_ms: 100,
+    },
   };
   return SessionRecorder.open({ file, header }, () => performance.now() * 1e6);
 }
