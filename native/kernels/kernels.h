@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/device.h"
+
 namespace tendon {
 
 struct Part {
@@ -74,9 +76,9 @@ struct Rows {
   // Floats between batch elements of x and between positions (≥ c); dense is h·w·c and c.
   int64_t batch_stride = 0, position_stride = 0;
 
-  int64_t per_batch() const { return out_h * out_w; }
-  int64_t count() const { return batch * per_batch(); }
-  int64_t k() const { return taps_h * taps_w * c; }
+  TENDON_HD int64_t per_batch() const { return out_h * out_w; }
+  TENDON_HD int64_t count() const { return batch * per_batch(); }
+  TENDON_HD int64_t k() const { return taps_h * taps_w * c; }
   bool is_plain() const {
     return taps_h * taps_w == 1 && stride_h == 1 && stride_w == 1 && pad_h == 0 && pad_w == 0;
   }

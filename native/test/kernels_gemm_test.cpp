@@ -83,9 +83,11 @@ void compare(const KernelTable& table, WeightFormat format, const Shape& s, Tail
   a.out_row_stride = s.n + 3;
   a.out_batch_stride = s.rows.per_batch() * a.out_row_stride + 5;
   std::vector<float> x = normal(1, s.rows.batch * s.rows.batch_stride);
+  const bool emulated = std::strcmp(table.isa, "cuda") == 0;
   const bool rounds = std::strcmp(table.isa, "amx") == 0 || std::strcmp(table.isa, "avx512bf16") == 0;
-  // Activations that bf16 can hold leave nothing to round, so that the products themselves are compared.
-  if (rounds && format == WeightFormat::bf16)
+  // Activations that bf16 can hold leave nothing to round, so that the products themselves are compared. CUDA
+  // multiplies int8 weights by bf16 activations.
+  if ((rounds && format == WeightFormat::bf16) || (emulated && format != WeightFormat::f32))
     for (float& value : x) value = std::bit_cast<float>(std::bit_cast<uint32_t>(value) & 0xffff0000u);
   const std::vector<float> w = normal(2, s.n * s.rows.k()), channel = normal(3, 4 * s.n),
                            film = normal(4, 2 * s.n * s.rows.batch),

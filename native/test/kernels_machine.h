@@ -1,9 +1,11 @@
-// The instruction sets of this machine, each to be compared with the plain loops.
+// The instruction sets of this machine and the CUDA kernels as emulated, each to be compared with the plain
+// loops.
 #pragma once
 
 #include <cstring>
 #include <vector>
 
+#include "kernels/cuda/table.h"
 #include "kernels/kernels.h"
 
 namespace tendon::test {
@@ -15,6 +17,7 @@ inline std::vector<const KernelTable*> machine_tables() {
     // A name above what the machine has gives its best table again.
     if (std::strcmp(table->isa, isa) == 0) tables.push_back(table);
   }
+  tables.push_back(&cuda::emulated_kernels());
   return tables;
 }
 

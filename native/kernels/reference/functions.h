@@ -7,10 +7,10 @@
 
 namespace tendon::reference {
 
-inline float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
-inline float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+TENDON_HD inline float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
+TENDON_HD inline float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
 
-inline float apply(Unary f, float x) {
+TENDON_HD inline float apply(Unary f, float x) {
   switch (f) {
     case Unary::none:
     case Unary::count:
@@ -61,7 +61,7 @@ inline float apply(Unary f, float x) {
   return x;
 }
 
-inline float apply(Binary f, float a, float b) {
+TENDON_HD inline float apply(Binary f, float a, float b) {
   switch (f) {
     case Binary::add:
       return a + b;

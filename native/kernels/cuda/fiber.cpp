@@ -1,0 +1,119 @@
+#include "kernels/cuda/fiber.h"
+
+#include <cstring>
+
+namespace tendon::cuda {
+
+std::atomic<int64_t>& FiberBlock::stuck() {
+  static std::atomic<int64_t> count{0};
+  return count;
+}
+
+// makecontext passes ints alone.
+void FiberBlock::enter(unsigned high, unsigned low) {
+  auto& block =
+      *reinterpret_cast<FiberBlock*>(static_cast<uintptr_t>(static_cast<uint64_t>(high) << 32 | low));
+  const int thread = block.current_;
+  block.body_(block, thread, block.argument_);
+  block.pause(thread, finished);
+}
+
+void FiberBlock::pause(int thread, Where where) {
+  Fiber& fiber = *fibers_[thread];
+  fiber.where = where;
+  swapcontext(&fiber.context, &home_);
+}
+
+void FiberBlock::run(const BlockPlace& at, int threads, size_t shared_bytes,
+                     void (*body)(FiberBlock&, int, const void*), const void* argument) {
+  place = at;
+  threads_ = threads;
+  body_ = body;
+  argument_ = argument;
+  shared_.assign(shared_bytes, 0xff);
+  while (static_cast<int>(fibers_.size()) < threads) {
+    fibers_.push_back(std::make_unique<Fiber>());
+    stacks_.push_back(std::make_unique<uint8_t[]>(stack_bytes));
+  }
+  const auto self = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(this));
+  for (int i = 0; i < threads; ++i) {
+    Fiber& fiber = *fibers_[i];
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = stacks_[i].get();
+    fiber.context.uc_stack.ss_size = stack_bytes;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, reinterpret_cast<void (*)()>(enter), 2, static_cast<unsigned>(self >> 32),
+                static_cast<unsigned>(self));
+    fiber.where = ready;
+    fiber.turn = fiber.groups = 0;
+    fiber.copies.clear();
+  }
+  downwards_ = !downwards_;
+  do {
+    for (int i = 0; i < threads; ++i) {
+      current_ = downwards_ ? threads - 1 - i : i;
+      if (fibers_[current_]->where == ready) swapcontext(&home_, &fibers_[current_]->context);
+    }
+  } while (release());
+  for (int i = 0; i < threads; ++i)
+    if (fibers_[i]->where != finished) {
+      ++stuck();
+      return;
+    }
+}
+
+// Lets those go on whose warp or block is complete; false when nobody can.
+bool FiberBlock::release() {
+  bool any = false;
+  int waiting = 0, done = 0;
+  for (int warp = 0; warp < threads_; warp += 32) {
+    int here = 0;
+    for (int i = warp; i < warp + 32 && i < threads_; ++i) {
+      here += fibers_[i]->where == at_warp;
+      waiting += fibers_[i]->where == at_block;
+      done += fibers_[i]->where == finished;
+    }
+    if (here != 32) continue;
+    for (int i = warp; i < warp + 32; ++i) fibers_[i]->where = ready;
+    any = true;
+  }
+  if (waiting > 0 && waiting + done == threads_) {
+    for (int i = 0; i < threads_; ++i)
+      if (fibers_[i]->where == at_block) fibers_[i]->where = ready;
+    any = true;
+  }
+  return any;
+}
+
+void FiberBlock::publish(int thread, const uint32_t* words, int count) {
+  Fiber& fiber = *fibers_[thread];
+  std::memcpy(fiber.words[fiber.turn], words, static_cast<size_t>(count) * sizeof(uint32_t));
+  fiber.turn ^= 1;
+  pause(thread, at_warp);
+}
+
+const uint32_t* FiberBlock::published(int reader, int of) const {
+  return fibers_[of]->words[fibers_[reader]->turn ^ 1];
+}
+
+void FiberBlock::copy_async(int thread, void* to, const void* from) {
+  Fiber& fiber = *fibers_[thread];
+  fiber.copies.push_back({to, from, fiber.groups});
+}
+
+void FiberBlock::commit(int thread) { ++fibers_[thread]->groups; }
+
+void FiberBlock::wait(int thread, int open) {
+  Fiber& fiber = *fibers_[thread];
+  size_t kept = 0;
+  for (const Copy& copy : fiber.copies) {
+    if (copy.group < fiber.groups - open) {
+      std::memcpy(copy.to, copy.from, 16);
+    } else {
+      fiber.copies[kept++] = copy;
+    }
+  }
+  fiber.copies.resize(kept);
+}
+
+}  // namespace tendon::cuda

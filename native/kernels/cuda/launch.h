@@ -1,0 +1,130 @@
+// From a kernel's arguments to its launches, for whatever can launch: a stream of the device or the emulator.
+// `on.launch<Kernel>(grid, threads, shared_bytes, args)` runs `grid` blocks of Kernel; a kernel whose threads
+// never wait for each other goes through `launch_alone`.
+#pragma once
+
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/norm.h"
+
+namespace tendon::cuda {
+
+struct Grid {
+  int64_t x = 1, y = 1, z = 1;
+};
+
+// Most numbers of one tensor: kernels count with 32 bits.
+constexpr int64_t most_numbers = INT64_C(1) << 31;
+
+template <class Kernel, class On, class Args>
+void launch_each(On& on, const Args& a, int64_t count) {
+  if (count > 0) on.template launch_alone<Kernel>(Grid{up(count, alone_threads)}, alone_threads, a);
+}
+inline int64_t numbers(const int64_t (&dims)[4]) { return dims[0] * dims[1] * dims[2] * dims[3]; }
+
+template <class On>
+void launch(On& on, const UnaryArgs& a) {
+  launch_each<UnaryKernel>(on, a, a.count);
+}
+template <class On>
+void launch(On& on, const AffineArgs& a) {
+  launch_each<AffineKernel>(on, a, a.count);
+}
+template <class On>
+void launch(On& on, const BinaryArgs& a) {
+  launch_each<BinaryKernel>(on, a, numbers(a.dims));
+}
+template <class On>
+void launch(On& on, const CopyArgs& a) {
+  launch_each<CopyKernel>(on, a, numbers(a.dims));
+}
+template <class On>
+void launch(On& on, const GatherArgs& a) {
+  launch_each<GatherKernel>(on, a, a.rows * a.n);
+}
+template <class On>
+void launch(On& on, const MaxPoolArgs& a) {
+  launch_each<MaxPoolKernel>(on, a, a.rows.count() * a.rows.c);
+}
+template <class On>
+void launch(On& on, const ReduceArgs& a) {
+  launch_each<ReduceKernel>(on, a, a.outer * a.inner);
+}
+template <class On>
+void launch(On& on, const MatmulArgs& a) {
+  launch_each<MatmulKernel>(on, a, a.batch * a.m * a.n);
+}
+template <class On>
+void launch(On& on, const NormArgs& a) {
+  on.template launch<NormKernel>(Grid{a.rows}, row_threads, slot_bytes, a);
+}
+template <class On>
+void launch(On& on, const GroupNormArgs& a) {
+  on.template launch<GroupNormKernel>(Grid{a.batch * a.groups}, group_threads, slot_bytes, a);
+}
+template <class On>
+void launch(On& on, const SoftmaxArgs& a) {
+  on.template launch<SoftmaxKernel>(Grid{a.rows}, row_threads, slot_bytes, a);
+}
+template <class On>
+void launch(On& on, const AttentionArgs& a) {
+  on.template launch<AttentionKernel>(Grid{a.batch * a.q_len * a.heads}, row_threads, attention_shared(a), a);
+}
+
+// ---- Products: the sums, then what must wait for all of them ---------------------------------------------
+
+template <class Kernel, class On>
+void launch_product(On& on, const GemmCall& call) {
+  const GemmCut& c = call.cut;
+  on.template launch<Kernel>(Grid{c.column_tiles, c.row_tiles, c.splits}, gemm_threads, Kernel::shared_bytes,
+                             call);
+}
+
+template <class W, class On>
+void launch_tensor_product(On& on, const GemmCall& call) {
+  switch (call.cut.rows) {
+    case 8:
+      return launch_product<TensorGemmKernel<W, 1>>(on, call);
+    case 16:
+      return launch_product<TensorGemmKernel<W, 2>>(on, call);
+    case 32:
+      return launch_product<TensorGemmKernel<W, 4>>(on, call);
+    default:
+      return launch_product<TensorGemmKernel<W, 8>>(on, call);
+  }
+}
+
+template <class On>
+void launch_sums(On& on, const GemmCall& call) {
+  switch (call.args.format) {
+    case WeightFormat::bf16:
+      return launch_tensor_product<Bf16Weights>(on, call);
+    case WeightFormat::i8:
+      return launch_tensor_product<I8Weights>(on, call);
+    default:
+      if (call.cut.rows == 8) return launch_product<PlainGemmKernel<8>>(on, call);
+      return launch_product<PlainGemmKernel<16>>(on, call);
+  }
+}
+
+template <class On>
+void launch_finish(On& on, const GemmCall& call) {
+  const GemmArgs& a = call.args;
+  if (!call.cut.finishes) return;
+  if (a.epilogue.groups > 0) {
+    on.template launch<FinishNormKernel>(Grid{a.rows.batch * a.epilogue.groups}, group_threads, slot_bytes,
+                                         call);
+  } else {
+    on.template launch_alone<FinishKernel>(Grid{up(a.rows.count() * a.n, group_threads)}, group_threads,
+                                           call);
+  }
+}
+
+template <class On>
+void launch(On& on, const GemmArgs& a) {
+  const GemmCall call{a, cut_gemm(a, on.multiprocessors())};
+  launch_sums(on, call);
+  launch_finish(on, call);
+}
+
+}  // namespace tendon::cuda

@@ -1,0 +1,117 @@
+#include "kernels/cuda/table.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace tendon::cuda {
+
+namespace {
+
+// ---- Packing ---------------------------------------------------------------------------------------------
+
+template <class W>
+size_t packed_bytes(int64_t n, int64_t k) {
+  const int64_t scales = W::bytes_per_number == 1 ? n * static_cast<int64_t>(sizeof(float)) : 0;
+  return static_cast<size_t>(weight_bytes<W>(n, k) + scales);
+}
+
+void pack_f32(const float* w, int64_t n, int64_t k, void* out) {
+  std::memset(out, 0, packed_bytes<F32Weights>(n, k));
+  constexpr int columns = F32Weights::columns;
+  for (int64_t row = 0; row < n; ++row) {
+    float* to = static_cast<float*>(out) + row / columns * padded_k<F32Weights>(k) * columns + row % columns;
+    for (int64_t i = 0; i < k; ++i) to[i * columns] = w[row * k + i];
+  }
+}
+
+// Calls put(offset in numbers, channel, k) for every number of every fragment.
+template <class W, class Put>
+void for_each_fragment(int64_t n, int64_t k, Put put) {
+  constexpr int numbers = W::step / 2;  // of a lane in one fetch
+  int64_t at = 0;
+  for (int64_t tile = 0; tile < up(n, W::columns); ++tile)
+    for (int64_t first = 0; first < padded_k<W>(k); first += W::step)
+      for (int m = 0; m < gemm_tiles; ++m)
+        for (int lane = 0; lane < 32; ++lane)
+          for (int j = 0; j < numbers; ++j, ++at)
+            put(at, tile * W::columns + m * 16 + fragment_channel(lane, j % 8),
+                first + j / 8 * 16 + fragment_k(lane, j % 8));
+}
+
+void pack_bf16(const float* w, int64_t n, int64_t k, void* out) {
+  auto* packed = static_cast<uint16_t*>(out);
+  for_each_fragment<Bf16Weights>(n, k, [&](int64_t at, int64_t channel, int64_t i) {
+    packed[at] = channel < n && i < k ? to_bf16(w[channel * k + i]) : 0;
+  });
+}
+
+// Round to the nearest of 255 steps of the channel's largest number. The comparison also turns NaN into 0,
+// which a cast to an integer must never meet.
+void pack_i8(const float* w, int64_t n, int64_t k, void* out) {
+  auto* scales = const_cast<float*>(channel_scales(out, n, k));
+  std::vector<float> inverse(static_cast<size_t>(n));
+  for (int64_t channel = 0; channel < n; ++channel) {
+    float largest = 0;
+    for (int64_t i = 0; i < k; ++i) largest = std::max(largest, std::fabs(w[channel * k + i]));
+    scales[channel] = largest / 127.0f;
+    inverse[channel] = std::isnormal(scales[channel]) ? 1.0f / scales[channel] : 0.0f;
+  }
+  auto* packed = static_cast<uint8_t*>(out);
+  for_each_fragment<I8Weights>(n, k, [&](int64_t at, int64_t channel, int64_t i) {
+    const bool inside = channel < n && i < k;
+    const float q = inside ? std::nearbyint(w[channel * k + i] * inverse[channel]) : 0.0f;
+    const float clamped = q >= -127 ? std::min(q, 127.0f) : q < -127 ? -127.0f : 0.0f;
+    packed[at] = static_cast<uint8_t>(static_cast<int>(clamped) + 128);
+  });
+}
+
+// ---- The kernels, emulated -------------------------------------------------------------------------------
+
+template <class Args>
+void run(const Args& a, Part part) {
+  EmulatedStream stream(part, part.count);
+  launch(stream, a);
+}
+
+size_t scratch_bytes(const GemmArgs& a, int parts) { return gemm_scratch(a, parts); }
+bool needs_prepare(const GemmArgs&) { return true; }
+void sums(const GemmArgs& a, Part part) {
+  EmulatedStream stream(part, part.count);
+  launch_sums(stream, {a, cut_gemm(a, part.count)});
+}
+void finish_sums(const GemmArgs& a, Part part) {
+  EmulatedStream stream(part, part.count);
+  launch_finish(stream, {a, cut_gemm(a, part.count)});
+}
+
+double no_peak(int64_t) { return 0; }
+
+template <class W>
+constexpr GemmKernels product(void (*pack)(const float*, int64_t, int64_t, void*)) {
+  return {true, packed_bytes<W>, pack, scratch_bytes, needs_prepare, sums, finish_sums};
+}
+
+}  // namespace
+
+const KernelTable& emulated_kernels() {
+  static const KernelTable table = {
+      .isa = "cuda",
+      .gemm = {product<F32Weights>(pack_f32), product<Bf16Weights>(pack_bf16), product<I8Weights>(pack_i8)},
+      .unary = run<UnaryArgs>,
+      .binary = run<BinaryArgs>,
+      .copy = run<CopyArgs>,
+      .affine = run<AffineArgs>,
+      .norm = run<NormArgs>,
+      .group_norm = run<GroupNormArgs>,
+      .softmax = run<SoftmaxArgs>,
+      .attention = run<AttentionArgs>,
+      .matmul = run<MatmulArgs>,
+      .reduce = run<ReduceArgs>,
+      .gather = run<GatherArgs>,
+      .max_pool = run<MaxPoolArgs>,
+      .peak = {no_peak, no_peak, no_peak},
+  };
+  return table;
+}
+
+}  // namespace tendon::cuda
