@@ -11,6 +11,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.js')).run,
   eval: async () => (await import('./eval.js')).evaluate,
   replay: async () => (await import('./replay.js')).replayCommand,
+  sessions: async () => (await import('./sessions.js')).sessions,
+  export: async () => (await import('./export.js')).exportCommand,
   check: async () => (await import('./check.js')).check,
   inspect: async () => (await import('./inspect.js')).inspect,
   import: async () => (await import('./import.js')).importCheckpoint,

@@ -1,3 +1,5 @@
+export { type ExportOptions, type ExportReport, exportDataset, type Hindsight } from './dataset/export.js';
+export { SELECTIONS, type Selection } from './dataset/spans.js';
 export { CHANNELS, type RecordedEvent, type SessionHeader, type SessionSummary } from './events.js';
 export { headerOf, type SessionFacts } from './header.js';
 export { observationOf, Recording, summarise } from './read.js';
