@@ -105,6 +105,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   expose("Session", SessionObject::define(env), classes->session);
   expose("Planner", PlannerObject::define(env), classes->planner);
   expose("Search", SearchObject::define(env), classes->search);
+  expose("TreePlanner", TreePlannerObject::define(env), classes->tree_planner);
+  expose("Tree", TreeObject::define(env), classes->tree);
   expose("Executor", ExecutorObject::define(env), classes->executor);
   exports.Set("compileModel", Napi::Function::New<compile_model>(env));
   exports.Set("philoxNormal", Napi::Function::New<philox<fill_normal>>(env));

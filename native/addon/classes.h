@@ -70,6 +70,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value report(const Napi::CallbackInfo& info);
   Napi::Value open_session(const Napi::CallbackInfo& info);
   Napi::Value open_planner(const Napi::CallbackInfo& info);
+  Napi::Value open_tree(const Napi::CallbackInfo& info);
   std::shared_ptr<Model> model_;
 };
 
@@ -155,6 +156,41 @@ class SearchObject : public Napi::ObjectWrap<SearchObject> {
   int iteration_ = 0;
 };
 
+// A tree search through a model, and the line of calls to it.
+struct SharedTree {
+  std::unique_ptr<TreePlanner> planner;
+  std::shared_ptr<Line> line = std::make_shared<Line>();
+};
+
+class TreePlannerObject : public Napi::ObjectWrap<TreePlannerObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit TreePlannerObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value inputs(const Napi::CallbackInfo& info);
+  Napi::Value print(const Napi::CallbackInfo& info);
+  Napi::Value reset(const Napi::CallbackInfo& info);
+  Napi::Value plan(const Napi::CallbackInfo& info);
+  std::shared_ptr<SharedTree> shared_;
+};
+
+// The tree alone; small enough to run where it is called.
+class TreeObject : public Napi::ObjectWrap<TreeObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit TreeObject(const Napi::CallbackInfo& info);
+
+ private:
+  void begin(const Napi::CallbackInfo& info);
+  Napi::Value select(const Napi::CallbackInfo& info);
+  Napi::Value expand(const Napi::CallbackInfo& info);
+  Napi::Value finish(const Napi::CallbackInfo& info);
+  std::unique_ptr<Tree> tree_;
+  int waiting_ = 0;  // leaves selected and not expanded
+  bool begun_ = false;
+};
+
 // A thread of its own; see native/chunk/executor.h.
 class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
  public:
@@ -180,7 +216,7 @@ class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
 
 // Constructors by class, kept per environment so that worker threads have their own.
 struct Classes {
-  Napi::FunctionReference graph, pool, cancel, model, session, planner, search, executor;
+  Napi::FunctionReference graph, pool, cancel, model, session, planner, search, tree_planner, tree, executor;
   static Classes& of(Napi::Env env) { return *env.GetInstanceData<Classes>(); }
 };
 
@@ -194,5 +230,6 @@ Wrapped& unwrap(const Napi::Value& value, const char* expected) {
 
 Napi::Value compile_model(const Napi::CallbackInfo& info);
 Napi::Value open_planner(Napi::Env env, std::shared_ptr<Model> model, const Napi::Value& table);
+Napi::Value open_tree(Napi::Env env, std::shared_ptr<Model> model, const Napi::Value& table);
 
 }  // namespace tendon::addon

@@ -56,11 +56,16 @@ Napi::Function ModelObject::define(Napi::Env env) {
   return DefineClass(env, "Model",
                      {InstanceMethod<&ModelObject::report>("report"),
                       InstanceMethod<&ModelObject::open_session>("openSession"),
-                      InstanceMethod<&ModelObject::open_planner>("openPlanner")});
+                      InstanceMethod<&ModelObject::open_planner>("openPlanner"),
+                      InstanceMethod<&ModelObject::open_tree>("openTree")});
 }
 
 Napi::Value ModelObject::open_planner(const Napi::CallbackInfo& info) {
   return addon::open_planner(info.Env(), model_, info[0]);
+}
+
+Napi::Value ModelObject::open_tree(const Napi::CallbackInfo& info) {
+  return addon::open_tree(info.Env(), model_, info[0]);
 }
 
 // Only compileModel makes one: it passes the model as an External.

@@ -5,33 +5,17 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "plan/ports.h"
 #include "runtime/run.h"
 
 namespace tendon {
 
 namespace {
 
-const Binding* find(const std::vector<Binding>& ports, const std::string& name) {
-  for (const Binding& port : ports)
-    if (port.name == name) return &port;
-  return nullptr;
-}
-
-// The port's memory, checked to be `count` floats; null when it is optional and not there.
-float* port(const std::vector<Binding>& ports, const std::string& name, int64_t count, bool optional) {
-  const Binding* found = find(ports, name);
-  if (found == nullptr && optional) return nullptr;
-  if (found == nullptr) throw BuildError("graph_invalid", "a planner needs the port " + name);
-  if (count >= 0 && found->shape.count() != count)
-    throw BuildError("graph_invalid", format("planner port %s: expected %lld values, got %s", name.c_str(),
-                                             static_cast<long long>(count), found->shape.text().c_str()));
-  return found->data;
-}
-
 // A critic must have been compiled to read the rollout's output in place (CompileOptions::bound).
 void same_memory(const Program& critic, const char* input, const Program& rollout, const char* output) {
-  const Binding* to = find(critic.inputs, input);
-  const Binding* from = find(rollout.outputs, output);
+  const Binding* to = find_port(critic.inputs, input);
+  const Binding* from = find_port(rollout.outputs, output);
   if (from == nullptr) throw BuildError("graph_invalid", std::string("a planner needs the port ") + output);
   if (to == nullptr) throw BuildError("graph_invalid", std::string("a planner needs the port ") + input);
   if (to->data != from->data || to->shape.count() != from->shape.count())
@@ -50,23 +34,24 @@ void copy_shared(float* to, const float* from, int64_t count, const Team& team) 
 Rollout::Rollout(WorldModel model, const PlannerTable& table) : model_(std::move(model)), table_(table) {
   const int64_t rows = table.rows(), row = table.row(), a = table.action_dim;
   const Program& main = *model_.rollout;
-  actions_ = port(main.inputs, "actions", rows * row, false);
-  tail_noise_ = port(main.inputs, "tail_noise", rows * a, true);
-  if (const Binding* drawn = find(main.inputs, "model_noise")) {
+  actions_ = port_memory(main.inputs, "actions", rows * row);
+  tail_noise_ = port_memory(main.inputs, "tail_noise", rows * a, true);
+  if (const Binding* drawn = find_port(main.inputs, "model_noise")) {
     model_noise_ = drawn->data;
     model_draws_ = drawn->shape.count() / rows;
   }
-  return_ = port(main.outputs, "return", rows, false);
-  tail_weight_ = port(main.outputs, "tail_weight", rows, table.critics == 0);
+  return_ = port_memory(main.outputs, "return", rows);
+  tail_weight_ = port_memory(main.outputs, "tail_weight", rows, table.critics == 0);
   if (table.prior > 0) {
     if (!model_.prior)
       throw BuildError("graph_invalid", "a planner with prior candidates needs prior_actions");
-    prior_noise_ = port(model_.prior->inputs, "prior_noise", table.prior * row, true);
+    prior_noise_ = port_memory(model_.prior->inputs, "prior_noise", table.prior * row, true);
     if (model_draws_ > 0)
-      prior_model_noise_ = port(model_.prior->inputs, "prior_model_noise", table.prior * model_draws_, true);
-    prior_actions_ = port(model_.prior->outputs, "prior_actions", table.prior * row, false);
+      prior_model_noise_ =
+          port_memory(model_.prior->inputs, "prior_model_noise", table.prior * model_draws_, true);
+    prior_actions_ = port_memory(model_.prior->outputs, "prior_actions", table.prior * row);
   }
-  if (table.critics > 0) members_ = port(main.outputs, "members", rows * table.critics, true);
+  if (table.critics > 0) members_ = port_memory(main.outputs, "members", rows * table.critics, true);
   if (table.critics > 0 && members_ == nullptr) {
     if (static_cast<int>(model_.critics.size()) != table.critics)
       throw BuildError("graph_invalid",
@@ -75,7 +60,7 @@ Rollout::Rollout(WorldModel model, const PlannerTable& table) : model_(std::move
       const Program& critic = *model_.critics[i];
       same_memory(critic, "critic_latent", main, "tail_latent");
       same_memory(critic, "critic_action", main, "tail_action");
-      values_.push_back(port(critic.outputs, "value_" + std::to_string(i), rows, false));
+      values_.push_back(port_memory(critic.outputs, "value_" + std::to_string(i), rows));
     }
   }
   scores_.resize(rows);

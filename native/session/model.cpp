@@ -58,6 +58,31 @@ void PackedModel::need_output(const std::string& name) const {
   throw BuildError("input_invalid", "the model has no output " + name + "; it has " + names);
 }
 
+std::unique_ptr<Program> PackedModel::program(int batch, std::vector<std::string> outputs,
+                                              std::vector<std::pair<std::string, float*>> bound) const {
+  CompileOptions options;
+  options.batch = batch;
+  options.threads = pool_->size();
+  options.outputs = std::move(outputs);
+  options.bound = std::move(bound);
+  for (const std::string& name : options.outputs) need_output(name);
+  return compile(graph_, weights_, *kernels_, options);
+}
+
+void add_observation_ports(const Program& program, std::vector<Port>& ports) {
+  for (const Binding& input : program.inputs) {
+    if (input.stage != stage_observation) continue;
+    const bool known =
+        std::any_of(ports.begin(), ports.end(), [&](const Port& p) { return p.name == input.name; });
+    if (!known) ports.push_back({input.name, input.shape, input.stage});
+  }
+}
+
+void write_observation(const Program& program, const Given& given, const std::string& name) {
+  for (const Binding& input : program.inputs)
+    if (input.stage == stage_observation && input.name == name) given.write(input.data, input.shape.count());
+}
+
 void profile_program(const Program& program, Pool& pool, int rounds, const std::string& prefix,
                      std::vector<InstructionReport>& reports) {
   constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};

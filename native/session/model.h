@@ -17,6 +17,10 @@ class PackedModel : public Model {
   // Throws BuildError naming the outputs there are.
   void need_output(const std::string& name) const;
 
+  // A program of these outputs for `batch` rows, for this model's threads; `bound` as CompileOptions has it.
+  std::unique_ptr<Program> program(int batch, std::vector<std::string> outputs,
+                                   std::vector<std::pair<std::string, float*>> bound = {}) const;
+
   const Graph& graph() const { return graph_; }
   const KernelTable& kernels() const { return *kernels_; }
   std::shared_ptr<const Weights> weights() const { return weights_; }
@@ -32,6 +36,11 @@ class PackedModel : public Model {
   std::shared_ptr<const Weights> weights_;
   ModelReport report_;
 };
+
+// Adds the program's observation inputs that are not among `ports` yet.
+void add_observation_ports(const Program& program, std::vector<Port>& ports);
+// Writes an input wherever the program has one of that name.
+void write_observation(const Program& program, const Given& given, const std::string& name);
 
 // Appends every instruction of the program, timed; `prefix` goes before the stage's name.
 void profile_program(const Program& program, Pool& pool, int rounds, const std::string& prefix,

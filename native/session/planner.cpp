@@ -13,14 +13,7 @@ class ModelPlanner : public Planner {
  public:
   ModelPlanner(std::shared_ptr<PackedModel> model, const PlannerTable& table)
       : model_(std::move(model)), rollout_(programs(table), table), search_(table, rollout_.actions()) {
-    for_each_program([&](const Program& program) {
-      for (const Binding& input : program.inputs) {
-        if (input.stage != stage_observation) continue;
-        bool known = false;
-        for (const Port& port : inputs_) known |= port.name == input.name;
-        if (!known) inputs_.push_back({input.name, input.shape, input.stage});
-      }
-    });
+    for_each_program([&](const Program& program) { add_observation_ports(program, inputs_); });
   }
 
   const std::vector<Port>& inputs() const override { return inputs_; }
@@ -50,11 +43,8 @@ class ModelPlanner : public Planner {
     for (const Given& given : args.inputs) {
       if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.empty())
         return Status::bad_argument;
-      for_each_program([&](const Program& program) {
-        for (const Binding& input : program.inputs)
-          if (input.stage == stage_observation && input.name == inputs_[given.port].name)
-            given.write(input.data, input.shape.count());
-      });
+      for_each_program(
+          [&](const Program& program) { write_observation(program, given, inputs_[given.port].name); });
     }
     bool cancelled = false;
     const auto job = [&](const Team& team) {
@@ -70,21 +60,10 @@ class ModelPlanner : public Planner {
   }
 
  private:
-  std::unique_ptr<Program> program(int batch, std::vector<std::string> outputs,
-                                   std::vector<std::pair<std::string, float*>> bound = {}) const {
-    CompileOptions options;
-    options.batch = batch;
-    options.threads = model_->pool()->size();
-    options.outputs = std::move(outputs);
-    options.bound = std::move(bound);
-    for (const std::string& name : options.outputs) model_->need_output(name);
-    return compile(model_->graph(), model_->weights(), model_->kernels(), options);
-  }
-
   WorldModel programs(const PlannerTable& table) const {
     table.check();
     WorldModel world;
-    if (table.prior > 0) world.prior = program(table.prior, {"prior_actions"});
+    if (table.prior > 0) world.prior = model_->program(table.prior, {"prior_actions"});
     std::vector<std::string> outputs;
     bool members = false;
     for (const Output& output : model_->graph().outputs()) {
@@ -92,7 +71,8 @@ class ModelPlanner : public Planner {
         if (output.name == name) outputs.push_back(name);
       members |= output.name == "members";
     }
-    world.rollout = program(table.rows(), outputs.empty() ? std::vector<std::string>{"return"} : outputs);
+    world.rollout =
+        model_->program(table.rows(), outputs.empty() ? std::vector<std::string>{"return"} : outputs);
     // Critics read the end of the rollout where it lies.
     std::vector<std::pair<std::string, float*>> bound;
     for (const Binding& output : world.rollout->outputs) {
@@ -100,7 +80,7 @@ class ModelPlanner : public Planner {
       if (output.name == "tail_action") bound.emplace_back("critic_action", output.data);
     }
     for (int i = 0; i < table.critics && !members; ++i)
-      world.critics.push_back(program(table.rows(), {"value_" + std::to_string(i)}, bound));
+      world.critics.push_back(model_->program(table.rows(), {"value_" + std::to_string(i)}, bound));
     return world;
   }
 

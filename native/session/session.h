@@ -15,6 +15,7 @@
 #include "base/pool.h"
 #include "graph/graph.h"
 #include "plan/search.h"
+#include "plan/tree_rollout.h"
 #include "sample/table.h"
 #include "session/frames.h"
 
@@ -169,6 +170,31 @@ class Planner {
   virtual int64_t model_draws() const = 0;
   // Mean, spread, elites of the last plan.
   virtual Search& search() = 0;
+};
+
+struct TreeArgs {
+  std::vector<Given> inputs;  // every observation input
+  TreeTape tape;
+  const float* noise = nullptr;  // (K), of sum 1, mixed into the root's priors
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+// A tree search through a model (the ports: plan/tree_rollout.h).
+class TreePlanner {
+ public:
+  // Throws BuildError when the model lacks a port that the table needs.
+  static std::unique_ptr<TreePlanner> open(std::shared_ptr<Model> model, const TreeTable& table);
+  virtual ~TreePlanner() = default;
+
+  virtual const std::vector<Port>& inputs() const = 0;
+  virtual std::string print() const = 0;
+  virtual void reset(uint64_t seed) = 0;
+  // Plans; the sequence (horizon · action_dim) goes to `out`. not_finite when every action of the root
+  // failed.
+  virtual Status plan(const TreeArgs& args, float* out, PlanStats* stats) = 0;
+  virtual int64_t model_draws() const = 0;
+  // As the last plan has left it.
+  virtual const Tree& tree() const = 0;
 };
 
 }  // namespace tendon

@@ -225,6 +225,18 @@ inline Graph make_world_model(const WorldShape& s, uint64_t seed) {
     const int ca = b.graph.input("critic_action", {1, s.action_dim}, stage_step);
     for (int i = 0; i < s.critics; ++i) b.graph.output("value_" + std::to_string(i), value(i, cz, ca));
   }
+  // A tree's entries (plan/tree_rollout.h).
+  b.graph.output("root_state", b.op("affine", {latent}, {1, 0}));
+  const int from = b.graph.input("node_state", {1, s.latent}, stage_step);
+  const int taken = b.graph.input("node_action", {1, s.action_dim}, stage_step);
+  const int node_drawn = s.stochastic ? b.graph.input("node_model_noise", {1, s.latent}, stage_step) : -1;
+  const int after = next(from, taken, node_drawn, 0);
+  b.graph.output("next_state", after);
+  b.graph.output("node_reward", reward(from, taken));
+  b.graph.output("node_value", value(0, after, taken));
+  const int at = b.graph.input("sample_state", {1, s.latent}, stage_step);
+  const int drawn_action = b.graph.input("sample_noise", {1, s.action_dim}, stage_step);
+  b.graph.output("sample_action", prior(at, drawn_action));
   return std::move(b.graph);
 }
 

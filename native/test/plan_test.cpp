@@ -109,6 +109,32 @@ TEST("plan: a cancelled plan says so, and the next one is whole") {
   CHECK(stats.worst_count == 300);
 }
 
+TEST("tree: a model that draws its next state draws the same on any threads") {
+  const auto planned = [](int threads, int batch, const std::vector<float>& model_draws) {
+    test::WorldShape shape;
+    shape.stochastic = true;
+    ModelOptions options;
+    options.pool = std::make_shared<Pool>(threads);
+    TreeTable table;
+    table.horizon = table.action_dim = 3, table.simulations = 40, table.actions = 7, table.batch = batch;
+    auto tree = TreePlanner::open(Model::make(test::make_world_model(shape, 3), options), table);
+    CHECK(tree->model_draws() == 24);
+    const std::vector<float> latent(24, 0.1f);
+    std::vector<float> out(9);
+    TreeArgs args;
+    args.inputs = {{0, latent.data()}};
+    args.tape.model = model_draws.empty() ? nullptr : model_draws.data();
+    tree->reset(5);
+    CHECK(tree->plan(args, out.data(), nullptr) == Status::ok);
+    for (int k = 0; k < 7; ++k) out.push_back(static_cast<float>(tree->tree().visits(k)));
+    return out;
+  };
+  const std::vector<float> want = planned(1, 1, {});
+  CHECK(planned(3, 1, {}) == want);
+  CHECK(planned(2, 4, {}) == planned(1, 4, {}));
+  CHECK(planned(1, 1, std::vector<float>(40 * 24, 0.0f)) != want);
+}
+
 TEST("search: draws are functions of the seed, whoever makes them") {
   PlannerTable t = small_table();
   t.prior = t.critics = t.drawn = 0;

@@ -21,7 +21,7 @@ TEST("quiet: the counter counts") {
   CHECK(allocated(3, [&] { std::vector<float>(100).swap(held); }) == 3);
 }
 
-TEST("quiet: denoising, running and planning allocate nothing") {
+TEST("quiet: denoising, running, planning and searching a tree allocate nothing") {
   for (const Precision precision : {Precision::f32, Precision::bf16, Precision::i8}) {
     ModelOptions options;
     options.precision = precision;
@@ -68,6 +68,13 @@ TEST("quiet: denoising, running and planning allocate nothing") {
       PlanArgs asked;
       asked.inputs = {{0, latent.data()}};
       CHECK(allocated(4, [&] { CHECK(planner->plan(asked, out.data(), nullptr) == Status::ok); }) == 0);
+
+      TreeTable table;
+      table.horizon = table.action_dim = 3, table.simulations = 40, table.actions = 7, table.batch = 3;
+      auto tree = TreePlanner::open(Model::make(test::make_world_model(world, 1), options), table);
+      TreeArgs grown;
+      grown.inputs = {{0, latent.data()}};
+      CHECK(allocated(4, [&] { CHECK(tree->plan(grown, out.data(), nullptr) == Status::ok); }) == 0);
     }
   }
 }

@@ -235,6 +235,90 @@ export interface NativeSearch {
   finish(explore?: boolean): FoundPlan;
 }
 
+/** A tree search by its numbers (native/plan/tree.h); what is absent keeps the value in brackets. */
+export interface TreeTable {
+  /** Actions of the answer (1). */
+  readonly horizon?: number;
+  readonly action_dim: number;
+  /** K: drawn from the policy prior at every node (20). */
+  readonly actions?: number;
+  /** (50) */
+  readonly simulations?: number;
+  /** Leaves that the model is asked about together; 1 is MuZero's own order (1). */
+  readonly batch?: number;
+  /** (0.997) */
+  readonly discount?: number;
+  /** Of pUCT (1.25, 19652). */
+  readonly c1?: number;
+  readonly c2?: number;
+  /** τ: how many times as wide as the prior the actions are drawn (1). */
+  readonly spread?: number;
+  /** Of the root's noise, where it is given (0.25). */
+  readonly noise_weight?: number;
+  /** 0: the most visited action; else drawn by visits^(1/temperature) (0). */
+  readonly temperature?: number;
+}
+
+export interface FoundTree {
+  /** (horizon, action_dim) in [−1, 1]: the most visited from the root on, the last one held where the tree ends. */
+  readonly actions: Float32Array;
+  /** (K, action_dim), with how often each was followed and what came back. */
+  readonly root_actions: Float32Array;
+  readonly visits: Float32Array;
+  readonly values: Float32Array;
+  readonly chosen: number;
+  readonly nodes: number;
+  readonly depth: number;
+  /** `not_finite`: every action of the root failed. */
+  readonly status: 'ok' | 'cancelled' | 'not_finite';
+  /** Leaves that were not finite or exploded; they are never followed again. */
+  readonly worst_count: number;
+}
+
+export interface NativeTreePlanner {
+  readonly inputs: readonly Port[];
+  print(): string;
+  reset(seed: number): Promise<void>;
+  plan(request: {
+    readonly inputs: NetworkInputs;
+    /** (K), of sum 1, mixed into the root's priors (MuZero: Dirichlet of 0.3). */
+    readonly noise?: Float32Array;
+    readonly tape?: {
+      /** Normal (simulations + 1, K, action_dim): the root's, then by simulation. */
+      readonly actions?: Float32Array;
+      /** Normal (simulations, draws) of a stochastic model. */
+      readonly model?: Float32Array;
+      /** Exponential (K). */
+      readonly pick?: Float32Array;
+    };
+    readonly cancel?: CancelToken;
+  }): Promise<FoundTree & { readonly total_ns: number; readonly best_score: number }>;
+}
+
+/** The tree alone, for leaves that something else values. */
+export interface NativeTree {
+  /** `draws` are the normal draws behind the actions, (K, action_dim) both. */
+  begin(root: {
+    readonly actions: Float32Array;
+    readonly draws: Float32Array;
+    readonly noise?: Float32Array;
+  }): void;
+  /** The leaves to be followed next, at most `batch`; none when the search is over. */
+  select(): { readonly node: number; readonly action: Float32Array }[];
+  /** What was found at each; gives the node that each has made, −1 for none. */
+  expand(
+    leaves: readonly {
+      readonly reward: number;
+      /** The probability that the episode goes on there. */
+      readonly alive: number;
+      readonly value: number;
+      readonly actions: Float32Array;
+      readonly draws: Float32Array;
+    }[],
+  ): number[];
+  finish(request?: { readonly pick?: Float32Array }): FoundTree;
+}
+
 export interface NativeModel {
   report(): ModelReport;
   /** `outputs`: only these and what they need. */
@@ -244,6 +328,8 @@ export interface NativeModel {
   }): Promise<NativeSession>;
   /** The model's graph must have a planner's entries (src/policies/world-model/graph.ts). */
   openPlanner(table: PlannerTable): Promise<NativePlanner>;
+  /** The same, with the entries of a tree. */
+  openTree(table: TreeTable): Promise<NativeTreePlanner>;
 }
 
 export interface Addon {
@@ -251,6 +337,7 @@ export interface Addon {
   readonly Pool: new (options?: { readonly threads?: number; readonly pin?: boolean }) => NativePool;
   readonly CancelToken: new () => CancelToken;
   readonly Search: new (table: PlannerTable) => NativeSearch;
+  readonly Tree: new (table: TreeTable) => NativeTree;
   readonly Executor: new (options: ExecutorOptions) => ExecutorPort;
   compileModel(
     graph: NativeGraph,

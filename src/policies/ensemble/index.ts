@@ -74,6 +74,7 @@ export function openEnsemble(dir: string, json: Record<string, unknown>): WorldM
     },
     ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
     table: ensembleTable(config, action.dim),
+    discount: config.discount,
     planner: config.planner,
     repeats: 1,
     plans: true,

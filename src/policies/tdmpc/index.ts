@@ -75,6 +75,7 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
       horizon: config.horizon,
       discount: config.discount,
       uncertainty: config.uncertainty_regularizer_coeff,
+      ask: 'minimum',
     });
     tensors.finish();
     return g;
@@ -96,6 +97,7 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
     },
     ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
     table: tdmpcTable(config, action.dim),
+    discount: config.discount,
     repeats: config.n_action_repeats,
     plans: config.use_mpc,
     graph,

@@ -2,7 +2,7 @@
 
 import type { GraphBuilder, UnaryName, Value } from '../../native/index.js';
 import type { Tensors } from '../checkpoint.js';
-import type { WorldNetworks } from '../world-model/graph.js';
+import { LATENT_ITSELF, type WorldNetworks } from '../world-model/graph.js';
 import type { TdmpcConfig } from './config.js';
 
 /** Encoder input by feature key, with the graph's name for it. */
@@ -67,8 +67,7 @@ export function tdmpcNetworks(
     action_dim,
     critics: q_ensemble_size,
     tail_dim: latent_dim,
-    begin: (_g, latent) => latent,
-    tail: (_g, z) => z,
+    ...LATENT_ITSELF,
     encode(g) {
       const latents = inputs.map((input) => (input.name === 'image' ? image : lowDim)(g, input));
       const sum = latents.reduce((a, b) => g.add(a, b));

@@ -75,6 +75,7 @@ export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0)
       rate_hz: config.fps,
     },
     table: tdmpc2Table(config),
+    discount: discountOf(config, task),
     repeats: 1,
     plans: config.mpc,
     graph,

@@ -5,7 +5,7 @@ import type { GraphBuilder, TensorRef, Value } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
 import type { Tensors } from '../checkpoint.js';
-import type { WorldNetworks } from '../world-model/graph.js';
+import { LATENT_ITSELF, type WorldNetworks } from '../world-model/graph.js';
 import type { Tdmpc2Config } from './config.js';
 
 /** Layer `index` of an MLP: weight and bias, and the layer norm's where it is a normed one. */
@@ -50,8 +50,7 @@ export function tdmpc2Networks(config: Tdmpc2Config, tensors: Tensors, task: num
     action_dim: config.action_dim,
     critics: config.num_q,
     tail_dim: config.latent_dim,
-    begin: (_g, latent) => latent,
-    tail: (_g, z) => z,
+    ...LATENT_ITSELF,
     encode(g) {
       const latents = Object.keys(config.obs_shape)
         .sort()

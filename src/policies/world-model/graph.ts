@@ -31,16 +31,33 @@ export interface WorldNetworks<Z = Value> {
   prior?(g: GraphBuilder, z: Z, noise: Value | undefined): Value;
   /** The probability that the episode has ended in z, (rows, 1). */
   ended?(g: GraphBuilder, z: Z): Value;
+  /** z as numbers of a fixed width and back, which a tree keeps by node; absent: no tree search. */
+  readonly packing?: { pack(g: GraphBuilder, z: Z): Value; unpack(g: GraphBuilder, packed: Value): Z };
 }
+
+/** Of networks whose rollouts carry the latent itself. */
+export const LATENT_ITSELF = {
+  begin: (_g: GraphBuilder, latent: Value): Value => latent,
+  tail: (_g: GraphBuilder, z: Value): Value => z,
+  packing: {
+    pack: (_g: GraphBuilder, z: Value): Value => z,
+    unpack: (_g: GraphBuilder, packed: Value): Value => packed,
+  },
+};
 
 export interface WorldGraphOptions {
   readonly horizon: number;
   readonly discount: number;
   /** λ: each step's return falls by λ times the critics' standard deviation (LeRobot TD-MPC; FOWM). */
   readonly uncertainty?: number;
+  /** What a tree's leaf is worth, of all critics (mean). */
+  readonly ask?: 'mean' | 'minimum';
 }
 
-/** Entries: latent · prior_actions · return (with tail_weight, and members or tail_latent and tail_action) · value_i. */
+/**
+ * Entries: latent · prior_actions · return (with tail_weight, and members or tail_latent and tail_action) · value_i · those
+ * of a tree (native/plan/tree_rollout.h).
+ */
 export function worldGraph<Z>(networks: WorldNetworks<Z>, options: WorldGraphOptions): GraphBuilder {
   const g = new GraphBuilder();
   const { latent_dim, action_dim } = networks;
@@ -53,6 +70,8 @@ export function worldGraph<Z>(networks: WorldNetworks<Z>, options: WorldGraphOpt
     const a = g.input('critic_action', [1, action_dim], 'step');
     for (let i = 0; i < networks.critics; i++) g.output(`value_${i}`, networks.value!(g, i, tail, a));
   }
+  if (networks.packing !== undefined && networks.prior !== undefined && networks.critics > 0)
+    treeEntries(g, networks, latent, options);
   return g;
 }
 
@@ -123,6 +142,42 @@ function rolloutEntry<Z>(
     g.output('tail_weight', weight);
   }
   g.output('return', total!);
+}
+
+/** One edge of a tree, and actions drawn at its end. */
+function treeEntries<Z>(
+  g: GraphBuilder,
+  networks: WorldNetworks<Z>,
+  latent: Value,
+  { uncertainty, ask = 'mean' }: WorldGraphOptions,
+): void {
+  const { action_dim, draws = 0, packing } = networks;
+  const { pack, unpack } = packing!;
+  const root = g.affine(pack(g, networks.begin(g, latent)), 1, 0);
+  g.output('root_state', root);
+  const width = root.shape[1]!;
+
+  const z = unpack(g, g.input('node_state', [1, width], 'step'));
+  const a = g.input('node_action', [1, action_dim], 'step');
+  const noise = draws === 0 ? undefined : g.input('node_model_noise', [1, draws], 'step');
+  const after = networks.next(g, z, a, noise);
+  const doubt = (at: Z, action: Value, v: Value): Value =>
+    uncertainty === undefined
+      ? v
+      : g.add(v, g.affine(deviation(g, members(g, networks, at, action)), -uncertainty, 0));
+  g.output('next_state', g.affine(pack(g, after), 1, 0));
+  g.output('node_reward', doubt(z, a, networks.reward(g, z, a, after)));
+  const greedy = networks.prior!(g, after, undefined);
+  const all = members(g, networks, after, greedy);
+  g.output('node_value', doubt(after, greedy, g.reduce(ask === 'mean' ? 'mean' : 'min', all)));
+  if (networks.ended !== undefined) g.output('node_alive', g.affine(networks.ended(g, after), -1, 1));
+
+  const at = unpack(g, g.input('sample_state', [1, width], 'step'));
+  const drawn = g.input('sample_noise', [1, action_dim], 'step');
+  // A prior whose noise leaves [−1, 1] is cut where the actions are.
+  const unit = (v: Value): Value =>
+    g.binary('minimum', g.binary('maximum', v, g.constant([-1], [1])), g.constant([1], [1]));
+  g.output('sample_action', unit(networks.prior!(g, at, drawn)));
 }
 
 function members<Z>(g: GraphBuilder, networks: WorldNetworks<Z>, z: Z, a: Value): Value {

@@ -1,8 +1,11 @@
 // Planners as numbers for one native search (native/plan/search.h). A family's own planner is `mppi`, with its peers'
 // numbers; the others take its horizon, samples and bounds and change how the distribution is drawn and learnt.
 
-import type { PlannerTable } from '../../native/index.js';
+import type { PlannerTable, TreeTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
+
+/** Sampled MuZero's: steps are simulations, candidates the actions drawn at every node. */
+export const TREE_SEARCH = 'tree-search';
 
 /** `policy` is the prior acting alone. */
 export const PLANNERS: readonly string[] = [
@@ -11,6 +14,7 @@ export const PLANNERS: readonly string[] = [
   'icem',
   'information-theoretic-mppi',
   'random-shooting',
+  TREE_SEARCH,
   'policy',
 ];
 
@@ -20,6 +24,17 @@ export interface PlannerChoice {
   readonly steps: number;
   /** Candidates drawn per iteration. */
   readonly candidates: number;
+}
+
+/** MuZero's constants (native/plan/tree.h) for a model whose own planner is `base`. */
+export function treeTable(base: PlannerTable, discount: number, choice: PlannerChoice): TreeTable {
+  return {
+    horizon: base.horizon,
+    action_dim: base.action_dim,
+    simulations: choice.steps,
+    actions: choice.candidates,
+    discount,
+  };
 }
 
 /** The planner of that name for a model whose own is `base`. */

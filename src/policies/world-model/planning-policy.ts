@@ -4,9 +4,9 @@
 import {
   addon,
   type FoundPlan,
+  type FoundTree,
   type GraphBuilder,
   type NativeModel,
-  type NativePlanner,
   type NativePool,
   type NativeSession,
   type NetworkInputs,
@@ -29,7 +29,8 @@ import {
 } from '../../types/index.js';
 import type { LoadOptions } from '../denoising-policy.js';
 import { History } from '../history.js';
-import { PLANNERS, plannerTable } from './planners.js';
+import { type Actor, priorActor, searchActor, treeActor } from './actors.js';
+import { PLANNERS, plannerTable, TREE_SEARCH, treeTable } from './planners.js';
 
 /** What a family brings to PlanningPolicy. */
 export interface WorldModelFamily {
@@ -37,6 +38,8 @@ export interface WorldModelFamily {
   readonly spec: PolicySpec;
   /** The peers' planner with their numbers. */
   readonly table: PlannerTable;
+  /** γ, which a tree needs to know; the graph's rollouts have it in them. */
+  readonly discount: number;
   /** Which of PLANNERS those numbers are of (mppi). */
   readonly planner?: string;
   /** Times the first planned action is repeated (LeRobot's n_action_repeats); 1 executes the plan's own rows. */
@@ -55,13 +58,13 @@ export interface PlanOptions extends InferOptions {
   readonly tape?: PlanTape;
   /** Adds the planner's last spread to the first action. */
   readonly explore?: boolean;
+  /** Mixed into the priors of a tree's root: (candidates), of sum 1. */
+  readonly noise?: Float32Array;
 }
 
 interface Ready {
   readonly encoder: NativeSession;
-  readonly prior: NativeSession | undefined;
-  readonly planner: NativePlanner | undefined;
-  readonly table: PlannerTable;
+  readonly actor: Actor;
 }
 
 export class PlanningPolicy implements Policy {
@@ -73,9 +76,13 @@ export class PlanningPolicy implements Policy {
   private readonly history: History;
   private seed = 0;
   private draws = 0;
+  /** Outputs of the family's graph. */
+  private entries: readonly string[] = [];
   private wanted: SamplerChoice;
   /** The last plan: mean, spread, elites and their scores, in [−1, 1]. */
   lastPlan: FoundPlan | undefined;
+  /** The last tree, when that is the planner. */
+  lastTree: FoundTree | undefined;
 
   private constructor(
     private readonly family: WorldModelFamily,
@@ -85,10 +92,12 @@ export class PlanningPolicy implements Policy {
     this.history = new History(family.spec, family.rename);
     this.pool =
       options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
+    const sampler = options.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy');
+    const effort = this.effort(sampler);
     this.wanted = {
-      sampler: options.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy'),
-      steps: options.steps ?? family.table.iterations ?? 1,
-      candidates: options.candidates ?? family.table.samples,
+      sampler,
+      steps: options.steps ?? effort.steps,
+      candidates: options.candidates ?? effort.candidates,
       precision: options.precision ?? 'f32',
       guidance_scale: 1,
     };
@@ -109,14 +118,17 @@ export class PlanningPolicy implements Policy {
     return {
       samplers: PLANNERS,
       precisions: ['f32', 'bf16', 'int8', 'auto'],
-      max_steps: 64,
+      max_steps: 400,
       max_candidates: 4096,
       drivers: ['world model'],
     };
   }
 
   async choose(choice: Partial<SamplerChoice>): Promise<void> {
-    const next = { ...this.wanted, ...choice };
+    // A tree's simulations and actions are other numbers than a search's iterations and samples.
+    const sampler = choice.sampler ?? this.wanted.sampler;
+    const changes = (sampler === TREE_SEARCH) !== (this.wanted.sampler === TREE_SEARCH);
+    const next = { ...this.wanted, ...(changes ? this.effort(sampler) : {}), ...choice };
     await this.readyFor(next);
     this.wanted = next;
   }
@@ -126,7 +138,7 @@ export class PlanningPolicy implements Policy {
     this.seed = seed;
     this.draws = 0;
     for (const ready of this.ready.values())
-      void ready.then(({ planner }) => planner?.reset(seed)).catch(() => undefined);
+      void ready.then(({ actor }) => actor.reset(seed)).catch(() => undefined);
   }
 
   async infer(
@@ -135,7 +147,7 @@ export class PlanningPolicy implements Policy {
   ): Promise<ActionChunk> {
     const began = process.hrtime.bigint();
     const history = this.history.take(observation);
-    const { encoder, prior, planner, table } = await this.readyFor(this.wanted);
+    const { encoder, actor } = await this.readyFor(this.wanted);
     const inputs = this.family.observe(history, options.goal, () => this.uniform());
     const cancel = new (addon().CancelToken)();
     const abort = (): void => cancel.cancel();
@@ -146,29 +158,14 @@ export class PlanningPolicy implements Policy {
       const latent = encoded.outputs.latent!;
       const observed = Number(process.hrtime.bigint() - began);
       if (encoded.status !== 'ok') throw notFinite('the encoder');
-      let actions: Float32Array;
-      if (planner === undefined) {
-        const acted = await native(() => prior!.run({ latent }));
-        if (acted.status !== 'ok') throw notFinite('the policy prior');
-        actions = acted.outputs.greedy_action!;
-      } else {
-        const { tape, explore } = options;
-        const found = await native(() =>
-          planner.plan({
-            inputs: { latent },
-            cancel,
-            ...(tape === undefined ? {} : { tape }),
-            ...(explore === undefined ? {} : { explore }),
-          }),
-        );
-        if (found.status === 'cancelled')
-          throw new TendonError('cancelled', 'the plan was cancelled by its caller');
-        if (found.status !== 'ok') throw notFinite('every rollout');
-        this.lastPlan = found;
-        actions = found.actions;
-      }
+      const acted = await actor.act({ ...options, latent, cancel });
+      if (acted.status === 'cancelled')
+        throw new TendonError('cancelled', 'the plan was cancelled by its caller');
+      if (acted.status !== 'ok') throw notFinite(actor.what);
+      this.lastPlan = acted.plan;
+      this.lastTree = acted.tree;
       const total_ns = Number(process.hrtime.bigint() - began);
-      return this.chunk(actions, planner === undefined ? undefined : table, history.at(-1)!, {
+      return this.chunk(acted.actions, history.at(-1)!, {
         queue_ns: 0,
         observe_ns: observed,
         denoise_ns: total_ns - observed,
@@ -201,8 +198,10 @@ export class PlanningPolicy implements Policy {
   private modelFor(precision: string): Promise<NativeModel> {
     let model = this.models.get(precision);
     if (model === undefined) {
+      const graph = this.family.graph();
+      this.entries = graph.outputs.map(({ name }) => name);
       model = native(() =>
-        addon().compileModel(this.family.graph().native, {
+        addon().compileModel(graph.native, {
           precision: precision as Precision,
           pool: this.pool,
           ...(this.options.isa === undefined ? {} : { isa: this.options.isa }),
@@ -226,24 +225,37 @@ export class PlanningPolicy implements Policy {
   }
 
   private async prepare(choice: SamplerChoice): Promise<Ready> {
-    const table = plannerTable(this.family.table, choice);
     const model = await this.modelFor(choice.precision);
     const encoder = await native(() => model.openSession({ batch: 1, outputs: ['latent'] }));
-    if (choice.sampler === 'policy') {
-      const prior = await native(() => model.openSession({ batch: 1, outputs: ['greedy_action'] }));
-      return { encoder, prior, planner: undefined, table };
-    }
-    const planner = await native(() => model.openPlanner(table));
-    await planner.reset(this.seed);
-    return { encoder, prior: undefined, planner, table };
+    const actor = await this.actorFor(model, choice);
+    await actor.reset(this.seed);
+    return { encoder, actor };
   }
 
-  private chunk(
-    planned: Float32Array,
-    table: PlannerTable | undefined,
-    newest: Observation,
-    timing: ActionChunk['timing'],
-  ): ActionChunk {
+  private actorFor(model: NativeModel, choice: SamplerChoice): Promise<Actor> {
+    const { table, discount, spec } = this.family;
+    const entry = choice.sampler === 'policy' ? 'greedy_action' : 'root_state';
+    if ((choice.sampler === 'policy' || choice.sampler === TREE_SEARCH) && !this.entries.includes(entry))
+      throw new TendonError(
+        'unsupported',
+        `${spec.family}: "${choice.sampler}" needs a policy prior${entry === 'root_state' ? ' and a value' : ''}, which this model has not; it can be planned with ${PLANNERS.filter((p) => p !== 'policy' && p !== TREE_SEARCH).join(', ')}`,
+        { sampler: choice.sampler },
+      );
+    if (choice.sampler === 'policy') return priorActor(model);
+    return choice.sampler === TREE_SEARCH
+      ? treeActor(model, treeTable(table, discount, choice))
+      : searchActor(model, plannerTable(table, choice));
+  }
+
+  /** Steps and candidates of a planner when nobody says. */
+  private effort(sampler: string): { steps: number; candidates: number } {
+    const { iterations = 1, samples } = this.family.table;
+    return sampler === TREE_SEARCH
+      ? { steps: 50, candidates: 20 }
+      : { steps: iterations, candidates: samples };
+  }
+
+  private chunk(planned: Float32Array, newest: Observation, timing: ActionChunk['timing']): ActionChunk {
     const { action_dim, horizon } = this.spec;
     const { repeats } = this.family;
     /** A sequence of the planner as the rows that are executed. */
@@ -259,8 +271,8 @@ export class PlanningPolicy implements Policy {
     };
     const actions = rowsOf(planned);
     const elites = this.lastPlan?.elites;
-    const width = table === undefined ? 0 : table.horizon * action_dim;
-    const shown = elites === undefined || table === undefined ? 0 : Math.min(15, elites.length / width);
+    const width = this.family.table.horizon * action_dim;
+    const shown = elites === undefined ? 0 : Math.min(15, elites.length / width);
     const candidates = new Float32Array((1 + shown) * actions.length);
     candidates.set(actions);
     for (let k = 0; k < shown; k++)

@@ -1,0 +1,295 @@
+// Tree search: a tree that a model grows off the event loop, and the bare tree for leaves that JavaScript
+// values.
+#include <optional>
+
+#include "addon/calls.h"
+#include "addon/classes.h"
+#include "addon/convert.h"
+#include "addon/work.h"
+
+namespace tendon::addon {
+
+namespace {
+
+TreeTable tree_table_of(const Napi::Value& value) {
+  if (!value.IsObject()) throw BuildError("input_invalid", "tree: expected an object of its numbers");
+  const auto given = value.As<Napi::Object>();
+  TreeTable table;
+  const auto has = [&](const char* name) { return given.Has(name) && !property(given, name).IsUndefined(); };
+  const auto integer = [&](const char* name, int& field) {
+    if (has(name)) field = static_cast<int>(integer_of(property(given, name), name, 0, 1 << 20));
+  };
+  const auto number = [&](const char* name, double& field) {
+    if (has(name)) field = number_of(property(given, name), name);
+  };
+  integer("horizon", table.horizon);
+  integer("action_dim", table.action_dim);
+  integer("actions", table.actions);
+  integer("simulations", table.simulations);
+  integer("batch", table.batch);
+  number("discount", table.discount);
+  number("c1", table.c1);
+  number("c2", table.c2);
+  number("spread", table.spread);
+  number("noise_weight", table.noise_weight);
+  number("temperature", table.temperature);
+  table.check();
+  return table;
+}
+
+// `count` numbers under that name, held in `into`; null when there are none.
+const float* take(const Napi::Object& given, const char* name, std::vector<float>& into, int64_t count) {
+  if (property(given, name).IsUndefined()) return nullptr;
+  into = floats_of(property(given, name), name);
+  if (static_cast<int64_t>(into.size()) != count)
+    throw BuildError("input_invalid", format("%s: expected %lld numbers, got %zu", name,
+                                             static_cast<long long>(count), into.size()));
+  return into.data();
+}
+
+const float* need(const Napi::Object& given, const char* name, std::vector<float>& into, int64_t count) {
+  const float* taken = take(given, name, into, count);
+  if (taken == nullptr) throw BuildError("input_invalid", std::string(name) + ": expected a Float32Array");
+  return taken;
+}
+
+// Dirichlet noise for the root's priors, or null.
+const float* noise_of(const Napi::Object& given, std::vector<float>& into, const TreeTable& table) {
+  const float* noise = take(given, "noise", into, table.actions);
+  for (const float share : into)
+    if (!(share >= 0 && share <= 1))
+      throw BuildError("input_invalid",
+                       format("noise: expected shares from 0 to 1, got %g", static_cast<double>(share)));
+  return noise;
+}
+
+// What the tree knows after a plan, copied where the tree is held.
+struct Grown {
+  std::vector<float> actions, visits, values;
+  int chosen, nodes, depth;
+
+  explicit Grown(const Tree& tree) : chosen(tree.chosen()), nodes(tree.nodes()), depth(tree.depth()) {
+    const TreeTable& t = tree.table();
+    actions.assign(tree.root_actions(), tree.root_actions() + t.row());
+    for (int k = 0; k < t.actions; ++k) {
+      visits.push_back(static_cast<float>(tree.visits(k)));
+      values.push_back(static_cast<float>(tree.value(k)));
+    }
+  }
+
+  void set(Napi::Env env, Napi::Object& out) const {
+    out.Set("root_actions", to_js(env, actions));
+    out.Set("visits", to_js(env, visits));
+    out.Set("values", to_js(env, values));
+    out.Set("chosen", chosen);
+    out.Set("nodes", nodes);
+    out.Set("depth", depth);
+  }
+};
+
+}  // namespace
+
+Napi::Function TreePlannerObject::define(Napi::Env env) {
+  return DefineClass(
+      env, "TreePlanner",
+      {InstanceAccessor<&TreePlannerObject::inputs>("inputs"),
+       InstanceMethod<&TreePlannerObject::print>("print"), InstanceMethod<&TreePlannerObject::reset>("reset"),
+       InstanceMethod<&TreePlannerObject::plan>("plan")});
+}
+
+TreePlannerObject::TreePlannerObject(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<TreePlannerObject>(info) {
+  if (!info[0].IsExternal())
+    throw_js(info.Env(), "input_invalid", "a TreePlanner is made by model.openTree()");
+  shared_ = *info[0].As<Napi::External<std::shared_ptr<SharedTree>>>().Data();
+}
+
+Napi::Value TreePlannerObject::inputs(const Napi::CallbackInfo& info) {
+  return ports_to_js(info.Env(), shared_->planner->inputs());
+}
+
+Napi::Value TreePlannerObject::print(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), shared_->planner->print());
+}
+
+// reset(seed) → Promise<void>, in line with the plans asked for before it
+Napi::Value TreePlannerObject::reset(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto seed = static_cast<uint64_t>(integer_of(info[0], "seed", 0, int64_t{1} << 53));
+    return Work::start(
+        info.Env(), [shared = shared_, seed] { shared->planner->reset(seed); },
+        [](Napi::Env env) { return env.Undefined(); }, shared_->line);
+  });
+}
+
+// plan({inputs, noise?, tape?, cancel?}) → Promise<{actions, root_actions, visits, values, status, …}>
+Napi::Value TreePlannerObject::plan(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!info[0].IsObject()) throw BuildError("input_invalid", "plan: expected an object");
+    const auto given = info[0].As<Napi::Object>();
+    struct Job {
+      Inputs inputs;
+      std::vector<float> noise, draws, model, pick, actions;
+      TreeArgs args;
+      std::shared_ptr<std::atomic<bool>> cancel;
+      Status status = Status::ok;
+      PlanStats stats;
+      std::optional<Grown> grown;
+    };
+    auto job = std::make_shared<Job>();
+    const TreeTable& t = shared_->planner->tree().table();
+    job->inputs = inputs_of(property(given, "inputs"), "inputs");
+    job->args.noise = noise_of(given, job->noise, t);
+    if (!property(given, "tape").IsUndefined()) {
+      if (!property(given, "tape").IsObject())
+        throw BuildError("input_invalid", "tape: expected an object of draws");
+      const auto tape = property(given, "tape").As<Napi::Object>();
+      job->args.tape.actions = take(tape, "actions", job->draws, (t.simulations + 1) * t.row());
+      job->args.tape.model = take(tape, "model", job->model, t.simulations * shared_->planner->model_draws());
+      job->args.tape.pick = take(tape, "pick", job->pick, t.actions);
+    }
+    const Napi::Value cancel = property(given, "cancel");
+    if (!cancel.IsUndefined()) {
+      job->cancel = unwrap<CancelObject>(cancel, "a CancelToken as `cancel`").flag();
+      job->args.cancel = job->cancel.get();
+    }
+    job->args.inputs = match(job->inputs, shared_->planner->inputs(), stage_observation);
+    job->actions.resize(static_cast<size_t>(t.horizon) * t.action_dim);
+    return Work::start(
+        info.Env(),
+        [shared = shared_, job] {
+          job->status = shared->planner->plan(job->args, job->actions.data(), &job->stats);
+          require(job->status);
+          job->grown.emplace(shared->planner->tree());
+        },
+        [job](Napi::Env env) -> Napi::Value {
+          Napi::Object out = Napi::Object::New(env);
+          out.Set("actions", to_js(env, job->actions));
+          job->grown->set(env, out);
+          out.Set("status", status_name(job->status));
+          out.Set("total_ns", static_cast<double>(job->stats.total_ns));
+          out.Set("worst_count", static_cast<double>(job->stats.worst_count));
+          out.Set("best_score", job->stats.best_score);
+          return out;
+        },
+        shared_->line);
+  });
+}
+
+Napi::Function TreeObject::define(Napi::Env env) {
+  return DefineClass(
+      env, "Tree",
+      {InstanceMethod<&TreeObject::begin>("begin"), InstanceMethod<&TreeObject::select>("select"),
+       InstanceMethod<&TreeObject::expand>("expand"), InstanceMethod<&TreeObject::finish>("finish")});
+}
+
+// new Tree(table)
+TreeObject::TreeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TreeObject>(info) {
+  guarded(info.Env(), [&] { tree_ = std::make_unique<Tree>(tree_table_of(info[0])); });
+}
+
+// begin({actions, draws, noise?})
+void TreeObject::begin(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    if (!info[0].IsObject()) throw BuildError("input_invalid", "begin: expected an object");
+    const auto given = info[0].As<Napi::Object>();
+    const int64_t row = tree_->table().row();
+    std::vector<float> actions, draws, noise;
+    const float* a = need(given, "actions", actions, row);
+    const float* d = need(given, "draws", draws, row);
+    tree_->begin(a, d, noise_of(given, noise, tree_->table()));
+    waiting_ = 0;
+    begun_ = true;
+  });
+}
+
+// select() → {node, action} of every leaf of the next wave; empty when the search is over
+Napi::Value TreeObject::select(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!begun_ || waiting_ > 0)
+      throw BuildError("input_invalid", "select: begin() comes first, and expand() after every select()");
+    Napi::Array out = Napi::Array::New(info.Env());
+    for (Tree::Edge edge; tree_->select(&edge); ++waiting_) {
+      Napi::Object leaf = Napi::Object::New(info.Env());
+      leaf.Set("node", edge.node);
+      const float* action = tree_->action(edge);
+      leaf.Set("action", to_js(info.Env(), std::vector<float>(action, action + tree_->table().action_dim)));
+      out.Set(static_cast<uint32_t>(waiting_), leaf);
+    }
+    return out;
+  });
+}
+
+// expand([{reward, alive, value, actions, draws}]) → the node that each has made, −1 for none
+Napi::Value TreeObject::expand(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!info[0].IsArray() || static_cast<int>(info[0].As<Napi::Array>().Length()) != waiting_)
+      throw BuildError("input_invalid",
+                       format("expand: expected an array of the %d selected leaves", waiting_));
+    const auto leaves = info[0].As<Napi::Array>();
+    const int64_t row = tree_->table().row();
+    struct Read {
+      float reward, alive, value;
+      std::vector<float> actions, draws;
+    };
+    // All are read before one is used: a mistake leaves the tree as it was.
+    std::vector<Read> read(static_cast<size_t>(waiting_));
+    for (int i = 0; i < waiting_; ++i) {
+      const Napi::Value at = leaves.Get(static_cast<uint32_t>(i));
+      if (!at.IsObject()) throw BuildError("input_invalid", "expand: expected objects");
+      const auto leaf = at.As<Napi::Object>();
+      const auto number = [&](const char* name) {
+        const Napi::Value v = property(leaf, name);
+        if (!v.IsNumber())
+          throw BuildError("input_invalid", std::string("leaf ") + name + ": expected a number");
+        return v.As<Napi::Number>().FloatValue();
+      };
+      read[i].reward = number("reward"), read[i].alive = number("alive"), read[i].value = number("value");
+      need(leaf, "actions", read[i].actions, row);
+      need(leaf, "draws", read[i].draws, row);
+    }
+    Napi::Array out = Napi::Array::New(info.Env());
+    for (int i = 0; i < waiting_; ++i) {
+      const Read& r = read[i];
+      out.Set(static_cast<uint32_t>(i),
+              tree_->expand(i, {r.reward, r.alive, r.value, r.actions.data(), r.draws.data()}));
+    }
+    waiting_ = 0;
+    return out;
+  });
+}
+
+// finish({pick?}) → {actions, root_actions, visits, values, chosen, nodes, depth, status, worst_count}
+Napi::Value TreeObject::finish(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    if (!begun_) throw BuildError("input_invalid", "finish: begin() comes first");
+    const TreeTable& t = tree_->table();
+    std::vector<float> pick, actions(static_cast<size_t>(t.horizon) * t.action_dim);
+    const float* draws =
+        info[0].IsObject() ? take(info[0].As<Napi::Object>(), "pick", pick, t.actions) : nullptr;
+    const bool found = tree_->finish(draws, actions.data());
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("actions", to_js(info.Env(), actions));
+    Grown(*tree_).set(info.Env(), out);
+    out.Set("status", found ? "ok" : "not_finite");
+    out.Set("worst_count", static_cast<double>(tree_->worst_count()));
+    return out;
+  });
+}
+
+// openTree(table) → Promise<TreePlanner>
+Napi::Value open_tree(Napi::Env env, std::shared_ptr<Model> model, const Napi::Value& given) {
+  return guarded(env, [&]() -> Napi::Value {
+    const TreeTable table = tree_table_of(given);
+    auto shared = std::make_shared<SharedTree>();
+    return Work::start(
+        env, [model = std::move(model), table, shared] { shared->planner = TreePlanner::open(model, table); },
+        [shared](Napi::Env e) -> Napi::Value {
+          auto copy = shared;
+          return Classes::of(e).tree_planner.New(
+              {Napi::External<std::shared_ptr<SharedTree>>::New(e, &copy)});
+        });
+  });
+}
+
+}  // namespace tendon::addon

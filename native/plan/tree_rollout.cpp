@@ -1,0 +1,140 @@
+#include "plan/tree_rollout.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/philox.h"
+#include "plan/ports.h"
+#include "runtime/run.h"
+
+namespace tendon {
+
+namespace {
+
+enum Kind { actions_kind, model_kind, pick_kind };
+
+}  // namespace
+
+TreeRollout::TreeRollout(TreeModel model, const TreeTable& table) : model_(std::move(model)), tree_(table) {
+  const Program &root = *model_.root, &expand = *model_.expand, &sample = *model_.sample;
+  const int64_t batch = table.batch, rows = batch * table.actions, a = table.action_dim;
+  root_state_ = port_memory(root.outputs, "root_state", -1);
+  width_ = find_port(root.outputs, "root_state")->shape.count();
+  node_state_ = port_memory(expand.inputs, "node_state", batch * width_);
+  node_action_ = port_memory(expand.inputs, "node_action", batch * a);
+  if (const Binding* drawn = find_port(expand.inputs, "node_model_noise")) {
+    model_noise_ = drawn->data;
+    model_draws_ = drawn->shape.count() / batch;
+  }
+  next_state_ = port_memory(expand.outputs, "next_state", batch * width_);
+  reward_ = port_memory(expand.outputs, "node_reward", batch);
+  value_ = port_memory(expand.outputs, "node_value", batch);
+  alive_ = port_memory(expand.outputs, "node_alive", batch, true);
+  sample_state_ = port_memory(sample.inputs, "sample_state", rows * width_);
+  sample_noise_ = port_memory(sample.inputs, "sample_noise", rows * a);
+  sample_action_ = port_memory(sample.outputs, "sample_action", rows * a);
+  states_.resize((table.simulations + 1) * width_);
+  pick_.resize(table.actions);
+}
+
+void TreeRollout::reset(uint64_t seed) {
+  seed_ = seed;
+  plan_ = 0;
+}
+
+float* TreeRollout::draw(int kind, const float* taped, int64_t first, int64_t count, float* out) const {
+  if (taped != nullptr) {
+    std::copy_n(taped + first, count, out);
+  } else {
+    fill_normal(seed_, plan_ * 4 + kind, first, out, count);
+  }
+  return out;
+}
+
+// Prepares row `row`, of batch, of the sampling program: K times the state, with the simulation's draws. The
+// root's draws come before those of simulation 0.
+void TreeRollout::sample(int64_t row, int64_t simulation, const float* state) {
+  const TreeTable& t = tree_.table();
+  const auto spread = static_cast<float>(t.spread);
+  for (int k = 0; k < t.actions; ++k)
+    std::copy_n(state, width_, sample_state_ + (row * t.actions + k) * width_);
+  float* noise =
+      draw(actions_kind, tape_.actions, (simulation + 1) * t.row(), t.row(), sample_noise_ + row * t.row());
+  for (int64_t i = 0; i < t.row(); ++i) noise[i] *= spread;
+}
+
+// The next wave of leaves, written where the expanding program reads them; how many there are.
+int TreeRollout::gather() {
+  const TreeTable& t = tree_.table();
+  int leaves = 0;
+  for (Tree::Edge edge; tree_.select(&edge); ++leaves) {
+    std::copy_n(states_.begin() + edge.node * width_, width_, node_state_ + leaves * width_);
+    const float* action = tree_.action(edge);
+    for (int j = 0; j < t.action_dim; ++j)
+      node_action_[leaves * t.action_dim + j] = std::clamp(action[j], -1.0f, 1.0f);
+    if (model_noise_ != nullptr)
+      draw(model_kind, tape_.model, (simulation_ + leaves) * model_draws_, model_draws_,
+           model_noise_ + leaves * model_draws_);
+  }
+  return leaves;
+}
+
+void TreeRollout::absorb(int leaves) {
+  const TreeTable& t = tree_.table();
+  for (int i = 0; i < leaves; ++i) {
+    // The draws themselves decide the prior; what the model was given is τ times as wide.
+    float* noise = sample_noise_ + i * t.row();
+    draw(actions_kind, tape_.actions, (simulation_ + i + 1) * t.row(), t.row(), noise);
+    const int node = tree_.expand(
+        i, {reward_[i], alive_ == nullptr ? 1 : alive_[i], value_[i], sample_action_ + i * t.row(), noise});
+    if (node >= 0) std::copy_n(next_state_ + i * width_, width_, states_.begin() + node * width_);
+  }
+  simulation_ += leaves;
+}
+
+void TreeRollout::grow(const TreeTape& tape, const float* noise, const std::atomic<bool>* cancel,
+                       bool* cancelled, const Team& team) {
+  const bool leads = team.member == 0;
+  run_list(*model_.root, List::observation, team);
+  run_list(*model_.expand, List::observation, team);
+  run_list(*model_.sample, List::observation, team);
+  run_list(*model_.root, List::step, team);
+  if (leads) {
+    tape_ = tape;
+    simulation_ = 0;
+    std::copy_n(root_state_, width_, states_.begin());
+    sample(0, -1, states_.data());
+  }
+  run_list(*model_.sample, List::step, team);
+  if (leads) {
+    draw(actions_kind, tape_.actions, 0, tree_.table().row(), sample_noise_);
+    tree_.begin(sample_action_, sample_noise_, noise);
+  }
+  for (;;) {
+    if (leads) {
+      leaves_ = gather();
+      // Read by one and told to all: a flag that turns meanwhile may not split the team.
+      *cancelled = cancel != nullptr && cancel->load(std::memory_order_relaxed);
+    }
+    team.sync();
+    if (leaves_ == 0 || *cancelled) return;
+    run_list(*model_.expand, List::step, team);
+    if (leads)
+      for (int i = 0; i < leaves_; ++i) sample(i, simulation_ + i, next_state_ + i * width_);
+    run_list(*model_.sample, List::step, team);
+    if (leads) absorb(leaves_);
+  }
+}
+
+bool TreeRollout::finish(float* out) {
+  const float* pick = tape_.pick;
+  if (pick == nullptr) {
+    fill_uniform(seed_, plan_ * 4 + pick_kind, 0, pick_.data(), tree_.table().actions);
+    for (float& u : pick_) u = -std::log(u);
+    pick = pick_.data();
+  }
+  ++plan_;
+  return tree_.finish(pick, out);
+}
+
+}  // namespace tendon

@@ -1,0 +1,82 @@
+// The TreePlanner of session.h: programs of one model under one tree.
+#include <chrono>
+
+#include "plan/tree_rollout.h"
+#include "session/model.h"
+
+namespace tendon {
+
+namespace {
+
+class ModelTreePlanner : public TreePlanner {
+ public:
+  ModelTreePlanner(std::shared_ptr<PackedModel> model, const TreeTable& table)
+      : model_(std::move(model)), rollout_(programs(table), table) {
+    for_each_program([&](const Program& program) { add_observation_ports(program, inputs_); });
+  }
+
+  const std::vector<Port>& inputs() const override { return inputs_; }
+  void reset(uint64_t seed) override { rollout_.reset(seed); }
+  const Tree& tree() const override { return rollout_.tree(); }
+  int64_t model_draws() const override { return rollout_.model_draws(); }
+
+  std::string print() const override {
+    std::string text;
+    for_each_program([&](const Program& program) { text += print_program(program) + "\n"; });
+    return text;
+  }
+
+  Status plan(const TreeArgs& args, float* out, PlanStats* stats) override {
+    const auto begin = std::chrono::steady_clock::now();
+    if (args.inputs.size() != inputs_.size()) return Status::bad_argument;
+    for (const Given& given : args.inputs) {
+      if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.empty())
+        return Status::bad_argument;
+      for_each_program(
+          [&](const Program& program) { write_observation(program, given, inputs_[given.port].name); });
+    }
+    bool cancelled = false;
+    const auto job = [&](const Team& team) {
+      rollout_.grow(args.tape, args.noise, args.cancel, &cancelled, team);
+    };
+    model_->pool()->run(std::ref(job));
+    const bool found = rollout_.finish(out);
+    if (stats != nullptr) {
+      const Tree& tree = rollout_.tree();
+      *stats = {std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin)
+                    .count(),
+                tree.worst_count(), found ? static_cast<float>(tree.value(tree.chosen())) : 0};
+    }
+    return cancelled ? Status::cancelled : found ? Status::ok : Status::not_finite;
+  }
+
+ private:
+  TreeModel programs(const TreeTable& table) const {
+    table.check();
+    std::vector<std::string> outputs = {"next_state", "node_reward", "node_value"};
+    for (const Output& output : model_->graph().outputs())
+      if (output.name == "node_alive") outputs.push_back(output.name);
+    return {model_->program(1, {"root_state"}), model_->program(table.batch, outputs),
+            model_->program(table.batch * table.actions, {"sample_action"})};
+  }
+
+  template <class Visit>
+  void for_each_program(Visit visit) const {
+    const TreeModel& programs = rollout_.model();
+    visit(*programs.root);
+    visit(*programs.expand);
+    visit(*programs.sample);
+  }
+
+  std::shared_ptr<PackedModel> model_;
+  std::vector<Port> inputs_;
+  TreeRollout rollout_;
+};
+
+}  // namespace
+
+std::unique_ptr<TreePlanner> TreePlanner::open(std::shared_ptr<Model> model, const TreeTable& table) {
+  return std::make_unique<ModelTreePlanner>(std::static_pointer_cast<PackedModel>(std::move(model)), table);
+}
+
+}  // namespace tendon

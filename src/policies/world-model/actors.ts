@@ -1,0 +1,81 @@
+// The three ways from a latent to actions: the native search over sequences, the native tree, the policy prior alone.
+
+import {
+  type CancelToken,
+  type FoundPlan,
+  type FoundTree,
+  type NativeModel,
+  native,
+  type PlannerTable,
+  type PlanTape,
+  type TreeTable,
+} from '../../native/index.js';
+
+export interface ActRequest {
+  readonly latent: Float32Array;
+  readonly cancel: CancelToken;
+  readonly tape?: PlanTape;
+  readonly explore?: boolean;
+  /** Of a tree's root. */
+  readonly noise?: Float32Array;
+}
+
+export interface Acted {
+  readonly status: 'ok' | 'cancelled' | 'not_finite';
+  /** (steps, action_dim) in [−1, 1] */
+  readonly actions: Float32Array;
+  readonly plan?: FoundPlan;
+  readonly tree?: FoundTree;
+}
+
+export interface Actor {
+  /** What there is none of when it fails, for the error. */
+  readonly what: string;
+  reset(seed: number): Promise<void>;
+  act(request: ActRequest): Promise<Acted>;
+}
+
+export async function searchActor(model: NativeModel, table: PlannerTable): Promise<Actor> {
+  const planner = await native(() => model.openPlanner(table));
+  return {
+    what: 'every rollout',
+    reset: (seed) => planner.reset(seed),
+    async act({ latent, cancel, tape, explore }) {
+      const plan = await native(() =>
+        planner.plan({
+          inputs: { latent },
+          cancel,
+          ...(tape === undefined ? {} : { tape }),
+          ...(explore === undefined ? {} : { explore }),
+        }),
+      );
+      return { status: plan.status, actions: plan.actions, plan };
+    },
+  };
+}
+
+export async function treeActor(model: NativeModel, table: TreeTable): Promise<Actor> {
+  const planner = await native(() => model.openTree(table));
+  return {
+    what: 'every leaf of the tree',
+    reset: (seed) => planner.reset(seed),
+    async act({ latent, cancel, noise }) {
+      const tree = await native(() =>
+        planner.plan({ inputs: { latent }, cancel, ...(noise === undefined ? {} : { noise }) }),
+      );
+      return { status: tree.status, actions: tree.actions, tree };
+    },
+  };
+}
+
+export async function priorActor(model: NativeModel): Promise<Actor> {
+  const session = await native(() => model.openSession({ batch: 1, outputs: ['greedy_action'] }));
+  return {
+    what: 'the policy prior',
+    reset: () => Promise.resolve(),
+    async act({ latent }) {
+      const { status, outputs } = await native(() => session.run({ latent }));
+      return { status, actions: outputs.greedy_action! };
+    },
+  };
+}
