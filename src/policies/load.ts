@@ -12,6 +12,7 @@ import { openEdm } from './edm/index.js';
 import { openEnsemble } from './ensemble/index.js';
 import { modernConfig } from './legacy.js';
 import { openOnnxFamily } from './onnx/family.js';
+import { openRssm } from './rssm/index.js';
 import { openTdmpc } from './tdmpc/index.js';
 import { openTdmpc2 } from './tdmpc2/index.js';
 import { openVqbet } from './vqbet/index.js';
@@ -34,6 +35,7 @@ const WORLD_MODELS: Readonly<Record<string, Open<WorldModelFamily>>> = {
   tdmpc: openTdmpc,
   tdmpc2: openTdmpc2,
   ensemble: openEnsemble,
+  rssm: openRssm,
 };
 
 export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODELS)];

@@ -4,6 +4,7 @@
 import type { GraphBuilder, TensorRef, Value } from '../../native/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
 import type { Tensors } from '../checkpoint.js';
+import { clamp, isPositive } from '../compose.js';
 import type { WorldNetworks } from '../world-model/graph.js';
 import type { EnsembleConfig } from './config.js';
 
@@ -159,20 +160,15 @@ function permutation(g: GraphBuilder, numbers: Value): Value {
       shape,
     );
   const difference = g.binary('sub', g.reshape(numbers, [1, 1, P]), g.reshape(numbers, [1, P, 1]));
-  const positive = (v: Value): Value => clamp(g, g.affine(v, 1e30, 0));
   // Entry (j, i): whether number j is below number i, or equal and earlier.
-  const below = positive(difference);
-  const above = positive(g.affine(difference, -1, 0));
+  const below = isPositive(g, difference);
+  const above = isPositive(g, g.affine(difference, -1, 0));
   const equal = g.affine(g.add(below, above), -1, 1);
   const earlier = constant([1, P, P], (n) => (Math.floor(n / P) < n % P ? 1 : 0));
   const rank = g.reduce('sum', g.add(below, g.mul(equal, earlier)), 1);
   const place = constant([1, P, 1], (n) => n);
   const distance = g.unary('abs', g.binary('sub', rank, place));
-  return clamp(g, g.affine(distance, -1, 1));
-}
-
-function clamp(g: GraphBuilder, v: Value): Value {
-  return g.binary('minimum', g.binary('maximum', v, g.constant([0], [1])), g.constant([1], [1]));
+  return clamp(g, g.affine(distance, -1, 1), 0, 1);
 }
 
 const vector = (g: GraphBuilder, values: Float32Array): Value => g.constant(values, [values.length]);

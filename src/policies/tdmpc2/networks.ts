@@ -5,6 +5,7 @@ import type { GraphBuilder, TensorRef, Value } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
 import type { Tensors } from '../checkpoint.js';
+import { isPositive, twoHotInverse as twoHot } from '../compose.js';
 import { LATENT_ITSELF, type WorldNetworks } from '../world-model/graph.js';
 import type { Tdmpc2Config } from './config.js';
 
@@ -78,12 +79,7 @@ export function tdmpc2Networks(config: Tdmpc2Config, tensors: Tensors, task: num
           // sigmoid(logit) > ½, as a number: the logit's sign.
           ended: (g: GraphBuilder, z: Value) => {
             const logit = mlp(g, withTask(g, z), net('_termination'), undefined);
-            const zero = g.constant([0], [1]);
-            return g.binary(
-              'minimum',
-              g.binary('maximum', g.affine(logit, 1e30, 0), zero),
-              g.constant([1], [1]),
-            );
+            return isPositive(g, logit);
           },
         }
       : {}),
@@ -112,8 +108,7 @@ function twoHotInverse(g: GraphBuilder, config: Tdmpc2Config, logits: Value): Va
   const { num_bins, vmin, vmax } = config;
   if (num_bins === 0) return logits;
   if (num_bins === 1) return g.unary('symexp', logits);
-  const bins = Float32Array.from({ length: num_bins }, (_, i) => vmin + ((vmax - vmin) * i) / (num_bins - 1));
-  return g.unary('symexp', g.reduce('sum', g.mul(g.softmax(logits), g.constant(bins, [num_bins]))));
+  return twoHot(g, logits, vmin, vmax);
 }
 
 function layersOf(tensors: Tensors, name: string): Layer[] {

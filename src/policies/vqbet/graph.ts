@@ -4,6 +4,7 @@
 
 import { GraphBuilder, type Value } from '../../native/index.js';
 import type { Tensors } from '../checkpoint.js';
+import { clamp, largest, uniformOf } from '../compose.js';
 import { causalMask } from '../masks.js';
 import type { Camera } from '../vision/camera.js';
 import { rgbEncoder, rgbEncoderConfig } from '../vision/rgb-encoder.js';
@@ -131,12 +132,9 @@ function queryFeature(
  * draws through their distribution function. (…, codes) each.
  */
 function draw(g: GraphBuilder, logits: Value, normal: Value): Value {
-  const uniform = g.affine(g.unary('erf', g.affine(normal, Math.SQRT1_2, 0)), 0.5, 0.5);
-  const clamp = (v: Value, low: number, high: number): Value =>
-    g.binary('minimum', g.binary('maximum', v, g.constant([low], [1])), g.constant([high], [1]));
+  const uniform = uniformOf(g, normal);
   const log = (v: Value): Value => g.unary('log', v);
-  const gumbel = g.affine(log(g.affine(log(clamp(uniform, 2 ** -25, 1 - 2 ** -24)), -1, 0)), -1, 0);
+  const gumbel = g.affine(log(g.affine(log(clamp(g, uniform, 2 ** -25, 1 - 2 ** -24)), -1, 0)), -1, 0);
   const scores = g.add(gumbel, logits);
-  const behind = g.binary('sub', scores, g.reduce('max', scores));
-  return clamp(g.affine(behind, 1e30, 1), 0, 1);
+  return largest(g, scores);
 }

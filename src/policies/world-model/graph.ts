@@ -3,6 +3,7 @@
 // once per plan. After TD-MPC2 `_estimate_value` and LeRobot TD-MPC `estimate_value`.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
+import { clamp } from '../compose.js';
 
 /**
  * The networks of a world model; a (rows, action_dim), results (rows, …). Z is what a rollout carries from step to step:
@@ -65,7 +66,7 @@ export function worldGraph<Z>(networks: WorldNetworks<Z>, options: WorldGraphOpt
   const latent = g.input('latent', [1, latent_dim], 'observation');
   if (networks.prior !== undefined) priorEntry(g, networks, latent, options.horizon);
   rolloutEntry(g, networks, latent, options);
-  if (options.uncertainty === undefined && networks.critics > 0) {
+  if (!together(networks, options) && networks.critics > 0) {
     const tail = g.input('critic_latent', [1, networks.tail_dim!], 'step');
     const a = g.input('critic_action', [1, action_dim], 'step');
     for (let i = 0; i < networks.critics; i++) g.output(`value_${i}`, networks.value!(g, i, tail, a));
@@ -74,6 +75,10 @@ export function worldGraph<Z>(networks: WorldNetworks<Z>, options: WorldGraphOpt
     treeEntries(g, networks, latent, options);
   return g;
 }
+
+/** Whether the rollout's program has the critics in it: all are needed, or there is but one. */
+const together = <Z>({ critics }: WorldNetworks<Z>, options: { uncertainty?: number | undefined }): boolean =>
+  options.uncertainty !== undefined || critics === 1;
 
 /** The slices of an input that hold each step's draws of `next`; of a model that draws nothing, undefined. */
 function drawsOf<Z>(g: GraphBuilder, { draws = 0 }: WorldNetworks<Z>, name: string, horizon: number) {
@@ -131,12 +136,13 @@ function rolloutEntry<Z>(
     const noise = networks.prior === undefined ? undefined : g.input('tail_noise', [1, action_dim], 'step');
     const a = networks.prior!(g, z, noise);
     const weight = alive === undefined ? g.affine(total!, 0, last) : g.affine(alive, last, 0);
-    if (uncertainty === undefined) {
+    if (!together(networks, { uncertainty })) {
       g.output('tail_latent', networks.tail!(g, z));
       g.output('tail_action', a);
     } else {
       const all = members(g, networks, z, a);
-      total = g.add(total!, g.affine(deviation(g, all), -uncertainty * last, 0));
+      if (uncertainty !== undefined)
+        total = g.add(total!, g.affine(deviation(g, all), -uncertainty * last, 0));
       g.output('members', all);
     }
     g.output('tail_weight', weight);
@@ -175,9 +181,7 @@ function treeEntries<Z>(
   const at = unpack(g, g.input('sample_state', [1, width], 'step'));
   const drawn = g.input('sample_noise', [1, action_dim], 'step');
   // A prior whose noise leaves [−1, 1] is cut where the actions are.
-  const unit = (v: Value): Value =>
-    g.binary('minimum', g.binary('maximum', v, g.constant([-1], [1])), g.constant([1], [1]));
-  g.output('sample_action', unit(networks.prior!(g, at, drawn)));
+  g.output('sample_action', clamp(g, networks.prior!(g, at, drawn), -1, 1));
 }
 
 function members<Z>(g: GraphBuilder, networks: WorldNetworks<Z>, z: Z, a: Value): Value {

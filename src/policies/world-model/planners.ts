@@ -8,7 +8,7 @@ import { TendonError } from '../../types/index.js';
 export const TREE_SEARCH = 'tree-search';
 
 /** `policy` is the prior acting alone. */
-export const PLANNERS: readonly string[] = [
+export const PLANNERS = [
   'mppi',
   'cem',
   'icem',
@@ -16,7 +16,7 @@ export const PLANNERS: readonly string[] = [
   'random-shooting',
   TREE_SEARCH,
   'policy',
-];
+] as const;
 
 export interface PlannerChoice {
   readonly sampler: string;

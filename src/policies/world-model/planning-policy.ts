@@ -32,6 +32,11 @@ import { History } from '../history.js';
 import { type Actor, priorActor, searchActor, treeActor } from './actors.js';
 import { PLANNERS, plannerTable, TREE_SEARCH, treeTable } from './planners.js';
 
+export interface Remembered {
+  readonly latent: Float32Array;
+  readonly action: Float32Array;
+}
+
 /** What a family brings to PlanningPolicy. */
 export interface WorldModelFamily {
   readonly kind: 'world-model';
@@ -50,6 +55,11 @@ export interface WorldModelFamily {
   graph(): GraphBuilder;
   /** Inputs of the encoder; `uniform` draws from the episode's stream (TD-MPC2 shifts images at random). */
   observe(history: readonly Observation[], goal: Goal | undefined, uniform: () => number): NetworkInputs;
+  /**
+   * Of a latent that follows from the one before (absent: it does not): further inputs of the encoder from the last latent
+   * and the normalised action taken then, undefined at an episode's start; `normal` draws from the episode's stream.
+   */
+  recall?(before: Remembered | undefined, normal: (count: number) => Float32Array): NetworkInputs;
   /** Normalised rows (rows, action_dim) to physical units, in place. */
   decode(rows: Float32Array): void;
 }
@@ -76,6 +86,7 @@ export class PlanningPolicy implements Policy {
   private readonly history: History;
   private seed = 0;
   private draws = 0;
+  private remembered: Remembered | undefined;
   /** Outputs of the family's graph. */
   private entries: readonly string[] = [];
   private wanted: SamplerChoice;
@@ -137,6 +148,7 @@ export class PlanningPolicy implements Policy {
     this.history.clear();
     this.seed = seed;
     this.draws = 0;
+    this.remembered = undefined;
     for (const ready of this.ready.values())
       void ready.then(({ actor }) => actor.reset(seed)).catch(() => undefined);
   }
@@ -148,7 +160,10 @@ export class PlanningPolicy implements Policy {
     const began = process.hrtime.bigint();
     const history = this.history.take(observation);
     const { encoder, actor } = await this.readyFor(this.wanted);
-    const inputs = this.family.observe(history, options.goal, () => this.uniform());
+    const inputs = {
+      ...this.family.observe(history, options.goal, () => this.uniform()),
+      ...this.family.recall?.(this.remembered, (count) => this.normal(count)),
+    };
     const cancel = new (addon().CancelToken)();
     const abort = (): void => cancel.cancel();
     options.signal?.addEventListener('abort', abort, { once: true });
@@ -162,6 +177,11 @@ export class PlanningPolicy implements Policy {
       if (acted.status === 'cancelled')
         throw new TendonError('cancelled', 'the plan was cancelled by its caller');
       if (acted.status !== 'ok') throw notFinite(actor.what);
+      if (this.family.recall !== undefined)
+        this.remembered = {
+          latent,
+          action: acted.actions.slice(0, this.spec.action_dim).map((a) => Math.min(1, Math.max(-1, a))),
+        };
       this.lastPlan = acted.plan;
       this.lastTree = acted.tree;
       const total_ns = Number(process.hrtime.bigint() - began);
@@ -193,6 +213,11 @@ export class PlanningPolicy implements Policy {
 
   private uniform(): number {
     return native(() => addon().philoxUniform(this.seed, 7, this.draws++, 1))[0]!;
+  }
+
+  private normal(count: number): Float32Array {
+    this.draws += count;
+    return native(() => addon().philoxNormal(this.seed, 8, this.draws - count, count));
   }
 
   private modelFor(precision: string): Promise<NativeModel> {
