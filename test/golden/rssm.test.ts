@@ -1,6 +1,9 @@
 // The `rssm` family against an independent PyTorch script (make/rssm.py): posteriors of three observed steps, the heads,
 // returns of imagined rollouts with every draw taped; then as a policy, whose latent follows from the one before.
 
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { addon, GraphBuilder, type NetworkInputs } from '../../src/native/index.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
@@ -10,6 +13,7 @@ import { rssmTable } from '../../src/policies/rssm/index.js';
 import { latentDim, rssmNetworks } from '../../src/policies/rssm/networks.js';
 import { worldGraph } from '../../src/policies/world-model/graph.js';
 import type { Observation } from '../../src/types/index.js';
+import { openSafetensors, readTensor, writeSafetensors } from '../../src/weights/index.js';
 import { golden, relativeError, runGraph, withCheckpoint } from './golden.js';
 
 const A = 2;
@@ -127,22 +131,43 @@ describe.each(['rssm', 'rssm_gaussian'])('%s', (name) => {
       expect(first).toHaveLength(A);
       expect(first.every((a) => Math.abs(a) <= 1)).toBe(true);
       expect(await run([0, 1, 2])).toEqual(first);
-      // Another past, another latent.
-      expect(await run([1, 0, 2])).not.toEqual(first);
+      // Another past, another latent; a planner whose answer is at the bounds may not show it.
+      if (sampler === 'policy') expect(await run([1, 0, 2])).not.toEqual(first);
       policy.close();
     });
   });
 });
 
-it('reads what dreamerv3-torch saves when it has been compiled', () => {
-  const io = golden('rssm');
-  const file = Tensors.open(io.dir, 'rssm');
-  expect(file.has('_wm.dynamics._cell.layers.GRU_linear.weight')).toBe(true);
+it('reads the names that torch.compile makes, and acts alike', async () => {
+  const io = golden('rssm_gaussian');
+  const folder = mkdtempSync(join(tmpdir(), 'tendon-rssm-'));
+  try {
+    const tensors = [...openSafetensors(join(io.dir, 'model.safetensors')).tensors].map(
+      ([name, ref]) =>
+        [
+          name.replace(/^(_wm|_task_behavior)\./, '$1._orig_mod.'),
+          { shape: ref.shape, values: readTensor(ref) },
+        ] as const,
+    );
+    writeSafetensors(join(folder, 'model.safetensors'), Object.fromEntries(tensors));
+    copyFileSync(join(io.dir, 'config.json'), join(folder, 'config.json'));
+    const acted = [];
+    for (const dir of [io.dir, folder]) {
+      const policy = await loadPolicy(dir, { threads: 1 });
+      policy.reset(1);
+      const values = { 'observation.state': io.get('state.0') };
+      acted.push([...(await policy.infer({ stamp_ns: 0, values })).actions]);
+      policy.close();
+    }
+    expect(acted[0]).toEqual(acted[1]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test.each([
-  [{ dyn_deter: 8 }, 'GRU_linear'],
-  [{ dyn_discrete: 4 }, '_img_in_layers'],
+  [{ dyn_deter: 8 }, '_wm.dynamics.W'],
+  [{ dyn_discrete: 4 }, '_imgs_stat_layer'],
   [{ actor: { dist: 'onehot' } }, 'actor'],
   [{ planner: 'best' }, 'planner'],
   [{ normalization_mapping: { STATE: 'MEAN_STD' } }, 'statistics'],
