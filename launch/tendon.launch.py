@@ -32,8 +32,8 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         'position_key',
-        default_value='joint_position',
-        description='observation that holds the measured values of what is commanded',
+        default_value='',
+        description="observation that holds the measured values of what is commanded; empty: the robot file's",
     ),
     DeclareLaunchArgument(
         'driver',
@@ -78,10 +78,10 @@ def tendon(context):
         value('robot'),
         '--bridge',
         f'ws://{value("bridge_host")}:{value("bridge_port")}',
-        '--position-key',
-        value('position_key'),
         *value('tendon_options').split(),
     ]
+    if value('position_key') != '':
+        command += ['--position-key', value('position_key')]
     if value('dry_run') != 'false':
         command.append('--dry-run')
     return [ExecuteProcess(name='tendon', cmd=command, output='screen')]

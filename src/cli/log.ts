@@ -12,18 +12,19 @@ export interface RunLog {
   say(line: string): void;
   /** Something that happened, in a sentence and in fields. */
   record(event: string, fields: Readonly<Record<string, unknown>>, sentence: string): void;
-  /** Writes what is left. */
-  close(): void;
+  /** Resolves when the last of it is written. */
+  close(): Promise<void>;
 }
 
 /** Throws `config_invalid` for a format that is not one of LOG_FORMATS. */
 export function openLog(format: string, say: (line: string) => void): RunLog {
   const nothing = (): void => undefined;
+  const close = async (): Promise<void> => undefined;
   switch (format) {
     case 'pretty':
-      return { say, record: (_, __, sentence) => say(`  ${sentence}`), close: nothing };
+      return { say, record: (_, __, sentence) => say(`  ${sentence}`), close };
     case 'silent':
-      return { say: nothing, record: nothing, close: nothing };
+      return { say: nothing, record: nothing, close };
     case 'json':
       return jsonLog();
   }
@@ -43,11 +44,12 @@ function jsonLog(): RunLog {
     record(event, fields, sentence) {
       if (open) log[event === 'intervention' ? 'warn' : 'info']({ event, ...fields }, sentence);
     },
-    close() {
-      // Not yet open, or broken: then there is nowhere to write to.
-      try {
-        if (open) out.flushSync();
-      } catch {}
-    },
+    close: () =>
+      new Promise((resolve) => {
+        if (!open) return resolve();
+        out.on('error', resolve);
+        out.on('close', resolve);
+        out.end();
+      }),
   };
 }

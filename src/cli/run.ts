@@ -13,6 +13,7 @@ import { loadPolicy } from '../policies/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import { type RobotFile, TendonError } from '../types/index.js';
 import { type Command, loadOptions, needsOf, POLICY_OPTIONS } from './command.js';
+import { DryRun } from './dry-run.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
 import { openLog } from './log.js';
 import { observe } from './observe.js';
@@ -29,12 +30,15 @@ export const run: Command = {
     bridge: { type: 'string', help: 'rosbridge address; default: the robot file’s' },
     'position-key': {
       type: 'string',
-      default: 'joint_position',
-      help: 'observation that holds the measured positions of the commanded joints',
+      help: 'observation that holds the measured values of what is commanded; default: the robot file’s',
     },
     seed: { type: 'string', default: '0', help: 'of the policy’s noise' },
     ...RECORD_OPTION,
-    'dry-run': { type: 'boolean', default: false, help: 'everything but publishing commands' },
+    'dry-run': {
+      type: 'boolean',
+      default: false,
+      help: 'everything but publishing commands, which are shown',
+    },
     metrics: { type: 'string', help: 'port for GET /metrics (Prometheus); 0 takes a free one' },
     'metrics-host': {
       type: 'string',
@@ -61,11 +65,11 @@ export const run: Command = {
           `the policy needs ${key} of length ${length}, ${text('robot')} gives ${robot.observation_dims[key] ?? 'none'}; add the topic that carries it to "observation"`,
           { key },
         );
-    const position_key = text('position-key');
+    const position_key = values['position-key'] === undefined ? file.measured : text('position-key');
     if ((robot.observation_dims[position_key] ?? 0) < robot.action_dim)
       throw new TendonError(
         'config_invalid',
-        `--position-key: ${position_key} is not an observation of at least ${robot.action_dim} values in ${text('robot')}`,
+        `${position_key} ("measured", or --position-key) is not an observation of at least ${robot.action_dim} values in ${text('robot')}`,
       );
     if (policy.spec.action_dim !== robot.action_dim)
       throw new TendonError(
@@ -82,6 +86,7 @@ export const run: Command = {
       freshness_ms: file.deadlines.freshness_ms,
       inference_ms: file.deadlines.inference_ms,
       lifetime_ms: file.command.lifetime_ms,
+      quantity: file.command.quantity,
       chunks: file.chunks,
       operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
       // With an executor the commands are its own.
@@ -98,7 +103,8 @@ export const run: Command = {
     };
     const record = values.record === undefined ? undefined : text('record');
     const recorder = await openRecorder(record, facts, policy, (note) => say(`  ${note}`));
-    const controller = new Controller({ ...settings, tap: recorder });
+    const dry = values['dry-run'] === true ? new DryRun(file, position_key, recorder) : undefined;
+    const controller = new Controller({ ...settings, tap: dry ?? recorder });
     recorder?.watch(controller);
     policy.reset(seed);
     controller.supervisor.onChange(({ from, to, cause }) => {
@@ -160,6 +166,7 @@ export const run: Command = {
     const refused = preferControl();
     if (executor !== undefined && executor.stats().refused !== '') refused.push(executor.stats().refused);
     if (refused.length > 0) say(`  the control loop goes on without ${refused.join(' and ')}`);
+    const letShow = dry?.show(robot, log);
     controller.start();
     service?.ready();
     if (service !== undefined && service.refused !== '') say(`  systemd was not told: ${service.refused}`);
@@ -170,8 +177,10 @@ export const run: Command = {
     service?.stopping();
     letGo?.();
     controller.hold('Ctrl-C');
+    await comeToRest(controller);
     const { stats, supervisor } = controller;
     await controller.stop();
+    letShow?.();
     await letObserve();
     letDrive?.();
     const executed = executor?.stats();
@@ -191,10 +200,17 @@ export const run: Command = {
       say(
         `executor: late p99 ${(executed.late_p99_ns / 1000).toFixed(0)} µs, max ${(executed.late_max_ns / 1000).toFixed(0)} µs, ${executed.missed_holds} missed holds`,
       );
-    log.close();
+    await log.close();
     return 0;
   },
 };
+
+/** Gives what was in motion the time to brake within its limits; nobody waits longer than a second to end. */
+async function comeToRest(controller: Controller): Promise<void> {
+  const limit_ms = performance.now() + 1000;
+  while (controller.supervisor.state === 'HOLD' && controller.underWay && performance.now() < limit_ms)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+}
 
 function openExecutor(
   file: RobotFile,

@@ -8,6 +8,7 @@ import {
   type ChunkMode,
   type Clock,
   type Command,
+  type CommandQuantity,
   type ControlInput,
   type ControlTap,
   type Goal,
@@ -49,6 +50,8 @@ export interface ControllerOptions {
   readonly chunks?: ChunkMode | undefined;
   /** Holds when `operatorBeat` was not called for this long; without it nobody needs to be there. */
   readonly operator_timeout_ms?: number | undefined;
+  /** What the numbers of a command are; positions when absent. Who holds a velocity commands zero. */
+  readonly quantity?: CommandQuantity | undefined;
   /** Publishes nothing: everything runs but Robot.send. */
   readonly dry_run?: boolean | undefined;
   readonly goal?: () => Goal | undefined;
@@ -89,6 +92,8 @@ export class Controller {
   private beat_ns = Number.NEGATIVE_INFINITY;
   /** Nothing is sent before an observation later than this; the first one is where commands begin anew. */
   private rebase_ns: Nanoseconds | undefined;
+  /** Periods in which a stop is still to be told. */
+  private halts = 0;
   /** Nothing was sent since a fault: the robot may be elsewhere by now. */
   private silent = false;
   private readonly tap: ControlTap | undefined;
@@ -129,6 +134,7 @@ export class Controller {
     this.inferring?.abort();
     this.unsubscribe?.();
     await this.loop;
+    if (this.velocities && this.connected) this.halt(this.options.clock.now_ns());
   }
 
   go(): void {
@@ -203,6 +209,11 @@ export class Controller {
   /** The last command that was computed, (action_dim). */
   get command(): Float64Array {
     return this.limiter.previous;
+  }
+
+  /** Whether the last command was one of motion. */
+  get underWay(): boolean {
+    return this.velocities ? this.limiter.previous.some((v) => v !== 0) : this.limiter.moving;
   }
 
   /** Tells the tap of something from outside; what is now for it. */
@@ -285,14 +296,45 @@ export class Controller {
 
   /** Without an observation to act on: comes to rest within the limits, then sends nothing. */
   private brake(now_ns: Nanoseconds): void {
-    const { limiter, desired } = this;
+    const { limiter } = this;
+    if (this.stopsVelocities(now_ns)) return;
+    if (this.velocities && !this.connected) limiter.restart(this.desired.fill(0));
     if (!this.connected || this.rebase_ns !== undefined || this.supervisor.state !== 'HOLD') limiter.rest();
-    if (!limiter.moving) {
+    if (!this.underWay) {
       this.silent = true;
       return;
     }
-    desired.set(limiter.previous);
+    this.stay();
     this.send(now_ns);
+  }
+
+  /**
+   * A base that was told a speed goes on at it until told otherwise, so a stop is told for as long as a command is good
+   * for, where an arm is told nothing more. True when this period was one of it.
+   */
+  private stopsVelocities(now_ns: Nanoseconds): boolean {
+    if (!this.velocities || this.supervisor.state !== 'STOPPED' || !this.connected) return false;
+    if (this.underWay) this.halts = Math.ceil((this.options.lifetime_ms * NS_PER_MS) / this.period_ns);
+    if (this.halts <= 0) return false;
+    this.halts--;
+    this.halt(now_ns);
+    return true;
+  }
+
+  /** Commands no velocity at all, at once. */
+  private halt(now_ns: Nanoseconds): void {
+    this.limiter.restart(this.desired.fill(0));
+    this.send(now_ns);
+  }
+
+  private get velocities(): boolean {
+    return this.options.quantity === 'velocity';
+  }
+
+  /** Desires to be where the last command was, or not to move. */
+  private stay(): void {
+    if (this.velocities) this.desired.fill(0);
+    else this.desired.set(this.limiter.previous);
   }
 
   private faultOf(observation: Observation | undefined, now_ns: Nanoseconds) {
@@ -315,6 +357,7 @@ export class Controller {
   private act(observation: Observation, now_ns: Nanoseconds): void {
     const { supervisor, player, desired, limiter } = this;
     const state = supervisor.state;
+    if (this.stopsVelocities(now_ns)) return;
     if (state === 'INIT' || state === 'STOPPED') return;
     if (state === 'READY') {
       // Not driving: the command follows the robot, so that the first one starts where it is.
@@ -327,10 +370,10 @@ export class Controller {
     } else if (state === 'RUNNING' && player.current !== undefined) {
       supervisor.trouble('chunk_underrun');
       this.forgetChunk();
-      desired.set(limiter.previous);
+      this.stay();
     } else {
       // Holding, or the first chunk is still being made: stay, by way of the limits.
-      desired.set(limiter.previous);
+      this.stay();
     }
     this.stayNear(observation.values[this.options.position_key]!);
     this.send(now_ns);

@@ -6,27 +6,14 @@ import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { BRIDGE_DIALECTS, PREFIX_SCHEDULES, type RobotFile, TendonError } from '../types/index.js';
+import { checkCommand, commandSchema, wholeCommand } from './robot-command.js';
+import { count, messageType, milliseconds, name, positive, qos, topic } from './robot-fields.js';
 import { readUrdfLimits } from './urdf.js';
-
-const name = z.string().min(1);
-const topic = z.string().regex(/^\/?[A-Za-z_~][\w/~]*$/, 'a ROS name such as /joint_states');
-const messageType = z
-  .string()
-  .regex(/^\w+\/((msg|srv|action)\/)?\w+$/, 'a type such as sensor_msgs/JointState');
-const positive = z.number().positive();
-const milliseconds = z.number().positive().max(600_000);
-const count = z.number().int().positive().max(65_536);
-
-const qos = z.strictObject({
-  history: z.enum(['keep_last', 'keep_all']).optional(),
-  depth: z.number().int().positive().optional(),
-  reliability: z.enum(['reliable', 'best_effort']).optional(),
-  durability: z.enum(['volatile', 'transient_local']).optional(),
-});
 
 const stream = z.strictObject({
   topic,
   type: messageType,
+  joints: z.array(name).min(1).optional(),
   features: z
     .record(
       name,
@@ -94,13 +81,9 @@ const schema = z
       step_from_measured: z.array(positive).optional(),
     }),
     observation: z.array(stream).min(1),
-    command: z.strictObject({
-      topic,
-      type: messageType,
-      lifetime_ms: milliseconds.default(100),
-      frame_id: z.string().default(''),
-      qos: qos.optional(),
-    }),
+    measured: name.default('joint_position'),
+    join: z.record(name, z.array(name).min(2)).default({}),
+    command: commandSchema,
     services: z.record(name, z.strictObject({ name: topic, type: messageType })).default({}),
     executor: z
       .strictObject({
@@ -181,14 +164,33 @@ const schema = z
         seen.add(key);
       }
       for (const [key, feature] of Object.entries(entry.features)) {
-        if (/JointState$/.test(entry.type) && feature.length !== joints) {
+        const own = entry.joints?.length ?? joints;
+        if (/JointState$/.test(entry.type) && feature.length !== own) {
           refuse(
             ['observation', index, 'features', key, 'length'],
-            `the number of joint_names (${joints}), got ${feature.length}`,
+            `the number of ${entry.joints === undefined ? 'joint_names' : 'this topic’s joints'} (${own}), got ${feature.length}`,
           );
         }
       }
     });
+    for (const [key, parts] of Object.entries(file.join)) {
+      if (seen.has(key)) refuse(['join', key], 'a new feature, got one that a topic already carries');
+      for (const one of parts)
+        if (!seen.has(one)) refuse(['join', key], `features of the topics above, got ${one}`);
+    }
+    checkCommand(file.command, file.joint_names, refuse);
+    const blind_s = (file.deadlines.no_data_ms - file.deadlines.freshness_ms) / 1000;
+    if (wholeCommand(file.command, file.joint_names).quantity === 'velocity')
+      file.limits.velocity?.forEach((change, joint) => {
+        const top = Math.max(-(file.limits.lower?.[joint] ?? 0), file.limits.upper?.[joint] ?? 0);
+        if (change * blind_s < top)
+          refuse(
+            ['deadlines', 'no_data_ms'],
+            `${file.joint_names[joint]} to come to rest (${(top / change).toFixed(2)} s at limits.velocity) between freshness_ms and no_data_ms, got ${blind_s} s`,
+          );
+      });
+    if (file.executor !== undefined && wholeCommand(file.command, file.joint_names).quantity === 'velocity')
+      refuse(['executor'], 'commands that are positions: holding a velocity would go on moving');
   });
 
 /** The limits of the file, with those of its URDF where it gives none. Throws `config_invalid` or `file_missing`. */
@@ -262,7 +264,12 @@ export function parseRobotFile(text: string, file: string): RobotFile {
     throw new TendonError('config_invalid', `${file} is not YAML: ${why}`, { file }, { cause: caught });
   }
   const result = schema.safeParse(given);
-  if (result.success) return { ...result.data, limits: wholeLimits(result.data, file) };
+  if (result.success)
+    return {
+      ...result.data,
+      command: wholeCommand(result.data.command, result.data.joint_names),
+      limits: wholeLimits(result.data, file),
+    };
   const problems = result.error.issues.map((issue) => describe(issue, given));
   throw new TendonError(
     'config_invalid',

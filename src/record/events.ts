@@ -158,6 +158,7 @@ export const sessionHeader = z.object({
     chunks: chunkMode.optional(),
     operator_timeout_ms: z.number().optional(),
     dry_run: z.boolean().optional(),
+    quantity: z.enum(['position', 'velocity']).optional(),
   }),
 });
 export type SessionHeader = z.infer<typeof sessionHeader>;

@@ -67,6 +67,11 @@ export const twist = ([lx = 0, ly = 0, lz = 0, ax = 0, ay = 0, az = 0]: Iterable
   angular: { x: ax, y: ay, z: az },
 });
 
+/** What the six numbers of a twist are called in a robot file. */
+export const AXES = ['linear.x', 'linear.y', 'linear.z', 'angular.x', 'angular.y', 'angular.z'] as const;
+/** The place of an axis in a twist, or -1. */
+export const axisOf = (name: string): number => AXES.indexOf(name as (typeof AXES)[number]);
+
 /** geometry_msgs/TwistStamped */
 export const twistStamped = (head: Header, values: Iterable<number>) => ({
   header: head,
@@ -86,6 +91,26 @@ export const jointJog = (
   velocities: list(velocities),
   duration: duration_ns / 1e9,
 });
+
+/** nav_msgs/Odometry; the pose in the frame of `head`, the twist (six numbers) in that of the robot. */
+export const odometry = (
+  head: Header,
+  child_frame_id: string,
+  position: ArrayLike<number> & Iterable<number>,
+  orientation: readonly [number, number, number, number],
+  velocity: Iterable<number>,
+) => ({
+  header: head,
+  child_frame_id,
+  pose: { pose: poseStamped(head, position, orientation).pose, covariance: new Array<number>(36).fill(0) },
+  twist: { twist: twist(velocity), covariance: new Array<number>(36).fill(0) },
+});
+
+/** interbotix_xs_msgs/JointGroupCommand: a value for each joint of the driver's group. */
+export const jointGroupCommand = (name: string, cmd: Numbers) => ({ name, cmd: list(cmd) });
+
+/** interbotix_xs_msgs/JointSingleCommand */
+export const jointSingleCommand = (name: string, cmd: number) => ({ name, cmd });
 
 /** sensor_msgs/Image, rgb8 or mono8. */
 export const image = (head: Header, { width, height, channels, data }: Image) => ({

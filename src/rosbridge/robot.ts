@@ -12,31 +12,11 @@ import {
   TendonError,
 } from '../types/index.js';
 import { BridgeClient, type ClientOptions } from './client.js';
+import { commandWriter } from './commands.js';
 import type { Message } from './hub.js';
-import {
-  float64MultiArray,
-  type Header,
-  header,
-  jointJog,
-  jointTrajectory,
-  twist,
-  twistStamped,
-} from './messages.js';
 import type { Publisher } from './offers.js';
-import { canonicalType } from './protocol.js';
 import { Stream, Synchroniser } from './streams.js';
-import { epochStamp, headerTime } from './time.js';
-
-/** How a command is written, by canonical type. */
-const COMMANDS: Readonly<Record<string, (values: Float64Array, head: Header, file: RobotFile) => Message>> = {
-  'std_msgs/Float64MultiArray': (values) => float64MultiArray(values),
-  'trajectory_msgs/JointTrajectory': (values, head, file) =>
-    jointTrajectory(head, file.joint_names, [{ positions: values, after_ns: 1e9 / file.rate_hz }]),
-  'geometry_msgs/Twist': (values) => twist(values),
-  'geometry_msgs/TwistStamped': (values, head) => twistStamped(head, values),
-  'control_msgs/JointJog': (values, head, file) =>
-    jointJog(head, file.joint_names, values, file.command.lifetime_ms * 1e6),
-};
+import { epochStamp, headerTime, type RosTime } from './time.js';
 
 /** Commands that were not sent, by cause. */
 export interface CommandDrops {
@@ -48,6 +28,7 @@ export interface CommandDrops {
 }
 
 const WATCH_MS = 20;
+type Writer = (values: Float64Array, stamp: RosTime) => Message;
 
 /** What a person may say through the bridge; each is called as the message arrives. */
 export interface OperatorListener {
@@ -62,10 +43,9 @@ export class RosbridgeRobot implements Robot {
   readonly drops: CommandDrops = { offline: 0, no_fresh_observation: 0, expired: 0, invalid: 0, backlog: 0 };
   private readonly streams: readonly Stream[];
   private readonly synchroniser: Synchroniser;
-  private readonly publisher: Publisher;
+  private readonly parts: readonly { readonly publisher: Publisher; readonly write: Writer }[];
   private readonly listeners = new Set<(status: RobotStatus) => void>();
   private readonly operators = new Set<OperatorListener>();
-  private readonly writeCommand: (values: Float64Array, head: Header, file: RobotFile) => Message;
   private status: RobotStatus = { connected: false, cause: 'not connected yet' };
   private watch: NodeJS.Timeout | undefined;
   private open = false;
@@ -78,23 +58,11 @@ export class RosbridgeRobot implements Robot {
     options: Partial<ClientOptions> = {},
   ) {
     const { bridge, command, deadlines } = file;
-    const write = COMMANDS[canonicalType(command.type)];
-    if (write === undefined) {
-      throw new TendonError(
-        'unsupported',
-        `${file.name}: commands of type ${command.type} cannot be written; choose from ${Object.keys(COMMANDS).join(', ')}.`,
-        { type: command.type },
-      );
-    }
-    this.writeCommand = write;
+    const writers = command.parts.map((part) => ({ part, write: commandWriter(part, file) }));
     this.action_dim = file.joint_names.length;
     this.streams = file.observation.map((stream) => new Stream(stream, file));
-    this.synchroniser = new Synchroniser(this.streams);
-    this.observation_dims = Object.fromEntries(
-      file.observation.flatMap(({ features }) =>
-        Object.entries(features).map(([key, { length }]): [string, number] => [key, length]),
-      ),
-    );
+    this.synchroniser = new Synchroniser(this.streams, file.join);
+    this.observation_dims = lengthsOf(file);
     this.client = new BridgeClient({
       url: bridge.url,
       dialect: bridge.dialect,
@@ -109,8 +77,10 @@ export class RosbridgeRobot implements Robot {
     });
     for (const stream of this.streams) this.listen(stream);
     this.listenToOperators();
-    const qos = command.qos === undefined ? undefined : { ...command.qos };
-    this.publisher = this.client.advertise(command.topic, command.type, { channel: 'commands', qos });
+    this.parts = writers.map(({ part: { topic, type, qos }, write }) => {
+      const options = { channel: 'commands', qos: qos === undefined ? undefined : { ...qos } } as const;
+      return { publisher: this.client.advertise(topic, type, options), write };
+    });
     this.client.onStatus(({ connected, cause }) => {
       this.open = connected;
       this.opened_ns = this.clock.now_ns();
@@ -151,13 +121,20 @@ export class RosbridgeRobot implements Robot {
       ++this.drops[cause];
       return false;
     }
-    const head = header(
-      this.file.command.frame_id,
-      this.client.clock.toServer(command.stamp_ns) ?? epochStamp(),
+    const stamp = this.client.clock.toServer(command.stamp_ns) ?? epochStamp();
+    let whole = true;
+    // What one topic cannot take now does not keep another from its newest command.
+    for (const { publisher, write } of this.parts)
+      whole = publisher.publish(write(command.values, stamp)) && whole;
+    if (!whole) ++this.drops[this.open ? 'backlog' : 'offline'];
+    return whole;
+  }
+
+  /** What `send` would publish for `values` now, by topic. */
+  messages(values: Float64Array): Readonly<Record<string, Message>> {
+    return Object.fromEntries(
+      this.file.command.parts.map(({ topic }, i) => [topic, this.parts[i]!.write(values, epochStamp())]),
     );
-    if (this.publisher.publish(this.writeCommand(command.values, head, this.file))) return true;
-    ++this.drops[this.open ? 'backlog' : 'offline'];
-    return false;
   }
 
   onStatus(listener: (status: RobotStatus) => void): () => void {
@@ -291,6 +268,16 @@ export class RosbridgeRobot implements Robot {
     this.status = status;
     for (const listener of this.listeners) listener(status);
   }
+}
+
+/** The length of every feature, of topics and joined. */
+function lengthsOf({ observation, join }: RobotFile): Record<string, number> {
+  const lengths: Record<string, number> = {};
+  for (const { features } of observation)
+    for (const [key, { length }] of Object.entries(features)) lengths[key] = length;
+  for (const [key, parts] of Object.entries(join))
+    lengths[key] = parts.reduce((sum, one) => sum + (lengths[one] ?? 0), 0);
+  return lengths;
 }
 
 function readTls(tls: NonNullable<RobotFile['bridge']['tls']>): NonNullable<ClientOptions['tls']> {

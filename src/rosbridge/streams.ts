@@ -11,7 +11,7 @@ import {
   TendonError,
 } from '../types/index.js';
 import type { Message } from './hub.js';
-import { readImage, readNumbers, readStrings } from './messages.js';
+import { AXES, axisOf, readImage, readNumbers, readStrings } from './messages.js';
 import { canonicalType } from './protocol.js';
 
 interface Sample {
@@ -150,21 +150,73 @@ const axes = (value: unknown, names: readonly string[], what: string) =>
     return readNumbers([part], `${what}.${name}`)[0] as number;
   });
 
+/** The numbers of a twist that the topic's joints (or joint_names) name, in their order. */
+function twistReader(stream: RobotStream, file: RobotFile): (twist: unknown) => Float64Array {
+  const places = (stream.joints ?? file.joint_names).map((name) => {
+    const axis = axisOf(name);
+    if (axis >= 0) return axis;
+    throw new TendonError(
+      'config_invalid',
+      `${stream.topic}: ${name} is no axis of a ${stream.type}; give this topic joints among ${AXES.join(', ')}.`,
+      { topic: stream.topic, name },
+    );
+  });
+  return (twist) => {
+    const { linear, angular } = (twist ?? {}) as Message;
+    const six = [
+      ...axes(linear, ['x', 'y', 'z'], `${stream.topic}.linear`),
+      ...axes(angular, ['x', 'y', 'z'], `${stream.topic}.angular`),
+    ];
+    return Float64Array.from(places, (place) => six[place]!);
+  };
+}
+
+const pose = (stream: RobotStream, value: unknown): number[] => {
+  const { position, orientation } = (value ?? {}) as Message;
+  return [
+    ...axes(position, ['x', 'y', 'z'], `${stream.topic}.pose.position`),
+    ...axes(orientation, ['x', 'y', 'z', 'w'], `${stream.topic}.pose.orientation`),
+  ];
+};
+
+/** The length of x, y and yaw; a feature of any other length is the whole pose. */
+const PLANAR = 3;
+
+/** nav_msgs/Odometry: `field: position` is the pose, whole (7) or planar (x y yaw), `velocity` the twist. */
+function odometryReader(stream: RobotStream, file: RobotFile): Reader {
+  const moving = Object.values(stream.features).some(({ field }) => field === 'velocity');
+  const readTwist = moving ? twistReader(stream, file) : undefined;
+  return (msg) => {
+    const values: Record<string, Float32Array> = {};
+    for (const [key, { length, field }] of Object.entries(stream.features)) {
+      if (field === 'velocity')
+        values[key] = checked(stream, key, readTwist!((msg.twist as Message | undefined)?.twist), length);
+      else {
+        const whole = pose(stream, (msg.pose as Message | undefined)?.pose);
+        const [x = 0, y = 0, , qx = 0, qy = 0, qz = 0, qw = 0] = whole;
+        const yaw = Math.atan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz));
+        values[key] = checked(stream, key, length === PLANAR ? [x, y, yaw] : whole, length);
+      }
+    }
+    return { values, images: NONE };
+  };
+}
+
 /** How each message type is read; the key is the canonical type. */
 const READERS: Readonly<Record<string, (stream: RobotStream, file: RobotFile) => Reader>> = {
-  'sensor_msgs/JointState': (stream, file) => jointReader(stream, file.joint_names),
+  'sensor_msgs/JointState': (stream, file) => jointReader(stream, stream.joints ?? file.joint_names),
   'std_msgs/Float64MultiArray': (stream) =>
     arrayReader(stream, (msg) => readNumbers(msg.data, `${stream.topic}.data`)),
   'std_msgs/Float32MultiArray': (stream) =>
     arrayReader(stream, (msg) => readNumbers(msg.data, `${stream.topic}.data`)),
   'geometry_msgs/PoseStamped': (stream) =>
-    arrayReader(stream, ({ pose }) => {
-      const { position, orientation } = (pose ?? {}) as Message;
-      return Float64Array.from([
-        ...axes(position, ['x', 'y', 'z'], `${stream.topic}.pose.position`),
-        ...axes(orientation, ['x', 'y', 'z', 'w'], `${stream.topic}.pose.orientation`),
-      ]);
-    }),
+    arrayReader(stream, (msg) => Float64Array.from(pose(stream, msg.pose))),
+  'geometry_msgs/Twist': (stream, file) => arrayReader(stream, twistReader(stream, file)),
+  'geometry_msgs/TwistStamped': (stream, file) => {
+    const read = twistReader(stream, file);
+    return arrayReader(stream, (msg) => read(msg.twist));
+  },
+  'nav_msgs/Odometry': odometryReader,
   'tendon_msgs/Observation': namedReader,
   'sensor_msgs/Image': imageReader,
   'sensor_msgs/CompressedImage': imageReader,
@@ -261,7 +313,10 @@ export class Synchroniser {
   latest: Observation | undefined;
   private parts: readonly (Sample | undefined)[] = [];
 
-  constructor(private readonly streams: readonly Stream[]) {}
+  constructor(
+    private readonly streams: readonly Stream[],
+    private readonly join: RobotFile['join'] = {},
+  ) {}
 
   forget(): void {
     this.latest = undefined;
@@ -282,6 +337,8 @@ export class Synchroniser {
       Object.assign(values, part?.values);
       Object.assign(images, part?.images);
     }
+    for (const [key, parts] of Object.entries(this.join))
+      values[key] = Float32Array.from(parts.flatMap((one) => [...(values[one] ?? [])]));
     const pictures = Object.keys(images).length > 0;
     this.latest = pictures ? { stamp_ns: at_ns, values, images } : { stamp_ns: at_ns, values };
     return true;

@@ -22,7 +22,9 @@ export interface RobotQos {
 export interface RobotStream {
   readonly topic: string;
   readonly type: string;
-  /** Feature key → its length, and for JointState which array it comes from. */
+  /** What this topic's messages call the joints (or axes) of its features, in order; joint_names when absent. */
+  readonly joints?: readonly string[] | undefined;
+  /** Feature key → its length, and for JointState and Odometry which part of the message it comes from. */
   readonly features: Readonly<
     Record<string, { readonly length: number; readonly field: 'position' | 'velocity' | 'effort' }>
   >;
@@ -37,6 +39,26 @@ export interface RobotStream {
   readonly compression: 'none' | 'cbor' | 'cbor-raw' | 'png';
   /** Whether the message's header stamp or its arrival says when it was valid. */
   readonly stamps: 'header' | 'arrival';
+  readonly qos?: RobotQos | undefined;
+}
+
+/** What a number of a command is: where a joint shall be, or how fast it (or the base) shall go. */
+export type CommandQuantity = 'position' | 'velocity';
+
+/** One topic that commands some of the joints. */
+export interface CommandPart {
+  readonly topic: string;
+  readonly type: string;
+  /** Which of joint_names it commands, in its order, and what its messages call them. */
+  readonly joints: readonly string[];
+  readonly names: readonly string[];
+  /** interbotix_xs_msgs/JointGroupCommand: the group that the driver knows. */
+  readonly group: string;
+  readonly frame_id: string;
+  /** JointTrajectory: when the point is to be reached, after its stamp; one control period when absent. */
+  readonly reach_ms?: number | undefined;
+  /** Stamped with the moment it is valid for, or with zero, which ros2_control reads as "from now on". */
+  readonly stamp: 'valid' | 'zero';
   readonly qos?: RobotQos | undefined;
 }
 
@@ -101,13 +123,16 @@ export interface RobotFile {
   };
   /** The first stream sets the pace: each of its messages makes one observation. */
   readonly observation: readonly RobotStream[];
+  /** The feature that holds the measured values of what is commanded, in the order of joint_names. */
+  readonly measured: string;
+  /** Features made of others, one after the other: the state of two arms from the topics of each. */
+  readonly join: Readonly<Record<string, readonly string[]>>;
   readonly command: {
-    readonly topic: string;
-    readonly type: string;
+    readonly quantity: CommandQuantity;
     /** A command older than this is not sent, and tells the robot how long it is good for where its type can. */
     readonly lifetime_ms: number;
-    readonly frame_id: string;
-    readonly qos?: RobotQos | undefined;
+    /** Every joint in exactly one. */
+    readonly parts: readonly CommandPart[];
   };
   /** Tendon's name of a service (start, stop, reset, set_goal …) → the robot's. */
   readonly services: Readonly<Record<string, { readonly name: string; readonly type: string }>>;

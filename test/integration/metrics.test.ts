@@ -1,8 +1,6 @@
 // What Prometheus and a log reader get: from a controller behind real sockets, from `tendon run` and from the page's
 // server, read by a strict parser (prometheus.ts).
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Controller, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/control/robot-file.js';
@@ -17,21 +15,12 @@ import {
 } from '../../src/rosbridge/index.js';
 import { type ActionChunk, CONTROL_STATES, type Observation, type Policy } from '../../src/types/index.js';
 import { parsePrometheus } from './prometheus.js';
+import { startTendon, type TendonProcess, until } from './tendon-process.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what: () => string, check: () => boolean | Promise<boolean>, limit_ms = 20_000) {
-  const end = performance.now() + limit_ms;
-  while (!(await check())) {
-    if (performance.now() > end) throw new Error(`never: ${what()}`);
-    await wait(5);
-  }
-}
-
 /** One look at `url`, and reading it: a sample by name and labels. */
 async function scrape(url: string) {
   const response = await fetch(url);
@@ -263,19 +252,10 @@ function quietLoop(controller: Controller): ConstructorParameters<typeof LoopMet
   return { controller, robot, clock: new MonotonicClock(), rate_hz: 100 };
 }
 
-function tendon(args: readonly string[]): {
-  child: ChildProcess;
-  output: () => string;
-  lines: () => string[];
-} {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (text) => {
-      said += text;
-    });
-  closers.push(() => child.kill('SIGKILL'));
-  return { child, output: () => said, lines: () => said.split('\n').slice(0, -1) };
+function tendon(args: readonly string[]): TendonProcess {
+  const started = startTendon(args);
+  closers.push(() => started.child.kill('SIGKILL'));
+  return started;
 }
 
 describe('of tendon run', () => {
@@ -310,8 +290,11 @@ describe('of tendon run', () => {
 
   test('--log json: one object a line, every intervention with its cause; --metrics', async () => {
     const { url, quiet } = await arm();
-    const { child, output, lines } = tendon([...RUN, '--bridge', url, '--log', 'json', '--metrics', '0']);
-    const objects = () => lines().map((line) => JSON.parse(line) as Record<string, unknown>);
+    const {
+      output,
+      events: objects,
+      end: finish,
+    } = tendon([...RUN, '--bridge', url, '--log', 'json', '--metrics', '0']);
     await until(output, () => objects().some(({ event, to }) => event === 'state' && to === 'RUNNING'));
     const address = /http:\/\/127\.0\.0\.1:\d+\/metrics/.exec(output())![0];
     await until(output, async () => (await scrape(address)).value('tendon_commands_total') > 0);
@@ -325,9 +308,7 @@ describe('of tendon run', () => {
       times: 1,
       total: 1,
     });
-    child.kill('SIGTERM');
-    await until(output, () => child.exitCode !== null);
-    expect(child.exitCode).toBe(0);
+    expect(await finish()).toBe(0);
     const end = objects().at(-1)!;
     expect(end.event).toBe('end');
     const causes = objects().filter(({ event }) => event === 'intervention');
@@ -337,15 +318,13 @@ describe('of tendon run', () => {
 
   test('--log silent says nothing, --log loud is refused', async () => {
     const { url, commanded } = await arm();
-    const { child, output } = tendon([...RUN, '--bridge', url, '--log', 'silent', '--metrics', '0']);
+    const { output, end } = tendon([...RUN, '--bridge', url, '--log', 'silent', '--metrics', '0']);
     await until(output, () => commanded() > 10);
-    child.kill('SIGTERM');
-    await until(output, () => child.exitCode !== null);
+    expect(await end()).toBe(0);
     expect(output()).toBe('');
     const refused = tendon([...RUN, '--log', 'loud']);
-    await until(refused.output, () => refused.child.exitCode !== null);
+    expect(await refused.ended()).toBe(2);
     expect(refused.output()).toContain('--log: expected pretty, json, silent, got "loud"');
-    expect(refused.child.exitCode).toBe(2);
   });
 });
 

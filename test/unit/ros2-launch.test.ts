@@ -112,10 +112,10 @@ def generate_launch_description():
       'launch/ur5e.yaml',
       '--bridge',
       'ws://127.0.0.1:9090',
-      '--position-key',
-      'joint_position',
       '--dry-run',
     ]);
+    const named = tendonOf(described('tendon.launch.py', ...NEEDED, 'position_key:=speed'));
+    expect(named[named.indexOf('--position-key') + 1]).toBe('speed');
   });
 
   test('without dry_run:=false nothing drops --dry-run; every option given is one of tendon run', () => {

@@ -63,12 +63,94 @@ describe('a robot file', () => {
       /joint_position\.length: .*\(6\), got 5/,
     ],
   ];
+  const half = { topic: '/a', type: 'std_msgs/Float64MultiArray', joints: ['base_yaw'] };
+  wrongs.push(
+    ['a command without a topic', ['command'], { type: 'geometry_msgs/Twist' }, /command\.topic: .*or parts/],
+    [
+      'a command of both kinds',
+      ['command'],
+      { ...half, joints: undefined, parts: [half] },
+      /command\.parts: .*not both/,
+    ],
+    [
+      'joints that nobody commands',
+      ['command'],
+      { parts: [half] },
+      /command: .*once, got shoulder_pitch 0 times/,
+    ],
+    [
+      'a joint commanded twice',
+      ['command'],
+      { parts: [half, { ...half, topic: '/b' }] },
+      /got base_yaw 2 times/,
+    ],
+    [
+      'a part for another robot’s joint',
+      ['command'],
+      { parts: [{ ...half, joints: ['tail'] }] },
+      /parts\[0\]\.joints: .*got tail/,
+    ],
+    [
+      'too few names',
+      ['command', 'names'],
+      ['a'],
+      /command\.names: expected one for each of its 6 joints, got 1/,
+    ],
+    [
+      'a join of what is not there',
+      ['join'],
+      { all: ['joint_position', 'nothing'] },
+      /join\.all: .*got nothing/,
+    ],
+    ['a join under a taken name', ['join'], { goal: ['goal', 'goal'] }, /join\.goal: expected a new feature/],
+  );
   it.each(wrongs)('refuses %s and names the field and the file', (_, path, value, message) => {
     const text = changed(path, value);
     expect(() => parseRobotFile(text, 'launch/wrong.yaml')).toThrow(message);
     expect(() => parseRobotFile(text, 'launch/wrong.yaml')).toThrow(
       /^launch\/wrong\.yaml does not describe a robot/,
     );
+  });
+
+  it('refuses an executor that would hold a velocity', () => {
+    const file = parse(changed(['executor'], { publish_hz: 50 }));
+    expect(() => parseRobotFile(stringify(file), 'x.yaml')).not.toThrow();
+    file.command.quantity = 'velocity';
+    file.deadlines.no_data_ms = 10_000;
+    expect(() => parseRobotFile(stringify(file), 'x.yaml')).toThrow(
+      /executor: expected commands that are pos/,
+    );
+  });
+
+  it('refuses a base that could not brake before it counts as gone', () => {
+    const text = readFileSync('launch/diff-drive.yaml', 'utf8').replace(
+      'no_data_ms: 1000',
+      'no_data_ms: 500',
+    );
+    expect(() => parseRobotFile(text, 'x.yaml')).toThrow(
+      /no_data_ms: expected linear\.x to come to rest \(0\.67 s .* got 0\.3 s/,
+    );
+  });
+
+  it('shares a command out, and takes a type for what its numbers are', () => {
+    const whole = parseRobotFile(TEXT, 'x.yaml');
+    expect(whole.command.quantity).toBe('position');
+    expect(whole.command.parts).toMatchObject([{ topic: '/command', joints: whole.joint_names }]);
+    const base = loadRobotFile('launch/diff-drive.yaml');
+    expect(base.command.quantity).toBe('velocity');
+    const clock = { now_ns: () => 0 };
+    const aloha = new RosbridgeRobot(loadRobotFile('launch/aloha.yaml'), clock);
+    const messages = aloha.messages(Float64Array.from({ length: 14 }, (_, i) => i));
+    expect(messages['/follower_right/commands/joint_group']).toEqual({
+      name: 'arm',
+      cmd: [7, 8, 9, 10, 11, 12],
+    });
+    expect(messages['/follower_left/commands/joint_single']).toEqual({ name: 'gripper', cmd: 6 });
+    const sideways = {
+      ...base,
+      command: { ...base.command, parts: [{ ...base.command.parts[0]!, names: ['x', 'y'] }] },
+    };
+    expect(() => new RosbridgeRobot(sideways, clock)).toThrow(/\/cmd_vel: x is no axis .*linear\.x/);
   });
 
   it('lists every problem at once, and says what is not YAML or not there', () => {

@@ -1,9 +1,17 @@
 // Streams, their joining in time, clocks, and messages as servers really send them.
 
 import { describe, expect, it } from 'vitest';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { loadRobotFile, parseRobotFile } from '../../src/control/robot-file.js';
 import { deserialise, serialise } from '../../src/rosbridge/cdr.js';
-import { ClockOffset, type Message, readBytes, readImage, readNumbers } from '../../src/rosbridge/index.js';
+import {
+  ClockOffset,
+  header,
+  type Message,
+  odometry,
+  readBytes,
+  readImage,
+  readNumbers,
+} from '../../src/rosbridge/index.js';
 import { textToPng } from '../../src/rosbridge/png.js';
 import { SCHEMAS } from '../../src/rosbridge/schemas.js';
 import { Stream, Synchroniser } from '../../src/rosbridge/streams.js';
@@ -206,5 +214,36 @@ describe('cbor-raw', () => {
         '00000000' +
         '00000000',
     );
+  });
+});
+
+describe('odometry', () => {
+  const file = loadRobotFile('launch/diff-drive.yaml');
+  const facing = (yaw: number) => [0, 0, Math.sin(yaw / 2), Math.cos(yaw / 2)] as const;
+
+  it('is a planar pose and the axes that are commanded, joined into one state', () => {
+    const [spec] = file.observation;
+    const stream = new Stream(spec!, file);
+    const joined = new Synchroniser([stream], file.join);
+    const msg = odometry(header(), 'base', [1, 2, 0.5], facing(-2.5), [0.25, 7, 7, 7, 7, -0.5]);
+    expect(stream.add(msg, MS, MS) && joined.update()).toBe(true);
+    const { pose, velocity, 'observation.state': state } = joined.latest!.values;
+    expect([...pose!.slice(0, 2)]).toEqual([1, 2]);
+    expect(pose![2]).toBeCloseTo(-2.5, 6); // float32
+    expect([...velocity!]).toEqual([0.25, -0.5]);
+    expect([...state!]).toEqual([...pose!, ...velocity!]);
+    const whole = { ...spec!, features: { pose: { length: 7, field: 'position' as const } } };
+    const all = new Stream(whole, file);
+    all.add(msg, MS, MS);
+    expect([...all.newest!.values.pose!.slice(0, 5)]).toEqual([1, 2, 0.5, 0, 0]);
+  });
+
+  it('without a twist, or with NaN in it, is refused by name', () => {
+    const stream = new Stream(file.observation[0]!, file);
+    const msg = odometry(header(), 'base', [1, 2, 0], facing(0), [Number.NaN, 0, 0, 0, 0, 0]);
+    expect(stream.add(msg, MS, MS)).toBe(false);
+    expect(stream.refused).toMatch(/\/odom: velocity\[0\] is NaN/);
+    expect(stream.add({ ...msg, twist: undefined }, 2 * MS, 2 * MS)).toBe(false);
+    expect(stream.refused).toContain('/odom');
   });
 });
