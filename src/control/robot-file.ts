@@ -5,9 +5,16 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { BRIDGE_DIALECTS, PREFIX_SCHEDULES, type RobotFile, TendonError } from '../types/index.js';
+import {
+  BRIDGE_DIALECTS,
+  featureLengths,
+  PREFIX_SCHEDULES,
+  type RobotFile,
+  TendonError,
+} from '../types/index.js';
 import { checkCommand, commandSchema, wholeCommand } from './robot-command.js';
 import { count, messageType, milliseconds, name, positive, qos, topic } from './robot-fields.js';
+import { checkUnits, convertLimits, unitsSchema, wholeUnits } from './robot-units.js';
 import { readUrdfLimits } from './urdf.js';
 
 const stream = z.strictObject({
@@ -81,6 +88,7 @@ const schema = z
       step_from_measured: z.array(positive).optional(),
     }),
     observation: z.array(stream).min(1),
+    units: unitsSchema.optional(),
     measured: name.default('joint_position'),
     join: z.record(name, z.array(name).min(2)).default({}),
     command: commandSchema,
@@ -179,6 +187,11 @@ const schema = z
         if (!seen.has(one)) refuse(['join', key], `features of the topics above, got ${one}`);
     }
     checkCommand(file.command, file.joint_names, refuse);
+    if (file.units !== undefined) {
+      checkUnits(file.units, file.joint_names, featureLengths(file), refuse);
+      if (file.executor?.udp !== undefined)
+        refuse(['executor', 'udp'], 'no units: datagrams carry the policy’s numbers as they are');
+    }
     const blind_s = (file.deadlines.no_data_ms - file.deadlines.freshness_ms) / 1000;
     if (wholeCommand(file.command, file.joint_names).quantity === 'velocity')
       file.limits.velocity?.forEach((change, joint) => {
@@ -264,12 +277,15 @@ export function parseRobotFile(text: string, file: string): RobotFile {
     throw new TendonError('config_invalid', `${file} is not YAML: ${why}`, { file }, { cause: caught });
   }
   const result = schema.safeParse(given);
-  if (result.success)
+  if (result.success) {
+    const units = wholeUnits(result.data.units);
     return {
       ...result.data,
       command: wholeCommand(result.data.command, result.data.joint_names),
-      limits: wholeLimits(result.data, file),
+      units,
+      limits: convertLimits(wholeLimits(result.data, file), units),
     };
+  }
   const problems = result.error.issues.map((issue) => describe(issue, given));
   throw new TendonError(
     'config_invalid',

@@ -67,9 +67,11 @@ export function commandWriter(part: CommandPart, file: RobotFile): Write {
   const write = make(part, file);
   const order = part.joints.map((joint) => file.joint_names.indexOf(joint));
   const mine = new Float64Array(order.length);
+  const scale = order.map((from) => file.units?.scale[from] ?? 1);
+  const offset = order.map((from) => file.units?.offset[from] ?? 0);
   return (values, stamp) => {
     order.forEach((from, to) => {
-      mine[to] = values[from]!;
+      mine[to] = values[from]! * scale[to]! + offset[to]!;
     });
     return write(mine, part.stamp === 'zero' ? ZERO : stamp);
   };

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import {
   type Clock,
   type Command,
+  featureLengths,
   type Observation,
   type Robot,
   type RobotFile,
@@ -61,8 +62,8 @@ export class RosbridgeRobot implements Robot {
     const writers = command.parts.map((part) => ({ part, write: commandWriter(part, file) }));
     this.action_dim = file.joint_names.length;
     this.streams = file.observation.map((stream) => new Stream(stream, file));
-    this.synchroniser = new Synchroniser(this.streams, file.join);
-    this.observation_dims = lengthsOf(file);
+    this.synchroniser = new Synchroniser(this.streams, file);
+    this.observation_dims = featureLengths(file);
     this.client = new BridgeClient({
       url: bridge.url,
       dialect: bridge.dialect,
@@ -268,16 +269,6 @@ export class RosbridgeRobot implements Robot {
     this.status = status;
     for (const listener of this.listeners) listener(status);
   }
-}
-
-/** The length of every feature, of topics and joined. */
-function lengthsOf({ observation, join }: RobotFile): Record<string, number> {
-  const lengths: Record<string, number> = {};
-  for (const { features } of observation)
-    for (const [key, { length }] of Object.entries(features)) lengths[key] = length;
-  for (const [key, parts] of Object.entries(join))
-    lengths[key] = parts.reduce((sum, one) => sum + (lengths[one] ?? 0), 0);
-  return lengths;
 }
 
 function readTls(tls: NonNullable<RobotFile['bridge']['tls']>): NonNullable<ClientOptions['tls']> {

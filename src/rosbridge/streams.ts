@@ -315,7 +315,7 @@ export class Synchroniser {
 
   constructor(
     private readonly streams: readonly Stream[],
-    private readonly join: RobotFile['join'] = {},
+    private readonly file: Pick<RobotFile, 'join' | 'units'> = { join: {} },
   ) {}
 
   forget(): void {
@@ -337,10 +337,18 @@ export class Synchroniser {
       Object.assign(values, part?.values);
       Object.assign(images, part?.images);
     }
-    for (const [key, parts] of Object.entries(this.join))
-      values[key] = Float32Array.from(parts.flatMap((one) => [...(values[one] ?? [])]));
+    this.finish(values);
     const pictures = Object.keys(images).length > 0;
     this.latest = pictures ? { stamp_ns: at_ns, values, images } : { stamp_ns: at_ns, values };
     return true;
+  }
+
+  /** Adds what is made of several topics, and turns what the policy counts otherwise into its units. */
+  private finish(values: Record<string, Float32Array>): void {
+    const { join, units } = this.file;
+    for (const [key, parts] of Object.entries(join))
+      values[key] = Float32Array.from(parts.flatMap((one) => [...(values[one] ?? [])]));
+    for (const key of units?.features ?? [])
+      values[key] = values[key]!.map((value, i) => (value - units!.offset[i]!) / units!.scale[i]!);
   }
 }

@@ -112,7 +112,15 @@ export interface RobotFile {
   readonly rate_hz: number;
   /** Order of a command and of joint features; messages are re-ordered to it by name. */
   readonly joint_names: readonly string[];
-  /** Per joint, physical units (and per s, s²). */
+  /** Where the policy counts differently: per joint, robot = policy · scale + offset, in commands and these features. */
+  readonly units?:
+    | {
+        readonly scale: readonly number[];
+        readonly offset: readonly number[];
+        readonly features: readonly string[];
+      }
+    | undefined;
+  /** Per joint (and per s, s²), in the units of the policy; the file itself has the robot's. */
   readonly limits: {
     readonly lower: readonly number[];
     readonly upper: readonly number[];
@@ -173,4 +181,22 @@ export interface RobotFile {
     readonly connect_ms: number;
     readonly call_ms: number;
   };
+}
+
+/** The length of every feature, of topics and joined. */
+export function featureLengths({
+  observation,
+  join,
+}: {
+  readonly observation: readonly {
+    readonly features: Readonly<Record<string, { readonly length: number }>>;
+  }[];
+  readonly join: RobotFile['join'];
+}): Record<string, number> {
+  const lengths: Record<string, number> = {};
+  for (const { features } of observation)
+    for (const [key, { length }] of Object.entries(features)) lengths[key] = length;
+  for (const [key, parts] of Object.entries(join))
+    lengths[key] = parts.reduce((sum, one) => sum + (lengths[one] ?? 0), 0);
+  return lengths;
 }

@@ -102,6 +102,19 @@ describe('a robot file', () => {
       { all: ['joint_position', 'nothing'] },
       /join\.all: .*got nothing/,
     ],
+    [
+      'units that fit no joint',
+      ['units'],
+      { scale: [1], features: ['goal'] },
+      /units\.scale: .*\(6\), got 1/,
+    ],
+    [
+      'units of a feature of another length',
+      ['units'],
+      { scale: [1, 1, 1, 1, 1, 1], features: ['goal'] },
+      /units\.features: .*got goal of 2/,
+    ],
+    ['a unit of nothing', ['units'], { scale: [0, 1, 1, 1, 1, 1], features: ['goal'] }, /units\.scale\[0\]/],
     ['a join under a taken name', ['join'], { goal: ['goal', 'goal'] }, /join\.goal: expected a new feature/],
   );
   it.each(wrongs)('refuses %s and names the field and the file', (_, path, value, message) => {

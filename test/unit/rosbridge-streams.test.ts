@@ -1,13 +1,16 @@
 // Streams, their joining in time, clocks, and messages as servers really send them.
 
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadRobotFile, parseRobotFile } from '../../src/control/robot-file.js';
 import { deserialise, serialise } from '../../src/rosbridge/cdr.js';
 import {
   ClockOffset,
   header,
+  jointState,
   type Message,
   odometry,
+  RosbridgeRobot,
   readBytes,
   readImage,
   readNumbers,
@@ -224,7 +227,7 @@ describe('odometry', () => {
   it('is a planar pose and the axes that are commanded, joined into one state', () => {
     const [spec] = file.observation;
     const stream = new Stream(spec!, file);
-    const joined = new Synchroniser([stream], file.join);
+    const joined = new Synchroniser([stream], file);
     const msg = odometry(header(), 'base', [1, 2, 0.5], facing(-2.5), [0.25, 7, 7, 7, 7, -0.5]);
     expect(stream.add(msg, MS, MS) && joined.update()).toBe(true);
     const { pose, velocity, 'observation.state': state } = joined.latest!.values;
@@ -245,5 +248,48 @@ describe('odometry', () => {
     expect(stream.refused).toMatch(/\/odom: velocity\[0\] is NaN/);
     expect(stream.add({ ...msg, twist: undefined }, 2 * MS, 2 * MS)).toBe(false);
     expect(stream.refused).toContain('/odom');
+  });
+});
+
+/** A robot file with the `units` that it has in a comment. */
+function withUnits(path: string): string {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  const from = lines.indexOf('#   units:');
+  const units = lines.slice(from, from + 4).map((line) => line.slice('#   '.length));
+  return [...lines, ...units].join('\n');
+}
+
+it('ALOHA’s grippers in its datasets’ units: 0 closed, 1 open', () => {
+  const file = parseRobotFile(withUnits('launch/aloha.yaml'), 'aloha.yaml');
+  const robot = new RosbridgeRobot(file, { now_ns: () => 0 });
+  for (const [i, open] of [0, 1].entries()) {
+    const { cmd } = robot.messages(new Float64Array(14).fill(open))['/follower_left/commands/joint_single']!;
+    expect(cmd).toBeCloseTo([0.6197, 1.6214][i]!, 6);
+  }
+  expect([file.limits.lower[6], file.limits.upper[13]]).toEqual([0, expect.closeTo(1, 6)]);
+});
+
+it('an SO-101 in LeRobot’s units: degrees and per cent in, radians out', () => {
+  const file = parseRobotFile(withUnits('launch/so101.yaml'), 'so101.yaml');
+  // π of the file has six places, the limits five.
+  expect(file.limits.upper[0]).toBeCloseTo((1.91986 * 180) / Math.PI, 2);
+  expect(file.limits.lower[5]).toBeCloseTo(0, 6);
+  expect(file.limits.upper[5]).toBeCloseTo(100, 2);
+  expect(file.limits.velocity[0]).toBeCloseTo((0.5 * 180) / Math.PI, 2);
+  const stream = new Stream(file.observation[0]!, file);
+  const joined = new Synchroniser([stream], file);
+  const radians = [0, -1, 1, 0.5, 0, 1.74533];
+  expect(stream.add(jointState(header(), file.joint_names, radians), MS, MS) && joined.update()).toBe(true);
+  const { joint_position: seen, 'observation.state': state } = joined.latest!.values;
+  expect([...state!]).toEqual([...seen!]);
+  expect(seen![1]).toBeCloseTo(-180 / Math.PI, 2);
+  expect(seen![5]).toBeCloseTo(100, 2);
+  const robot = new RosbridgeRobot(file, { now_ns: () => 0 });
+  const { data } = robot.messages(Float64Array.from(seen!))['/follower/forward_controller/commands'] as {
+    data: number[];
+  };
+  // There and back in float32.
+  data.forEach((value, i) => {
+    expect(value).toBeCloseTo(radians[i]!, 5);
   });
 });
