@@ -13,6 +13,7 @@ import { openEnsemble } from './ensemble/index.js';
 import { modernConfig } from './legacy.js';
 import { openOnnxFamily } from './onnx/family.js';
 import { openRssm } from './rssm/index.js';
+import { openScalezero } from './scalezero/index.js';
 import { openTdmpc } from './tdmpc/index.js';
 import { openTdmpc2 } from './tdmpc2/index.js';
 import { openVqbet } from './vqbet/index.js';
@@ -36,6 +37,7 @@ const WORLD_MODELS: Readonly<Record<string, Open<WorldModelFamily>>> = {
   tdmpc2: openTdmpc2,
   ensemble: openEnsemble,
   rssm: openRssm,
+  scalezero: openScalezero,
 };
 
 export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODELS)];
