@@ -2,7 +2,7 @@
 
 import { cpus } from 'node:os';
 import type { LoadOptions } from '../policies/index.js';
-import { type ChunkMode, TendonError } from '../types/index.js';
+import { type ChunkMode, type TeleopShare, TendonError } from '../types/index.js';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean';
@@ -81,10 +81,11 @@ function given(name: string, value: number | undefined): Record<string, number> 
   return value === undefined ? {} : { [name]: value };
 }
 
-/** What a policy must have ready for this way of joining chunks, so that the first inference is not the slow one. */
-export function needsOf(mode: ChunkMode): LoadOptions {
+/** What a policy must have ready for these ways to join chunks and to share, so that the first inference is not slow. */
+export function needsOf(mode: ChunkMode, share?: TeleopShare): LoadOptions {
+  const derivative = (mode.mode === 'rtc' && mode.derivative) || share?.kind === 'steer';
   return {
     ...('candidates' in mode && mode.candidates !== undefined ? { candidates: mode.candidates } : {}),
-    ...(mode.mode === 'rtc' ? { prefix_derivative: mode.derivative } : {}),
+    ...(derivative ? { prefix_derivative: true } : {}),
   };
 }

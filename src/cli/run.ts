@@ -4,6 +4,7 @@ import {
   Controller,
   type ControllerOptions,
   drive,
+  Leader,
   loadRobotFile,
   MonotonicClock,
   RealTimeExecutor,
@@ -20,6 +21,9 @@ import { observe } from './observe.js';
 import { preferControl } from './priority.js';
 import { openRecorder, RECORD_OPTION } from './recording.js';
 import { ServiceManager } from './service.js';
+
+/** How often a leader that fell silent is noticed, ms. */
+const LEADER_POLL_MS = 20;
 
 export const run: Command = {
   summary: 'run a policy on a robot behind rosbridge',
@@ -53,7 +57,7 @@ export const run: Command = {
     const { say } = log;
     const service = ServiceManager.of(process.env);
     const file = loadRobotFile(text('robot'));
-    const load = { ...loadOptions(values), ...needsOf(file.chunks) };
+    const load = { ...loadOptions(values), ...needsOf(file.chunks, file.teleop?.share) };
     const policy = await loadPolicy(text('policy'), load);
     const url = values.bridge === undefined ? file.bridge.url : text('bridge');
     const clock = new MonotonicClock();
@@ -88,6 +92,7 @@ export const run: Command = {
       lifetime_ms: file.command.lifetime_ms,
       quantity: file.command.quantity,
       chunks: file.chunks,
+      teleop: file.teleop?.share,
       operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
       // With an executor the commands are its own.
       dry_run: values['dry-run'] === true || file.executor !== undefined,
@@ -118,9 +123,13 @@ export const run: Command = {
       if (to === 'READY') setImmediate(() => controller.go());
       if (to === 'RUNNING') begun();
     });
+    const leader = file.teleop && new Leader(file.teleop, controller);
+    const watchLeader = setInterval(() => leader?.poll(clock.now_ns()), LEADER_POLL_MS);
     robot.onOperator({
       stop: (cause) => controller.emergencyStop(cause),
       beat: () => controller.operatorBeat(),
+      leader: (reading) => leader?.onReading(reading, clock.now_ns()),
+      clutch: (closed) => leader?.onClutch(closed),
     });
     let quit = (): void => undefined;
     const asked = new Promise<void>((resolve) => {
@@ -176,6 +185,7 @@ export const run: Command = {
     await Promise.race([stopped, asked]);
     service?.stopping();
     letGo?.();
+    clearInterval(watchLeader);
     controller.hold('Ctrl-C');
     await comeToRest(controller);
     const { stats, supervisor } = controller;

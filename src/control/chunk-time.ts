@@ -13,6 +13,11 @@ export function timeOf(chunk: ActionChunk, row: number, fallback_ns: Nanoseconds
   return chunk.stamp_ns + row * periodOf(chunk, fallback_ns);
 }
 
+/** Where in the chunk a moment is, in rows. */
+export function positionIn(chunk: ActionChunk, moment_ns: Nanoseconds, fallback_ns: Nanoseconds): number {
+  return (moment_ns - chunk.stamp_ns) / periodOf(chunk, fallback_ns);
+}
+
 /** A thousandth of a row: stamps are whole nanoseconds, periods need not be. */
 export const ROW_SLACK = 1e-3;
 
@@ -23,7 +28,7 @@ export function readAt(
   fallback_ns: Nanoseconds,
   out: Float64Array,
 ): boolean {
-  const position = (moment_ns - chunk.stamp_ns) / periodOf(chunk, fallback_ns);
+  const position = positionIn(chunk, moment_ns, fallback_ns);
   const last = chunk.horizon - 1;
   if (!(position >= -ROW_SLACK && position <= last + ROW_SLACK)) return false;
   const nearest = Math.round(position);

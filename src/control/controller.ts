@@ -18,12 +18,14 @@ import {
   type Observation,
   type Policy,
   type Robot,
+  type TeleopShare,
 } from '../types/index.js';
 import { InferenceDelay } from './delay.js';
 import { ObservationHistory } from './history.js';
 import { LIMITED, Limiter, type Limits } from './limiter.js';
 import { type Overlap, overlapFor } from './overlap.js';
 import { ChunkPlayer, type Interpolation } from './player.js';
+import { SharedControl } from './shared-control.js';
 import { LoopStats } from './stats.js';
 import { INTERVENTIONS, Supervisor } from './supervisor.js';
 import { guarded } from './tap.js';
@@ -48,6 +50,8 @@ export interface ControllerOptions {
   readonly interpolation?: Interpolation | undefined;
   /** What is played where chunks overlap; receding when absent. */
   readonly chunks?: ChunkMode | undefined;
+  /** How a person who drives shares the robot with the policy; take_over when absent. */
+  readonly teleop?: TeleopShare | undefined;
   /** Holds when `operatorBeat` was not called for this long; without it nobody needs to be there. */
   readonly operator_timeout_ms?: number | undefined;
   /** What the numbers of a command are; positions when absent. Who holds a velocity commands zero. */
@@ -86,7 +90,7 @@ export class Controller {
   private readonly overlap: Overlap;
   private unsubscribe: (() => void) | undefined;
   private readonly chunkListeners = new Set<(chunk: ActionChunk) => void>();
-  private teleop: Float64Array | undefined;
+  private readonly shared: SharedControl;
   /** The operator took over from a running policy, which goes on when they give back. */
   private interrupted = false;
   private beat_ns = Number.NEGATIVE_INFINITY;
@@ -105,6 +109,7 @@ export class Controller {
     const policy_period_ns = NS_PER_S / (policy.spec.rate_hz ?? rate_hz);
     this.player = new ChunkPlayer(dim, policy_period_ns, options.interpolation);
     this.overlap = overlapFor(options.chunks ?? { mode: 'receding' }, policy_period_ns);
+    this.shared = new SharedControl(options.teleop ?? { kind: 'take_over' }, policy_period_ns);
     this.limiter = new Limiter(options.limits, new Float64Array(dim));
     this.history = new ObservationHistory(policy.spec.n_obs_steps, policy_period_ns);
     this.desired = new Float64Array(dim);
@@ -188,17 +193,23 @@ export class Controller {
     const { supervisor } = this;
     this.heard({ kind: 'take_over', values: values === undefined ? null : [...values] });
     if (values === undefined) {
-      this.teleop = undefined;
+      this.shared.target = undefined;
       this.forgetChunk();
       const released = supervisor.event('release', 'given back by the operator');
       if (released && this.interrupted) supervisor.event('resume', 'given back by the operator');
       return released;
     }
     if (values.length !== this.desired.length || !values.every(Number.isFinite)) return false;
-    this.teleop = Float64Array.from(values);
+    this.shared.target = Float64Array.from(values);
     const interrupts = supervisor.state === 'RUNNING';
     if (supervisor.event('engage', 'the operator drives')) this.interrupted = interrupts;
     return supervisor.state === 'TELEOP';
+  }
+
+  /** How much of a say the policy has while a person drives; in force from the next tick on. */
+  shareWith(share: TeleopShare): void {
+    this.heard({ kind: 'share', share });
+    this.shared.share = share;
   }
 
   onChunk(listener: (chunk: ActionChunk) => void): () => void {
@@ -364,8 +375,10 @@ export class Controller {
       limiter.restart(observation.values[this.options.position_key]!);
       return;
     }
-    if (state === 'TELEOP' && this.teleop !== undefined) desired.set(this.teleop);
-    else if (state === 'RUNNING' && player.at(now_ns, desired)) {
+    const has_action = player.at(now_ns, desired);
+    if (state === 'TELEOP' && this.shared.target !== undefined) {
+      this.shared.mix(desired, has_action, limiter.previous, player.current, now_ns);
+    } else if (state === 'RUNNING' && has_action) {
       if (player.played(now_ns) > 0) this.stats.played();
     } else if (state === 'RUNNING' && player.current !== undefined) {
       supervisor.trouble('chunk_underrun');
@@ -423,7 +436,8 @@ export class Controller {
   private keepInferring(observation: Observation, now_ns: Nanoseconds): void {
     const { supervisor, options, player } = this;
     this.history.push(observation);
-    if (supervisor.state === 'TELEOP' || supervisor.state === 'STOPPED' || supervisor.heldByOperator) return;
+    if (supervisor.state === 'STOPPED' || supervisor.heldByOperator) return;
+    if (supervisor.state === 'TELEOP' && !this.shared.asksPolicy) return;
     if (this.inferring !== undefined) {
       if (now_ns - this.asked_ns > options.inference_ms * NS_PER_MS && !this.inferring.signal.aborted) {
         this.inferring.abort();
@@ -451,11 +465,14 @@ export class Controller {
     try {
       const goal = options.goal?.();
       const { candidates } = this.overlap;
-      const prefix = this.overlap.prefix?.(
-        this.player.current,
-        window.at(-1)!.stamp_ns,
-        asked_ns + this.delay.expected_ns,
-      );
+      const steered = supervisor.state === 'TELEOP' ? this.shared.prefix(this.limiter.previous) : undefined;
+      const prefix =
+        steered ??
+        this.overlap.prefix?.(
+          this.player.current,
+          window.at(-1)!.stamp_ns,
+          asked_ns + this.delay.expected_ns,
+        );
       this.tap?.asked(asked_ns, window, goal);
       const chunk = await options.policy.infer(window, {
         signal: abort.signal,

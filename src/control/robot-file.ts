@@ -5,15 +5,10 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import {
-  BRIDGE_DIALECTS,
-  featureLengths,
-  PREFIX_SCHEDULES,
-  type RobotFile,
-  TendonError,
-} from '../types/index.js';
+import { BRIDGE_DIALECTS, featureLengths, type RobotFile, TendonError } from '../types/index.js';
 import { checkCommand, commandSchema, wholeCommand } from './robot-command.js';
 import { count, messageType, milliseconds, name, positive, qos, topic } from './robot-fields.js';
+import { chunkMode, leader } from './robot-parts.js';
 import { checkUnits, convertLimits, unitsSchema, wholeUnits } from './robot-units.js';
 import { readUrdfLimits } from './urdf.js';
 
@@ -38,30 +33,6 @@ const stream = z.strictObject({
   stamps: z.enum(['header', 'arrival']).default('header'),
   qos: qos.optional(),
 });
-
-/** How chunks are joined; what docs/chunks.md explains. */
-export const chunkMode = z.discriminatedUnion('mode', [
-  z.strictObject({ mode: z.literal('receding') }),
-  z.strictObject({
-    mode: z.literal('async'),
-    aggregate: z
-      .enum(['weighted_average', 'latest_only', 'average', 'conservative'])
-      .default('weighted_average'),
-  }),
-  z.strictObject({ mode: z.literal('ensemble'), coeff: z.number().min(0).max(100).default(0.01) }),
-  z.strictObject({
-    mode: z.literal('rtc'),
-    schedule: z.enum(PREFIX_SCHEDULES).default('zeros'),
-    execution_horizon: z.number().int().min(1).optional(),
-    derivative: z.boolean().default(true),
-    candidates: z.number().int().min(1).max(64).optional(),
-  }),
-  z.strictObject({
-    mode: z.literal('bid'),
-    candidates: z.number().int().min(2).max(256).default(16),
-    decay: z.number().positive().max(1).default(0.5),
-  }),
-]);
 
 const schema = z
   .strictObject({
@@ -131,6 +102,7 @@ const schema = z
       })
       .optional(),
     chunks: chunkMode.default({ mode: 'receding' }),
+    teleop: leader.optional(),
     deadlines: z
       .strictObject({
         freshness_ms: milliseconds.default(200),
@@ -162,6 +134,11 @@ const schema = z
         const who = file.joint_names[joint];
         refuse(['limits', 'lower', joint], `less than limits.upper for ${who}, got ${lower} and ${upper}`);
       }
+    }
+    for (const key of ['scale', 'axes'] as const) {
+      const values = file.teleop?.[key];
+      if (Array.isArray(values) && values.length !== joints)
+        refuse(['teleop', key], `one for each of joint_names (${joints}), got ${values.length}`);
     }
     const seen = new Set<string>();
     file.observation.forEach((entry, index) => {
@@ -207,7 +184,10 @@ const schema = z
   });
 
 /** The limits of the file, with those of its URDF where it gives none. Throws `config_invalid` or `file_missing`. */
-function wholeLimits(data: z.infer<typeof schema>, file: string): RobotFile['limits'] {
+function wholeLimits(
+  data: Pick<z.infer<typeof schema>, 'limits' | 'joint_names'>,
+  file: string,
+): RobotFile['limits'] {
   const { urdf, ...given } = data.limits;
   const { joint_names } = data;
   const outer = urdf === undefined ? undefined : readUrdf(resolve(dirname(file), urdf), joint_names);
@@ -278,12 +258,16 @@ export function parseRobotFile(text: string, file: string): RobotFile {
   }
   const result = schema.safeParse(given);
   if (result.success) {
-    const units = wholeUnits(result.data.units);
+    const { teleop, ...data } = result.data;
+    const units = wholeUnits(data.units);
+    const scale = (of: number | number[]) =>
+      data.joint_names.map((_, i) => (Array.isArray(of) ? of[i]! : of));
     return {
-      ...result.data,
-      command: wholeCommand(result.data.command, result.data.joint_names),
+      ...data,
+      command: wholeCommand(data.command, data.joint_names),
       units,
-      limits: convertLimits(wholeLimits(result.data, file), units),
+      limits: convertLimits(wholeLimits(data, file), units),
+      ...(teleop === undefined ? {} : { teleop: { ...teleop, scale: scale(teleop.scale) } }),
     };
   }
   const problems = result.error.issues.map((issue) => describe(issue, given));

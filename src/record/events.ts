@@ -2,7 +2,7 @@
 // check of what is read back. All times ending in _ns are the controller's monotonic clock.
 
 import { z } from 'zod';
-import { chunkMode, INTERPOLATIONS } from '../control/index.js';
+import { chunkMode, INTERPOLATIONS, teleopShare } from '../control/index.js';
 import { ANSWERS, COMMAND_FATES, CONTROL_STATES } from '../types/index.js';
 
 /** JSON has no NaN, no infinity and loses the sign of −0; these are written as text, so that a replay sees them. */
@@ -156,6 +156,7 @@ export const sessionHeader = z.object({
     execute: z.number().optional(),
     interpolation: z.enum(INTERPOLATIONS).optional(),
     chunks: chunkMode.optional(),
+    teleop: teleopShare.optional(),
     operator_timeout_ms: z.number().optional(),
     dry_run: z.boolean().optional(),
     quantity: z.enum(['position', 'velocity']).optional(),

@@ -191,6 +191,7 @@ export class Replayer {
     else if (given.kind === 'hold') controller.hold(given.cause);
     else if (given.kind === 'stop') controller.emergencyStop(given.cause);
     else if (given.kind === 'reset') controller.reset(given.seed);
+    else if (given.kind === 'share') controller.shareWith(given.share);
     else if (given.kind === 'take_over') controller.takeOver(given.values ?? undefined);
   }
 

@@ -6,6 +6,7 @@ import {
   type Clock,
   type Command,
   featureLengths,
+  type LeaderFile,
   type Observation,
   type Robot,
   type RobotFile,
@@ -15,6 +16,7 @@ import {
 import { BridgeClient, type ClientOptions } from './client.js';
 import { commandWriter } from './commands.js';
 import type { Message } from './hub.js';
+import { leaderReader } from './leader.js';
 import type { Publisher } from './offers.js';
 import { Stream, Synchroniser } from './streams.js';
 import { epochStamp, headerTime, type RosTime } from './time.js';
@@ -35,6 +37,9 @@ type Writer = (values: Float64Array, stamp: RosTime) => Message;
 export interface OperatorListener {
   stop(cause: string): void;
   beat(): void;
+  /** A reading of the leader device, and its clutch where that is a topic of its own. */
+  leader?(reading: { values: number[]; clutch?: boolean }): void;
+  clutch?(closed: boolean): void;
 }
 
 export class RosbridgeRobot implements Robot {
@@ -215,7 +220,7 @@ export class RosbridgeRobot implements Robot {
   }
 
   private listenToOperators(): void {
-    const { stop, operator_heartbeat } = this.file;
+    const { stop, operator_heartbeat, teleop } = this.file;
     const say = (cause: string): void => {
       for (const operator of this.operators) operator.stop(cause);
     };
@@ -233,6 +238,7 @@ export class RosbridgeRobot implements Robot {
         say(`stopped by a call of ${stop.service}`);
         return { success: true, message: 'stopped' };
       });
+    if (teleop !== undefined) this.listenToLeader(teleop);
     if (operator_heartbeat !== undefined)
       this.client.subscribe(
         operator_heartbeat.topic,
@@ -240,6 +246,25 @@ export class RosbridgeRobot implements Robot {
         () => {
           for (const operator of this.operators) operator.beat();
         },
+        { channel: 'commands' },
+      );
+  }
+
+  private listenToLeader(teleop: LeaderFile): void {
+    const read = leaderReader(teleop, this.file);
+    const tell = (listener: (operator: OperatorListener) => void): void => {
+      for (const operator of this.operators) listener(operator);
+    };
+    const take = (msg: Message): void => {
+      const reading = read(msg);
+      tell((operator) => operator.leader?.(reading));
+    };
+    this.client.subscribe(teleop.topic, teleop.type, take, { channel: 'commands', queue_length: 1 });
+    if (teleop.clutch !== undefined && 'topic' in teleop.clutch)
+      this.client.subscribe(
+        teleop.clutch.topic,
+        'std_msgs/Bool',
+        ({ data }) => tell((operator) => operator.clutch?.(data === true)),
         { channel: 'commands' },
       );
   }

@@ -4,4 +4,5 @@ export * from './live.js';
 export * from './ports.js';
 export * from './robot-file.js';
 export * from './tap.js';
+export * from './teleop.js';
 export * from './values.js';

@@ -1,6 +1,8 @@
 // What launch/NAME.yaml says about one robot, after validation. Control reads the limits and deadlines, the
 // bridge adapter the topics and services: this is the noun between the two rooms.
 
+import type { LeaderFile } from './teleop.js';
+
 export const BRIDGE_DIALECTS = [
   'auto',
   'embedded',
@@ -167,6 +169,8 @@ export interface RobotFile {
       }
     | undefined;
   /** A topic on which a person's device says that somebody is there; silence holds the robot. */
+  /** A person's device beside the policy. */
+  readonly teleop?: LeaderFile | undefined;
   readonly operator_heartbeat?:
     | { readonly topic: string; readonly type: string; readonly timeout_ms: number }
     | undefined;

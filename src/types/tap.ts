@@ -1,6 +1,7 @@
 // What the controller tells whoever records: everything that reached it from outside, in order, and what it made of it.
 // With the same inputs in the same order it makes the same commands, which is what a replay checks.
 
+import type { TeleopShare } from './teleop.js';
 import type { ActionChunk, Goal, Nanoseconds, Observation } from './values.js';
 
 /** A call of the controller, or word from the robot. */
@@ -10,6 +11,7 @@ export type ControlInput =
   | { readonly kind: 'reset'; readonly seed: number }
   /** Targets in physical units; null gives back. */
   | { readonly kind: 'take_over'; readonly values: readonly number[] | null }
+  | { readonly kind: 'share'; readonly share: TeleopShare }
   | { readonly kind: 'status'; readonly connected: boolean; readonly cause: string };
 
 /** `dry`: computed and not meant to leave. */

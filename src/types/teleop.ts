@@ -26,10 +26,10 @@ export interface LeaderFile {
   readonly scale: readonly number[];
   /** Numbers nearer to 0 than this count as 0; `rate` only. */
   readonly deadband: number;
-  /** For a Twist: which of its six numbers moves each joint, such as linear.x or −angular.z; null: none does. */
+  /** For a Twist or a Joy: what moves each joint, such as linear.x, -angular.z or axes.3; null: nothing does. */
   readonly axes?: readonly (string | null)[] | undefined;
-  /** std_msgs/Bool: true while the person drives. Without one they drive while messages come. */
-  readonly clutch?: { readonly topic: string } | undefined;
+  /** True while the person drives: a std_msgs/Bool, or a button of a Joy. Without one they drive while messages come. */
+  readonly clutch?: { readonly topic: string } | { readonly button: number } | undefined;
   /** The person has let go when the leader is silent for this long. */
   readonly timeout_ms: number;
   readonly share: TeleopShare;

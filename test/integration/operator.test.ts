@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
 import { listenToKeys } from '../../src/cli/keys.js';
-import { Controller, drive, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
+import { Controller, drive, Leader, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/control/robot-file.js';
 import { addon } from '../../src/native/index.js';
 import {
@@ -106,13 +106,18 @@ ${more}`,
   });
   closers.push(async () => {
     clearInterval(timer);
+    clearInterval(poll);
     await controller.stop();
     await robot.close();
     await server.close();
   });
+  const leader = file.teleop && new Leader(file.teleop, controller);
+  const poll = setInterval(() => leader?.poll(now_ns()), 10);
   robot.onOperator({
     stop: (cause) => controller.emergencyStop(cause),
     beat: () => controller.operatorBeat(),
+    leader: (reading) => leader?.onReading(reading, now_ns()),
+    clutch: (closed) => leader?.onClutch(closed),
   });
   await robot.connect();
   controller.start();
@@ -262,4 +267,42 @@ test('the executor drives what the controller decides: chunks, hold, stop', asyn
   const { commands: count } = executor.stats();
   await wait(50);
   expect(executor.stats().commands).toBe(count);
+});
+
+test('a second arm with a clutch takes over, drives and gives back, over real topics', async () => {
+  const { server, controller, position, start } = await running(
+    'teleop: { topic: /leader, type: sensor_msgs/JointState, mode: relative, scale: 0.5, clutch: { topic: /clutch }, timeout_ms: 200 }',
+  );
+  const { supervisor } = controller;
+  const arm = [1, 2];
+  const move = server.advertise('/leader', 'sensor_msgs/JointState');
+  const timer = setInterval(() => move(jointState(header(), ['b', 'a'], [arm[1]!, arm[0]!])), 10);
+  closers.push(() => clearInterval(timer));
+  const clutch = server.advertise('/clutch', 'std_msgs/Bool');
+  await start();
+  await wait(100);
+  expect(supervisor.state).toBe('RUNNING');
+  clutch({ data: true });
+  await until('TELEOP', () => supervisor.state === 'TELEOP');
+  await wait(300);
+  const held = [...position];
+  arm[0] = 1.4;
+  await until('the move', () => Math.abs(position[0]! - held[0]! - 0.2) < 1e-6);
+  expect(position[1]).toBeCloseTo(held[1]!, 6);
+  clutch({ data: false });
+  await until('RUNNING', () => supervisor.state === 'RUNNING');
+  clutch({ data: true });
+  await until('TELEOP', () => supervisor.state === 'TELEOP');
+  // The cable is pulled.
+  clearInterval(timer);
+  await until('RUNNING', () => supervisor.state === 'RUNNING');
+});
+
+test('a leader that cannot be one is refused when the file is read', async () => {
+  const refused = (teleop: string, why: string) => expect(running(`teleop: ${teleop}`)).rejects.toThrow(why);
+  await refused('{ topic: /l, type: geometry_msgs/Twist }', 'axes');
+  await refused('{ topic: /l, type: sensor_msgs/Joy, axes: [axes.0] }', 'one for each of joint_names');
+  await refused('{ topic: /l, type: geometry_msgs/Twist, axes: [linear.w, null] }', 'an axis such as');
+  await refused('{ topic: /l, type: sensor_msgs/Image }', 'teleop.type');
+  await refused('{ topic: /l, type: sensor_msgs/JointState, share: { kind: blend, share: 2 } }', 'share');
 });

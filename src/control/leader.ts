@@ -1,0 +1,95 @@
+// From what a leader device says to targets for the robot: a second arm, a space mouse, a gamepad. Decides when a person
+// drives (clutch, or messages that come) and when they have let go.
+
+import { type LeaderFile, type Nanoseconds, NS_PER_MS, NS_PER_S } from '../types/index.js';
+
+export interface Follower {
+  /** The last command, (action_dim). */
+  readonly command: ArrayLike<number>;
+  /** As Controller.takeOver. */
+  takeOver(values: readonly number[] | undefined): boolean;
+}
+
+/** A reading: one number per joint, and the clutch where it is part of the same message. */
+export interface LeaderReading {
+  readonly values: ArrayLike<number>;
+  readonly clutch?: boolean | undefined;
+}
+
+/** A target that is driven by speeds stays within what this many seconds of full speed reach, s. */
+const AHEAD_S = 0.25;
+/** The longest step of time that a speed is believed for, s. */
+const STEP_S = 0.1;
+
+export class Leader {
+  private engaged = false;
+  private clutch: boolean;
+  /** `relative`: the robot's position less the leader's (scaled) when the clutch closed. `rate`: the target. */
+  private base: Float64Array;
+  private heard_ns = Number.NEGATIVE_INFINITY;
+  private moved_ns = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly file: LeaderFile,
+    private readonly follower: Follower,
+  ) {
+    this.clutch = file.clutch === undefined;
+    this.base = new Float64Array(file.scale.length);
+  }
+
+  /** The clutch's own topic. */
+  onClutch(closed: boolean): void {
+    this.clutch = closed;
+    if (!closed) this.letGo();
+  }
+
+  onReading({ values, clutch }: LeaderReading, now_ns: Nanoseconds): void {
+    const since_s = Math.min(STEP_S, (now_ns - this.heard_ns) / NS_PER_S);
+    this.heard_ns = now_ns;
+    if (clutch !== undefined) this.clutch = clutch;
+    if (!this.clutch) {
+      this.letGo();
+      return;
+    }
+    const scaled = this.scaled(values);
+    const { mode } = this.file;
+    if (scaled.some((v) => v !== 0)) this.moved_ns = now_ns;
+    // A stick at rest asks for nothing, so it does not take over either.
+    else if (mode === 'rate' && !this.engaged && this.file.clutch === undefined) return;
+    const { command } = this.follower;
+    if (!this.engaged)
+      this.base = Float64Array.from(scaled, (v, i) => (mode === 'rate' ? command[i]! : command[i]! - v));
+    if (mode === 'rate' && this.engaged)
+      this.base = Float64Array.from(this.base, (target, i) => {
+        const reach = Math.abs(this.file.scale[i]!) * AHEAD_S;
+        const wanted = target + scaled[i]! * since_s;
+        return Math.min(command[i]! + reach, Math.max(command[i]! - reach, wanted));
+      });
+    const target = scaled.map((v, i) =>
+      mode === 'absolute' ? v : mode === 'relative' ? this.base[i]! + v : this.base[i]!,
+    );
+    this.engaged = this.follower.takeOver([...target]);
+  }
+
+  /** To be called often: lets go for a person who fell silent. */
+  poll(now_ns: Nanoseconds): void {
+    if (!this.engaged) return;
+    const limit_ns = this.file.timeout_ms * NS_PER_MS;
+    const rests = this.file.mode === 'rate' && this.file.clutch === undefined;
+    if (now_ns - (rests ? Math.min(this.heard_ns, this.moved_ns) : this.heard_ns) > limit_ns) this.letGo();
+  }
+
+  private letGo(): void {
+    if (!this.engaged) return;
+    this.engaged = false;
+    this.follower.takeOver(undefined);
+  }
+
+  private scaled(values: ArrayLike<number>): number[] {
+    const { scale, deadband, mode } = this.file;
+    return scale.map((factor, i) => {
+      const v = values[i] ?? Number.NaN;
+      return mode === 'rate' && Math.abs(v) < deadband ? 0 : factor * v;
+    });
+  }
+}
