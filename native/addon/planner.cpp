@@ -40,6 +40,10 @@ PlannerTable table_of(const Napi::Value& value) {
   number("temperature", table.temperature);
   number("momentum", table.momentum);
   number("control_cost", table.control_cost);
+  number("centre_std", table.centre_std);
+  number("ask_min", table.ask_min);
+  number("ask_mean", table.ask_mean);
+  number("ask_std", table.ask_std);
   flag("fixed_std", table.fixed_std);
   flag("with_replacement", table.with_replacement);
   flag("warm_start", table.warm_start);
@@ -54,7 +58,7 @@ PlannerTable table_of(const Napi::Value& value) {
     }
     throw BuildError("config_invalid", std::string("planner ") + name + ": there is no " + wanted);
   };
-  table.ask = static_cast<Ask>(choice("ask", {"mean", "minimum"}));
+  table.ask = static_cast<Ask>(choice("ask", {"mean", "minimum", "weighted"}));
   table.pick = static_cast<Pick>(choice("pick", {"mean", "sampled", "best"}));
   table.check();
   return table;
@@ -98,6 +102,20 @@ struct Tape {
     return tape;
   }
 };
+
+// A sequence of actions that a search starts around, or null.
+const float* centre_of(const Napi::Value& value, std::vector<float>& into, const PlannerTable& table) {
+  if (value.IsUndefined()) return nullptr;
+  into = floats_of(value, "centre");
+  if (static_cast<int64_t>(into.size()) != table.row())
+    throw BuildError("input_invalid", format("centre: expected %lld numbers (horizon × action_dim), got %zu",
+                                             static_cast<long long>(table.row()), into.size()));
+  for (const float action : into)
+    if (!(action >= -1 && action <= 1))
+      throw BuildError("input_invalid",
+                       format("centre: expected actions from −1 to 1, got %g", static_cast<double>(action)));
+  return into.data();
+}
 
 uint64_t seed_of(const Napi::Value& value) {
   return static_cast<uint64_t>(integer_of(value, "seed", 0, int64_t{1} << 53));
@@ -169,7 +187,8 @@ Napi::Value PlannerObject::reset(const Napi::CallbackInfo& info) {
   });
 }
 
-// plan({inputs, tape?, explore?, cancel?}) → Promise<{actions, mean, std, elites, elite_scores, status, …}>
+// plan({inputs, tape?, centre?, explore?, cancel?}) → Promise<{actions, mean, std, elites, elite_scores,
+// status, …}>
 Napi::Value PlannerObject::plan(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     if (!info[0].IsObject()) throw BuildError("input_invalid", "plan: expected an object");
@@ -178,7 +197,7 @@ Napi::Value PlannerObject::plan(const Napi::CallbackInfo& info) {
       Inputs inputs;
       Tape tape;
       PlanArgs args;
-      std::vector<float> actions;
+      std::vector<float> actions, centre;
       std::shared_ptr<std::atomic<bool>> cancel;
       Status status = Status::ok;
       PlanStats stats;
@@ -188,6 +207,7 @@ Napi::Value PlannerObject::plan(const Napi::CallbackInfo& info) {
     const PlannerTable& table = shared_->planner->search().table();
     job->inputs = inputs_of(property(given, "inputs"), "inputs");
     job->args.tape = job->tape.read(property(given, "tape"), table, shared_->planner->model_draws());
+    job->args.centre = centre_of(property(given, "centre"), job->centre, table);
     job->args.explore = property(given, "explore").ToBoolean();
     const Napi::Value cancel = property(given, "cancel");
     if (!cancel.IsUndefined()) {
@@ -239,9 +259,13 @@ void SearchObject::reset(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] { search_->reset(seed_of(info[0])); });
 }
 
-void SearchObject::begin(const Napi::CallbackInfo&) {
-  iteration_ = 0;
-  search_->begin({});
+// begin(centre?)
+void SearchObject::begin(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    std::vector<float> centre;
+    search_->begin({}, centre_of(info[0], centre, search_->table()));
+    iteration_ = 0;
+  });
 }
 
 // propose() → (samples · horizon · action_dim), undefined after the last iteration

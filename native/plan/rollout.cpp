@@ -93,25 +93,32 @@ void Rollout::score(int iteration, const Search& search, const Team& team) {
   if (team.member == 0) combine();
 }
 
-void Rollout::combine() {
-  for (int i = 0; i < table_.rows(); ++i) {
-    float tail = table_.ask == Ask::minimum ? INFINITY : 0;
-    for (const int d : drawn_) {
-      const float value = members_ != nullptr ? members_[i * table_.critics + d] : values_[d][i];
-      // A NaN must survive the minimum, so that the search can count it as worst.
-      if (table_.ask == Ask::minimum) {
-        tail = value >= tail ? tail : value;
-      } else {
-        tail += value / static_cast<float>(table_.drawn);
-      }
-    }
-    scores_[i] = return_[i] + (table_.critics > 0 ? tail_weight_[i] * tail : 0);
+// What the critics drawn say of a row. A NaN among them survives, so that the search can count it as worst.
+float Rollout::asked(int row) const {
+  const auto value = [&](int d) {
+    return members_ != nullptr ? members_[row * table_.critics + d] : values_[d][row];
+  };
+  const auto n = static_cast<float>(table_.drawn);
+  float low = INFINITY, mean = 0, square = 0;
+  for (const int d : drawn_) {
+    low = value(d) >= low ? low : value(d);
+    mean += value(d) / n;
   }
+  if (table_.ask == Ask::mean || std::isnan(mean)) return mean;
+  if (table_.ask == Ask::minimum) return low;
+  for (const int d : drawn_) square += (value(d) - mean) * (value(d) - mean);
+  const float deviation = table_.drawn > 1 ? std::sqrt(square / (n - 1)) : 0;
+  return table_.ask_min * low + table_.ask_mean * mean + table_.ask_std * deviation;
 }
 
-void plan(Search& search, Rollout& rollout, const PlanTape& tape, const std::atomic<bool>* cancel,
-          bool* cancelled, const Team& team) {
-  if (team.member == 0) search.begin(tape);
+void Rollout::combine() {
+  for (int i = 0; i < table_.rows(); ++i)
+    scores_[i] = return_[i] + (table_.critics > 0 ? tail_weight_[i] * asked(i) : 0);
+}
+
+void plan(Search& search, Rollout& rollout, const PlanTape& tape, const float* centre,
+          const std::atomic<bool>* cancel, bool* cancelled, const Team& team) {
+  if (team.member == 0) search.begin(tape, centre);
   team.sync();
   rollout.observe(search, team);
   for (int i = 0; i < search.table().iterations; ++i) {

@@ -6,7 +6,7 @@
 //               [tail_latent (rows, L), tail_action (rows, action_dim)]
 //   critic i  critic_latent (rows, L), critic_action (rows, action_dim), the rollout's in place
 //             → value_i (rows, 1)
-// score = return + tail_weight · reduce(values of the critics drawn); members gives them all at once instead.
+// score = return + tail_weight · ask(values of the critics drawn); members gives them all at once instead.
 #pragma once
 
 #include <atomic>
@@ -43,6 +43,7 @@ class Rollout {
   const WorldModel& model() const { return model_; }
 
  private:
+  float asked(int row) const;
   void combine();
 
   WorldModel model_;
@@ -58,7 +59,7 @@ class Rollout {
 
 // A whole plan: candidates proposed, scored and learnt from, `iterations` times. All members call; ends
 // early, between iterations, when `cancel` is set.
-void plan(Search& search, Rollout& rollout, const PlanTape& tape, const std::atomic<bool>* cancel,
-          bool* cancelled, const Team& team);
+void plan(Search& search, Rollout& rollout, const PlanTape& tape, const float* centre,
+          const std::atomic<bool>* cancel, bool* cancelled, const Team& team);
 
 }  // namespace tendon

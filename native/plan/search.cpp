@@ -56,6 +56,9 @@ void PlannerTable::check() const {
   need(std::isfinite(temperature) && temperature >= 0, "temperature", "0 or more", temperature);
   need(momentum >= 0 && momentum < 1, "momentum", "0 to below 1", momentum);
   need(std::isfinite(control_cost) && control_cost >= 0, "control_cost", "0 or more", control_cost);
+  need(std::isfinite(centre_std) && centre_std > 0, "centre_std", "a positive number", centre_std);
+  for (const float weight : {ask_min, ask_mean, ask_std})
+    need(std::isfinite(weight), "ask weights", "numbers", weight);
   need(critics >= 0 && critics <= 64, "critics", "0 to 64", critics);
   need((critics == 0) == (drawn == 0) && (with_replacement || drawn <= critics), "drawn",
        "1 to critics when there are any", drawn);
@@ -84,12 +87,16 @@ void Search::reset(uint64_t seed) {
   kept_count_ = 0;
 }
 
-void Search::begin(const PlanTape& tape) {
+void Search::begin(const PlanTape& tape, const float* centre) {
   tape_ = tape;
   const int64_t a = table_.action_dim, rest = table_.row() - a;
   std::fill(mean_.begin(), mean_.end(), 0.0f);
-  if (warm_ && table_.warm_start) std::copy_n(previous_.begin() + a, rest, mean_.begin());
-  std::fill(std_.begin(), std_.end(), table_.initial_std);
+  if (centre != nullptr) {
+    std::copy_n(centre, table_.row(), mean_.begin());
+  } else if (warm_ && table_.warm_start) {
+    std::copy_n(previous_.begin() + a, rest, mean_.begin());
+  }
+  std::fill(std_.begin(), std_.end(), centre != nullptr ? table_.centre_std : table_.initial_std);
   // What was kept of the plan before moves on with time; its last step stays.
   for (int k = 0; k < kept_count_; ++k) {
     float* sequence = kept_.data() + k * table_.row();

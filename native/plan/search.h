@@ -31,8 +31,9 @@ class Search {
 
   // Forgets the plan before; draws are those of `seed` from its start.
   void reset(uint64_t seed);
-  // Begins a plan: where the mean starts and how wide.
-  void begin(const PlanTape& tape);
+  // Begins a plan: where the mean starts and how wide. A `centre` (row) is where it starts instead, with the
+  // table's centre_std: what a demonstration's policy would do.
+  void begin(const PlanTape& tape, const float* centre = nullptr);
   // The prior's normal draws, (prior, row); every member fills its share of `out`.
   void draw_prior(float* out, const Team& team) const;
   // This iteration's candidates after the prior's; every member writes its share, with a barrier inside.

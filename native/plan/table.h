@@ -7,8 +7,8 @@
 
 namespace tendon {
 
-enum class Ask : uint8_t { mean, minimum };         // of the critics that are asked
-enum class Pick : uint8_t { mean, sampled, best };  // what a plan answers with
+enum class Ask : uint8_t { mean, minimum, weighted };  // of the critics that are asked
+enum class Pick : uint8_t { mean, sampled, best };     // what a plan answers with
 
 struct PlannerTable {
   int horizon = 0, action_dim = 0;
@@ -27,8 +27,12 @@ struct PlannerTable {
   int drawn = 0;           // critics asked per iteration, drawn anew each time
   bool with_replacement = false;
   Ask ask = Ask::mean;
+  // Ask::weighted: ask_min·min + ask_mean·mean + ask_std·std, of n − 1; a negative ask_std doubts what the
+  // critics do not agree on (MoDem-V2).
+  float ask_min = 0, ask_mean = 1, ask_std = 0;
   Pick pick = Pick::mean;
-  bool warm_start = true;  // the mean begins as the one before, a step on
+  bool warm_start = true;   // the mean begins as the one before, a step on
+  float centre_std = 0.1f;  // spread of the first iteration around a centre, where a plan is given one
   std::vector<float> mix;  // (horizon, horizon): noise of step t = Σ mix[t, u]·draw[u]; empty for white noise
 
   int rows() const { return prior + samples; }

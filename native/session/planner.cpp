@@ -48,7 +48,7 @@ class ModelPlanner : public Planner {
     }
     bool cancelled = false;
     const auto job = [&](const Team& team) {
-      tendon::plan(search_, rollout_, args.tape, args.cancel, &cancelled, team);
+      tendon::plan(search_, rollout_, args.tape, args.centre, args.cancel, &cancelled, team);
     };
     model_->pool()->run(std::ref(job));
     const bool found = search_.finish(args.explore, out);

@@ -142,6 +142,8 @@ class Session {
 struct PlanArgs {
   std::vector<Given> inputs;  // every observation input
   PlanTape tape;
+  const float* centre =
+      nullptr;           // (horizon, action_dim) that the search starts around; null: as the table says
   bool explore = false;  // adds the last spread to the first action
   const std::atomic<bool>* cancel = nullptr;
 };

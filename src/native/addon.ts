@@ -165,12 +165,18 @@ export interface PlannerTable {
   /** Critics drawn per iteration. */
   readonly drawn?: number;
   readonly with_replacement?: boolean;
-  /** Of the drawn critics (mean). */
-  readonly ask?: 'mean' | 'minimum';
+  /** Of the drawn critics (mean); `weighted`: ask_min·min + ask_mean·mean + ask_std·std, of n − 1. */
+  readonly ask?: 'mean' | 'minimum' | 'weighted';
+  /** (0, 1, 0) */
+  readonly ask_min?: number;
+  readonly ask_mean?: number;
+  readonly ask_std?: number;
   /** What a plan answers with (mean). */
   readonly pick?: 'mean' | 'sampled' | 'best';
   /** The mean begins as the one before, a step on (true). */
   readonly warm_start?: boolean;
+  /** Spread of the first iteration around a centre, where a plan is given one (0.1). */
+  readonly centre_std?: number;
   /** (horizon, horizon): the noise of step t is Σ mix[t, u]·draw[u]; white when absent. */
   readonly mix?: Float32Array;
 }
@@ -219,6 +225,8 @@ export interface NativePlanner {
   plan(request: {
     readonly inputs: NetworkInputs;
     readonly tape?: PlanTape;
+    /** (horizon, action_dim) in [−1, 1] that the search starts around. */
+    readonly centre?: Float32Array;
     /** Adds the last spread to the first action. */
     readonly explore?: boolean;
     readonly cancel?: CancelToken;
@@ -228,7 +236,7 @@ export interface NativePlanner {
 /** The search alone, for candidates that something else scores. */
 export interface NativeSearch {
   reset(seed: number): void;
-  begin(): void;
+  begin(centre?: Float32Array): void;
   /** This iteration's candidates (samples, horizon, action_dim); undefined after the last. */
   propose(): Float32Array | undefined;
   update(scores: Float32Array): void;

@@ -1,10 +1,12 @@
 // From a folder to a policy: config.json names the family, the family does the rest.
 
 import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
 import { TendonError } from '../types/index.js';
 import { openAct } from './act/index.js';
 import { openBeso } from './beso/index.js';
-import { readConfig } from './checkpoint.js';
+import { parseConfig, readConfig } from './checkpoint.js';
 import { type DenoiserFamily, DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
 import { openDiffusion } from './diffusion/index.js';
 import { openDp } from './dp/index.js';
@@ -17,6 +19,7 @@ import { openScalezero } from './scalezero/index.js';
 import { openTdmpc } from './tdmpc/index.js';
 import { openTdmpc2 } from './tdmpc2/index.js';
 import { openVqbet } from './vqbet/index.js';
+import { ModemConfig } from './world-model/modem.js';
 import { PlanningPolicy, type WorldModelFamily } from './world-model/planning-policy.js';
 
 type Open<Family> = (dir: string, config: Record<string, unknown>) => Family;
@@ -78,5 +81,40 @@ function typeOf(config: Record<string, unknown>): string | undefined {
 /** The policy of a checkpoint folder, ready to infer. */
 export async function loadPolicy(dir: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
   const family = openFamily(dir);
-  return 'kind' in family ? PlanningPolicy.create(family, options) : DenoisingPolicy.create(family, options);
+  if (!('kind' in family)) return DenoisingPolicy.create(family, options);
+  const demonstration = await demonstrationOf(dir, family, options);
+  const pool = demonstration?.policy?.pool;
+  return PlanningPolicy.create(family, pool === undefined ? options : { ...options, pool }, demonstration);
+}
+
+/** The options under `modem`, with the policy that they name, of a checkpoint that has them. */
+async function demonstrationOf(
+  dir: string,
+  { spec }: WorldModelFamily,
+  { threads, pool, isa }: LoadOptions,
+): Promise<{ readonly modem: ModemConfig; readonly policy: LoadedPolicy | undefined } | undefined> {
+  const { modem: given } = readConfig(dir);
+  if (given === undefined) return undefined;
+  const { modem } = parseConfig(z.object({ modem: ModemConfig }), { modem: given }, dir, spec.family);
+  if (modem.policy === undefined) return { modem, policy: undefined };
+  const shared = {
+    ...(threads === undefined ? {} : { threads }),
+    ...(pool === undefined ? {} : { pool }),
+    ...(isa === undefined ? {} : { isa }),
+  };
+  const policy = await loadPolicy(join(dir, modem.policy), shared);
+  const { action_dim, rate_hz } = policy.spec;
+  if (action_dim !== spec.action_dim)
+    throw new TendonError(
+      'config_invalid',
+      `modem.policy: expected actions of length ${spec.action_dim}, as ${dir} has, got ${action_dim} in ${modem.policy}`,
+      { expected: spec.action_dim, got: action_dim },
+    );
+  if (rate_hz !== undefined && spec.rate_hz !== undefined && rate_hz !== spec.rate_hz)
+    throw new TendonError(
+      'config_invalid',
+      `modem.policy: expected a policy of ${spec.rate_hz} Hz (fps of ${dir}), got ${rate_hz} Hz in ${modem.policy}; its rows would be taken for the planner's steps`,
+      { expected: spec.rate_hz, got: rate_hz },
+    );
+  return { modem, policy };
 }

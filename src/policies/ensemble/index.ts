@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import type { PlannerTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import { actionMap, conditionVector, lowDimFeatures } from '../features.js';
-import { applyInverse } from '../processors/normalize.js';
+import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
@@ -80,6 +79,6 @@ export function openEnsemble(dir: string, json: Record<string, unknown>): WorldM
     plans: true,
     graph,
     observe: (history) => ({ observation: conditionVector(features, [history.at(-1)!], undefined) }),
-    decode: (chunk) => applyInverse(action.affine, chunk),
+    ...actionCodec(action.affine),
   };
 }

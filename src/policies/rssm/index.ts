@@ -3,8 +3,7 @@
 
 import type { FrameInput, PlannerTable } from '../../native/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import { actionMap, conditionVector, lowDimFeatures } from '../features.js';
-import { applyInverse } from '../processors/normalize.js';
+import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { worldGraph } from '../world-model/graph.js';
@@ -93,6 +92,6 @@ export function openRssm(dir: string, json: Record<string, unknown>): WorldModel
       previous_action: before?.action ?? new Float32Array(action.dim),
       posterior_noise: normal(drawsOf(config)),
     }),
-    decode: (chunk) => applyInverse(action.affine, chunk),
+    ...actionCodec(action.affine),
   };
 }

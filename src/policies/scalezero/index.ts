@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import type { PlannerTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import { actionMap, conditionVector, lowDimFeatures } from '../features.js';
-import { applyInverse } from '../processors/normalize.js';
+import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
@@ -110,6 +109,6 @@ export function openScalezero(dir: string, json: Record<string, unknown>): World
         ? { previous_action: before?.action ?? new Float32Array(action.dim) }
         : {}),
     }),
-    decode: (chunk) => applyInverse(action.affine, chunk),
+    ...actionCodec(action.affine),
   };
 }

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import type { FrameInput, PlannerTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import { actionMap, lowDimFeatures, rowsOf } from '../features.js';
-import { applyInverse } from '../processors/normalize.js';
+import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { worldGraph } from '../world-model/graph.js';
@@ -112,6 +111,6 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
       if (camera !== undefined) given.image = framesOf(camera, [newest]);
       return given;
     },
-    decode: (chunk) => applyInverse(action.affine, chunk),
+    ...actionCodec(action.affine),
   };
 }

@@ -87,6 +87,7 @@ export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0)
     },
     // Actions of TD-MPC2 are the environment's own, in [−1, 1].
     decode: () => undefined,
+    encode: () => undefined,
   };
 }
 

@@ -16,8 +16,9 @@ export interface ActRequest {
   readonly cancel: CancelToken;
   readonly tape?: PlanTape;
   readonly explore?: boolean;
-  /** Of a tree's root. */
-  readonly noise?: Float32Array;
+  /** (horizon, action_dim) in [−1, 1] that a search starts around. */
+  readonly centre?: Float32Array;
+  readonly root_noise?: Float32Array;
 }
 
 export interface Acted {
@@ -40,13 +41,14 @@ export async function searchActor(model: NativeModel, table: PlannerTable): Prom
   return {
     what: 'every rollout',
     reset: (seed) => planner.reset(seed),
-    async act({ latent, cancel, tape, explore }) {
+    async act({ latent, cancel, tape, explore, centre }) {
       const plan = await native(() =>
         planner.plan({
           inputs: { latent },
           cancel,
           ...(tape === undefined ? {} : { tape }),
           ...(explore === undefined ? {} : { explore }),
+          ...(centre === undefined ? {} : { centre }),
         }),
       );
       return { status: plan.status, actions: plan.actions, plan };
@@ -59,9 +61,13 @@ export async function treeActor(model: NativeModel, table: TreeTable): Promise<A
   return {
     what: 'every leaf of the tree',
     reset: (seed) => planner.reset(seed),
-    async act({ latent, cancel, noise }) {
+    async act({ latent, cancel, root_noise }) {
       const tree = await native(() =>
-        planner.plan({ inputs: { latent }, cancel, ...(noise === undefined ? {} : { noise }) }),
+        planner.plan({
+          inputs: { latent },
+          cancel,
+          ...(root_noise === undefined ? {} : { noise: root_noise }),
+        }),
       );
       return { status: tree.status, actions: tree.actions, tree };
     },

@@ -28,8 +28,11 @@ import {
   TendonError,
 } from '../../types/index.js';
 import type { LoadOptions } from '../denoising-policy.js';
+import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
 import { type Actor, priorActor, searchActor, treeActor } from './actors.js';
+import { Agency, type Demonstration } from './agency.js';
+import { modemTable } from './modem.js';
 import { PLANNERS, plannerTable, TREE_SEARCH, treeTable } from './planners.js';
 
 export interface Remembered {
@@ -38,7 +41,7 @@ export interface Remembered {
 }
 
 /** What a family brings to PlanningPolicy. */
-export interface WorldModelFamily {
+export interface WorldModelFamily extends ActionCodec {
   readonly kind: 'world-model';
   readonly spec: PolicySpec;
   /** The peers' planner with their numbers. */
@@ -60,8 +63,6 @@ export interface WorldModelFamily {
    * and the normalised action taken then, undefined at an episode's start; `normal` draws from the episode's stream.
    */
   recall?(before: Remembered | undefined, normal: (count: number) => Float32Array): NetworkInputs;
-  /** Normalised rows (rows, action_dim) to physical units, in place. */
-  decode(rows: Float32Array): void;
 }
 
 export interface PlanOptions extends InferOptions {
@@ -69,7 +70,9 @@ export interface PlanOptions extends InferOptions {
   /** Adds the planner's last spread to the first action. */
   readonly explore?: boolean;
   /** Mixed into the priors of a tree's root: (candidates), of sum 1. */
-  readonly noise?: Float32Array;
+  readonly root_noise?: Float32Array;
+  /** Which plan this is of those that agency is handed over by; counted from loading when absent. */
+  readonly plan_number?: number;
 }
 
 interface Ready {
@@ -87,6 +90,8 @@ export class PlanningPolicy implements Policy {
   private seed = 0;
   private draws = 0;
   private remembered: Remembered | undefined;
+  private readonly table: PlannerTable;
+  private readonly agency: Agency | undefined;
   /** Outputs of the family's graph. */
   private entries: readonly string[] = [];
   private wanted: SamplerChoice;
@@ -98,8 +103,12 @@ export class PlanningPolicy implements Policy {
   private constructor(
     private readonly family: WorldModelFamily,
     private readonly options: LoadOptions,
+    demonstration: Demonstration | undefined,
   ) {
     this.spec = family.spec;
+    this.table = demonstration === undefined ? family.table : modemTable(family.table, demonstration.modem);
+    if (demonstration?.policy !== undefined)
+      this.agency = new Agency(demonstration.modem, demonstration.policy, family, () => this.uniform());
     this.history = new History(family.spec, family.rename);
     this.pool =
       options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
@@ -114,8 +123,12 @@ export class PlanningPolicy implements Policy {
     };
   }
 
-  static async create(family: WorldModelFamily, options: LoadOptions): Promise<PlanningPolicy> {
-    const policy = new PlanningPolicy(family, options);
+  static async create(
+    family: WorldModelFamily,
+    options: LoadOptions,
+    demonstration?: Demonstration,
+  ): Promise<PlanningPolicy> {
+    const policy = new PlanningPolicy(family, options, demonstration);
     await policy.choose({});
     return policy;
   }
@@ -149,6 +162,7 @@ export class PlanningPolicy implements Policy {
     this.seed = seed;
     this.draws = 0;
     this.remembered = undefined;
+    this.agency?.reset(seed);
     for (const ready of this.ready.values())
       void ready.then(({ actor }) => actor.reset(seed)).catch(() => undefined);
   }
@@ -173,7 +187,11 @@ export class PlanningPolicy implements Policy {
       const latent = encoded.outputs.latent!;
       const observed = Number(process.hrtime.bigint() - began);
       if (encoded.status !== 'ok') throw notFinite('the encoder');
-      const acted = await actor.act({ ...options, latent, cancel });
+      const request = { ...options, latent, cancel };
+      const acted =
+        this.agency === undefined
+          ? await actor.act(request)
+          : await this.agency.act(actor, request, observation, history.at(-1)!);
       if (acted.status === 'cancelled')
         throw new TendonError('cancelled', 'the plan was cancelled by its caller');
       if (acted.status !== 'ok') throw notFinite(actor.what);
@@ -209,6 +227,7 @@ export class PlanningPolicy implements Policy {
   close(): void {
     this.ready.clear();
     this.models.clear();
+    this.agency?.close();
   }
 
   private uniform(): number {
@@ -258,7 +277,8 @@ export class PlanningPolicy implements Policy {
   }
 
   private actorFor(model: NativeModel, choice: SamplerChoice): Promise<Actor> {
-    const { table, discount, spec } = this.family;
+    const { discount, spec } = this.family;
+    const { table } = this;
     const entry = choice.sampler === 'policy' ? 'greedy_action' : 'root_state';
     if ((choice.sampler === 'policy' || choice.sampler === TREE_SEARCH) && !this.entries.includes(entry))
       throw new TendonError(
@@ -274,7 +294,7 @@ export class PlanningPolicy implements Policy {
 
   /** Steps and candidates of a planner when nobody says. */
   private effort(sampler: string): { steps: number; candidates: number } {
-    const { iterations = 1, samples } = this.family.table;
+    const { iterations = 1, samples } = this.table;
     return sampler === TREE_SEARCH
       ? { steps: 50, candidates: 20 }
       : { steps: iterations, candidates: samples };
@@ -291,12 +311,12 @@ export class PlanningPolicy implements Policy {
         rows.set(sequence.subarray(from, from + action_dim), i * action_dim);
       }
       for (let i = 0; i < rows.length; i++) rows[i] = Math.min(1, Math.max(-1, rows[i]!));
-      this.family.decode(rows);
+      this.family.decode(rows, newest);
       return rows;
     };
     const actions = rowsOf(planned);
     const elites = this.lastPlan?.elites;
-    const width = this.family.table.horizon * action_dim;
+    const width = this.table.horizon * action_dim;
     const shown = elites === undefined ? 0 : Math.min(15, elites.length / width);
     const candidates = new Float32Array((1 + shown) * actions.length);
     candidates.set(actions);
