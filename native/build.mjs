@@ -1,6 +1,7 @@
 // Builds the native core through cmake-js: node native/build.mjs [--test [filter]] [--sanitize=LIST] [--cross=aarch64]
 // Without --test: the addon, build/Release/tendon.node. With it: tendon_tests, built and run. Each set of
 // sanitizers has a build folder of its own. One line per phase; a tool's output is shown only when it fails.
+// TENDON_CUDA=on|off|auto: libtendon_cuda too; by itself where nvcc and an NVIDIA device are found.
 import { spawn } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -22,6 +23,8 @@ const { values, positionals } = parseArgs({
 const sanitize = values.sanitize;
 if (!/^(|address|undefined|address,undefined|thread)$/.test(sanitize))
   fail(`--sanitize: expected address, undefined, "address,undefined" or thread, got ${sanitize}`);
+const cuda = process.env.TENDON_CUDA ?? 'auto';
+if (!/^(on|off|auto)$/.test(cuda)) fail(`TENDON_CUDA: expected on, off or auto, got ${cuda}`);
 // The tests for 64-bit Arm, built by Debian's cross compiler and run by qemu-user.
 const cross = values.cross;
 if (cross !== '' && (cross !== 'aarch64' || sanitize !== ''))
@@ -67,6 +70,7 @@ async function commands() {
     cMakeOptions: {
       TENDON_TESTS: testing ? 'ON' : 'OFF',
       TENDON_SANITIZE: sanitize,
+      TENDON_CUDA: sanitize || cross ? 'off' : cuda,
       ...(cross === ''
         ? {}
         : {
@@ -103,6 +107,25 @@ if (configured.code !== 0) fail('cmake could not configure the build', configure
 const built = await phase('built', build);
 if (built.code !== 0) fail(`${label} did not compile`, built.output);
 if (/warning:/.test(built.output)) process.stderr.write(`${built.output}\n`);
+await buildCuda();
+
+// The core is whole without it: only who asked for it fails with it.
+async function buildCuda() {
+  const known = await quietly(['cmake', '--build', out, '--target', 'help'], root);
+  if (!/^tendon_cuda\b/m.test(known.output)) return;
+  const began = Date.now();
+  const result = await quietly(
+    ['cmake', '--build', out, '--config', 'Release', '--target', 'tendon_cuda'],
+    root,
+  );
+  const seconds = ((Date.now() - began) / 1000).toFixed(1);
+  if (result.code === 0) console.log(`native: built libtendon_cuda.so, ${seconds} s`);
+  else if (cuda === 'on') fail('libtendon_cuda.so did not compile', result.output);
+  else
+    process.stderr.write(
+      `${result.output}\nnative: libtendon_cuda.so did not compile; the CPU runs everything\n`,
+    );
+}
 
 if (testing) {
   const env = { ...process.env, UBSAN_OPTIONS: 'print_stacktrace=1', TSAN_OPTIONS: 'halt_on_error=1' };

@@ -124,6 +124,7 @@ void require(Status status) {
   if (status == Status::bad_argument) throw BuildError("input_invalid", status_text(status));
   if (status == Status::not_ready)
     throw BuildError("input_invalid", "no sampler table has been set; call setTable first");
+  if (status == Status::device_failed) throw BuildError("policy_failed", status_text(status));
 }
 
 Napi::Value profile_to_js(Napi::Env env, const std::vector<InstructionReport>& reports) {

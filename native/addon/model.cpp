@@ -116,7 +116,7 @@ Napi::Value ModelObject::open_session(const Napi::CallbackInfo& info) {
   });
 }
 
-// compileModel(graph, {precision, isa, pool}) → Promise<Model>
+// compileModel(graph, {precision, isa, device, pool}) → Promise<Model>
 Napi::Value compile_model(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -127,6 +127,8 @@ Napi::Value compile_model(const Napi::CallbackInfo& info) {
       options.precision = precision_of(property(given, "precision"));
       if (given.Has("isa") && !property(given, "isa").IsUndefined())
         options.isa = text_of(property(given, "isa"), "isa");
+      if (given.Has("device") && !property(given, "device").IsUndefined())
+        options.device = text_of(property(given, "device"), "device");
       const Napi::Value pool = property(given, "pool");
       if (!pool.IsUndefined()) options.pool = unwrap<PoolObject>(pool, "a Pool as `pool`").pool();
     }

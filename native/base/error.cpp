@@ -25,6 +25,8 @@ const char* status_text(Status status) {
       return "an input has a name or length that the program does not have";
     case Status::not_ready:
       return "no sampler table has been set";
+    case Status::device_failed:
+      return "the accelerator reported a fault; load the model again or on another device";
   }
   return "unknown status";
 }

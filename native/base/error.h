@@ -23,10 +23,11 @@ std::string format(const char* pattern, ...) __attribute__((format(printf, 1, 2)
 
 enum class Status : int {
   ok = 0,
-  cancelled = 1,     // the caller asked to stop between two steps
-  not_finite = 2,    // the result holds NaN or infinity
-  bad_argument = 3,  // a length or name that the program does not have
-  not_ready = 4,     // no sampler table has been set
+  cancelled = 1,      // the caller asked to stop between two steps
+  not_finite = 2,     // the result holds NaN or infinity
+  bad_argument = 3,   // a length or name that the program does not have
+  not_ready = 4,      // no sampler table has been set
+  device_failed = 5,  // the accelerator reported a fault; its sessions give no more results
 };
 
 const char* status_text(Status status);

@@ -52,7 +52,7 @@ class Planner {
     for (const auto& [name, data] : out_.options.bound)
       for (const PendingPort& port : in_.inputs)
         if (port.name == name) in_.buffers[port.buffer].data = data;
-    scratch_ = base + persistent + arena;
+    scratch_ = shared > 0 ? base + persistent + arena : nullptr;
     scratch_end_ = scratch_ + shared;
     for (int l = 0; l < static_cast<int>(List::count); ++l) resolve(l);
     for (const PendingRow& row : in_.rows)

@@ -28,6 +28,13 @@ class Weights {
   const std::vector<PackedMatrix>& matrices(int product) const { return packed_.at(layout_of_.at(product)); }
   const float* tensor(int node) const { return tensors_.at(node).floats(); }
   size_t bytes() const { return bytes_; }
+  // All memory of the model, for whoever copies it elsewhere.
+  template <class Visit>
+  void for_each_block(Visit visit) const {
+    for (const auto& [layout, matrices] : packed_)
+      for (const PackedMatrix& matrix : matrices) visit(matrix.data);
+    for (const auto& [node, block] : tensors_) visit(block);
+  }
 
  private:
   void pack_product(const Graph& graph, int product, const KernelTable& kernels, WeightFormat wanted);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -26,6 +27,12 @@ WeightFormat format_of(Precision precision) {
                                       : WeightFormat::f32;
 }
 
+std::string device_of(const ModelOptions& options) {
+  if (!options.device.empty()) return options.device;
+  const char* wanted = options.isa.empty() ? std::getenv("TENDON_DEVICE") : nullptr;
+  return wanted == nullptr || *wanted == 0 ? "cpu" : wanted;
+}
+
 }  // namespace
 
 std::shared_ptr<Model> Model::make(Graph graph, const ModelOptions& options) {
@@ -34,8 +41,15 @@ std::shared_ptr<Model> Model::make(Graph graph, const ModelOptions& options) {
 
 PackedModel::PackedModel(Graph graph, const ModelOptions& options)
     : graph_(rewrite(graph)), kernels_(&select_kernels(options.isa.c_str())), pool_(options.pool) {
-  if (!pool_) pool_ = std::make_shared<Pool>();
-  report_.isa = kernels_->isa;
+  const std::string device = device_of(options);
+  if (device != "cpu") {
+    device_ = Device::open(device);
+    queue_ = std::make_shared<DeviceQueue>(device_);
+    kernels_ = &device_->kernels();
+  } else if (!pool_) {
+    pool_ = std::make_shared<Pool>();
+  }
+  report_.isa = device_ ? device_->name() : kernels_->isa;
   report_.parameters = graph.parameter_count();
   report_.precision = options.precision;
   if (options.precision == Precision::automatic) {
@@ -44,6 +58,7 @@ PackedModel::PackedModel(Graph graph, const ModelOptions& options)
     weights_ = std::make_shared<Weights>(graph_, *kernels_, format_of(options.precision));
   }
   report_.packed_bytes = weights_->bytes();
+  if (device_) device_weights_ = std::make_shared<DeviceWeights>(queue_, weights_);
 #ifdef __GLIBC__
   malloc_trim(0);  // what packing needed on the way would stay with the heap for good
 #endif
@@ -60,6 +75,9 @@ void PackedModel::need_output(const std::string& name) const {
 
 std::unique_ptr<Program> PackedModel::program(int batch, std::vector<std::string> outputs,
                                               std::vector<std::pair<std::string, float*>> bound) const {
+  if (device_)
+    throw BuildError("unsupported",
+                     "planning runs on the CPU: load the model without device " + device_->name());
   CompileOptions options;
   options.batch = batch;
   options.threads = pool_->size();
@@ -128,10 +146,11 @@ void PackedModel::choose_precision() {
 // All outputs for inputs of standard normal numbers.
 std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights) const {
   CompileOptions options;
-  options.threads = pool_->size();
-  const auto program = compile(graph_, std::move(weights), *kernels_, options);
+  options.threads = parts();
+  const auto program = compile(graph_, weights, *kernels_, options);
   uint64_t stream = 0;
   for (const Binding& input : program->inputs) fill_normal(0, stream++, 0, input.data, input.shape.count());
+  if (device_) return probe_device(*program, std::move(weights));
   pool_->run([&](const Team& team) {
     run_list(*program, List::schedule, team);
     run_list(*program, List::observation, team);
@@ -142,6 +161,26 @@ std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights) co
   std::vector<float> all;
   for (const Binding& output : program->outputs)
     all.insert(all.end(), output.data, output.data + output.shape.count());
+  return all;
+}
+
+// The same there, for inputs that lie in the program's memory here.
+std::vector<float> PackedModel::probe_device(const Program& program,
+                                             std::shared_ptr<const Weights> weights) const {
+  const DeviceProgram there(queue_, program, std::make_shared<DeviceWeights>(queue_, std::move(weights)));
+  const auto copy = [&](void* to, const void* from, const Binding& of) {
+    device_->need(
+        queue_->api().copy(queue_->get(), to, from, static_cast<size_t>(of.shape.count()) * sizeof(float)));
+  };
+  for (const Binding& input : program.inputs) copy(there.at(input.data), input.data, input);
+  for (const List list : {List::schedule, List::observation, List::prepared, List::step}) there.put(list);
+  std::vector<float> all;
+  for (const Binding& output : program.outputs) {
+    std::vector<float> values(static_cast<size_t>(output.shape.count()));
+    copy(values.data(), there.at(output.data), output);
+    queue_->wait();
+    all.insert(all.end(), values.begin(), values.end());
+  }
   return all;
 }
 

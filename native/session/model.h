@@ -5,6 +5,7 @@
 
 #include "compile/program.h"
 #include "compile/weights.h"
+#include "runtime/device_program.h"
 #include "session/session.h"
 
 namespace tendon {
@@ -25,15 +26,24 @@ class PackedModel : public Model {
   const KernelTable& kernels() const { return *kernels_; }
   std::shared_ptr<const Weights> weights() const { return weights_; }
   const std::shared_ptr<Pool>& pool() const { return pool_; }
+  // Null on the CPU, as are the weights there.
+  const std::shared_ptr<const Device>& device() const { return device_; }
+  const std::shared_ptr<const DeviceWeights>& device_weights() const { return device_weights_; }
+  // Into how many parts a program's work is cut: threads, or multiprocessors.
+  int parts() const { return device_ ? device_->description().multiprocessors : pool_->size(); }
 
  private:
   void choose_precision();
   std::vector<float> probe(std::shared_ptr<const Weights> weights) const;
+  std::vector<float> probe_device(const Program& program, std::shared_ptr<const Weights> weights) const;
 
   Graph graph_;
   const KernelTable* kernels_;
   std::shared_ptr<Pool> pool_;
   std::shared_ptr<const Weights> weights_;
+  std::shared_ptr<const Device> device_;
+  std::shared_ptr<DeviceQueue> queue_;  // that the weights went through
+  std::shared_ptr<const DeviceWeights> device_weights_;
   ModelReport report_;
 };
 

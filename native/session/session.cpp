@@ -2,41 +2,28 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <thread>
 
 #include "runtime/run.h"
 #include "sample/denoise.h"
-#include "session/model.h"
+#include "session/program_session.h"
 
 namespace tendon {
 
 namespace {
 
-int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 // Work that takes one thread longer than this is shared without asking.
 constexpr int64_t worth_sharing_ns = 20'000'000;
 
-class ProgramSession : public Session {
+class CpuSession : public ProgramSession {
  public:
-  ProgramSession(std::shared_ptr<PackedModel> model, const SessionOptions& options)
-      : model_(std::move(model)), options_(options) {
-    if (options.batch < 1 || options.batch > 1 << 16)
-      throw BuildError("config_invalid", format("batch: expected 1 to 65536, got %d", options.batch));
-    for (const std::string& name : options.outputs) model_->need_output(name);
-    build(1, false);
+  CpuSession(std::shared_ptr<PackedModel> model, const SessionOptions& options)
+      : ProgramSession(std::move(model), options) {
+    compile_for(1, false);
   }
 
-  const std::vector<Port>& inputs() const override { return inputs_; }
-  const std::vector<Port>& outputs() const override { return outputs_; }
-  std::string print() const override { return print_program(*program_); }
   size_t arena_bytes() const override { return program_->memory.bytes(); }
 
   std::vector<InstructionReport> profile(int rounds) override {
@@ -45,44 +32,11 @@ class ProgramSession : public Session {
     return reports;
   }
 
-  std::vector<StageReport> stages() const override {
-    constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};
-    std::vector<StageReport> reports;
-    for (int l = 0; l < static_cast<int>(List::count); ++l) {
-      StageReport report{names[l]};
-      for (const Instruction& instruction : program_->lists[l]) {
-        ++report.instructions;
-        report.flops += instruction.flops;
-        report.weight_bytes += instruction.bytes;
-        report.matrix_products += std::holds_alternative<GemmArgs>(instruction.args);
-      }
-      reports.push_back(report);
-    }
-    return reports;
-  }
-
   void set_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,
                  float parallel_tolerance) override {
-    if (table.rows.empty()) throw BuildError("config_invalid", "a sampler table needs at least one row");
-    const Port* x = step_input();
-    if (x == nullptr) throw BuildError("graph_invalid", "denoising needs exactly one step input");
-    if (outputs_.empty() || !(outputs_[0].shape == x->shape))
-      throw BuildError("graph_invalid",
-                       "denoising needs a first output of the shape of the step input " + x->shape.text());
-    if (parallel_tolerance > 0 && x->shape[0] != options_.batch)
-      throw BuildError("unsupported", "all calls at once are there for one group: without guidance");
     // Checked before anything changes: a refused table leaves the session as it was.
-    for (const Port& port : inputs_) {
-      if (port.stage != stage_schedule) continue;
-      const auto it = schedule.find(port.name);
-      const size_t want = static_cast<size_t>(port.shape.count()) * table.rows.size();
-      if (it == schedule.end() || it->second.size() != want)
-        throw BuildError(
-            "input_invalid",
-            format("schedule input %s: expected %zu values (%zu calls), got %zu", port.name.c_str(), want,
-                   table.rows.size(), it == schedule.end() ? size_t{0} : it->second.size()));
-    }
-    build(static_cast<int>(table.rows.size()), parallel_tolerance > 0);
+    check_table(table, schedule, parallel_tolerance > 0);
+    compile_for(static_cast<int>(table.rows.size()), parallel_tolerance > 0);
     table_ = table;
     tolerance_ = parallel_tolerance;
     for (const Binding& input : program_->inputs) {
@@ -98,17 +52,9 @@ class ProgramSession : public Session {
     alone_ = model_->pool()->size() > 1 && is_quicker_alone();
   }
 
-  SampleShape sample_shape() const override {
-    if (table_.rows.empty()) return {};
-    const Shape& x = inputs_[step_port_].shape;
-    return {x.count() / groups_of(), x.per_batch() / x.last(), x.last(), table_.noise_draws()};
-  }
-
   Status denoise(const DenoiseArgs& args, InferStats* stats) override {
     if (table_.rows.empty()) return Status::not_ready;
-    if (args.start == nullptr || args.out == nullptr || (table_.noise_draws() > 0 && args.noise == nullptr) ||
-        (args.prefix == nullptr) != (args.prefix_weights == nullptr))
-      return Status::bad_argument;
+    if (!has_all(args)) return Status::bad_argument;
     const int64_t begin = now_ns();
     if (!take(args.inputs, stage_observation)) return Status::bad_argument;
     const DenoiseWork work = work_of(args);
@@ -122,11 +68,9 @@ class ProgramSession : public Session {
   Status run(const std::vector<Given>& inputs, const std::vector<Wanted>& outputs,
              InferStats* stats) override {
     const int64_t begin = now_ns();
-    if (program_->options.calls != 1 || !take(inputs, stage_schedule | stage_observation | stage_step))
+    if (program_->options.calls != 1 || !has_all(outputs) ||
+        !take(inputs, stage_schedule | stage_observation | stage_step))
       return Status::bad_argument;
-    for (const Wanted& wanted : outputs)
-      if (wanted.port < 0 || wanted.port >= static_cast<int>(outputs_.size()) || wanted.data == nullptr)
-        return Status::bad_argument;
     const auto job = [&](const Team& team) {
       run_list(*program_, List::schedule, team);
       run_list(*program_, List::observation, team);
@@ -147,30 +91,7 @@ class ProgramSession : public Session {
   }
 
  private:
-  void build(int calls, bool parallel) {
-    if (program_ && program_->options.calls == calls && program_->options.parallel == parallel) return;
-    CompileOptions options;
-    options.batch = options_.batch;
-    options.outputs = options_.outputs;
-    options.calls = calls;
-    options.parallel = parallel;
-    options.threads = model_->pool()->size();
-    program_ = compile(model_->graph(), model_->weights(), model_->kernels(), options);
-    inputs_.clear();
-    outputs_.clear();
-    step_port_ = -1;
-    for (const Binding& input : program_->inputs) {
-      Shape shape = input.shape;
-      if (input.stage == stage_schedule || (parallel && input.stage & stage_step)) shape[0] /= calls;
-      if (input.stage == stage_step) step_port_ = step_port_ == -1 ? static_cast<int>(inputs_.size()) : -2;
-      inputs_.push_back({input.name, shape, input.stage});
-    }
-    for (const Binding& output : program_->outputs) {
-      Shape shape = output.shape;
-      if (parallel && output.stage & stage_step) shape[0] /= calls;
-      outputs_.push_back({output.name, shape, output.stage});
-    }
-  }
+  float* place_of(int port) const override { return program_->inputs[port].data; }
 
   DenoiseWork work_of(const DenoiseArgs& args) const {
     const Shape& x = inputs_[step_port_].shape;
@@ -247,30 +168,6 @@ class ProgramSession : public Session {
     return alone <= worth_sharing_ns && alone <= median_ns(false);
   }
 
-  const Port* step_input() const { return step_port_ >= 0 ? &inputs_[step_port_] : nullptr; }
-  int64_t groups_of() const { return inputs_[step_port_].shape[0] / options_.batch; }
-
-  // Copies what is given to the program's inputs; true when every input of `stages` was given.
-  bool take(const std::vector<Given>& given, Stage stages) {
-    int expected = 0;
-    for (const Port& port : inputs_) expected += (port.stage & stages) != 0;
-    for (const Given& g : given) {
-      if (g.port < 0 || g.port >= static_cast<int>(inputs_.size()) || g.empty()) return false;
-      if ((inputs_[g.port].stage & stages) == 0) return false;
-      const Binding& input = program_->inputs[g.port];
-      if (g.frames != nullptr && !(g.frames->shape() == input.shape)) return false;
-      g.write(input.data, input.shape.count());
-      --expected;
-    }
-    return expected == 0;
-  }
-
-  std::shared_ptr<PackedModel> model_;
-  SessionOptions options_;
-  std::unique_ptr<Program> program_;
-  std::vector<Port> inputs_, outputs_;
-  int step_port_ = -1;
-  SamplerTable table_;
   float tolerance_ = 0;  // of all calls at once; 0: one after the other
   bool alone_ = false;   // whether denoising is left to the caller's thread
   Block registers_;
@@ -287,7 +184,9 @@ void Given::write(float* to, int64_t count) const {
 }
 
 std::unique_ptr<Session> Session::open(std::shared_ptr<Model> model, const SessionOptions& options) {
-  return std::make_unique<ProgramSession>(std::static_pointer_cast<PackedModel>(std::move(model)), options);
+  auto packed = std::static_pointer_cast<PackedModel>(std::move(model));
+  if (packed->device() != nullptr) return open_device_session(std::move(packed), options);
+  return std::make_unique<CpuSession>(std::move(packed), options);
 }
 
 }  // namespace tendon

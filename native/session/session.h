@@ -25,7 +25,10 @@ enum class Precision : uint8_t { f32, bf16, i8, automatic };
 
 struct ModelOptions {
   Precision precision = Precision::f32;
-  std::string isa;             // as select_kernels
+  std::string isa;  // as select_kernels
+  // cpu, cuda:0, … (runtime/device.h). Empty: TENDON_DEVICE from the environment where no isa is given, else
+  // the CPU.
+  std::string device;
   std::shared_ptr<Pool> pool;  // shared between models; null: one of its own with a thread per core
 };
 
@@ -94,12 +97,12 @@ struct DenoiseArgs {
   std::vector<Given> inputs;  // every observation input
   const float* start =
       nullptr;  // x at the first row: (batch, …) of the step input, already times the first σ
-  const float* noise = nullptr;           // table.noise_draws() draws of that size
-  float guidance = 1;                     // λ, with two groups
-  const float* prefix = nullptr;          // (horizon, action_dim), with
-  const float* prefix_weights = nullptr;  // (horizon)
-  float* out = nullptr;                   // like start
-  const std::atomic<bool>* cancel = nullptr;
+  const float* noise = nullptr;               // table.noise_draws() draws of that size
+  float guidance = 1;                         // λ, with two groups
+  const float* prefix = nullptr;              // (horizon, action_dim), with
+  const float* prefix_weights = nullptr;      // (horizon)
+  float* out = nullptr;                       // like start
+  const std::atomic<bool>* cancel = nullptr;  // asked between steps; on a device, before the first
 };
 
 // Sizes of what denoise takes: floats of one sample batch, draws the table consumes, and one row's layout.
@@ -124,7 +127,8 @@ class Session {
 
   // Plans for the table's calls and computes the schedule stage for all of them. `schedule` gives each
   // schedule input's values for every call: (calls, floats per call).
-  // With a tolerance, all calls are solved together (sample/denoise.h, denoise_parallel) up to it.
+  // With a tolerance, all calls are solved together (sample/denoise.h, denoise_parallel) up to it; on the CPU
+  // alone.
   virtual void set_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,
                          float parallel_tolerance = 0) = 0;
 

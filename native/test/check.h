@@ -26,6 +26,17 @@ inline int& failures() {
   return count;
 }
 
+// Cases that could not run here, counted; the reason is printed.
+inline int& not_run() {
+  static int count = 0;
+  return count;
+}
+
+inline void skip(int count, const std::string& why) {
+  not_run() += count;
+  std::printf("not run: %d cases: %s\n", count, why.c_str());
+}
+
 struct Register {
   Register(const char* name, void (*body)()) { cases().push_back({name, body}); }
 };

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
       std::printf("FAILED %s\n", test.name);
     }
   }
-  std::printf("native: %d passed, %d failed, %d skipped\n", passed, failed, skipped);
+  std::printf("native: %d passed, %d failed, %d skipped, %d cases not run here\n", passed, failed, skipped,
+              not_run());
   return failed == 0 && passed > 0 ? 0 : 1;
 }

@@ -44,6 +44,7 @@ export const POLICY_OPTIONS = {
   eta: { type: 'string', help: 'η of DDIM, 0 (default, deterministic) to 1' },
   churn: { type: 'string', help: 's_churn of euler and heun; default 0' },
   threads: { type: 'string', help: 'threads of the native core; default all cores but one' },
+  device: { type: 'string', help: 'where the network runs: cpu (default) or cuda:0, cuda:1, …' },
 } as const satisfies Record<string, OptionSpec>;
 
 export function loadOptions(values: Values): LoadOptions {
@@ -55,7 +56,7 @@ export function loadOptions(values: Values): LoadOptions {
       throw new TendonError('config_invalid', `--${name}: expected a number, got "${value}"`);
     return parsed;
   };
-  const { sampler, precision } = values;
+  const { sampler, precision, device } = values;
   if (precision !== undefined && !['auto', 'f32', 'bf16', 'int8'].includes(String(precision)))
     throw new TendonError(
       'config_invalid',
@@ -66,6 +67,7 @@ export function loadOptions(values: Values): LoadOptions {
     ...(typeof precision === 'string'
       ? { precision: precision as NonNullable<LoadOptions['precision']> }
       : {}),
+    ...(typeof device === 'string' ? { device } : {}),
     ...given('steps', number('steps')),
     ...given('candidates', number('candidates')),
     ...given('guidance_scale', number('guidance')),

@@ -349,7 +349,13 @@ export interface Addon {
   readonly Executor: new (options: ExecutorOptions) => ExecutorPort;
   compileModel(
     graph: NativeGraph,
-    options: { readonly precision?: Precision; readonly isa?: string; readonly pool?: NativePool },
+    options: {
+      readonly precision?: Precision;
+      readonly isa?: string;
+      /** `cpu`, `cuda:0`, …, or `cuda:emulated`; without: TENDON_DEVICE, else the CPU. */
+      readonly device?: string;
+      readonly pool?: NativePool;
+    },
   ): Promise<NativeModel>;
   /** Draws first … first + count − 1 of (seed, stream), standard normal, the same on every machine. */
   philoxNormal(

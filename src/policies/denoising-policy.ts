@@ -48,6 +48,8 @@ export interface LoadOptions {
   readonly pool?: NativePool;
   /** Lowers the instruction set, as TENDON_ISA. */
   readonly isa?: string;
+  /** Where the network runs: `cpu` or `cuda:0`, `cuda:1`, …; as TENDON_DEVICE. */
+  readonly device?: string;
 }
 
 /** What a family brings to DenoisingPolicy. */
@@ -322,6 +324,7 @@ export class DenoisingPolicy implements Policy {
           precision: precision as Precision,
           pool: this.pool,
           ...(this.options.isa === undefined ? {} : { isa: this.options.isa }),
+          ...(this.options.device === undefined ? {} : { device: this.options.device }),
         }),
       );
       this.models.set(key, model);

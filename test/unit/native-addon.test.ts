@@ -15,6 +15,7 @@ import {
   REDUCE_NAMES,
   UNARY_NAMES,
 } from '../../src/native/index.js';
+import { encodeRows, makeTable, row } from '../../src/samplers/table.js';
 import { TendonError } from '../../src/types/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'tendon-addon-'));
@@ -178,6 +179,8 @@ const wrong: [string, () => unknown][] = [
   ['compile with a bad precision', () => wild.compileModel(new wild.Graph(), { precision: 'f64' })],
   ['compile an empty graph', () => wild.compileModel(new wild.Graph())],
   ['compile for another machine', () => wild.compileModel(smallGraph().native, { isa: 'sse9', pool })],
+  ['compile for no device', () => wild.compileModel(smallGraph().native, { device: 'gpu' })],
+  ['compile for a number as device', () => wild.compileModel(smallGraph().native, { device: 0 })],
   ['philox with a huge count', () => wild.philoxNormal(0, 0, 0, 1e12)],
   ['philox with a negative bigint', () => wild.philoxNormal(-1n, 0, 0, 1)],
   ['isa of nowhere', () => wild.isa('sse9')],
@@ -294,4 +297,28 @@ test('the functions that TypeScript names are those of the op table', () => {
   const methods = names.filter((name) => !(functions as string[]).includes(name));
   const camel = (name: string): string => name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
   expect(methods.filter((name) => !(camel(name) in GraphBuilder.prototype))).toEqual([]);
+});
+
+test('a model on the emulated CUDA device denoises as on the CPU', async () => {
+  const there = await lib.compileModel(smallGraph().native, { device: 'cuda:emulated' });
+  expect(there.report().isa).toBe('cuda:emulated');
+  const steps = [row({ w_x: 1, w_f: -0.5, c_in: 0.8 }), row({ w_x: 1, w_f: -0.25 })];
+  const rows = encodeRows(makeTable(steps, [1, 0.5], 1));
+  const results = [];
+  for (const model of [there, await lib.compileModel(smallGraph().native, { device: 'cpu', pool })]) {
+    const session = await model.openSession({ batch: 1 });
+    await session.setTable(rows, { sigma: Float32Array.of(1, 0.5) });
+    const start = Float32Array.of(1, 2, 3, 4, 5, 6);
+    results.push((await session.denoise({ inputs: { v: Float32Array.of(6, 5, 4, 3, 2, 1) }, start })).x);
+  }
+  expect(results[0]).toEqual(results[1]);
+});
+
+test('a CUDA device that is not there says what to do', async () => {
+  await expect(
+    native(() => lib.compileModel(smallGraph().native, { device: 'cuda:77' })),
+  ).rejects.toMatchObject({
+    code: 'native_unavailable',
+    message: expect.stringMatching(/cuda:77.*(TENDON_CUDA=on|nvidia-smi)/s),
+  });
 });

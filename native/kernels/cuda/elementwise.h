@@ -30,8 +30,8 @@ struct AffineKernel {
   }
 };
 
-// Where number i of dense dims stands. 32 bits: division of 64 is what a GPU is worst at, and no tensor here
-// has so many numbers (launch.h checks).
+// Where number i of dense dims stands. 32 bits: division of 64 is what a GPU is worst at, and no
+// tensor here has so many numbers (runtime/device_program.h checks).
 struct Index4 {
   uint32_t at[4];
 };

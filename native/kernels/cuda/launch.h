@@ -6,15 +6,13 @@
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/norm.h"
+#include "kernels/cuda/sampler.h"
 
 namespace tendon::cuda {
 
 struct Grid {
   int64_t x = 1, y = 1, z = 1;
 };
-
-// Most numbers of one tensor: kernels count with 32 bits.
-constexpr int64_t most_numbers = INT64_C(1) << 31;
 
 template <class Kernel, class On, class Args>
 void launch_each(On& on, const Args& a, int64_t count) {
@@ -53,6 +51,18 @@ void launch(On& on, const ReduceArgs& a) {
 template <class On>
 void launch(On& on, const MatmulArgs& a) {
   launch_each<MatmulKernel>(on, a, a.batch * a.m * a.n);
+}
+template <class On>
+void launch(On& on, const FeedArgs& a) {
+  launch_each<FeedKernel>(on, a, a.count);
+}
+template <class On>
+void launch(On& on, const CombineArgs& a) {
+  launch_each<CombineKernel>(on, a, a.count);
+}
+template <class On>
+void launch(On& on, const DrawArgs& a) {
+  launch_each<DrawKernel>(on, a, a.count);
 }
 template <class On>
 void launch(On& on, const NormArgs& a) {

@@ -249,6 +249,7 @@ export class PlanningPolicy implements Policy {
           precision: precision as Precision,
           pool: this.pool,
           ...(this.options.isa === undefined ? {} : { isa: this.options.isa }),
+          ...(this.options.device === undefined ? {} : { device: this.options.device }),
         }),
       );
       this.models.set(precision, model);

@@ -1,0 +1,105 @@
+#include "runtime/device_program.h"
+
+#include <variant>
+
+#include "kernels/pointers.h"
+
+namespace tendon {
+
+namespace {
+
+// Kernels count the numbers of a tensor with 32 bits.
+constexpr int64_t most_numbers = INT64_C(1) << 31;
+
+// One function of the api for each kind of arguments.
+cuda::Fault put_kernel(const cuda::Api& api, cuda::Queue* queue, const KernelArgs& args) {
+  return std::visit(
+      [&](const auto& a) -> cuda::Fault {
+        using Args = std::decay_t<decltype(a)>;
+        if constexpr (std::is_same_v<Args, GemmArgs>) return api.gemm(queue, a);
+        if constexpr (std::is_same_v<Args, UnaryArgs>) return api.unary(queue, a);
+        if constexpr (std::is_same_v<Args, BinaryArgs>) return api.binary(queue, a);
+        if constexpr (std::is_same_v<Args, CopyArgs>) return api.copy_strided(queue, a);
+        if constexpr (std::is_same_v<Args, AffineArgs>) return api.affine(queue, a);
+        if constexpr (std::is_same_v<Args, NormArgs>) return api.norm(queue, a);
+        if constexpr (std::is_same_v<Args, GroupNormArgs>) return api.group_norm(queue, a);
+        if constexpr (std::is_same_v<Args, SoftmaxArgs>) return api.softmax(queue, a);
+        if constexpr (std::is_same_v<Args, AttentionArgs>) return api.attention(queue, a);
+        if constexpr (std::is_same_v<Args, MatmulArgs>) return api.matmul(queue, a);
+        if constexpr (std::is_same_v<Args, ReduceArgs>) return api.reduce(queue, a);
+        if constexpr (std::is_same_v<Args, GatherArgs>) return api.gather(queue, a);
+        if constexpr (std::is_same_v<Args, MaxPoolArgs>) return api.max_pool(queue, a);
+      },
+      args);
+}
+
+}  // namespace
+
+void Places::add(const void* host, size_t bytes, uint8_t* device) {
+  ranges_.push_back({static_cast<const uint8_t*>(host), bytes, device});
+}
+
+uint8_t* Places::find(const void* host) const {
+  if (host == nullptr) return nullptr;
+  const auto* p = static_cast<const uint8_t*>(host);
+  for (auto range = ranges_.rbegin(); range != ranges_.rend(); ++range)
+    if (p >= range->host && p < range->host + range->bytes) return range->device + (p - range->host);
+  throw BuildError("internal", "an instruction reads memory that has no place on the device");
+}
+
+DeviceWeights::DeviceWeights(std::shared_ptr<DeviceQueue> queue, std::shared_ptr<const Weights> weights)
+    : weights_(std::move(weights)) {
+  size_t total = 0;
+  weights_->for_each_block([&](const Block& block) { total += align_up(block.bytes(), 256); });
+  memory_ = DeviceBlock(queue, total);
+  size_t at = 0;
+  weights_->for_each_block([&](const Block& block) {
+    places_.add(block.data(), block.bytes(), memory_.data() + at);
+    queue->device().need(queue->api().copy(queue->get(), memory_.data() + at, block.data(), block.bytes()));
+    at += align_up(block.bytes(), 256);
+  });
+  queue->wait();  // other queues will read them
+}
+
+DeviceProgram::DeviceProgram(std::shared_ptr<DeviceQueue> queue, const Program& program,
+                             std::shared_ptr<const DeviceWeights> weights)
+    : queue_(std::move(queue)),
+      program_(program),
+      weights_(std::move(weights)),
+      memory_(queue_, program.memory.bytes()),
+      places_(weights_->places()) {
+  if (program.memory.bytes() / sizeof(float) > static_cast<size_t>(most_numbers))
+    throw BuildError("unsupported", "a device program's values may take 8 GB: use a smaller batch");
+  places_.add(program.memory.data(), program.memory.bytes(), memory_.data());
+}
+
+void DeviceProgram::replace(const float* host, int64_t count, float* device) {
+  places_.add(host, static_cast<size_t>(count) * sizeof(float), reinterpret_cast<uint8_t*>(device));
+}
+
+const void* DeviceProgram::in_table(const void* host, int64_t call) const {
+  const auto* p = static_cast<const float*>(host);
+  for (const TableRow& row : program_.rows)
+    if (p >= row.current && p < row.current + row.count)
+      return row.table + call * row.count + (p - row.current);
+  return host;
+}
+
+void DeviceProgram::put(const Instruction& instruction, int64_t call) const {
+  KernelArgs args = instruction.args;
+  std::visit(
+      [&](auto& a) {
+        for_each_pointer(a, [&](auto& pointer) {
+          using Pointer = std::decay_t<decltype(pointer)>;
+          pointer = reinterpret_cast<Pointer>(places_.find(in_table(pointer, call)));
+        });
+      },
+      args);
+  queue_->device().need(put_kernel(queue_->api(), queue_->get(), args));
+}
+
+void DeviceProgram::put(List list, int64_t call) const {
+  for (const Instruction& instruction : program_.list(list)) put(instruction, call);
+}
+
+}  // namespace tendon

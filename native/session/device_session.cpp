@@ -1,0 +1,245 @@
+// A session on a device: everything that changes from one inference to the next lies in one pinned block,
+// which goes up in one copy; then the whole inference is one recording, the sample comes down and the driver
+// calls back. Runs take turns on the session's own queue.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <semaphore>
+
+#include "sample/device_denoise.h"
+#include "session/program_session.h"
+
+namespace tendon {
+
+namespace {
+
+// Wakes whoever waits for a recording, from a thread of the driver's. Where a fault ends a queue, the driver
+// calls nobody back: every so often the queue itself is asked.
+class Signal {
+ public:
+  static void raise(void* self) { static_cast<Signal*>(self)->raised_.release(); }
+  bool wait(const DeviceQueue& queue) {
+    using namespace std::chrono_literals;
+    while (!raised_.try_acquire_for(200ms)) {
+      bool done = false;
+      if (queue.api().is_done(queue.get(), &done) != nullptr) return false;
+    }
+    return true;
+  }
+
+ private:
+  std::binary_semaphore raised_{0};
+};
+
+// Floats one behind the other, each piece on borders that copies like.
+class Layout {
+ public:
+  int64_t add(int64_t count) {
+    const int64_t at = size_;
+    size_ += (count + 63) / 64 * 64;
+    return at;
+  }
+  int64_t size() const { return size_; }
+
+ private:
+  int64_t size_ = 0;
+};
+
+class DeviceSession : public ProgramSession {
+ public:
+  DeviceSession(std::shared_ptr<PackedModel> model, const SessionOptions& options)
+      : ProgramSession(std::move(model), options), queue_(std::make_shared<DeviceQueue>(model_->device())) {
+    build(1);
+  }
+
+  size_t arena_bytes() const override { return there_->bytes(); }
+
+  void set_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,
+                 float parallel_tolerance) override {
+    if (parallel_tolerance > 0)
+      throw BuildError("unsupported", "all calls at once are there on the CPU: parallel_tolerance 0");
+    check_table(table, schedule, false);
+    table_ = table;
+    build(static_cast<int>(table.rows.size()));
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (inputs_[i].stage != stage_schedule) continue;
+      const std::vector<float>& values = schedule.at(inputs_[i].name);
+      std::memcpy(place_of(static_cast<int>(i)), values.data(), values.size() * sizeof(float));
+    }
+    copy(above_.data(), below_.data(), given_at_);
+    there_->put(List::schedule);
+    queue_->wait();
+    denoise_ = std::make_unique<DeviceRecording>(queue_, [this] { put_inference(); });
+  }
+
+  Status denoise(const DenoiseArgs& args, InferStats* stats) override {
+    if (denoise_ == nullptr) return Status::not_ready;
+    if (!has_all(args)) return Status::bad_argument;
+    const int64_t begin = now_ns();
+    if (!take(args.inputs, stage_observation)) return Status::bad_argument;
+    const SampleShape shape = sample_shape();
+    const auto bring = [this](int64_t at, const float* from, int64_t count) {
+      if (from != nullptr)
+        std::memcpy(below_.floats() + at, from, static_cast<size_t>(count) * sizeof(float));
+      else
+        std::memset(below_.floats() + at, 0, static_cast<size_t>(count) * sizeof(float));
+    };
+    bring(start_at_, args.start, shape.count);
+    bring(noise_at_, args.noise, shape.count * shape.noise_draws);
+    bring(guidance_at_, &args.guidance, 1);
+    // No prefix is one of weight 0.
+    bring(prefix_at_, args.prefix, shape.horizon * shape.action_dim);
+    bring(weights_at_, args.prefix_weights, shape.horizon);
+    if (args.cancel != nullptr && args.cancel->load(std::memory_order_relaxed)) return Status::cancelled;
+    const int64_t ready = now_ns();
+    if (!play(*denoise_)) return Status::device_failed;
+    std::memcpy(args.out, results_.floats(), static_cast<size_t>(shape.count) * sizeof(float));
+    if (stats != nullptr) *stats = {ready - begin, now_ns() - ready, static_cast<int>(table_.rows.size())};
+    return all_finite(args.out, shape.count) ? Status::ok : Status::not_finite;
+  }
+
+  Status run(const std::vector<Given>& inputs, const std::vector<Wanted>& outputs,
+             InferStats* stats) override {
+    const int64_t begin = now_ns();
+    if (program_->options.calls != 1 || !has_all(outputs) ||
+        !take(inputs, stage_schedule | stage_observation | stage_step))
+      return Status::bad_argument;
+    if (!play(*run_)) return Status::device_failed;
+    bool finite = true;
+    for (const Wanted& wanted : outputs) {
+      const int64_t count = outputs_[wanted.port].shape.count();
+      std::memcpy(wanted.data, results_.floats() + result_at_[wanted.port],
+                  static_cast<size_t>(count) * sizeof(float));
+      finite &= all_finite(wanted.data, count);
+    }
+    if (stats != nullptr) *stats = {now_ns() - begin, 0, 1};
+    return finite ? Status::ok : Status::not_finite;
+  }
+
+  // Each instruction by the device's clock, several in a row so that its beginning is not all there is.
+  std::vector<InstructionReport> profile(int rounds) override {
+    constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};
+    constexpr int in_a_row = 8;
+    const cuda::Api& api = queue_->api();
+    std::vector<InstructionReport> reports;
+    for (int l = 0; l < static_cast<int>(List::count); ++l)
+      for (const Instruction& instruction : program_->lists[l]) {
+        std::vector<double> times(static_cast<size_t>(rounds));
+        for (double& time : times) {
+          const Device& device = queue_->device();
+          device.need(api.mark_begin(queue_->get()));
+          for (int i = 0; i < in_a_row; ++i) there_->put(instruction, 0);
+          device.need(api.mark_end(queue_->get()));
+          device.need(api.between(queue_->get(), &time));
+        }
+        std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());
+        reports.push_back({names[l], instruction.label, instruction.flops, instruction.bytes,
+                           times[static_cast<size_t>(rounds / 2)] / in_a_row});
+      }
+    return reports;
+  }
+
+ private:
+  float* place_of(int port) const override { return below_.floats() + input_at_[port]; }
+
+  // Memory, and the recording of one run, for so many calls; the table is in force.
+  void build(int calls) {
+    denoise_.reset();
+    run_.reset();
+    compile_for(calls, false);
+    there_ = std::make_unique<DeviceProgram>(queue_, *program_, model_->device_weights());
+    Layout given, wanted;
+    input_at_.clear();
+    for (const Binding& input : program_->inputs) input_at_.push_back(given.add(input.shape.count()));
+    given_at_ = given.size();
+    const SampleShape shape = sample_shape();
+    start_at_ = given.add(shape.count);
+    noise_at_ = given.add(shape.count * shape.noise_draws);
+    guidance_at_ = given.add(1);
+    prefix_at_ = given.add(shape.horizon * shape.action_dim);
+    weights_at_ = given.add(shape.horizon);
+    result_at_.clear();
+    for (const Binding& output : program_->outputs) result_at_.push_back(wanted.add(output.shape.count()));
+    const auto bytes = [](const Layout& layout) {
+      return static_cast<size_t>(layout.size()) * sizeof(float);
+    };
+    below_ = DeviceBlock(queue_, bytes(given), DeviceBlock::Kind::pinned);
+    above_ = DeviceBlock(queue_, bytes(given));
+    results_ = DeviceBlock(queue_, bytes(wanted), DeviceBlock::Kind::pinned);
+    history_ = DeviceBlock(queue_, static_cast<size_t>(4 * shape.count) * sizeof(float));
+    // Inputs are read where they arrive.
+    for (size_t i = 0; i < program_->inputs.size(); ++i)
+      there_->replace(program_->inputs[i].data, program_->inputs[i].shape.count(),
+                      above_.floats() + input_at_[i]);
+    queue_->wait();
+    if (calls == 1) run_ = std::make_unique<DeviceRecording>(queue_, [this] { put_run(); });
+  }
+
+  void copy(void* to, const void* from, int64_t count) const {
+    queue_->device().need(
+        queue_->api().copy(queue_->get(), to, from, static_cast<size_t>(count) * sizeof(float)));
+  }
+  void put_signal() { queue_->device().need(queue_->api().call(queue_->get(), Signal::raise, &signal_)); }
+
+  void put_run() {
+    copy(above_.data(), below_.data(), given_at_);
+    for (const List list : {List::schedule, List::observation, List::prepared, List::step}) there_->put(list);
+    for (size_t i = 0; i < program_->outputs.size(); ++i)
+      copy(results_.floats() + result_at_[i], there_->at(program_->outputs[i].data),
+           program_->outputs[i].shape.count());
+    put_signal();
+  }
+
+  void put_inference() {
+    const SampleShape shape = sample_shape();
+    // The schedule's inputs and the step's lie before and between; they go along.
+    copy(above_.data(), below_.data(), static_cast<int64_t>(above_.bytes() / sizeof(float)));
+    there_->put(List::observation);
+    there_->put(List::prepared);
+    DeviceDenoiseWork work{};
+    work.program = there_.get();
+    work.table = &table_;
+    work.net_in = above_.floats() + input_at_[step_port_];
+    work.net_out = there_->at(program_->outputs[0].data);
+    work.groups = groups_of();
+    work.count = shape.count;
+    work.row = inputs_[step_port_].shape.per_batch();
+    work.action_dim = shape.action_dim;
+    work.x = above_.floats() + start_at_;
+    work.history = history_.floats();
+    work.noise = above_.floats() + noise_at_;
+    work.guidance = above_.floats() + guidance_at_;
+    work.prefix = above_.floats() + prefix_at_;
+    work.prefix_weights = above_.floats() + weights_at_;
+    put_denoise(*queue_, work);
+    copy(results_.floats(), work.x, shape.count);
+    put_signal();
+  }
+
+  bool play(const DeviceRecording& recording) { return recording.play() == nullptr && signal_.wait(*queue_); }
+
+  static bool all_finite(const float* x, int64_t count) {
+    bool finite = true;
+    for (int64_t i = 0; i < count; ++i) finite &= std::isfinite(x[i]);
+    return finite;
+  }
+
+  std::shared_ptr<DeviceQueue> queue_;
+  std::unique_ptr<DeviceProgram> there_;
+  // What goes up with every inference, here and there; where its pieces lie, in floats.
+  DeviceBlock below_, above_, results_, history_;
+  std::vector<int64_t> input_at_, result_at_;
+  int64_t given_at_ = 0, start_at_ = 0, noise_at_ = 0, guidance_at_ = 0, prefix_at_ = 0, weights_at_ = 0;
+  Signal signal_;
+  std::unique_ptr<DeviceRecording> denoise_, run_;
+};
+
+}  // namespace
+
+std::unique_ptr<Session> open_device_session(std::shared_ptr<PackedModel> model,
+                                             const SessionOptions& options) {
+  return std::make_unique<DeviceSession>(std::move(model), options);
+}
+
+}  // namespace tendon
