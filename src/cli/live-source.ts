@@ -121,10 +121,7 @@ export class LiveSession implements LiveSource {
       case 'task':
         return this.switchTask(intent.task);
       case 'teleop':
-        if (!intent.engaged) controller.takeOver(undefined);
-        else if (!controller.takeOver(intent.values ?? [...controller.command]))
-          return { accepted: false, reason: `nobody can take over now (${controller.supervisor.state})` };
-        break;
+        return this.drive(intent);
     }
     return { accepted: true, reason: '' };
   }
@@ -133,6 +130,22 @@ export class LiveSession implements LiveSource {
     for (const timer of this.timers) clearInterval(timer);
     this.counted?.close();
     await this.session.close();
+  }
+
+  private drive(intent: OperatorIntent & { kind: 'teleop' }): { accepted: boolean; reason: string } {
+    const { controller, twin } = this.session;
+    const { engaged, values, point, repeat } = intent;
+    if (values !== undefined && point !== undefined)
+      return { accepted: false, reason: 'joint targets or a point for the hand, not both' };
+    const { state, cause } = controller.supervisor;
+    if (repeat === true && state !== 'TELEOP')
+      return { accepted: false, reason: `nobody drives any more: ${state}, ${cause}` };
+    if (!engaged) controller.takeOver(undefined);
+    else if (
+      !controller.takeOver(values ?? (point && [...twin.pointAction(point)]) ?? [...controller.command])
+    )
+      return { accepted: false, reason: `nobody can take over now (${controller.supervisor.state})` };
+    return { accepted: true, reason: '' };
   }
 
   private choose(choice: Partial<SamplerChoice>): { accepted: boolean; reason: string } {
@@ -242,6 +255,7 @@ export class LiveSession implements LiveSource {
       command: [...controller.command],
       position: position === undefined ? [] : [...position],
       goal: goal === undefined ? [] : [...goal],
+      hand: position === undefined ? [] : [...this.session.twin.actionPoint(position)],
       infer_ms: this.readInfer(),
       late_us: this.readLate(),
       ticks: stats.ticks,

@@ -245,6 +245,13 @@ class ArmInstance implements TaskInstance {
     return forward(target);
   }
 
+  /** With the tool down, as the expert holds it. */
+  pointAction(point: ArrayLike<number>): Float64Array {
+    const joints = new Float64Array(6);
+    inverse([point[0]!, point[1]!, point[2]!], joints);
+    return joints;
+  }
+
   success(): boolean {
     const v = this.physics.views();
     const error = Math.hypot(v.qpos[6]! - this.goalXy[0], v.qpos[7]! - this.goalXy[1]);

@@ -191,6 +191,11 @@ class BlockPushInstance implements TaskInstance {
     return [target[0]!, target[1]!, 0.04];
   }
 
+  pointAction(point: ArrayLike<number>): Float64Array {
+    const { lower, upper } = this.spec.limits;
+    return Float64Array.from([0, 1], (i) => Math.min(upper[i]!, Math.max(lower[i]!, point[i]!)));
+  }
+
   success(): boolean {
     const [red, blue] = this.placed();
     return red && blue;

@@ -58,6 +58,8 @@ export interface TaskInstance {
   poses(out: Float32Array): void;
   /** Position in the workspace that action `target` leads to, for drawing chunks: (3). */
   actionPoint(target: ArrayLike<number>): readonly [number, number, number];
+  /** The action that leads to `point`, or as near as the robot gets: (joint_names.length). */
+  pointAction(point: ArrayLike<number>): Float64Array;
   /** True once the task's published success criterion has been met. */
   success(): boolean;
   /** True when the episode can no longer succeed (a forbidden touch, say). */

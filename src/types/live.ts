@@ -84,6 +84,8 @@ export interface LiveStatus {
   readonly command: readonly number[];
   readonly position: readonly number[];
   readonly goal: readonly number[];
+  /** Where the measured position has the hand, metres, (3). */
+  readonly hand: readonly number[];
   /** Since the last status. */
   readonly infer_ms: readonly number[];
   readonly late_us: readonly number[];
@@ -109,7 +111,15 @@ export type OperatorIntent =
   | { readonly kind: 'choose'; readonly choice: Partial<SamplerChoice> }
   | { readonly kind: 'driver'; readonly driver: string }
   | { readonly kind: 'task'; readonly task: string }
-  | { readonly kind: 'teleop'; readonly engaged: boolean; readonly values?: readonly number[] };
+  /** A person drives: joint targets, or a point for the hand (metres), or neither yet. */
+  | {
+      readonly kind: 'teleop';
+      readonly engaged: boolean;
+      readonly values?: readonly number[];
+      readonly point?: readonly [number, number, number];
+      /** Goes on driving; refused when a hold, a stop or a fault has ended it, which only a person may undo. */
+      readonly repeat?: boolean;
+    };
 
 /** Where LiveFrames come from and OperatorIntents go; the web room knows nothing else. */
 export interface LiveSource {

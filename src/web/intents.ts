@@ -31,7 +31,13 @@ const intent = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('choose'), choice }),
   z.strictObject({ kind: z.literal('driver'), driver: name }),
   z.strictObject({ kind: z.literal('task'), task: name }),
-  z.strictObject({ kind: z.literal('teleop'), engaged: z.boolean(), values: vector.optional() }),
+  z.strictObject({
+    kind: z.literal('teleop'),
+    engaged: z.boolean(),
+    values: vector.optional(),
+    point: z.tuple([finite, finite, finite]).optional(),
+    repeat: z.boolean().optional(),
+  }),
 ]);
 
 const message = z.strictObject({ id: z.int().nonnegative(), intent });

@@ -56,6 +56,8 @@ export class FakeSource implements LiveSource {
   state: ControlState = 'RUNNING';
   cause = 'the policy drives, 3 steps of dpmpp_2m';
   goal: number[] = [0.45, 0.25];
+  /** Goes at once where it is sent. */
+  hand: readonly number[] = [0.4, 0, 0.3];
   /** Sends nothing while true, as a controller that hangs. */
   silent = false;
   choice: SamplerChoice = {
@@ -101,6 +103,9 @@ export class FakeSource implements LiveSource {
     if (intent.kind === 'hold') become('HOLD', 'the operator asked to hold');
     if (intent.kind === 'stop') become('STOPPED', 'the operator stopped the robot; reset to leave');
     if (intent.kind === 'resume' || intent.kind === 'reset') become('RUNNING', 'the policy drives');
+    if (intent.kind === 'teleop' && intent.repeat === true && this.state !== 'TELEOP')
+      return { accepted: false, reason: `nobody drives any more: ${this.state}` };
+    if (intent.kind === 'teleop' && intent.point !== undefined) this.hand = intent.point;
     if (intent.kind === 'teleop') become(intent.engaged ? 'TELEOP' : 'HOLD', 'a person drives');
     if (intent.kind === 'pause') this.paused = intent.paused;
     if (intent.kind === 'goal') this.goal = [...intent.goal];
@@ -196,6 +201,7 @@ export class FakeSource implements LiveSource {
       command: this.joints(t + 0.15),
       position,
       goal: this.goal,
+      hand: this.hand,
       infer_ms: this.ticks % 8 === 0 ? [5 + 3 * wave(1) + (wave(2) > 0.95 ? 6 : 0)] : [],
       late_us: [20 + 60 * wave(3), 30 + 90 * wave(4), 25 + 400 * wave(5) ** 8],
       ticks: this.ticks * 3,

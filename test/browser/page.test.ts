@@ -1,16 +1,14 @@
 // The live page in a real browser (Debian's Chromium), on the real main job: simulation, policy and controller behind it.
 
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LiveSession } from '../../src/cli/live-source.js';
 import type { WebServer } from '../../src/web/index.js';
+import { missing, openBrowser } from './chromium.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const CHROMIUM = '/usr/bin/chromium';
-const missing = existsSync(CHROMIUM) ? '' : ' (skipped: apt-get install chromium)';
 
 describe.skipIf(missing !== '')(`the live page${missing}`, () => {
   let live: LiveSession;
@@ -26,18 +24,7 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
     const server = (await import(join(root, 'dist/web/index.js'))) as typeof import('../../src/web/index.js');
     live = await source.LiveSession.open({ task: 'arm', load: { steps: 3, candidates: 4 } });
     web = await server.startWebServer(live, { port: 0 });
-    browser = await chromium.launch({
-      executablePath: CHROMIUM,
-      args: [
-        '--no-sandbox',
-        '--use-angle=swiftshader',
-        '--enable-unsafe-swiftshader',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-        '--no-first-run',
-      ],
-    });
+    browser = await openBrowser();
     page = await browser.newPage({ viewport: { width: 900, height: 600 } });
     page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
     page.on('pageerror', (e) => errors.push(String(e)));

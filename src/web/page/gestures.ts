@@ -1,4 +1,4 @@
-// Hands on the scene. Dragging a ghost moves the goal (with shift: up and down), clicking the table brings the
+// Hands on the scene. Dragging the handle leads the robot's hand while the operator drives. Dragging a ghost moves the goal (with shift: up and down), clicking the table brings the
 // nearest ghost there, dragging an object pushes it with a force that grows with the drag. All else turns the view.
 
 import * as THREE from 'three';
@@ -6,6 +6,7 @@ import type { OperatorIntent } from '../../types/live.js';
 import { Arrow } from './arrow.js';
 import { cssColor } from './dom.js';
 import { goalSlot, moveGoal } from './goal.js';
+import type { Handle } from './handle.js';
 import type { SceneView } from './scene.js';
 import type { DrawnShape } from './shapes.js';
 
@@ -22,15 +23,18 @@ const SETTLE_MS = 700;
 
 export interface GestureHost {
   readonly view: SceneView;
+  readonly handle: Handle;
   /** The goal in force, (goal_dim); empty when it cannot be set. */
   goal(): readonly number[];
   send(intent: OperatorIntent): void;
+  /** Leads the robot's hand to a point. */
+  aim(point: readonly [number, number, number]): void;
   /** A word at the pointer, or undefined to take it away. */
   tip(text: string | undefined, x: number, y: number): void;
 }
 
 interface Drag {
-  readonly kind: 'goal' | 'push' | 'view';
+  readonly kind: 'goal' | 'push' | 'view' | 'hand';
   readonly shape: DrawnShape | undefined;
   readonly pointer: number;
   readonly grip: THREE.Vector3;
@@ -70,18 +74,21 @@ export class Gestures {
 
   private press(event: PointerEvent): void {
     if (event.button !== 0 || this.drag !== undefined) return;
-    const hit = this.pick(event);
+    const hand = this.handleAt(event);
+    const hit = hand === undefined ? this.pick(event) : undefined;
     const goal = this.host.goal();
-    const { shape, point } = hit ?? { shape: undefined, point: undefined };
+    const { shape, point } = hit ?? { shape: undefined, point: hand };
     const kind =
-      shape?.info.role === 'object'
-        ? 'push'
-        : shape?.info.role === 'goal' && goal.length > 1
-          ? 'goal'
-          : 'view';
+      hand !== undefined
+        ? 'hand'
+        : shape?.info.role === 'object'
+          ? 'push'
+          : shape?.info.role === 'goal' && goal.length > 1
+            ? 'goal'
+            : 'view';
     const grip = kind === 'view' || point === undefined ? new THREE.Vector3() : point;
     const plane = new THREE.Plane(new THREE.Vector3(0, 0, 1), -grip.z);
-    if (kind === 'goal' && event.shiftKey) facing(plane, this.host.view.camera, grip);
+    if ((kind === 'goal' || kind === 'hand') && event.shiftKey) facing(plane, this.host.view.camera, grip);
     const homes = new Map(
       (kind === 'goal' ? this.siblings(shape!, goal) : []).map((ghost) => [
         ghost,
@@ -110,12 +117,21 @@ export class Gestures {
   private move(event: PointerEvent): void {
     const { drag } = this;
     if (drag === undefined) {
-      this.hover(this.pick(event)?.shape, event.clientX, event.clientY);
+      if (this.handleAt(event) === undefined)
+        this.hover(this.pick(event)?.shape, event.clientX, event.clientY);
+      else {
+        this.host.view.canvas.style.cursor = 'grab';
+        this.host.tip('drag to lead the hand', event.clientX, event.clientY);
+      }
       return;
     }
     if (drag.kind === 'view' || event.pointerId !== drag.pointer) return;
     const at = this.cast(event, drag.plane);
     if (at === undefined) return;
+    if (drag.kind === 'hand') {
+      this.host.aim([at.x, at.y, at.z]);
+      return;
+    }
     const delta = at.sub(drag.grip);
     if (drag.kind === 'goal') this.dragGoal(drag, delta, event.shiftKey, false);
     else this.dragPush(drag, delta, event);
@@ -227,6 +243,11 @@ export class Gestures {
     const hit = object ?? ghost ?? hits[0];
     const shape = shapes.find(({ mesh }) => mesh === hit?.object);
     return hit === undefined || shape === undefined ? undefined : { shape, point: hit.point };
+  }
+
+  private handleAt(event: PointerEvent): THREE.Vector3 | undefined {
+    this.aim(event);
+    return this.host.handle.met(this.caster.ray);
   }
 
   private cast(event: PointerEvent, plane: THREE.Plane): THREE.Vector3 | undefined {

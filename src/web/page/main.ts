@@ -4,6 +4,7 @@
 import type { LiveChunk, LiveFrame, LiveScene, LiveStatus, OperatorIntent } from '../../types/live.js';
 import { byId, figure, setText } from './dom.js';
 import { Gestures } from './gestures.js';
+import { Handle } from './handle.js';
 import { Link, type LinkState } from './link.js';
 import { Panel } from './panel.js';
 import { PathView } from './paths.js';
@@ -19,11 +20,21 @@ let status: LiveStatus | undefined;
 
 const link = new Link({ frame: receive, state: showLink });
 const panel = new Panel({ send: (intent) => link.send(intent) });
-const teleop = new Teleop({ ask: (intent) => panel.ask(intent) });
+const handle = new Handle(view.world);
+const teleop = new Teleop({
+  ask: (intent) => panel.ask(intent),
+  radius: () => view.radius,
+  toWorld: (direction) => view.toWorld(direction),
+  showHandle: (point) => {
+    if (handle.show(point, view.radius)) view.invalidate();
+  },
+});
 const gestures = new Gestures({
   view,
+  handle,
   goal: () => (scene !== undefined && scene.goal_dim > 0 ? (status?.goal ?? []) : []),
   send: (intent: OperatorIntent) => void panel.ask(intent),
+  aim: (point) => teleop.aim(point),
   tip: showTip,
 });
 view.animate = (now_ms) => paths.animate(now_ms);

@@ -94,6 +94,12 @@ export class SceneView {
     this.dirty = true;
   }
 
+  /** Right, away from the eye and up, in the world; the first two lie in the plane of the table. */
+  toWorld([right, away, up]: readonly [number, number, number]): [number, number, number] {
+    const ahead = this.camera.getWorldDirection(new THREE.Vector3()).setZ(0).normalize();
+    return [right * ahead.y + away * ahead.x, -right * ahead.x + away * ahead.y, up];
+  }
+
   /** Looks at everything from the front, higher when the task is flat. */
   fit(): void {
     const box = new THREE.Box3();
