@@ -2,7 +2,6 @@
 // on that) and readers that take what servers really send: lists, typed arrays, base64, null where NaN was.
 
 import { type Image, TendonError } from '../types/index.js';
-import { decodePng } from './png.js';
 import { epochStamp, type RosTime } from './time.js';
 
 export interface Header {
@@ -183,16 +182,8 @@ const CHANNELS_BY_ENCODING: Readonly<
   '8UC3': [3, 3, false],
 };
 
-/** sensor_msgs/Image or an 8-bit PNG in sensor_msgs/CompressedImage. Throws `input_invalid` or `unsupported`. */
+/** sensor_msgs/Image with 8-bit channels, row padding and all. Throws `input_invalid`. */
 export function readImage(msg: Readonly<Record<string, unknown>>): Image {
-  if (typeof msg.format === 'string') {
-    if (!/png/i.test(msg.format)) {
-      const why = `CompressedImage of format "${msg.format}" cannot be decoded here; publish PNG or sensor_msgs/Image.`;
-      throw new TendonError('unsupported', why, { format: msg.format });
-    }
-    const { width, height, channels, data } = decodePng(readBytes(msg.data, 'CompressedImage.data'));
-    return pack(width, height, width * channels, channels >= 3 ? 3 : 1, channels, false, data);
-  }
   const width = Number(msg.width);
   const height = Number(msg.height);
   const layout = CHANNELS_BY_ENCODING[String(msg.encoding)];

@@ -1,5 +1,5 @@
-// PNG, as far as rosbridge needs it: the `png` compression puts JSON text into RGB pixels, and cameras send 8-bit
-// CompressedImages. ISO/IEC 15948: signature, chunks, zlib, one filter byte per row. No interlacing, no palette.
+// PNG, as far as rosbridge needs it: the `png` compression puts JSON text into RGB pixels. ISO/IEC 15948: signature,
+// chunks, zlib, one filter byte per row. No interlacing, no palette. Cameras' PNGs are decoded in compressed.ts.
 
 import { crc32, deflateSync, inflateSync } from 'node:zlib';
 import { TendonError } from '../types/index.js';

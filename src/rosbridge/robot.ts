@@ -66,7 +66,7 @@ export class RosbridgeRobot implements Robot {
     const { bridge, command, deadlines } = file;
     const writers = command.parts.map((part) => ({ part, write: commandWriter(part, file) }));
     this.action_dim = file.joint_names.length;
-    this.streams = file.observation.map((stream) => new Stream(stream, file));
+    this.streams = file.observation.map((stream) => new Stream(stream, file, () => this.decoded()));
     this.synchroniser = new Synchroniser(this.streams, file);
     this.observation_dims = featureLengths(file);
     this.client = new BridgeClient({
@@ -176,7 +176,7 @@ export class RosbridgeRobot implements Robot {
     await this.client.close();
   }
 
-  /** Counters of each topic: samples, refused, stale, out of order. */
+  /** Counters of each topic: samples, refused, stale, out of order, dropped (frames that a newer one overtook). */
   streamCounters(): Readonly<Record<string, Readonly<Stream['counters']>>> {
     return Object.fromEntries(this.streams.map(({ spec, counters }) => [spec.topic, { ...counters }]));
   }
@@ -217,6 +217,12 @@ export class RosbridgeRobot implements Robot {
         qos: spec.qos === undefined ? undefined : { ...spec.qos },
       },
     );
+  }
+
+  /** A picture made a sample, or was refused. */
+  private decoded(): void {
+    this.synchroniser.update();
+    this.look();
   }
 
   private listenToOperators(): void {

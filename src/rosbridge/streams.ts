@@ -10,6 +10,7 @@ import {
   type RobotStream,
   TendonError,
 } from '../types/index.js';
+import { decodeCompressed, NewestFirst } from './compressed.js';
 import type { Message } from './hub.js';
 import { AXES, axisOf, readImage, readNumbers, readStrings } from './messages.js';
 import { canonicalType } from './protocol.js';
@@ -21,6 +22,8 @@ interface Sample {
 }
 type Parts = Pick<Sample, 'values' | 'images'>;
 type Reader = (msg: Message) => Parts;
+/** Of what is decoded on another thread. */
+type SlowReader = (msg: Message) => Promise<Parts>;
 
 const HISTORY = 16;
 const NONE = Object.freeze({});
@@ -144,6 +147,21 @@ function imageReader(stream: RobotStream): Reader {
   };
 }
 
+function compressedReader(stream: RobotStream): SlowReader {
+  const [key, size] = Object.entries(stream.images)[0] ?? ['', [0, 0, 1] as const];
+  return async (msg) => {
+    try {
+      return { values: NONE, images: { [key]: await decodeCompressed(msg, size) } };
+    } catch (caught) {
+      if (!(caught instanceof TendonError)) throw caught;
+      throw new TendonError(caught.code, `${stream.topic}, ${key}: ${caught.message}`, {
+        ...caught.fields,
+        key,
+      });
+    }
+  };
+}
+
 const axes = (value: unknown, names: readonly string[], what: string) =>
   names.map((name) => {
     const part = typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
@@ -219,31 +237,52 @@ const READERS: Readonly<Record<string, (stream: RobotStream, file: RobotFile) =>
   'nav_msgs/Odometry': odometryReader,
   'tendon_msgs/Observation': namedReader,
   'sensor_msgs/Image': imageReader,
-  'sensor_msgs/CompressedImage': imageReader,
 };
+const SLOW_READERS: Readonly<Record<string, (stream: RobotStream) => SlowReader>> = {
+  'sensor_msgs/CompressedImage': compressedReader,
+};
+
+interface Frame {
+  readonly msg: Message;
+  readonly stamp_ns: Nanoseconds;
+  readonly arrived_ns: Nanoseconds;
+}
 
 /** One topic's samples, newest last. */
 export class Stream {
   heard_ns: Nanoseconds | undefined;
   /** Why the newest message was refused; empty when it was not. */
   refused = '';
-  readonly counters = { samples: 0, refused: 0, stale: 0, out_of_order: 0 };
+  /** `dropped`: frames that came while an older one was being decoded, and were overtaken by a newer one. */
+  readonly counters = { samples: 0, refused: 0, stale: 0, out_of_order: 0, dropped: 0 };
   private readonly samples: Sample[] = [];
-  private readonly read: Reader;
+  private readonly read: Reader | undefined;
+  private readonly frames: NewestFirst<Frame> | undefined;
+  /** Counts what `forget` was called for: what was being decoded then belongs to the past. */
+  private era = 0;
 
+  /** `changed` is called when a picture that was decoded on another thread made a sample or was refused. */
   constructor(
     readonly spec: RobotStream,
     file: RobotFile,
+    private readonly changed: () => void = () => {},
   ) {
-    const make = READERS[canonicalType(spec.type)];
-    if (make === undefined) {
+    const type = canonicalType(spec.type);
+    this.read = READERS[type]?.(spec, file);
+    const slow = SLOW_READERS[type]?.(spec);
+    if (slow !== undefined)
+      this.frames = new NewestFirst(
+        (frame) => this.decode(frame, slow),
+        () => ++this.counters.dropped,
+      );
+    if (this.read === undefined && slow === undefined) {
+      const known = [...Object.keys(READERS), ...Object.keys(SLOW_READERS)].join(', ');
       throw new TendonError(
         'unsupported',
-        `${spec.topic}: messages of type ${spec.type} cannot be read as observations; choose from ${Object.keys(READERS).join(', ')}.`,
+        `${spec.topic}: messages of type ${spec.type} cannot be read as observations; choose from ${known}.`,
         { topic: spec.topic, type: spec.type },
       );
     }
-    this.read = make(spec, file);
   }
 
   get newest(): Sample | undefined {
@@ -251,6 +290,8 @@ export class Stream {
   }
 
   forget(): void {
+    ++this.era;
+    this.frames?.forget();
     this.samples.length = 0;
     this.heard_ns = undefined;
     this.refused = '';
@@ -268,8 +309,10 @@ export class Stream {
         `${this.spec.topic}: a stamp ${(-age_ms).toFixed()} ms in the future; did a clock jump?`,
       );
     }
-    if (stamp_ns <= (this.newest?.stamp_ns ?? Number.NEGATIVE_INFINITY)) {
-      ++this.counters.out_of_order;
+    if (this.isOld(stamp_ns)) return false;
+    const frame = { msg, stamp_ns, arrived_ns };
+    if (this.read === undefined) {
+      this.frames?.take(frame);
       return false;
     }
     let parts: Parts;
@@ -278,6 +321,25 @@ export class Stream {
     } catch (caught) {
       return this.refuse(caught instanceof Error ? caught.message : String(caught));
     }
+    return this.keep(frame, parts);
+  }
+
+  private async decode(frame: Frame, read: SlowReader): Promise<void> {
+    const { era } = this;
+    const outcome = await read(frame.msg).catch((caught: Error) => caught);
+    if (era !== this.era) return;
+    if (outcome instanceof Error) this.refuse(outcome.message);
+    else if (!this.isOld(frame.stamp_ns)) this.keep(frame, outcome);
+    this.changed();
+  }
+
+  private isOld(stamp_ns: Nanoseconds): boolean {
+    const old = stamp_ns <= (this.newest?.stamp_ns ?? Number.NEGATIVE_INFINITY);
+    if (old) ++this.counters.out_of_order;
+    return old;
+  }
+
+  private keep({ stamp_ns, arrived_ns }: Frame, parts: Parts): true {
     this.samples.push({ stamp_ns: Math.min(stamp_ns, arrived_ns), ...parts });
     if (this.samples.length > HISTORY) this.samples.shift();
     ++this.counters.samples;
