@@ -198,7 +198,9 @@ export class SimSession {
     const over = status.success || status.failed || status.step >= max_steps;
     if (!over || this.ending !== undefined || this.restarting || status.paused) return;
     const state = this.controller.supervisor.state;
-    if (state === 'STOPPED' || this.controller.supervisor.heldByOperator) return;
+    // An episode does not end in the hands of somebody: what they do with the robot is theirs to finish.
+    const driven = state === 'TELEOP' || this.controller.supervisor.heldByOperator;
+    if (state === 'STOPPED' || driven) return;
     const result: EpisodeResult = {
       seed: status.seed,
       success: status.success,

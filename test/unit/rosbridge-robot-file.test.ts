@@ -192,6 +192,17 @@ describe('launch/', () => {
     expect(tasks.sort()).toEqual(taskNames().sort());
   });
 
+  it.each(['so101', 'ur5e', 'diff-drive'])('%s: the other command that its comment offers is one', (name) => {
+    const text = readFileSync(`launch/${name}.yaml`, 'utf8');
+    const [, offered] = /\n# {3}(command:\n(?:# {5}.*\n)+)/.exec(text)!;
+    const other = { ...parse(text), ...parse(offered!.replace(/^# {3}/gm, '')) };
+    expect(other.command.topic).not.toBe(parse(text).command.topic);
+    const file = parseRobotFile(stringify(other), name);
+    const robot = new RosbridgeRobot(file, { now_ns: () => 0 });
+    const message = robot.messages(Float64Array.from(file.joint_names, () => 0.1))[other.command.topic];
+    expect(JSON.stringify(message)).toContain('0.1');
+  });
+
   it.each(files)('%s agrees with its task', (name) => {
     const { spec } = findTask(name.replace(/^sim-|\.yaml$/g, ''));
     const file = loadRobotFile(`launch/${name}`);
