@@ -33,6 +33,12 @@ TreeTable tree_table_of(const Napi::Value& value) {
   number("spread", table.spread);
   number("noise_weight", table.noise_weight);
   number("temperature", table.temperature);
+  if (has("untried")) {
+    const std::string untried = text_of(property(given, "untried"), "untried");
+    if (untried != "zero" && untried != "mean")
+      throw BuildError("config_invalid", "tree untried: expected zero or mean, got " + untried);
+    table.untried = untried == "mean" ? Untried::mean : Untried::zero;
+  }
   table.check();
   return table;
 }

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "base/error.h"
 #include "graph/functions.h"
@@ -257,8 +258,9 @@ void Graph::output(const std::string& name, int node) {
 
 int64_t Graph::parameter_count() const {
   int64_t count = 0;
+  std::set<std::string> counted;  // a network that is described in several places is one
   for (const Node& node : nodes_)
-    if (node.op == Op::weight) count += node.shape.count();
+    if (node.op == Op::weight && counted.insert(node.name).second) count += node.shape.count();
   return count;
 }
 

@@ -72,13 +72,25 @@ void Tree::begin(const float* actions, const float* draws, const float* noise) {
   worst_count_ = 0;
 }
 
+// Of a node's tried actions; below the root the mean of the node above counts as one more.
+double Tree::mean_q(int node, double above) const {
+  double sum = 0;
+  int tried = 0;
+  for (int k = 0; k < table_.actions; ++k) {
+    const int64_t e = static_cast<int64_t>(node) * table_.actions + k;
+    if (!failed_[e] && visits_[e] > 0) sum += q(e), ++tried;
+  }
+  if (node == 0 && tried > 0) return sum / tried;
+  return (above + sum) / (tried + 1);
+}
+
 // Q, between the lowest and highest so far, plus the prior's share of what has not been tried.
-double Tree::score(int64_t edge, double parent_visits) const {
+double Tree::score(int64_t edge, double parent_visits, double untried) const {
   const double n = visits_[edge] + pending_[edge];
   const double c = std::log((parent_visits + table_.c2 + 1) / table_.c2) + table_.c1;
   const double explore = c * std::sqrt(parent_visits) / (n + 1) * prior_[edge];
-  if (visits_[edge] == 0) return explore;
-  const double value = q(edge);
+  if (visits_[edge] == 0 && table_.untried == Untried::zero) return explore;
+  const double value = visits_[edge] == 0 ? untried : q(edge);
   return explore + (highest_ > lowest_ ? (value - lowest_) / (highest_ - lowest_) : value);
 }
 
@@ -87,15 +99,17 @@ bool Tree::select(Edge* edge) {
   const int K = table_.actions;
   int64_t* path = paths_.data() + static_cast<int64_t>(slots_) * (table_.simulations + 1);
   int length = 0, node = 0;
+  double mean = 0;
   for (;;) {
     const double visits =
         node == 0 ? root_visits_ + root_pending_ : visits_[incoming_[node]] + pending_[incoming_[node]];
+    if (table_.untried == Untried::mean) mean = mean_q(node, mean);
     int best = -1;
     double lead = 0;
     for (int k = 0; k < K; ++k) {
       const int64_t e = static_cast<int64_t>(node) * K + k;
       if (failed_[e]) continue;
-      const double s = score(e, visits);
+      const double s = score(e, visits, mean);
       if (best < 0 || s > lead) best = k, lead = s;
     }
     const int64_t e = static_cast<int64_t>(node) * K + best;

@@ -11,6 +11,11 @@
 
 namespace tendon {
 
+// What an action that has not been tried counts, before it is normalised: 0, as MuZero has it, or the mean of
+// those that have been (EfficientZero), without which few simulations leave many equally likely actions
+// untried.
+enum class Untried : uint8_t { zero, mean };
+
 struct TreeTable {
   int horizon = 1;  // actions of the answer
   int action_dim = 0;
@@ -21,7 +26,8 @@ struct TreeTable {
   double c1 = 1.25, c2 = 19652;  // of pUCT
   double spread = 1;             // τ
   double noise_weight = 0.25;    // of the root's noise, where it is given
-  double temperature = 0;        // 0: the most visited action; else drawn by visits^(1/temperature)
+  Untried untried = Untried::zero;
+  double temperature = 0;  // 0: the most visited action; else drawn by visits^(1/temperature)
 
   int64_t row() const { return static_cast<int64_t>(actions) * action_dim; }
   // Throws BuildError naming the field.
@@ -70,7 +76,8 @@ class Tree {
   int64_t index(Edge edge) const { return static_cast<int64_t>(edge.node) * table_.actions + edge.action; }
   void open(int node, const float* actions, const float* draws);
   double q(int64_t edge) const { return reward_[edge] + discount_[edge] * sum_[edge] / visits_[edge]; }
-  double score(int64_t edge, double parent_visits) const;
+  double mean_q(int node, double above) const;
+  double score(int64_t edge, double parent_visits, double untried) const;
   void fail(int64_t edge);
   int most_visited(int node) const;
 

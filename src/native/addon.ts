@@ -263,6 +263,8 @@ export interface TreeTable {
   readonly spread?: number;
   /** Of the root's noise, where it is given (0.25). */
   readonly noise_weight?: number;
+  /** What an action not tried yet counts: 0 (MuZero) or the mean of those tried (EfficientZero) (zero). */
+  readonly untried?: 'zero' | 'mean';
   /** 0: the most visited action; else drawn by visits^(1/temperature) (0). */
   readonly temperature?: number;
 }

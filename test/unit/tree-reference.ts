@@ -39,6 +39,7 @@ export interface ReferenceOptions {
   readonly batch?: number;
   readonly spread?: number;
   readonly noise?: Float32Array;
+  readonly untried?: 'zero' | 'mean';
 }
 
 /** Visit counts, values and failures of the root's actions after the search. */
@@ -47,7 +48,7 @@ export async function referenceSearch(
   root: Omit<Judged, 'reward' | 'alive' | 'value'>,
   judge: (leaves: { state: Float32Array; action: Float32Array; simulation: number }[]) => Promise<Judged[]>,
 ) {
-  const { actions: K, action_dim: A, simulations, discount, batch = 1, spread = 1, noise } = options;
+  const { actions: K, action_dim: A, simulations, discount, batch = 1, spread = 1, noise, untried } = options;
   const q = (e: Edge): number => e.reward + (e.discount * e.sum) / e.visits;
   let lowest = Number.POSITIVE_INFINITY;
   let highest = Number.NEGATIVE_INFINITY;
@@ -78,12 +79,19 @@ export async function referenceSearch(
       e.prior = 0.75 * e.prior + 0.25 * noise[k]!;
     });
 
-  const score = (node: Node, e: Edge): number => {
+  /** What an action of this node counts that has not been tried, from the same of the node above. */
+  const untriedAt = (node: Node, above: number): number => {
+    const tried = node.edges.filter((e) => !e.failed && e.visits > 0).map(q);
+    const sum = tried.reduce((a, b) => a + b, 0);
+    return node === top && tried.length > 0 ? sum / tried.length : (above + sum) / (tried.length + 1);
+  };
+  const score = (node: Node, e: Edge, mean: number): number => {
     const N = node.visits + node.pending;
     const explore =
       ((Math.log((N + 19652 + 1) / 19652) + 1.25) * Math.sqrt(N) * e.prior) / (e.visits + e.pending + 1);
-    if (e.visits === 0) return explore;
-    return explore + (highest > lowest ? (q(e) - lowest) / (highest - lowest) : q(e));
+    if (e.visits === 0 && untried !== 'mean') return explore;
+    const value = e.visits === 0 ? mean : q(e);
+    return explore + (highest > lowest ? (value - lowest) / (highest - lowest) : value);
   };
   const fail = (node: Node, e: Edge): void => {
     e.failed = true;
@@ -95,10 +103,12 @@ export async function referenceSearch(
     const wave: { node: Node; edge: Edge }[][] = [];
     while (wave.length < batch && done + wave.length < simulations && top.edges.some((e) => !e.failed)) {
       const path: { node: Node; edge: Edge }[] = [];
+      let mean = 0;
       for (let node: Node | undefined = top; node !== undefined; ) {
+        mean = untriedAt(node, mean);
         let edge: Edge | undefined;
         for (const e of node.edges)
-          if (!e.failed && (edge === undefined || score(node, e) > score(node, edge))) edge = e;
+          if (!e.failed && (edge === undefined || score(node, e, mean) > score(node, edge, mean))) edge = e;
         path.push({ node, edge: edge! });
         node = edge!.child;
       }

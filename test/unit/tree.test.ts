@@ -73,6 +73,8 @@ describe('the tree', () => {
     ['with noise at the root', { noise: shares }],
     ['with actions drawn wider than the prior', { spread: 1.5 }],
     ['with actions drawn narrower', { spread: 0.7 }],
+    ['as EfficientZero counts what is untried', { untried: 'mean' }],
+    ['so counted, in waves of 3', { untried: 'mean', batch: 3 }],
     ['one action', { actions: 1, simulations: 7 }],
     ['one simulation', { simulations: 1 }],
     ['in waves of 4', { batch: 4 }],
@@ -86,6 +88,22 @@ describe('the tree', () => {
     for (const [k, v] of want.values.entries()) expect(got.values[k]!).toBeCloseTo(v, 5);
     expect(got.visits.reduce((a, b) => a + b)).toBe(options.simulations);
     expect(got.status).toBe('ok');
+  });
+
+  it('tries every action of the root where the untried count as the mean', () => {
+    // Values above 0 and 20 actions for 50 simulations: 0 for the untried leaves some of them so.
+    const rich = { ...toy({ ...OPTIONS, actions: 20, simulations: 50 }) };
+    const model = {
+      ...rich,
+      judge: (leaf: Parameters<typeof rich.judge>[0]) => {
+        const said = rich.judge(leaf);
+        return { ...said, value: said.value + 50 };
+      },
+    };
+    const tried = (untried: 'zero' | 'mean'): number =>
+      grown({ ...OPTIONS, actions: 20, simulations: 50, untried }, model).visits.filter((v) => v > 0).length;
+    expect(tried('mean')).toBe(20);
+    expect(tried('zero')).toBeLessThan(20);
   });
 
   it('walks towards what pays', () => {
@@ -150,6 +168,7 @@ describe('the tree', () => {
     [{ c2: 0 }, 'c2'],
     [{ spread: Number.NaN }, 'spread'],
     [{ actions: 0 }, 'actions'],
+    [{ untried: 'worst' as 'mean' }, 'untried'],
   ])('a table that makes no sense is refused by field: %#', (change, field) => {
     expect(() => new (addon().Tree)({ action_dim: 2, ...change })).toThrow(field);
   });

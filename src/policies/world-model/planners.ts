@@ -34,6 +34,8 @@ export function treeTable(base: PlannerTable, discount: number, choice: PlannerC
     simulations: choice.steps,
     actions: choice.candidates,
     discount,
+    // With MuZero's zero, 50 simulations over 20 equally likely actions leave many of them untried.
+    untried: 'mean',
   };
 }
 
