@@ -96,10 +96,10 @@ export class Tensors {
     if (torch === undefined) return new Tensors(openSafetensors(safe), family);
     const file = openTorch(join(dir, torch));
     const prefix = `${within}.`;
-    const named = [...file.tensors].map(
-      ([name, ref]) =>
-        [within !== undefined && name.startsWith(prefix) ? name.slice(prefix.length) : name, ref] as const,
-    );
+    const inside = [...file.tensors].filter(([name]) => within !== undefined && name.startsWith(prefix));
+    // What lies beside that dict is no weight: optimisers, schedules.
+    if (inside.length === 0) return new Tensors(file, family);
+    const named = inside.map(([name, ref]) => [name.slice(prefix.length), ref] as const);
     return new Tensors({ ...file, tensors: new Map(named) }, family);
   }
 

@@ -1,7 +1,7 @@
 // The `rssm` family against an independent PyTorch script (make/rssm.py): posteriors of three observed steps, the heads,
 // returns of imagined rollouts with every draw taped; then as a policy, whose latent follows from the one before.
 
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
@@ -138,7 +138,7 @@ describe.each(['rssm', 'rssm_gaussian'])('%s', (name) => {
   });
 });
 
-it('reads the names that torch.compile makes, and acts alike', async () => {
+it('reads what dreamerv3-torch saves, and the names that torch.compile makes, and acts alike', async () => {
   const io = golden('rssm_gaussian');
   const folder = mkdtempSync(join(tmpdir(), 'tendon-rssm-'));
   try {
@@ -151,15 +151,20 @@ it('reads the names that torch.compile makes, and acts alike', async () => {
     );
     writeSafetensors(join(folder, 'model.safetensors'), Object.fromEntries(tensors));
     copyFileSync(join(io.dir, 'config.json'), join(folder, 'config.json'));
+    const saved = join(folder, 'saved');
+    mkdirSync(saved);
+    copyFileSync(join(io.dir, 'latest.pt'), join(saved, 'latest.pt'));
+    copyFileSync(join(io.dir, 'config.json'), join(saved, 'config.json'));
     const acted = [];
-    for (const dir of [io.dir, folder]) {
+    for (const dir of [io.dir, folder, saved]) {
       const policy = await loadPolicy(dir, { threads: 1 });
       policy.reset(1);
       const values = { 'observation.state': io.get('state.0') };
       acted.push([...(await policy.infer({ stamp_ns: 0, values })).actions]);
       policy.close();
     }
-    expect(acted[0]).toEqual(acted[1]);
+    expect(acted[1]).toEqual(acted[0]);
+    expect(acted[2]).toEqual(acted[0]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -201,6 +201,10 @@ def case(name, seed, stoch, classes, state, picture):
     io["return"] = total + config["discount"] ** H * alive * m.value(at)
     io["end"] = at
     save(name, config, m.w, io)
+    if not classes:
+        # As dreamerv3-torch saves it: the agent's weights beside its optimisers' states.
+        adam = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(4)}}, "param_groups": [{"lr": 1e-4, "params": [0]}]}
+        torch.save({"agent_state_dict": m.w, "optims_state_dict": {"_wm._model_opt._opt": adam}}, f"test/golden/{name}/latest.pt")
     print(sorted(io["return"].flatten().tolist()))
 
 
