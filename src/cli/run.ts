@@ -12,9 +12,10 @@ import {
 import { addon, native } from '../native/index.js';
 import { loadPolicy } from '../policies/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
-import { type RobotFile, TendonError } from '../types/index.js';
+import type { RobotFile } from '../types/index.js';
 import { type Command, loadOptions, needsOf, POLICY_OPTIONS } from './command.js';
 import { DryRun } from './dry-run.js';
+import { checkFit } from './fit.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
 import { openLog } from './log.js';
 import { observe } from './observe.js';
@@ -62,24 +63,8 @@ export const run: Command = {
     const url = values.bridge === undefined ? file.bridge.url : text('bridge');
     const clock = new MonotonicClock();
     const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url } }, clock);
-    for (const [key, length] of Object.entries(policy.spec.observation_dims))
-      if (robot.observation_dims[key] !== length)
-        throw new TendonError(
-          'config_invalid',
-          `the policy needs ${key} of length ${length}, ${text('robot')} gives ${robot.observation_dims[key] ?? 'none'}; add the topic that carries it to "observation"`,
-          { key },
-        );
     const position_key = values['position-key'] === undefined ? file.measured : text('position-key');
-    if ((robot.observation_dims[position_key] ?? 0) < robot.action_dim)
-      throw new TendonError(
-        'config_invalid',
-        `${position_key} ("measured", or --position-key) is not an observation of at least ${robot.action_dim} values in ${text('robot')}`,
-      );
-    if (policy.spec.action_dim !== robot.action_dim)
-      throw new TendonError(
-        'config_invalid',
-        `the policy commands ${policy.spec.action_dim} joints, ${text('robot')} names ${robot.action_dim}`,
-      );
+    checkFit(policy.spec, file, text('robot'), position_key);
     const settings: ControllerOptions = {
       robot,
       policy,

@@ -3,9 +3,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { checkFit } from '../../src/cli/fit.js';
 import { loadRobotFile, parseRobotFile } from '../../src/control/robot-file.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { findTask, taskNames } from '../../src/sim/tasks.js';
+import type { PolicySpec } from '../../src/types/index.js';
 
 const TEXT = readFileSync('launch/sim-arm.yaml', 'utf8');
 
@@ -201,6 +203,51 @@ describe('launch/', () => {
     const robot = new RosbridgeRobot(file, { now_ns: () => 0 });
     const message = robot.messages(Float64Array.from(file.joint_names, () => 0.1))[other.command.topic];
     expect(JSON.stringify(message)).toContain('0.1');
+  });
+
+  it.each(['so101', 'aloha'])(
+    '%s: the camera that its comment offers is one, and a policy may need it',
+    (name) => {
+      const text = readFileSync(`launch/${name}.yaml`, 'utf8');
+      const [, offered] = /\n(# {3}- topic:.*\n(?:# {5}.*\n)+)/.exec(text)!;
+      const plain = parseRobotFile(text, name);
+      const whole = parse(text);
+      whole.observation.push(...parse(offered!.replace(/^# {3}/gm, '')));
+      const file = parseRobotFile(stringify(whole), name);
+      const [[key, shape] = ['', []]] = Object.entries(file.observation.at(-1)!.images);
+      expect(shape).toEqual([480, 640, 3]);
+      const joints = file.joint_names.length;
+      const needs = (height: number): PolicySpec => ({
+        family: 'act',
+        n_obs_steps: 1,
+        horizon: 8,
+        n_action_steps: 8,
+        action_dim: joints,
+        observation_dims: { 'observation.state': joints },
+        image_shapes: { [key]: [3, height, 640] },
+        goal_dims: {},
+        rate_hz: 50,
+      });
+      expect(() => checkFit(needs(480), file, name, file.measured)).not.toThrow();
+      expect(() => checkFit(needs(240), file, name, file.measured)).toThrow(/240×640×3, .* gives 480×640×3/);
+      expect(() => checkFit(needs(480), plain, name, plain.measured)).toThrow(`needs the camera ${key}`);
+    },
+  );
+
+  it('a policy that does not fit is refused before anything is connected', () => {
+    const file = loadRobotFile('launch/so101.yaml');
+    const spec = { observation_dims: { 'observation.state': 6 }, image_shapes: {}, action_dim: 6 } as never;
+    const fitting = (changes: object, key = file.measured) =>
+      checkFit({ ...(spec as PolicySpec), ...changes }, file, 'so101.yaml', key);
+    expect(() => fitting({})).not.toThrow();
+    expect(() => fitting({ observation_dims: { 'observation.state': 7 } })).toThrow(
+      /length 7, so101.yaml gives 6/,
+    );
+    expect(() => fitting({ observation_dims: { goal: 2 } })).toThrow(
+      /goal of length 2, so101.yaml gives none/,
+    );
+    expect(() => fitting({ action_dim: 7 })).toThrow(/commands 7 joints, so101.yaml names 6/);
+    expect(() => fitting({}, 'speed')).toThrow(/speed \("measured", or --position-key\)/);
   });
 
   it.each(files)('%s agrees with its task', (name) => {

@@ -1,0 +1,37 @@
+// Whether a policy and a robot file belong together, asked before anything is connected: in a running loop each of these
+// would be a robot that holds and a sentence in the log.
+
+import { featureLengths, type PolicySpec, type RobotFile, TendonError } from '../types/index.js';
+
+/** Throws `config_invalid` for the first thing that does not fit; `where` is the file's name, for the sentence. */
+export function checkFit(spec: PolicySpec, file: RobotFile, where: string, position_key: string): void {
+  const refuse = (why: string, fields: Record<string, unknown> = {}): never => {
+    throw new TendonError('config_invalid', why, fields);
+  };
+  const lengths = featureLengths(file);
+  for (const [key, length] of Object.entries(spec.observation_dims))
+    if (lengths[key] !== length)
+      refuse(
+        `the policy needs ${key} of length ${length}, ${where} gives ${lengths[key] ?? 'none'}; add the topic that carries it to "observation"`,
+        { key },
+      );
+  const pictures = Object.assign(
+    {},
+    ...file.observation.map(({ images }) => images),
+  ) as RobotFile['observation'][number]['images'];
+  for (const [key, [channels, height, width]] of Object.entries(spec.image_shapes)) {
+    const given = pictures[key];
+    if (given?.[0] !== height || given[1] !== width || given[2] !== channels)
+      refuse(
+        `the policy needs the camera ${key} of ${height}×${width}×${channels}, ${where} gives ${given?.join('×') ?? 'none'}; add its topic to "observation" (images: { ${key}: [${height}, ${width}, ${channels}] }), and let the camera's driver scale`,
+        { key },
+      );
+  }
+  const joints = file.joint_names.length;
+  if ((lengths[position_key] ?? 0) < joints)
+    refuse(
+      `${position_key} ("measured", or --position-key) is not an observation of at least ${joints} values in ${where}`,
+    );
+  if (spec.action_dim !== joints)
+    refuse(`the policy commands ${spec.action_dim} joints, ${where} names ${joints}`);
+}
