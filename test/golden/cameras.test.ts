@@ -2,12 +2,12 @@
 // under the key names of the peers, the ACT of ALOHA at its full size.
 
 import { describe, expect, test } from 'vitest';
-import type { FrameInput } from '../../src/native/index.js';
+import type { FrameInput, Precision } from '../../src/native/index.js';
 import { addon } from '../../src/native/index.js';
 import type { DenoiserFamily } from '../../src/policies/denoising-policy.js';
 import { loadPolicy, openFamily } from '../../src/policies/load.js';
 import type { Image } from '../../src/types/index.js';
-import { golden, relativeError } from './golden.js';
+import { BARS, golden, relativeError } from './golden.js';
 import { grid, image, keys, vector, withHashed } from './hashed.js';
 
 interface Feature {
@@ -57,8 +57,12 @@ function statistics(name: string, config: Record<string, unknown>, plainCameras:
 const actions = (config: Record<string, unknown>): number =>
   (config.output_features as { action: Feature }).action.shape[0]!;
 
-async function runFamily(family: DenoiserFamily, inputs: Record<string, Float32Array | FrameInput>) {
-  const model = await addon().compileModel(family.graph(1).native, { precision: 'f32' });
+async function runFamily(
+  family: DenoiserFamily,
+  inputs: Record<string, Float32Array | FrameInput>,
+  precision: Precision,
+) {
+  const model = await addon().compileModel(family.graph(1).native, { precision });
   const session = await model.openSession({ batch: 1 });
   return (await session.run(inputs)).outputs.F!;
 }
@@ -114,7 +118,7 @@ describe.each([
       const single = { ...table, rows: [table.rows[0]!], levels: [7] };
       const x = vector(`${name}/x`, family.model_horizon * family.spec.action_dim);
       const inputs = { x, ...family.schedule(single), ...family.condition(history, undefined, 1) };
-      expect(relativeError(await runFamily(family, inputs), io('unet'))).toBeLessThan(1e-4);
+      expect(relativeError(await runFamily(family, inputs, 'f32'), io('unet'))).toBeLessThan(1e-4);
     });
   });
 });
@@ -136,7 +140,7 @@ describe.each([
     ...Object.fromEntries(seen.map(([key, size]) => [key, { type: 'VISUAL', shape: [3, ...size] }])),
   };
 
-  test('the chunk', async () => {
+  test.each(BARS)('the chunk in %s, to %d', async (precision, bar) => {
     const given = statistics(name, config, true);
     await withHashed({ ...recorded, config }, given, async (dir) => {
       const family = openFamily(dir) as DenoiserFamily;
@@ -148,9 +152,8 @@ describe.each([
       };
       const inputs = family.condition([observation], undefined, 1);
       const x = new Float32Array(family.model_horizon * family.spec.action_dim);
-      expect(
-        relativeError(await runFamily(family, { x, ...inputs }), golden(name).get('actions')),
-      ).toBeLessThan(1e-4);
+      const chunk = await runFamily(family, { x, ...inputs }, precision);
+      expect(relativeError(chunk, golden(name).get('actions'))).toBeLessThan(bar);
     });
   });
 });
@@ -174,22 +177,26 @@ describe('camera_vqbet', () => {
     images: { 'observation.image': picture },
   }));
 
-  test.each([
+  const codes = [
     [3, 11],
     [0, 15],
-  ])('the actions of codes %d and %d', async (first, second) => {
-    await withHashed({ ...recorded, config }, given, async (dir) => {
-      const family = openFamily(dir) as DenoiserFamily;
-      const x = new Float32Array(family.model_horizon * 3).fill(-4);
-      // What is likely by the noise alone is drawn whatever the logits say within their range.
-      x[5 * 3 + first] = 5;
-      x[5 * 3 + CODES + second] = 5;
-      const F = await runFamily(family, { x, ...family.condition(history, undefined, 1) });
-      const want = golden(name).get(`actions.${first}.${second}`);
-      expect(relativeError(F.subarray(0, want.length), want)).toBeLessThan(1e-4);
-      expect(F.subarray(want.length).every((v) => v === 0)).toBe(true);
-    });
-  });
+  ] as const;
+  test.each(codes.flatMap((pair) => BARS.map((bar) => [...pair, ...bar] as const)))(
+    'the actions of codes %d and %d in %s, to %d',
+    async (first, second, precision, bar) => {
+      await withHashed({ ...recorded, config }, given, async (dir) => {
+        const family = openFamily(dir) as DenoiserFamily;
+        const x = new Float32Array(family.model_horizon * 3).fill(-4);
+        // What is likely by the noise alone is drawn whatever the logits say within their range.
+        x[5 * 3 + first] = 5;
+        x[5 * 3 + CODES + second] = 5;
+        const F = await runFamily(family, { x, ...family.condition(history, undefined, 1) }, precision);
+        const want = golden(name).get(`actions.${first}.${second}`);
+        expect(relativeError(F.subarray(0, want.length), want)).toBeLessThan(bar);
+        expect(F.subarray(want.length).every((v) => v === 0)).toBe(true);
+      });
+    },
+  );
 
   test('codes are drawn as often as their probabilities say', async () => {
     const logits = golden(name).get('logits');

@@ -6,13 +6,13 @@ import { timestepEmbedding, unetGraph } from '../../src/policies/diffusion/unet.
 import { dpTransformerGraph } from '../../src/policies/dp/transformer.js';
 import { linearNormalizer } from '../../src/policies/processors/linear.js';
 import { applyForward, applyInverse } from '../../src/policies/processors/normalize.js';
-import { golden, relativeError, runGraph } from './golden.js';
+import { BARS, golden, relativeError, runGraph } from './golden.js';
 
 const half = (values: Float32Array, b: number): Float32Array =>
   values.slice((b * values.length) / 2, ((b + 1) * values.length) / 2);
 
 describe('diffusion_policy', () => {
-  it('matches the UNet with local condition', async () => {
+  it.each(BARS)('matches the UNet with local condition in %s to %d', async (precision, bar) => {
     const g = golden('dp_unet_local');
     const tensors = Tensors.open(g.dir, 'dp');
     const graph = unetGraph(
@@ -34,16 +34,17 @@ describe('diffusion_policy', () => {
     );
     tensors.finish();
     for (const b of [0, 1]) {
-      const { F } = await runGraph(graph, 1, {
+      const given = {
         x: half(g.get('x'), b),
         local_cond: half(g.get('local_cond'), b),
         timestep_embedding: timestepEmbedding([g.get('t')[b]!], 32),
-      });
-      expect(relativeError(F!, half(g.get('out'), b))).toBeLessThan(1e-4);
+      };
+      const { F } = await runGraph(graph, 1, given, precision);
+      expect(relativeError(F!, half(g.get('out'), b))).toBeLessThan(bar);
     }
   });
 
-  it('matches the causal transformer', async () => {
+  it.each(BARS)('matches the causal transformer in %s to %d', async (precision, bar) => {
     const g = golden('dp_transformer_causal');
     const tensors = Tensors.open(g.dir, 'dp');
     const graph = dpTransformerGraph(
@@ -66,12 +67,13 @@ describe('diffusion_policy', () => {
     );
     tensors.finish();
     for (const b of [0, 1]) {
-      const { F } = await runGraph(graph, 1, {
+      const given = {
         x: half(g.get('x'), b),
         cond: half(g.get('cond'), b),
         timestep_embedding: timestepEmbedding([g.get('t')[b]!], 64),
-      });
-      expect(relativeError(F!, half(g.get('out'), b))).toBeLessThan(1e-4);
+      };
+      const { F } = await runGraph(graph, 1, given, precision);
+      expect(relativeError(F!, half(g.get('out'), b))).toBeLessThan(bar);
     }
   });
 

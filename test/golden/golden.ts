@@ -4,8 +4,18 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { addon, type GraphBuilder, type NetworkInputs } from '../../src/native/index.js';
+import { addon, type GraphBuilder, type NetworkInputs, type Precision } from '../../src/native/index.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
+
+/**
+ * Error against a recording that a chunk may have by the precision of its products: f32 sums in another order, mantissas
+ * of 8 bits, 127 steps a channel. docs/numerics.md says what was measured.
+ */
+export const BARS = [
+  ['f32', 1e-4],
+  ['bf16', 2e-2],
+  ['int8', 5e-2],
+] as const satisfies readonly (readonly [Precision, number])[];
 
 export interface Golden {
   readonly dir: string;
@@ -46,13 +56,14 @@ export function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): 
   return worst / largest;
 }
 
-/** Runs a graph once in f32 for `batch` samples. */
+/** Runs a graph once for `batch` samples. */
 export async function runGraph(
   graph: GraphBuilder,
   batch: number,
   inputs: NetworkInputs,
+  precision: Precision = 'f32',
 ): Promise<Readonly<Record<string, Float32Array>>> {
-  const model = await addon().compileModel(graph.native, { precision: 'f32' });
+  const model = await addon().compileModel(graph.native, { precision });
   const session = await model.openSession({ batch });
   return (await session.run(inputs)).outputs;
 }
