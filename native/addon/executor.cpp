@@ -61,9 +61,11 @@ ExecutorOptions options_of(const Napi::Value& value) {
   ms("lifetime_ms", options.lifetime_ns);
   if (has(given, "interpolation")) {
     const std::string how = text_of(property(given, "interpolation"), "interpolation");
-    if (how != "linear" && how != "cubic")
-      throw BuildError("config_invalid", "interpolation: expected linear or cubic, got " + how);
-    step.interpolation = how == "cubic" ? Interpolation::cubic : Interpolation::linear;
+    if (how != "linear" && how != "cubic" && how != "quintic")
+      throw BuildError("config_invalid", "interpolation: expected linear, cubic or quintic, got " + how);
+    step.interpolation = how == "linear"  ? Interpolation::linear
+                         : how == "cubic" ? Interpolation::cubic
+                                          : Interpolation::quintic;
   }
   const Napi::Value limits = property(given, "limits");
   if (!limits.IsObject()) throw BuildError("config_invalid", "limits: expected lower, upper and velocity");
@@ -72,6 +74,7 @@ ExecutorOptions options_of(const Napi::Value& value) {
   };
   step.limits = {each("lower"), each("upper"), each("velocity"), {}};
   if (has(limits.As<Napi::Object>(), "acceleration")) step.limits.acceleration = each("acceleration");
+  if (has(limits.As<Napi::Object>(), "jerk")) step.limits.jerk = each("jerk");
   if (has(given, "ring_rows"))
     options.ring_rows = static_cast<int>(integer_of(property(given, "ring_rows"), "ring_rows", 1, 1 << 20));
   if (has(given, "udp")) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "chunk/jerk.h"
 #include "chunk/resident.h"
 
 namespace tendon {
@@ -38,6 +39,9 @@ void Limits::check(size_t joints) const {
   check_each("upper", upper, joints, false);
   check_each("velocity", velocity, joints, true);
   if (!acceleration.empty()) check_each("acceleration", acceleration, joints, true);
+  if (!jerk.empty()) check_each("jerk", jerk, joints, true);
+  if (!jerk.empty() && acceleration.empty())
+    throw BuildError("config_invalid", "limits.jerk: expected limits.acceleration beside it");
   for (size_t i = 0; i < joints; ++i)
     if (!(lower[i] < upper[i]))
       throw BuildError("config_invalid",
@@ -45,19 +49,20 @@ void Limits::check(size_t joints) const {
 }
 
 Limiter::Limiter(Limits limits, size_t joints)
-    : limits_(std::move(limits)), previous_(joints), velocity_(joints) {
+    : limits_(std::move(limits)), previous_(joints), velocity_(joints), acceleration_(joints) {
   limits_.check(joints);
 }
 
 void Limiter::restart(const double* measured) {
   std::copy_n(measured, previous_.size(), previous_.begin());
   std::fill(velocity_.begin(), velocity_.end(), 0);
+  std::fill(acceleration_.begin(), acceleration_.end(), 0);
 }
 
 bool Limiter::keep_data_resident() const {
   bool kept = true;
-  for (const auto* v :
-       {&limits_.lower, &limits_.upper, &limits_.velocity, &limits_.acceleration, &previous_, &velocity_})
+  for (const auto* v : {&limits_.lower, &limits_.upper, &limits_.velocity, &limits_.acceleration,
+                        &limits_.jerk, &previous_, &velocity_, &acceleration_})
     kept = kept && keep_resident(v->data(), v->size() * sizeof(double));
   return kept;
 }
@@ -72,6 +77,15 @@ uint32_t Limiter::limit(const double* desired, double dt, double* out) {
     if (target < low || target > high) {
       bits |= limited_position;
       target = std::min(high, std::max(low, target));
+    }
+    if (!limits_.jerk.empty()) {
+      JointMotion joint{last, velocity_[i], acceleration_[i]};
+      jerk_limited_step(joint, target, {low, high, swiftest, limits_.acceleration[i], limits_.jerk[i]}, dt);
+      if (std::fabs(joint.position - target) > 1e-9 * swiftest * dt) bits |= limited_jerk;
+      out[i] = previous_[i] = joint.position;
+      velocity_[i] = joint.speed;
+      acceleration_[i] = joint.acceleration;
+      continue;
     }
     const bool inside = last >= low && last <= high;
     double speed = (target - last) / dt;

@@ -1,6 +1,6 @@
-// The last thing between any number and the robot, as src/control/limiter.ts has it: position, velocity and
-// acceleration limits with braking in whole periods. Both must answer alike, bit for bit; a test compares
-// them.
+// The last thing between any number and the robot, as src/control/limiter.ts has it: position, velocity,
+// acceleration and jerk limits with braking in whole periods. Both must answer alike, bit for bit; a test
+// compares them.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@
 
 namespace tendon {
 
-// Per joint, in its unit, per s and per s². An empty acceleration does not limit.
+// Per joint, in its unit, per s, per s² and per s³. An empty acceleration or jerk does not limit.
 struct Limits {
-  std::vector<double> lower, upper, velocity, acceleration;
+  std::vector<double> lower, upper, velocity, acceleration, jerk;
 
   // Throws BuildError config_invalid for limits that would not limit.
   void check(size_t joints) const;
@@ -22,7 +22,8 @@ enum : uint32_t {
   limited_position = 1,
   limited_velocity = 2,
   limited_acceleration = 4,
-  limited_not_finite = 8
+  limited_not_finite = 8,
+  limited_jerk = 16
 };
 
 class Limiter {
@@ -41,7 +42,7 @@ class Limiter {
 
  private:
   Limits limits_;
-  std::vector<double> previous_, velocity_;
+  std::vector<double> previous_, velocity_, acceleration_;
 };
 
 }  // namespace tendon

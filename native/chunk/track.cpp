@@ -25,10 +25,19 @@ bool sample(const Track& track, Interpolation how, int64_t at_ns, double* out) {
       out[j] = here + u * (next - here);
       continue;
     }
+    const bool first = row == 0, final = row + 1 == last;
     const double rise = next - here;
-    const double into = row == 0 ? rise : (next - at(row - 1, j)) / 2;
-    const double from = row + 1 == last ? 0 : (at(row + 2, j) - here) / 2;
-    out[j] = here + u * (into + u * ((3 * rise - 2 * into - from) + u * (into + from - 2 * rise)));
+    const double before = first ? here : at(row - 1, j), after = final ? next : at(row + 2, j);
+    const double v0 = first ? rise : (next - before) / 2, v1 = final ? 0 : (after - here) / 2;
+    if (how == Interpolation::cubic) {
+      out[j] = here + u * (v0 + u * (3 * rise - 2 * v0 - v1 + u * (v0 + v1 - 2 * rise)));
+      continue;
+    }
+    const double a0 = first ? 0 : next - 2 * here + before, a1 = final ? 0 : after - 2 * next + here;
+    const double c3 = 10 * rise - 6 * v0 - 4 * v1 - 1.5 * a0 + 0.5 * a1;
+    const double c4 = -15 * rise + 8 * v0 + 7 * v1 + 1.5 * a0 - a1;
+    const double c5 = 6 * rise - 3 * v0 - 3 * v1 - 0.5 * a0 + 0.5 * a1;
+    out[j] = here + u * (v0 + u * (0.5 * a0 + u * (c3 + u * (c4 + u * c5))));
   }
   return true;
 }

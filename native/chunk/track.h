@@ -8,7 +8,7 @@
 
 namespace tendon {
 
-enum class Interpolation : uint8_t { linear, cubic };
+enum class Interpolation : uint8_t { linear, cubic, quintic };
 
 struct Track {
   // Changes when commands are to begin anew at `start` (joints), at rest.
@@ -24,7 +24,8 @@ struct Track {
 
 // Writes the target at `at_ns` (joints); false when the track is over or empty. Before its stamp a track
 // waits at its first row. Cubic: Hermite with the slopes of neighbouring rows (Catmull and Rom 1974),
-// one-sided at the first row and zero at the last, where the track comes to rest.
+// one-sided at the first row and zero at the last, where the track comes to rest. Quintic: their second
+// differences too, so that the acceleration is continuous.
 bool sample(const Track& track, Interpolation how, int64_t at_ns, double* out);
 
 }  // namespace tendon

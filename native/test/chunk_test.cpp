@@ -135,7 +135,7 @@ TEST("chunk: rows are met exactly and cubic passes through them without a kink")
   track.rows = 4;
   track.values = {0, 1, 0.5, 2};
   double out, before, after;
-  for (const Interpolation how : {Interpolation::linear, Interpolation::cubic})
+  for (const Interpolation how : {Interpolation::linear, Interpolation::cubic, Interpolation::quintic})
     for (int row = 0; row < 4; ++row)
       CHECK(sample(track, how, row * 10 * ms, &out) && out == track.values[static_cast<size_t>(row)]);
   CHECK(sample(track, Interpolation::linear, 5 * ms, &out) && out == 0.5);

@@ -77,6 +77,9 @@ export const run: Command = {
       lifetime_ms: file.command.lifetime_ms,
       quantity: file.command.quantity,
       chunks: file.chunks,
+      interpolation: file.interpolation,
+      rotations: file.rotations,
+      workspace: file.workspace,
       teleop: file.teleop?.share,
       operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
       // With an executor the commands are its own.

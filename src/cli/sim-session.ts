@@ -99,6 +99,8 @@ export class SimSession {
       inference_ms: file.deadlines.inference_ms,
       lifetime_ms: file.command.lifetime_ms,
       chunks: file.chunks,
+      interpolation: file.interpolation,
+      rotations: file.rotations,
     };
     const facts = {
       robot: file.name,

@@ -12,23 +12,27 @@ import {
   type ControlInput,
   type ControlTap,
   type Goal,
+  type Interpolation,
   type Nanoseconds,
   NS_PER_MS,
   NS_PER_S,
   type Observation,
   type Policy,
   type Robot,
+  type Rotation,
   type TeleopShare,
+  type Workspace,
 } from '../types/index.js';
 import { InferenceDelay } from './delay.js';
 import { ObservationHistory } from './history.js';
 import { LIMITED, Limiter, type Limits } from './limiter.js';
 import { type Overlap, overlapFor } from './overlap.js';
-import { ChunkPlayer, type Interpolation } from './player.js';
+import { ChunkPlayer } from './player.js';
 import { SharedControl } from './shared-control.js';
 import { LoopStats } from './stats.js';
 import { INTERVENTIONS, Supervisor } from './supervisor.js';
 import { guarded } from './tap.js';
+import { WorkspaceGuard } from './workspace.js';
 
 export interface ControllerOptions {
   readonly robot: Robot;
@@ -47,9 +51,14 @@ export interface ControllerOptions {
   readonly lifetime_ms: number;
   /** Rows of a chunk to play before the next takes over; what the checkpoint and the mode say when absent. */
   readonly execute?: number | undefined;
+  /** Between the rows of a chunk; hold when absent. */
   readonly interpolation?: Interpolation | undefined;
+  /** Orientations in a command, which turn instead. */
+  readonly rotations?: readonly Rotation[] | undefined;
   /** What is played where chunks overlap; receding when absent. */
   readonly chunks?: ChunkMode | undefined;
+  /** Where the tip of the arm may be; anywhere when absent. */
+  readonly workspace?: Workspace | undefined;
   /** How a person who drives shares the robot with the policy; take_over when absent. */
   readonly teleop?: TeleopShare | undefined;
   /** Holds when `operatorBeat` was not called for this long; without it nobody needs to be there. */
@@ -91,6 +100,7 @@ export class Controller {
   private unsubscribe: (() => void) | undefined;
   private readonly chunkListeners = new Set<(chunk: ActionChunk) => void>();
   private readonly shared: SharedControl;
+  private readonly guard: WorkspaceGuard | undefined;
   /** The operator took over from a running policy, which goes on when they give back. */
   private interrupted = false;
   private beat_ns = Number.NEGATIVE_INFINITY;
@@ -107,10 +117,11 @@ export class Controller {
     const dim = robot.action_dim;
     this.period_ns = Math.round(NS_PER_S / rate_hz);
     const policy_period_ns = NS_PER_S / (policy.spec.rate_hz ?? rate_hz);
-    this.player = new ChunkPlayer(dim, policy_period_ns, options.interpolation);
+    this.player = new ChunkPlayer(policy_period_ns, options.interpolation, options.rotations);
     this.overlap = overlapFor(options.chunks ?? { mode: 'receding' }, policy_period_ns);
     this.shared = new SharedControl(options.teleop ?? { kind: 'take_over' }, policy_period_ns);
     this.limiter = new Limiter(options.limits, new Float64Array(dim));
+    this.guard = options.workspace && new WorkspaceGuard(options.workspace, options.limits, dim);
     this.history = new ObservationHistory(policy.spec.n_obs_steps, policy_period_ns);
     this.desired = new Float64Array(dim);
     const command = (): Command => ({ stamp_ns: 0, expires_ns: 0, values: new Float64Array(dim) });
@@ -389,6 +400,7 @@ export class Controller {
       this.stay();
     }
     this.stayNear(observation.values[this.options.position_key]!);
+    if (this.guard?.keep(limiter, desired, this.period_ns / NS_PER_S)) supervisor.count('workspace_limited');
     this.send(now_ns);
   }
 
@@ -429,6 +441,7 @@ export class Controller {
     if (bits & LIMITED.position) supervisor.count('position_limited');
     if (bits & LIMITED.velocity) supervisor.count('velocity_limited');
     if (bits & LIMITED.acceleration) supervisor.count('acceleration_limited');
+    if (bits & LIMITED.jerk) supervisor.count('jerk_limited');
     if (bits & LIMITED.not_finite) supervisor.trouble('command_not_finite');
   }
 

@@ -1,8 +1,9 @@
-// The last thing between any number and the robot: a command is cut to position, velocity and acceleration limits, or
+// The last thing between any number and the robot: a command is cut to position, velocity, acceleration and jerk limits, or
 // refused when it is not finite. Pure arithmetic over arrays made beforehand; nothing is allocated. The executor's thread
 // does the same in native/chunk/limiter.cpp, and test/unit/executor.test.ts compares the two bit for bit.
 
 import { TendonError } from '../types/index.js';
+import { JerkLimiter, type JointMotion } from './jerk.js';
 
 /** Per joint, in its unit, per s and per s². */
 export interface Limits {
@@ -10,12 +11,14 @@ export interface Limits {
   readonly upper: readonly number[];
   readonly velocity: readonly number[];
   readonly acceleration?: readonly number[] | undefined;
+  /** Per s³; only with an acceleration. */
+  readonly jerk?: readonly number[] | undefined;
   /** How far a target may be from the measured position; the controller keeps it, who knows that. */
   readonly step_from_measured?: readonly number[] | undefined;
 }
 
 /** What `limit` did, as bits. */
-export const LIMITED = { position: 1, velocity: 2, acceleration: 4, not_finite: 8 } as const;
+export const LIMITED = { position: 1, velocity: 2, acceleration: 4, not_finite: 8, jerk: 16 } as const;
 
 /** A joint within this many seconds of its speed limit from its command is lagging, not moved by others. */
 const LAG_S = 0.1;
@@ -40,6 +43,8 @@ export function checkLimits(limits: Limits, joints: number): void {
         );
     });
   }
+  if (limits.jerk !== undefined && limits.acceleration === undefined)
+    throw new TendonError('config_invalid', 'limits.jerk: expected limits.acceleration beside it');
   limits.lower.forEach((low, joint) => {
     if (!(low < limits.upper[joint]!))
       throw new TendonError(
@@ -62,6 +67,10 @@ function fastest(distance: number, acceleration: number, dt: number): number {
 
 export class Limiter {
   private readonly velocity: Float64Array;
+  /** Of the last command; only with a jerk limit. */
+  private readonly acceleration: Float64Array;
+  private readonly jerks = new JerkLimiter();
+  private readonly motion: JointMotion = { position: 0, speed: 0, acceleration: 0 };
 
   constructor(
     private readonly limits: Limits,
@@ -70,22 +79,31 @@ export class Limiter {
   ) {
     checkLimits(limits, previous.length);
     this.velocity = new Float64Array(previous.length);
+    this.acceleration = new Float64Array(previous.length);
   }
 
   /** Whether the last command was one of motion. */
   get moving(): boolean {
-    return this.velocity.some((v) => v !== 0);
+    return this.velocity.some((v, i) => v !== 0 || this.acceleration[i] !== 0);
+  }
+
+  /** Goes on from where `other` is. */
+  copy(other: Limiter): void {
+    this.previous.set(other.previous);
+    this.velocity.set(other.velocity);
+    this.acceleration.set(other.acceleration);
   }
 
   /** Begins anew from where the robot is, at rest. */
   restart(measured: ArrayLike<number>): void {
     for (let i = 0; i < this.previous.length; i++) this.previous[i] = measured[i]!;
-    this.velocity.fill(0);
+    this.rest();
   }
 
   /** Taken to be at rest where the last command left it. */
   rest(): void {
     this.velocity.fill(0);
+    this.acceleration.fill(0);
   }
 
   /** After a silence: joints that have moved on without us begin anew where they are; servo lag is left alone. */
@@ -104,7 +122,7 @@ export class Limiter {
    */
   limit(desired: ArrayLike<number>, dt: number, out: Float64Array): number {
     let bits = 0;
-    const { lower, upper, velocity, acceleration } = this.limits;
+    const { lower, upper, velocity, acceleration, jerk } = this.limits;
     for (let i = 0; i < this.previous.length; i++) {
       const last = this.previous[i]!;
       let target = i < desired.length ? desired[i]! : Number.NaN;
@@ -115,6 +133,11 @@ export class Limiter {
       if (target < lower[i]! || target > upper[i]!) {
         bits |= LIMITED.position;
         target = Math.min(upper[i]!, Math.max(lower[i]!, target));
+      }
+      if (acceleration !== undefined && jerk !== undefined) {
+        if (this.smoothly(i, target, dt)) bits |= LIMITED.jerk;
+        out[i] = this.previous[i]!;
+        continue;
       }
       const inside = last >= lower[i]! && last <= upper[i]!;
       let speed = (target - last) / dt;
@@ -144,5 +167,25 @@ export class Limiter {
       out[i] = next;
     }
     return bits;
+  }
+  /** One joint within its jerk limit; whether it fell short of `target`. */
+  private smoothly(i: number, target: number, dt: number): boolean {
+    const { lower, upper, velocity, acceleration, jerk } = this.limits;
+    const { motion, previous } = this;
+    motion.position = previous[i]!;
+    motion.speed = this.velocity[i]!;
+    motion.acceleration = this.acceleration[i]!;
+    const limits = {
+      lower: lower[i]!,
+      upper: upper[i]!,
+      speed: velocity[i]!,
+      acceleration: acceleration![i]!,
+      jerk: jerk![i]!,
+    };
+    this.jerks.step(motion, target, limits, dt);
+    previous[i] = motion.position;
+    this.velocity[i] = motion.speed;
+    this.acceleration[i] = motion.acceleration;
+    return Math.abs(motion.position - target) > 1e-9 * velocity[i]! * dt;
   }
 }

@@ -1,10 +1,8 @@
 // Plays a chunk by the clock: action i is in force from stamp + i·period on, so a chunk that arrives late is entered
 // where it belongs and rows that are already past are skipped. A newer chunk replaces the older at once.
 
-import type { ActionChunk, Nanoseconds } from '../types/index.js';
-
-export const INTERPOLATIONS = ['hold', 'linear'] as const;
-export type Interpolation = (typeof INTERPOLATIONS)[number];
+import type { ActionChunk, Interpolation, Nanoseconds, Rotation } from '../types/index.js';
+import { interpolate } from './interpolate.js';
 
 export class ChunkPlayer {
   private chunk: ActionChunk | undefined;
@@ -13,9 +11,9 @@ export class ChunkPlayer {
   boundary_jump = 0;
 
   constructor(
-    private readonly action_dim: number,
     private readonly fallback_period_ns: Nanoseconds,
     private readonly interpolation: Interpolation = 'hold',
+    private readonly rotations: readonly Rotation[] = [],
   ) {}
 
   get current(): ActionChunk | undefined {
@@ -48,14 +46,8 @@ export class ChunkPlayer {
     const { chunk } = this;
     if (chunk === undefined) return false;
     const position = Math.max(0, (now_ns - chunk.stamp_ns) / this.period_ns);
-    const row = Math.floor(position);
-    if (row >= chunk.horizon) return false;
-    const fraction = this.interpolation === 'linear' && row + 1 < chunk.horizon ? position - row : 0;
-    for (let i = 0; i < this.action_dim; i++) {
-      const here = chunk.actions[row * this.action_dim + i]!;
-      const next = fraction > 0 ? chunk.actions[(row + 1) * this.action_dim + i]! : here;
-      out[i] = here + fraction * (next - here);
-    }
+    if (!(position < chunk.horizon)) return false;
+    interpolate(chunk.actions, chunk.horizon, position, this.interpolation, this.rotations, out);
     return true;
   }
 }

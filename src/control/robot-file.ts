@@ -5,12 +5,20 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { BRIDGE_DIALECTS, featureLengths, type RobotFile, TendonError } from '../types/index.js';
+import {
+  BRIDGE_DIALECTS,
+  featureLengths,
+  INTERPOLATIONS,
+  type RobotFile,
+  TendonError,
+  type Workspace,
+} from '../types/index.js';
+import { chainTo } from './kinematics.js';
 import { checkCommand, commandSchema, wholeCommand } from './robot-command.js';
 import { count, messageType, milliseconds, name, positive, qos, topic } from './robot-fields.js';
-import { chunkMode, leader } from './robot-parts.js';
+import { chunkMode, leader, rotation, workspaceBox } from './robot-parts.js';
 import { checkUnits, convertLimits, unitsSchema, wholeUnits } from './robot-units.js';
-import { readUrdfLimits } from './urdf.js';
+import { readUrdfJoints, readUrdfLimits } from './urdf.js';
 
 const stream = z.strictObject({
   topic,
@@ -56,6 +64,7 @@ const schema = z
       upper: z.array(z.number()).optional(),
       velocity: z.array(positive).optional(),
       acceleration: z.array(positive).optional(),
+      jerk: z.array(positive).optional(),
       step_from_measured: z.array(positive).optional(),
     }),
     observation: z.array(stream).min(1),
@@ -67,7 +76,7 @@ const schema = z
     executor: z
       .strictObject({
         rate_hz: positive.max(1000).default(1000),
-        interpolation: z.enum(['linear', 'cubic']).default('linear'),
+        interpolation: z.enum(['linear', 'cubic', 'quintic']).default('linear'),
         heartbeat_ms: milliseconds.default(100),
         udp: z
           .strictObject({ host: z.string().min(1), port: z.number().int().min(1).max(65_535) })
@@ -102,6 +111,9 @@ const schema = z
       })
       .optional(),
     chunks: chunkMode.default({ mode: 'receding' }),
+    workspace: workspaceBox.optional(),
+    interpolation: z.enum(INTERPOLATIONS).default('hold'),
+    rotations: z.array(rotation).default([]),
     teleop: leader.optional(),
     deadlines: z
       .strictObject({
@@ -127,6 +139,8 @@ const schema = z
         refuse(['limits', key], `one value per joint in joint_names (${joints}), got ${values.length}`);
       }
     }
+    if (file.limits.jerk !== undefined && file.limits.acceleration === undefined)
+      refuse(['limits', 'jerk'], 'limits.acceleration beside it');
     for (let joint = 0; joint < joints; ++joint) {
       const lower = file.limits.lower?.[joint];
       const upper = file.limits.upper?.[joint];
@@ -135,6 +149,16 @@ const schema = z
         refuse(['limits', 'lower', joint], `less than limits.upper for ${who}, got ${lower} and ${upper}`);
       }
     }
+    file.rotations.forEach(({ at, as }, index) => {
+      if (at + (as === 'quaternion' ? 4 : 3) > joints)
+        refuse(['rotations', index, 'at'], `an orientation within the ${joints} commanded values, got ${at}`);
+    });
+    if (file.workspace !== undefined && file.workspace.urdf === undefined && file.limits.urdf === undefined)
+      refuse(['workspace', 'urdf'], 'a URDF beside the robot file, here or in limits');
+    if (file.workspace !== undefined && file.executor !== undefined)
+      refuse(['workspace'], 'none with an executor, which knows joints only');
+    if (file.rotations.length > 0 && file.executor !== undefined)
+      refuse(['rotations'], 'none with an executor, which interpolates joints');
     for (const key of ['scale', 'axes'] as const) {
       const values = file.teleop?.[key];
       if (Array.isArray(values) && values.length !== joints)
@@ -190,7 +214,12 @@ function wholeLimits(
 ): RobotFile['limits'] {
   const { urdf, ...given } = data.limits;
   const { joint_names } = data;
-  const outer = urdf === undefined ? undefined : readUrdf(resolve(dirname(file), urdf), joint_names);
+  const outer =
+    urdf === undefined
+      ? undefined
+      : readUrdf(resolve(dirname(file), urdf), (text) =>
+          readUrdfLimits(text, joint_names, resolve(dirname(file), urdf)),
+        );
   const pick = (key: 'lower' | 'upper' | 'velocity'): readonly number[] => given[key] ?? outer?.[key] ?? [];
   const limits = { ...given, lower: pick('lower'), upper: pick('upper'), velocity: pick('velocity') };
   const refuse = (key: string, joint: number, why: string): never => {
@@ -213,14 +242,34 @@ function wholeLimits(
   return limits;
 }
 
-function readUrdf(path: string, joint_names: readonly string[]) {
+/** The chain to the tip, in the units that commands are counted in. */
+function wholeWorkspace(
+  { urdf, tip, lower, upper }: z.infer<typeof workspaceBox>,
+  { limits, joint_names }: Pick<z.infer<typeof schema>, 'limits' | 'joint_names'>,
+  units: RobotFile['units'],
+  file: string,
+): Workspace {
+  const path = resolve(dirname(file), (urdf ?? limits.urdf)!);
+  const chain = readUrdf(path, (text) => chainTo(tip, readUrdfJoints(text, path), joint_names, path));
+  return {
+    lower,
+    upper,
+    chain: chain.map((link) => ({
+      ...link,
+      scale: link.scale * (units?.scale[link.joint] ?? 1),
+      offset: link.offset + link.scale * (units?.offset[link.joint] ?? 0),
+    })),
+  };
+}
+
+function readUrdf<T>(path: string, read: (text: string) => T): T {
   try {
-    return readUrdfLimits(readFileSync(path, 'utf8'), joint_names, path);
+    return read(readFileSync(path, 'utf8'));
   } catch (caught) {
     if (caught instanceof TendonError) throw caught;
     throw new TendonError(
       'file_missing',
-      `limits.urdf: ${path} cannot be read. Its path is relative to the robot file.`,
+      `The URDF ${path} cannot be read. Its path is relative to the robot file.`,
       { path },
       { cause: caught },
     );
@@ -258,7 +307,7 @@ export function parseRobotFile(text: string, file: string): RobotFile {
   }
   const result = schema.safeParse(given);
   if (result.success) {
-    const { teleop, ...data } = result.data;
+    const { teleop, workspace, ...data } = result.data;
     const units = wholeUnits(data.units);
     const scale = (of: number | number[]) =>
       data.joint_names.map((_, i) => (Array.isArray(of) ? of[i]! : of));
@@ -267,6 +316,7 @@ export function parseRobotFile(text: string, file: string): RobotFile {
       command: wholeCommand(data.command, data.joint_names),
       units,
       limits: convertLimits(wholeLimits(data, file), units),
+      ...(workspace === undefined ? {} : { workspace: wholeWorkspace(workspace, data, units, file) }),
       ...(teleop === undefined ? {} : { teleop: { ...teleop, scale: scale(teleop.scale) } }),
     };
   }

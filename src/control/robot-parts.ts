@@ -68,3 +68,31 @@ export const leader = z
     ({ type, axes }) => axes !== undefined || !/(Twist|TwistStamped|Joy)$/.test(type),
     'axes: what moves each joint, for a Twist or a Joy',
   );
+
+/** An orientation among the commanded values. */
+export const rotation = z.strictObject({
+  at: z.number().int().min(0),
+  as: z.enum(['quaternion', 'rotation_vector']),
+});
+
+const corner = z.tuple([z.number(), z.number(), z.number()]);
+/** `workspace` of a robot file: a box for a link of the URDF. */
+export const workspaceBox = z
+  .strictObject({ urdf: z.string().min(1).optional(), tip: z.string().min(1), lower: corner, upper: corner })
+  .refine(({ lower, upper }) => lower.every((v, i) => v < upper[i]!), 'lower below upper in x, y and z');
+
+/** The same with the chain that was read from the URDF. */
+export const workspace = z.object({
+  lower: z.array(z.number()),
+  upper: z.array(z.number()),
+  chain: z.array(
+    z.object({
+      kind: z.enum(['fixed', 'revolute', 'prismatic']),
+      origin: z.array(z.number()).length(12),
+      axis: z.array(z.number()).length(3),
+      joint: z.number().int().min(0),
+      scale: z.number(),
+      offset: z.number(),
+    }),
+  ),
+});

@@ -25,13 +25,14 @@ export function convertLimits(limits: RobotFile['limits'], units: RobotFile['uni
   const place = (values: readonly number[]) => values.map((value, i) => (value - offset[i]!) / scale[i]!);
   const size = (values: readonly number[]) => values.map((value, i) => value / Math.abs(scale[i]!));
   const [one, other] = [place(limits.lower), place(limits.upper)];
-  const { velocity, acceleration, step_from_measured } = limits;
+  const { velocity, acceleration, jerk, step_from_measured } = limits;
   return {
     // Where the policy counts the other way round, the lower end is its upper.
     lower: one.map((value, i) => Math.min(value, other[i]!)),
     upper: one.map((value, i) => Math.max(value, other[i]!)),
     velocity: size(velocity),
     ...(acceleration === undefined ? {} : { acceleration: size(acceleration) }),
+    ...(jerk === undefined ? {} : { jerk: size(jerk) }),
     ...(step_from_measured === undefined ? {} : { step_from_measured: size(step_from_measured) }),
   };
 }

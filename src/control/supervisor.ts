@@ -19,6 +19,8 @@ export const INTERVENTIONS = {
   velocity_limited: 'a command was cut to the velocity limits',
   step_limited: 'a target was kept near the measured position',
   acceleration_limited: 'a command was cut to the acceleration limits',
+  workspace_limited: 'the tip was kept within its workspace',
+  jerk_limited: 'a command was cut to the jerk limits',
   internal_error: 'a control period failed; nothing was sent in it',
   send_failed: 'the robot did not take a command',
 } as const;

@@ -14,7 +14,8 @@ const ATTRIBUTE = /([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g;
 
 type Attributes = Readonly<Record<string, string>>;
 
-interface Joint {
+/** A joint as the file has it. */
+export interface UrdfJoint {
   readonly type: string;
   /** Elements directly inside, by name. */
   readonly inside: Record<string, Attributes>;
@@ -25,14 +26,11 @@ export function readUrdfLimits(text: string, joint_names: readonly string[], fil
   const refuse = (why: string, joint?: string): never => {
     throw new TendonError('config_invalid', `${file}: ${why}`, { file, joint });
   };
-  if (/<(\/?)xacro:|xmlns:xacro/.test(text))
-    refuse('expected plain URDF, got xacro. Expand it first: xacro robot.xacro > robot.urdf');
-  const joints = scan(text);
-  if (joints === undefined) refuse('expected a URDF with <robot> as its only root');
+  const joints = readUrdfJoints(text, file);
   const limits = joint_names.map((name) => {
-    const joint = joints!.get(name);
+    const joint = joints.get(name);
     if (joint === undefined)
-      return refuse(`there is no joint ${name}; there are ${[...joints!.keys()].join(', ') || 'none'}`, name);
+      return refuse(`there is no joint ${name}; there are ${[...joints.keys()].join(', ') || 'none'}`, name);
     if (joint.inside.mimic !== undefined)
       return refuse(`joint ${name} mimics ${joint.inside.mimic.joint}; it cannot be commanded`, name);
     if (joint.type !== 'revolute' && joint.type !== 'prismatic' && joint.type !== 'continuous')
@@ -73,12 +71,22 @@ export function readUrdfLimits(text: string, joint_names: readonly string[], fil
   }
 }
 
+/** Every joint of a URDF by its name. Throws `config_invalid` for what is not plain URDF. */
+export function readUrdfJoints(text: string, file: string): ReadonlyMap<string, UrdfJoint> {
+  const refuse = (why: string): never => {
+    throw new TendonError('config_invalid', `${file}: ${why}`, { file });
+  };
+  if (/<(\/?)xacro:|xmlns:xacro/.test(text))
+    return refuse('expected plain URDF, got xacro. Expand it first: xacro robot.xacro > robot.urdf');
+  return scan(text) ?? refuse('expected a URDF with <robot> as its only root');
+}
+
 /** Joints that are children of <robot>: those of transmissions and simulators are other things. */
-function scan(text: string): Map<string, Joint> | undefined {
+function scan(text: string): Map<string, UrdfJoint> | undefined {
   const plain = text.replace(/<!--[\s\S]*?-->|<\?[\s\S]*?\?>/g, '');
-  const joints = new Map<string, Joint>();
+  const joints = new Map<string, UrdfJoint>();
   const path: string[] = [];
-  let joint: Joint | undefined;
+  let joint: UrdfJoint | undefined;
   for (const [, closing, name = '', rest = '', empty] of plain.matchAll(TAG)) {
     if (closing === '/') {
       if (path.pop() !== name) return undefined;

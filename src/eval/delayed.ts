@@ -26,7 +26,7 @@ export async function runDelayed(
   const { spec } = task;
   const period_ns = Math.round(NS_PER_S / spec.rate_hz);
   const overlap = overlapFor(mode, period_ns);
-  const player = new ChunkPlayer(policy.spec.action_dim, period_ns);
+  const player = new ChunkPlayer(period_ns);
   const history = new ObservationHistory(policy.spec.n_obs_steps, period_ns);
   const execute = overlap.execute(policy.spec.n_action_steps, policy.spec.horizon);
   const target = new Float64Array(policy.spec.action_dim);

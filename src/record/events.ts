@@ -2,8 +2,8 @@
 // check of what is read back. All times ending in _ns are the controller's monotonic clock.
 
 import { z } from 'zod';
-import { chunkMode, INTERPOLATIONS, teleopShare } from '../control/index.js';
-import { ANSWERS, COMMAND_FATES, CONTROL_STATES } from '../types/index.js';
+import { chunkMode, rotation, teleopShare, workspace } from '../control/index.js';
+import { ANSWERS, COMMAND_FATES, CONTROL_STATES, INTERPOLATIONS } from '../types/index.js';
 
 /** JSON has no NaN, no infinity and loses the sign of −0; these are written as text, so that a replay sees them. */
 const number = z.union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity', '-0'])]);
@@ -148,6 +148,7 @@ export const sessionHeader = z.object({
       upper: z.array(z.number()),
       velocity: z.array(z.number()),
       acceleration: z.array(z.number()).optional(),
+      jerk: z.array(z.number()).optional(),
       step_from_measured: z.array(z.number()).optional(),
     }),
     freshness_ms: z.number(),
@@ -155,6 +156,8 @@ export const sessionHeader = z.object({
     lifetime_ms: z.number(),
     execute: z.number().optional(),
     interpolation: z.enum(INTERPOLATIONS).optional(),
+    rotations: z.array(rotation).optional(),
+    workspace: workspace.optional(),
     chunks: chunkMode.optional(),
     teleop: teleopShare.optional(),
     operator_timeout_ms: z.number().optional(),

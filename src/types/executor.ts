@@ -1,6 +1,7 @@
 // The real-time executor as control knows it: the native thread behind a port. Times are monotonic nanoseconds of the
 // executor's own clock (`nowNs`); src/control/executor.ts converts.
 
+import type { Interpolation } from './robot-file.js';
 import type { Nanoseconds } from './values.js';
 
 export const EXECUTOR_PHASES = ['idle', 'following', 'holding', 'stopped'] as const;
@@ -16,8 +17,9 @@ export interface ExecutorOptions {
     readonly upper: readonly number[];
     readonly velocity: readonly number[];
     readonly acceleration?: readonly number[] | undefined;
+    readonly jerk?: readonly number[] | undefined;
   };
-  readonly interpolation?: 'linear' | 'cubic';
+  readonly interpolation?: Exclude<Interpolation, 'hold'>;
   /** Longest chunk that will be fed, rows (256). */
   readonly most_rows?: number;
   /** Without a sign of life for this long it brakes and holds (100). */

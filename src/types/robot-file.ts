@@ -93,6 +93,32 @@ export type ChunkMode =
 export const PREFIX_SCHEDULES = ['zeros', 'ones', 'linear', 'exp'] as const;
 export type PrefixSchedule = (typeof PREFIX_SCHEDULES)[number];
 
+/** Between the rows of a chunk; control/interpolate.ts says what each does. */
+export const INTERPOLATIONS = ['hold', 'linear', 'cubic', 'quintic'] as const;
+export type Interpolation = (typeof INTERPOLATIONS)[number];
+
+/** Where an orientation begins in a command, and how it is written: 4 values (x, y, z, w) or 3. */
+export interface Rotation {
+  readonly at: number;
+  readonly as: 'quaternion' | 'rotation_vector';
+}
+
+/** A box (m, in the frame of the URDF's root) that the tip of a chain of joints must not leave. */
+export interface Workspace {
+  readonly lower: readonly number[];
+  readonly upper: readonly number[];
+  /** From the root to the tip. `origin` is (3, 4), the value of a joint `scale` · commanded + `offset`. */
+  readonly chain: readonly {
+    readonly kind: 'fixed' | 'revolute' | 'prismatic';
+    readonly origin: readonly number[];
+    readonly axis: readonly number[];
+    /** Which of joint_names. */
+    readonly joint: number;
+    readonly scale: number;
+    readonly offset: number;
+  }[];
+}
+
 export interface RobotFile {
   readonly name: string;
   readonly bridge: {
@@ -128,6 +154,7 @@ export interface RobotFile {
     readonly upper: readonly number[];
     readonly velocity: readonly number[];
     readonly acceleration?: readonly number[] | undefined;
+    readonly jerk?: readonly number[] | undefined;
     /** How far a target may be from the measured position. */
     readonly step_from_measured?: readonly number[] | undefined;
   };
@@ -150,7 +177,7 @@ export interface RobotFile {
   readonly executor?:
     | {
         readonly rate_hz: number;
-        readonly interpolation: 'linear' | 'cubic';
+        readonly interpolation: Exclude<Interpolation, 'hold'>;
         readonly heartbeat_ms: number;
         readonly udp?: { readonly host: string; readonly port: number } | undefined;
         /** Its newest command on the command topic too, at this pace. */
@@ -169,6 +196,11 @@ export interface RobotFile {
       }
     | undefined;
   /** A topic on which a person's device says that somebody is there; silence holds the robot. */
+  /** Where the tip may be; the control loop's, like step_from_measured. */
+  readonly workspace?: Workspace | undefined;
+  /** Of the control loop, which commands more often than a chunk has rows. */
+  readonly interpolation: Interpolation;
+  readonly rotations: readonly Rotation[];
   /** A person's device beside the policy. */
   readonly teleop?: LeaderFile | undefined;
   readonly operator_heartbeat?:

@@ -24,15 +24,24 @@ function nonsense(random: Random): number[] {
 }
 
 describe('the limiter', () => {
-  test.each([undefined, [20, 5, 40]])(
-    '10⁶ commands of any kind never leave the limits (acceleration %s)',
-    (acceleration) => {
+  test.each([
+    [undefined, undefined],
+    [[20, 5, 40], undefined],
+    [
+      [20, 5, 40],
+      [100, 200, 300],
+    ],
+  ])(
+    '5 × 10⁵ commands of any kind never leave the limits (acceleration %s, jerk %s)',
+    (acceleration, jerk) => {
       const random = new Random(acceleration === undefined ? 1 : 2);
-      const limiter = new Limiter({ ...LIMITS, acceleration }, new Float64Array(3));
+      const limiter = new Limiter({ ...LIMITS, acceleration, jerk }, new Float64Array(3));
       limiter.restart([0, 0, 1]);
       const out = new Float64Array(3);
       const before = limiter.previous.slice();
       const speed = new Float64Array(3);
+      const rate = new Float64Array(3);
+      let jerky = 0;
       let outside = 0;
       let fast = 0;
       let sudden = 0;
@@ -44,10 +53,14 @@ describe('the limiter', () => {
           if (!(Math.abs(out[j]! - before[j]!) <= LIMITS.velocity[j]! * DT * (1 + 1e-9))) fast++;
           const now = (out[j]! - before[j]!) / DT;
           if (Math.abs(now - speed[j]!) > (acceleration?.[j] ?? Infinity) * DT * (1 + 1e-6)) sudden++;
+          // Speeds are differences of positions, and their differences divided twice by the period.
+          const jump = Math.abs((now - speed[j]!) / DT - rate[j]!) / DT;
+          if (jump > (jerk?.[j] ?? Infinity) * (1 + 1e-6) + 1e-8) jerky++;
+          rate[j] = (now - speed[j]!) / DT;
           speed[j] = now;
         }
       }
-      expect({ outside, fast, sudden }).toEqual({ outside: 0, fast: 0, sudden: 0 });
+      expect({ outside, fast, sudden, jerky }).toEqual({ outside: 0, fast: 0, sudden: 0, jerky: 0 });
     },
   );
 
@@ -66,6 +79,26 @@ describe('the limiter', () => {
       speed = (out[0]! - before) / DT;
     }
     expect(out[0]!).toBeCloseTo(0.7, 9);
+  });
+
+  test('with a jerk limit too, and soon: no later than half as long again as without', () => {
+    const bounds = { lower: [-1], upper: [1], velocity: [2], acceleration: [3] };
+    const ticks = [undefined, [60]].map((jerk) => {
+      const limiter = new Limiter({ ...bounds, jerk }, new Float64Array(1));
+      const out = new Float64Array(1);
+      let tick = 0;
+      for (; Math.abs(out[0]! - 0.7) > 1e-4 && tick < 1000; tick++) {
+        limiter.limit([0.7], DT, out);
+        expect(out[0]!).toBeLessThanOrEqual(0.7 + 1e-12);
+      }
+      return tick;
+    });
+    expect(ticks[1]!).toBeGreaterThan(ticks[0]!);
+    expect(ticks[1]!).toBeLessThan(1.5 * ticks[0]!);
+  });
+
+  test('a jerk limit needs an acceleration limit', () => {
+    expect(() => checkLimits({ ...LIMITS, jerk: [1, 1, 1] }, 3)).toThrow('limits.acceleration');
   });
 
   test('a number that is not finite keeps the joint, and is said', () => {
@@ -175,7 +208,7 @@ const chunk = (stamp_ns: number, rows: number[]): ActionChunk => ({
 
 describe('the chunk player', () => {
   test('a late chunk is entered where it belongs and ends when it is used up', () => {
-    const player = new ChunkPlayer(1, 100);
+    const player = new ChunkPlayer(100);
     const out = new Float64Array(1);
     expect(player.at(0, out)).toBe(false);
     player.accept(chunk(1000, [10, 11, 12, 13]), 1250, out);
@@ -187,7 +220,7 @@ describe('the chunk player', () => {
   });
 
   test('linear interpolation between rows', () => {
-    const player = new ChunkPlayer(1, 100, 'linear');
+    const player = new ChunkPlayer(100, 'linear');
     const out = new Float64Array(1);
     player.accept(chunk(0, [0, 10, 20]), 0, out);
     expect(player.at(50, out) && out[0]).toBe(5);

@@ -32,63 +32,70 @@ function chunkOf(rows: readonly (readonly number[])[], stamp_ns: number, period_
 }
 
 describe('the native limits', () => {
-  test.each([undefined, [20, 5, 40]])(
-    'answer bit for bit as limiter.ts (acceleration %s)',
-    (acceleration) => {
-      const limits = { ...LIMITS, acceleration };
-      const { port } = open({ limits });
-      const random = new Random(acceleration === undefined ? 5 : 6);
-      const start = Float64Array.of(0, 0.1, 1);
-      const limiter = new Limiter(limits, new Float64Array(3));
-      limiter.restart(start);
-      port.begin(start);
-      const row = new Float64Array(port.row);
-      const expected = new Float64Array(3);
-      const different: unknown[] = [];
-      for (let i = 1; i <= 50_000; i++) {
-        // Near targets exercise the braking, far and broken ones the rest.
-        const target = Float32Array.from(limiter.previous, (at) => {
-          const kind = random.next();
-          if (kind < 0.02) return Number.NaN;
-          if (kind < 0.03) return Number.POSITIVE_INFINITY;
-          return kind < 0.6 ? at + 0.01 * random.normal() : random.uniform(-1.5, 3.5);
-        });
-        port.feed(i * PERIOD_NS, PERIOD_NS, target);
-        port.tick(i * PERIOD_NS);
-        limiter.limit(target, PERIOD_NS / 1e9, expected);
-        if (port.drain(row) !== 1) throw new Error('no command');
-        const got = row.subarray(4);
-        if (!expected.every((v, j) => v === got[j])) different.push([i, [...got], [...expected]]);
+  test.each([
+    [undefined, undefined],
+    [[20, 5, 40], undefined],
+    [
+      [20, 5, 40],
+      [100, 200, 300],
+    ],
+  ])('answer bit for bit as limiter.ts (acceleration %s, jerk %s)', (acceleration, jerk) => {
+    const limits = { ...LIMITS, acceleration, jerk };
+    const { port } = open({ limits });
+    const random = new Random(acceleration === undefined ? 5 : 6);
+    const start = Float64Array.of(0, 0.1, 1);
+    const limiter = new Limiter(limits, new Float64Array(3));
+    limiter.restart(start);
+    port.begin(start);
+    const row = new Float64Array(port.row);
+    const expected = new Float64Array(3);
+    const different: unknown[] = [];
+    for (let i = 1; i <= 50_000; i++) {
+      // Near targets exercise the braking, far and broken ones the rest.
+      const target = Float32Array.from(limiter.previous, (at) => {
+        const kind = random.next();
+        if (kind < 0.02) return Number.NaN;
+        if (kind < 0.03) return Number.POSITIVE_INFINITY;
+        return kind < 0.6 ? at + 0.01 * random.normal() : random.uniform(-1.5, 3.5);
+      });
+      port.feed(i * PERIOD_NS, PERIOD_NS, target);
+      port.tick(i * PERIOD_NS);
+      limiter.limit(target, PERIOD_NS / 1e9, expected);
+      if (port.drain(row) !== 1) throw new Error('no command');
+      const got = row.subarray(4);
+      if (!expected.every((v, j) => v === got[j])) different.push([i, [...got], [...expected]]);
+    }
+    expect(different.slice(0, 3)).toEqual([]);
+  });
+
+  test.each(['linear', 'cubic', 'quintic'] as const)(
+    '%s interpolation answers as player.ts',
+    (interpolation) => {
+      const wide = { lower: [-9, -9, -9], upper: [9, 9, 9], velocity: [1e4, 1e4, 1e4] };
+      const { port } = open({ limits: wide, interpolation });
+      const random = new Random(7);
+      const chunk = chunkOf(
+        Array.from({ length: 8 }, () => [random.normal(), random.normal(), random.normal()]),
+        3e6,
+        7e6,
+      );
+      const player = new ChunkPlayer(PERIOD_NS, interpolation);
+      player.accept(chunk, 0, new Float64Array(3));
+      port.begin(new Float64Array(3));
+      port.feed(chunk.stamp_ns, chunk.period_ns, chunk.actions);
+      const limiter = new Limiter(wide, new Float64Array(3));
+      const [want, row] = [new Float64Array(3), new Float64Array(port.row)];
+      for (let at = 0; at < 58e6; at += PERIOD_NS) {
+        expect(player.at(at, want)).toBe(true);
+        limiter.limit(want, PERIOD_NS / 1e9, want);
+        port.tick(at);
+        port.drain(row);
+        expect([...row.subarray(4)]).toEqual([...want]);
       }
-      expect(different.slice(0, 3)).toEqual([]);
+      port.tick(59e6);
+      expect(port.stats()).toMatchObject({ phase: 'holding', used_up: 1, missed_holds: 0 });
     },
   );
-
-  test('linear interpolation answers as player.ts', () => {
-    const wide = { lower: [-9, -9, -9], upper: [9, 9, 9], velocity: [1e4, 1e4, 1e4] };
-    const { port } = open({ limits: wide });
-    const random = new Random(7);
-    const chunk = chunkOf(
-      Array.from({ length: 8 }, () => [random.normal(), random.normal(), random.normal()]),
-      3e6,
-      7e6,
-    );
-    const player = new ChunkPlayer(3, PERIOD_NS, 'linear');
-    player.accept(chunk, 0, new Float64Array(3));
-    port.begin(new Float64Array(3));
-    port.feed(chunk.stamp_ns, chunk.period_ns, chunk.actions);
-    const limiter = new Limiter(wide, new Float64Array(3));
-    const [want, row] = [new Float64Array(3), new Float64Array(port.row)];
-    for (let at = 0; at < 58e6; at += PERIOD_NS) {
-      expect(player.at(at, want)).toBe(true);
-      limiter.limit(want, PERIOD_NS / 1e9, want);
-      port.tick(at);
-      port.drain(row);
-      expect([...row.subarray(4)]).toEqual([...want]);
-    }
-    port.tick(59e6);
-    expect(port.stats()).toMatchObject({ phase: 'holding', used_up: 1, missed_holds: 0 });
-  });
 });
 
 describe('the executor', () => {

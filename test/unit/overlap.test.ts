@@ -84,7 +84,7 @@ describe('overlap', () => {
     const play = (): { checksum: number; worst: number; skipped: number } => {
       const next = random(7);
       const overlap = overlapFor(mode, PERIOD);
-      const player = new ChunkPlayer(2, PERIOD);
+      const player = new ChunkPlayer(PERIOD);
       const limiter = new Limiter({ lower: [-1, -1], upper: [1, 1], velocity: [3, 3] }, new Float64Array(2));
       const desired = new Float64Array(2);
       const out = new Float64Array(2);
