@@ -100,16 +100,17 @@ describe.each(['scalezero', 'scalezero_gelu'])('%s', (name) => {
     const model = await addon().compileModel(graph.native, { precision: 'f32' });
     const session = await model.openSession({ batch: 6, outputs: ['node_reward', 'next_state'] });
     const window = (await windows()).at(-1)!;
-    const states = new Float32Array(6 * window.length);
+    const width = window.length + config.embed_dim;
+    const states = new Float32Array(6 * width);
     const firsts = new Float32Array(6 * A);
     for (let r = 0; r < 6; r++) {
-      states.set(window, r * window.length);
+      states.set(window, r * width);
       firsts.set(io.get('actions').subarray(r * 3 * A, r * 3 * A + A), r * A);
     }
     const { outputs } = await session.run({ node_state: states, node_action: firsts });
     expect(relativeError(outputs.node_reward!, io.get('first_reward'))).toBeLessThan(5e-4);
     // Full stays full; a context of one is always.
-    expect(outputs.next_state!.at(-1)).toBe(config.infer_context_length);
+    expect(outputs.next_state![window.length - 1]).toBe(config.infer_context_length);
   });
 
   test.each([

@@ -158,8 +158,16 @@ export function scalezeroNetworks(
             );
       return g.unary('tanh', g.add(mean, spread));
     },
-    // A node of a tree keeps its window alone; keys and values are computed again from it.
-    packing: { pack: (_g, z) => z.window, unpack: begin },
+    // A node of a tree keeps its window, from which keys and values are computed again when it is expanded, and its
+    // feature, which is all that drawing actions needs.
+    packing: {
+      pack: (g, z) => g.concat([z.window, z.feature], 1),
+      unpack(g, packed) {
+        const width = latentDim(config, action_dim);
+        const feature = g.slice(packed, 1, width, D);
+        return { ...begin(g, g.slice(packed, 1, 0, width)), feature };
+      },
+    },
   };
 }
 
