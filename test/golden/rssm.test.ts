@@ -14,6 +14,7 @@ import { latentDim, rssmNetworks } from '../../src/policies/rssm/networks.js';
 import { worldGraph } from '../../src/policies/world-model/graph.js';
 import type { Observation } from '../../src/types/index.js';
 import { openSafetensors, readTensor, writeSafetensors } from '../../src/weights/index.js';
+import { referenceSearch } from '../unit/tree-reference.js';
 import { golden, relativeError, runGraph, withCheckpoint } from './golden.js';
 
 const A = 2;
@@ -95,6 +96,59 @@ describe.each(['rssm', 'rssm_gaussian'])('%s', (name) => {
     });
     const want = [...io.get('return')].sort((a, b) => b - a);
     expect(relativeError(found.elite_scores, want)).toBeLessThan(1e-4);
+  });
+
+  it('a tree visits as the reference does, with draws of its own and episodes that may end', async () => {
+    const graph = worldGraph(networks, { horizon: config.horizon, discount: config.discount });
+    const model = await addon().compileModel(graph.native, { precision: 'f32' });
+    const [K, simulations, L] = [4, 30, latentDim(config)];
+    const draws = addon().philoxNormal(3, 0, 0, (simulations + 1) * K * A);
+    const drawn = addon().philoxNormal(3, 1, 0, simulations * config.dyn_stoch);
+    const outputs = ['next_state', 'node_reward', 'node_value', 'node_alive'];
+    const expand = await model.openSession({ batch: 1, outputs });
+    const sample = await model.openSession({ batch: K, outputs: ['sample_action'] });
+    const actionsAt = async (state: Float32Array, simulation: number) => {
+      const noise = draws.slice((simulation + 1) * K * A, (simulation + 2) * K * A);
+      const rows = new Float32Array(K * L);
+      for (let k = 0; k < K; k++) rows.set(state, k * L);
+      const found = await sample.run({ sample_state: rows, sample_noise: noise });
+      return { actions: found.outputs.sample_action!.slice(), draws: noise };
+    };
+    const root = io.get('latent.2');
+    const options = {
+      actions: K,
+      action_dim: A,
+      simulations,
+      discount: config.discount,
+      untried: 'mean',
+    } as const;
+    const want = await referenceSearch(
+      options,
+      { state: root, ...(await actionsAt(root, -1)) },
+      async ([leaf]) => {
+        const n = config.dyn_stoch;
+        const found = await expand.run({
+          node_state: leaf!.state,
+          node_action: leaf!.action,
+          node_model_noise: drawn.slice(leaf!.simulation * n, (leaf!.simulation + 1) * n),
+        });
+        const number = (name: string): number => found.outputs[name]![0]!;
+        const state = found.outputs.next_state!.slice();
+        return [
+          {
+            state,
+            reward: number('node_reward'),
+            value: number('node_value'),
+            alive: number('node_alive'),
+            ...(await actionsAt(state, leaf!.simulation)),
+          },
+        ];
+      },
+    );
+    const planner = await model.openTree({ ...options, horizon: 1 });
+    const found = await planner.plan({ inputs: { latent: root }, tape: { actions: draws, model: drawn } });
+    expect([...found.visits]).toEqual(want.visits);
+    expect(found.visits.every((v) => v > 0)).toBe(true);
   });
 
   test.each([
