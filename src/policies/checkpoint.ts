@@ -1,27 +1,56 @@
 // What every family reads alike: a folder with config.json and model.safetensors, tensors handed out by name and
 // counted, so that one left unused or missing is an error and not a silent difference.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 import { TendonError } from '../types/index.js';
 import { ELEMENT_BYTES, openSafetensors, openTorch, type WeightFile } from '../weights/index.js';
 
+const FeatureType = z.enum(['STATE', 'VISUAL', 'ENV', 'ACTION', 'REWARD', 'LANGUAGE']);
+/** Numbers of one feature, beyond any camera there is: what a config may make this process allocate is bounded. */
+const MAX_FEATURE = 1 << 26;
+export const ShapeSchema = z
+  .array(z.number().int().positive())
+  .min(1)
+  .max(4)
+  .refine((shape) => shape.reduce((n, d) => n * d, 1) <= MAX_FEATURE, `at most ${MAX_FEATURE} numbers`);
+
 /** A feature of the config: what kind it is and its shape. */
-export const FeatureSchema = z.object({
-  type: z.enum(['STATE', 'VISUAL', 'ENV', 'ACTION', 'REWARD', 'LANGUAGE']),
-  shape: z.array(z.number().int().positive()).min(1).max(4),
-});
+export const FeatureSchema = z.object({ type: FeatureType, shape: ShapeSchema });
 export type Feature = z.infer<typeof FeatureSchema>;
 export const FeaturesSchema = z.record(z.string(), FeatureSchema);
+/**
+ * A width, a number of layers, of heads, of steps: some are used before any tensor says how large it can be, and none there
+ * is comes near this.
+ */
+export const CountSchema = z.number().int().positive().max(32_768);
+/** How each kind of feature is normalised; a kind that is not listed is not (LeRobot's NormalizationMode, FeatureType). */
+export const NormalizationSchema = z.partialRecord(
+  FeatureType,
+  z.enum(['IDENTITY', 'MEAN_STD', 'MIN_MAX', 'QUANTILES', 'QUANTILE10']),
+);
+/** Of a planner: iterations, and sequences it draws or keeps at once, which is memory for every one of them. */
+export const PlannedSchema = z.number().int().positive().max(16_384);
+
+/** Configs are kilobytes; whatever is larger is something else. */
+const MAX_CONFIG_BYTES = 16 << 20;
 
 export function readConfig(dir: string): Record<string, unknown> {
   const path = join(dir, 'config.json');
   let text: string;
   try {
+    const { size } = statSync(path);
+    if (size > MAX_CONFIG_BYTES)
+      throw new TendonError(
+        'config_invalid',
+        `${path}: expected a config of at most ${MAX_CONFIG_BYTES} bytes, got ${size}`,
+        { path, size },
+      );
     text = readFileSync(path, 'utf8');
   } catch (cause) {
+    if (cause instanceof TendonError) throw cause;
     throw new TendonError(
       'file_missing',
       `${path} cannot be read: ${(cause as Error).message}. A checkpoint is a folder with config.json and model.safetensors.`,

@@ -2,7 +2,7 @@
 // LeRobot's layout: its own fields, the features with their statistics, and how to sample.
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
 
 export const BesoConfig = z.object({
   type: z.literal('beso'),
@@ -10,12 +10,12 @@ export const BesoConfig = z.object({
   /** observation.state (STATE), and the goal (ENV) when goal_conditioned. */
   input_features: FeaturesSchema,
   output_features: FeaturesSchema,
-  normalization_mapping: z.record(z.string(), z.string()),
+  normalization_mapping: NormalizationSchema,
   goal_feature: z.string().nullable().default('observation.goal'),
   guidance_scale: z.number().default(1),
-  state_dim: z.number().int().positive(),
-  action_dim: z.number().int().positive(),
-  embed_dim: z.number().int().positive(),
+  state_dim: CountSchema,
+  action_dim: CountSchema,
+  embed_dim: CountSchema,
   n_layers: z.number().int().min(1).max(64),
   n_heads: z.number().int().min(1).max(64),
   goal_conditioned: z.boolean(),
@@ -29,6 +29,6 @@ export const BesoConfig = z.object({
   /** What BESO's evaluation configs use where the file does not say. */
   sigma_schedule: z.string().default('exponential'),
   sampler: z.string().default('ddim'),
-  num_inference_steps: z.number().int().positive().default(3),
+  num_inference_steps: CountSchema.default(3),
 });
 export type BesoConfig = z.infer<typeof BesoConfig>;

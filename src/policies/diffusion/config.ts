@@ -2,7 +2,7 @@
 // changed between releases, so a field that matters has none here: it must stand in the file.
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
 import { RGB_ENCODER_FIELDS } from '../vision/rgb-encoder.js';
 
 export const DiffusionConfig = z.object({
@@ -12,13 +12,13 @@ export const DiffusionConfig = z.object({
   fps: z.number().positive().optional(),
   input_features: FeaturesSchema,
   output_features: FeaturesSchema,
-  normalization_mapping: z.record(z.string(), z.string()),
+  normalization_mapping: NormalizationSchema,
   ...RGB_ENCODER_FIELDS,
   /** Absent before 0.1: one encoder for all cameras. */
   use_separate_rgb_encoder_per_camera: z.boolean().default(false),
-  down_dims: z.array(z.number().int().positive()).min(1).max(8),
-  kernel_size: z.number().int().positive(),
-  n_groups: z.number().int().positive(),
+  down_dims: z.array(CountSchema).min(1).max(8),
+  kernel_size: CountSchema,
+  n_groups: CountSchema,
   diffusion_step_embed_dim: z.number().int().min(4),
   use_film_scale_modulation: z.boolean(),
   noise_scheduler_type: z.enum(['DDPM', 'DDIM']),
@@ -29,6 +29,6 @@ export const DiffusionConfig = z.object({
   prediction_type: z.string(),
   clip_sample: z.boolean(),
   clip_sample_range: z.number().positive(),
-  num_inference_steps: z.number().int().positive().nullable(),
+  num_inference_steps: CountSchema.nullable(),
 });
 export type DiffusionConfig = z.infer<typeof DiffusionConfig>;

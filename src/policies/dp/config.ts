@@ -2,9 +2,9 @@
 // diffusion_policy 5ba07ac): its own field names, with the features spoken of as LeRobot does.
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema } from '../checkpoint.js';
 
-const count = z.number().int().min(1);
+const count = CountSchema;
 const size = z.tuple([count, count]);
 
 export const UnetConfig = z.object({

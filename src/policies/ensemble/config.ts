@@ -2,9 +2,9 @@
 // it has them (Pineda et al. 2021, GaussianMLP), and the planner's numbers of its PETS on cartpole (Chua et al. 2018).
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../checkpoint.js';
 
-const positive = z.number().int().positive();
+const positive = CountSchema;
 
 export const EnsembleConfig = z
   .object({
@@ -12,7 +12,7 @@ export const EnsembleConfig = z
     fps: z.number().positive().optional(),
     input_features: FeaturesSchema,
     output_features: FeaturesSchema,
-    normalization_mapping: z.record(z.string(), z.string()).default({}),
+    normalization_mapping: NormalizationSchema.default({}),
     n_action_steps: positive.default(1),
     ensemble_size: positive.default(5),
     /** Members that predict (mbrl-lib's elite_models); absent: all. */
@@ -24,14 +24,14 @@ export const EnsembleConfig = z
     no_delta_list: z.array(z.number().int().min(0)).default([]),
     /** TS1: a member for each particle, drawn anew at every step; TS∞: drawn once; expectation: the mean of all. */
     propagation: z.enum(['ts1', 'ts_inf', 'expectation']).default('ts_inf'),
-    num_particles: positive.default(20),
+    num_particles: PlannedSchema.default(20),
     /** MOPO's penalty: the largest ‖σ‖ of a member (its paper), or distance of a member's mean from the members' mean. */
     penalty: z.enum(['learned_var', 'disagreement']).default('learned_var'),
     penalty_coeff: z.number().min(0).default(0),
     discount: z.number().min(0).max(1).default(1),
     horizon: positive.max(64).default(15),
-    population_size: positive.default(350),
-    num_iterations: positive.default(5),
+    population_size: PlannedSchema.default(350),
+    num_iterations: PlannedSchema.default(5),
     elite_ratio: z.number().positive().max(1).default(0.1),
     /** Of the mean between iterations. */
     alpha: z.number().min(0).max(0.999).default(0.1),

@@ -1,9 +1,9 @@
 // config.json beside an exported denoiser: which input is what, how it was trained, and the features it sees.
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
 
-const positive = z.number().int().positive();
+const positive = CountSchema;
 
 const Diffusers = z.object({
   kind: z.literal('diffusers'),
@@ -42,7 +42,7 @@ export const OnnxConfig = z.object({
   first_row: z.number().int().min(0).optional(),
   input_features: FeaturesSchema,
   output_features: FeaturesSchema,
-  normalization_mapping: z.record(z.string(), z.string()),
+  normalization_mapping: NormalizationSchema,
   training: z.discriminatedUnion('kind', [Diffusers, Edm, Flow]),
   sampler: z.string().optional(),
   num_inference_steps: positive.default(10),

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { TendonError } from '../../types/index.js';
 import { openSafetensors, readTensor } from '../../weights/index.js';
+import { NormalizationSchema } from '../checkpoint.js';
 import type { Stats } from './normalize.js';
 
 const Step = z.object({
@@ -16,6 +17,16 @@ const Step = z.object({
 });
 const Pipeline = z.object({ name: z.string().optional(), steps: z.array(Step) });
 type PipelineStep = z.infer<typeof Step>;
+
+const NormalizerConfig = z.object({
+  eps: z.number().positive().optional(),
+  norm_map: NormalizationSchema.optional(),
+});
+const RenameConfig = z.object({ rename_map: z.record(z.string(), z.string()).default({}) });
+const AbsoluteConfig = z.object({
+  enabled: z.boolean().default(true),
+  state_key: z.string().default('observation.state'),
+});
 
 export interface Pipelines {
   /** Statistics by feature and name, e.g. observation.state → mean. */
@@ -36,7 +47,8 @@ export function readPipelines(dir: string): Pipelines | undefined {
   const pre = join(dir, 'policy_preprocessor.json');
   const post = join(dir, 'policy_postprocessor.json');
   if (!existsSync(pre) || !existsSync(post)) return undefined;
-  const stats: Record<string, Record<string, Float32Array>> = {};
+  // Keys come from files: there is no prototype for them to reach.
+  const stats: Record<string, Record<string, Float32Array>> = Object.create(null);
   const found = {
     eps: 1e-8,
     norm_map: undefined as Record<string, string> | undefined,
@@ -47,13 +59,17 @@ export function readPipelines(dir: string): Pipelines | undefined {
     for (const step of parse(file).steps) {
       const name = step.registry_name ?? step.class ?? '';
       if (name === 'normalizer_processor' || name === 'unnormalizer_processor') {
-        readStats(dir, file, step, stats);
-        if (typeof step.config.eps === 'number') found.eps = step.config.eps;
-        if (isStrings(step.config.norm_map)) found.norm_map = step.config.norm_map;
+        const { eps, norm_map } = checked(NormalizerConfig, step.config, file, name);
+        if (eps !== undefined) found.eps = eps;
+        if (norm_map !== undefined) found.norm_map = norm_map;
+        const nothing =
+          norm_map !== undefined && Object.values(norm_map).every((mode) => mode === 'IDENTITY');
+        readStats(dir, file, step, stats, nothing);
       } else if (name === 'rename_observations_processor') {
-        if (isStrings(step.config.rename_map)) found.rename = step.config.rename_map;
+        found.rename = checked(RenameConfig, step.config, file, name).rename_map;
       } else if (name === 'absolute_actions_processor') {
-        if (step.config.enabled !== false) absolute = String(step.config.state_key ?? 'observation.state');
+        const { enabled, state_key } = checked(AbsoluteConfig, step.config, file, name);
+        if (enabled) absolute = state_key;
       } else if (!NO_WORK.has(name)) {
         throw new TendonError(
           'unsupported',
@@ -66,10 +82,10 @@ export function readPipelines(dir: string): Pipelines | undefined {
   return { stats, ...found, absolute_state_key: absolute };
 }
 
-function isStrings(value: unknown): value is Record<string, string> {
-  return (
-    typeof value === 'object' && value !== null && Object.values(value).every((v) => typeof v === 'string')
-  );
+function checked<T>(schema: z.ZodType<T>, value: unknown, file: string, step: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new TendonError('config_invalid', `${file} (${step}): ${z.prettifyError(result.error)}`, { file });
 }
 
 function parse(file: string): z.infer<typeof Pipeline> {
@@ -84,10 +100,7 @@ function parse(file: string): z.infer<typeof Pipeline> {
       { cause },
     );
   }
-  const result = Pipeline.safeParse(json);
-  if (!result.success)
-    throw new TendonError('config_invalid', `${file}: ${z.prettifyError(result.error)}`, { file });
-  return result.data;
+  return checked(Pipeline, json, file, 'the pipeline');
 }
 
 function readStats(
@@ -95,9 +108,17 @@ function readStats(
   file: string,
   step: PipelineStep,
   stats: Record<string, Record<string, Float32Array>>,
+  optional: boolean,
 ): void {
-  if (step.state_file === undefined) return;
-  if (/[/\\]|^\.\.$/.test(step.state_file))
+  if (step.state_file === undefined) {
+    if (optional) return;
+    throw new TendonError(
+      'config_invalid',
+      `${file}: a step that normalises names no state_file, so its statistics are missing; save the processor with the statistics of its dataset`,
+      { file },
+    );
+  }
+  if (!/^[\w.-]+$/.test(step.state_file) || step.state_file.startsWith('.'))
     throw new TendonError(
       'file_unsafe',
       `${file}: state_file must be a file beside it, got "${step.state_file}"`,
@@ -106,7 +127,7 @@ function readStats(
   for (const [name, ref] of openSafetensors(join(dir, step.state_file)).tensors) {
     const dot = name.lastIndexOf('.');
     const feature = name.slice(0, dot);
-    stats[feature] ??= {};
+    stats[feature] ??= Object.create(null) as Record<string, Float32Array>;
     stats[feature][name.slice(dot + 1)] = readTensor(ref);
   }
 }

@@ -26,7 +26,7 @@ export function statisticsOf(
 ): Statistics {
   const pipelines = readPipelines(dir);
   if (pipelines !== undefined) return { ...pipelines, version: 'current' };
-  const stats: Record<string, Record<string, Float32Array>> = {};
+  const stats: Record<string, Record<string, Float32Array>> = Object.create(null);
   for (const feature of features) {
     // Dots became underscores; going back through the config's keys keeps names that had underscores themselves.
     const flat = feature.replaceAll('.', '_');
@@ -34,7 +34,7 @@ export function statisticsOf(
       for (const stat of ['mean', 'std', 'min', 'max']) {
         const name = `${side}.buffer_${flat}.${stat}`;
         if (!tensors.has(name)) continue;
-        stats[feature] ??= {};
+        stats[feature] ??= Object.create(null) as Record<string, Float32Array>;
         stats[feature][stat] = readTensor(tensors.anyShape(name));
       }
   }

@@ -2,10 +2,10 @@
 // and the planner's numbers of PlaNet (Hafner et al. 2019).
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../checkpoint.js';
 import { PLANNERS } from '../world-model/planners.js';
 
-const positive = z.number().int().positive();
+const positive = CountSchema;
 const head = z.object({ layers: positive.default(2) }).prefault({});
 
 export const RssmConfig = z.object({
@@ -13,12 +13,12 @@ export const RssmConfig = z.object({
   fps: z.number().positive().optional(),
   input_features: FeaturesSchema,
   output_features: FeaturesSchema,
-  normalization_mapping: z.record(z.string(), z.string()).default({}),
+  normalization_mapping: NormalizationSchema.default({}),
   dyn_hidden: positive.default(512),
   dyn_deter: positive.default(512),
-  dyn_stoch: positive.default(32),
+  dyn_stoch: positive.max(1024).default(32),
   /** Classes of each categorical; 0: the latent is Gaussian. */
-  dyn_discrete: z.number().int().min(0).default(32),
+  dyn_discrete: z.number().int().min(0).max(1024).default(32),
   dyn_mean_act: z.enum(['none', 'tanh5']).default('none'),
   dyn_std_act: z.enum(['softplus', 'abs', 'sigmoid', 'sigmoid2']).default('sigmoid2'),
   dyn_min_std: z.number().min(0).default(0.1),
@@ -49,11 +49,11 @@ export const RssmConfig = z.object({
   /** Which planner acts when none is asked for; Dreamer's is its actor alone. */
   planner: z.enum(PLANNERS).default('policy'),
   horizon: positive.max(64).default(12),
-  num_samples: positive.default(1000),
+  num_samples: PlannedSchema.default(1000),
   /** Of the samples' iterations, trajectories of the actor besides. */
-  num_pi_trajs: z.number().int().min(0).default(0),
-  iterations: positive.default(10),
-  num_elites: positive.default(100),
+  num_pi_trajs: PlannedSchema.or(z.literal(0)).default(0),
+  iterations: PlannedSchema.default(10),
+  num_elites: PlannedSchema.default(100),
   initial_std: z.number().positive().default(1),
   min_std: z.number().min(0).default(0),
   temperature: z.number().min(0).default(0.5),

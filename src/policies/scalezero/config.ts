@@ -2,13 +2,17 @@
 // as far as it matters when acting; defaults are those of its ScaleZero on the DeepMind Control suite.
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
 import { PLANNERS, TREE_SEARCH } from '../world-model/planners.js';
 
-const positive = z.number().int().positive();
+const positive = CountSchema;
 const norm = z.enum(['LayerNorm', 'SimNorm']).default('LayerNorm');
 /** Lowest, beyond highest, and step of a number's bins. */
-const range = z.tuple([z.number(), z.number(), z.literal(1)]).default([-50, 51, 1]);
+const bin = z.number().int().min(-4096).max(4096);
+const range = z
+  .tuple([bin, bin, z.literal(1)])
+  .refine(([low, high]) => low < high, 'a lowest bin below the highest')
+  .default([-50, 51, 1]);
 
 export const ScalezeroConfig = z
   .object({
@@ -16,7 +20,7 @@ export const ScalezeroConfig = z
     fps: z.number().positive().optional(),
     input_features: FeaturesSchema,
     output_features: FeaturesSchema,
-    normalization_mapping: z.record(z.string(), z.string()).default({}),
+    normalization_mapping: NormalizationSchema.default({}),
     /** Which task's encoder, action embedding and heads. */
     task_id: z.number().int().min(0).default(0),
     share_head: z.boolean().default(false),

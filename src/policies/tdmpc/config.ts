@@ -1,9 +1,9 @@
 // config.json of LeRobot's `tdmpc` (policies/tdmpc/configuration_tdmpc.py): the fields that matter when acting.
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../checkpoint.js';
 
-const positive = z.number().int().positive();
+const positive = CountSchema;
 
 export const TdmpcConfig = z.object({
   type: z.literal('tdmpc').optional(),
@@ -11,7 +11,7 @@ export const TdmpcConfig = z.object({
   n_obs_steps: z.literal(1).default(1),
   input_features: FeaturesSchema,
   output_features: FeaturesSchema,
-  normalization_mapping: z.record(z.string(), z.string()),
+  normalization_mapping: NormalizationSchema,
   n_action_repeats: positive,
   horizon: positive.max(64),
   n_action_steps: positive,
@@ -22,13 +22,13 @@ export const TdmpcConfig = z.object({
   mlp_dim: positive,
   discount: z.number().min(0).max(1),
   use_mpc: z.boolean(),
-  cem_iterations: positive,
+  cem_iterations: PlannedSchema,
   max_std: z.number().positive(),
   min_std: z.number().positive(),
-  n_gaussian_samples: positive,
-  n_pi_samples: z.number().int().min(0),
+  n_gaussian_samples: PlannedSchema,
+  n_pi_samples: PlannedSchema.or(z.literal(0)),
   uncertainty_regularizer_coeff: z.number().min(0),
-  n_elites: positive,
+  n_elites: PlannedSchema,
   elite_weighting_temperature: z.number().positive(),
   gaussian_mean_momentum: z.number().min(0).max(1),
 });

@@ -5,15 +5,16 @@ import { z } from 'zod';
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import type { Tensors } from '../checkpoint.js';
+import { CountSchema } from '../checkpoint.js';
 import { resnet } from './resnet.js';
 
-const size = z.tuple([z.number().int().positive(), z.number().int().positive()]).nullable();
+const size = z.tuple([CountSchema, CountSchema]).nullable();
 
 /** The fields of config.json that describe it; crop_ratio and resize_shape came with 0.5. */
 export const RGB_ENCODER_FIELDS = {
   vision_backbone: z.string().optional(),
   use_group_norm: z.boolean().optional(),
-  spatial_softmax_num_keypoints: z.number().int().positive().optional(),
+  spatial_softmax_num_keypoints: CountSchema.optional(),
   resize_shape: size.optional(),
   crop_ratio: z.number().positive().max(1).optional(),
   crop_shape: size.optional(),
@@ -21,7 +22,7 @@ export const RGB_ENCODER_FIELDS = {
 const Encoder = z.object({
   vision_backbone: z.string(),
   use_group_norm: z.boolean(),
-  spatial_softmax_num_keypoints: z.number().int().positive(),
+  spatial_softmax_num_keypoints: CountSchema,
 });
 export type RgbEncoderConfig = z.infer<typeof Encoder>;
 

@@ -1,10 +1,10 @@
 // config.json of LeRobot's VQ-BeT (policies/vqbet/configuration_vqbet.py, v0.1 … v0.6.1); what matters at run time.
 
 import { z } from 'zod';
-import { FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
 import { RGB_ENCODER_FIELDS } from '../vision/rgb-encoder.js';
 
-const count = z.number().int().min(1);
+const count = CountSchema;
 
 export const VqbetConfig = z.object({
   n_obs_steps: count.max(64),
@@ -13,7 +13,7 @@ export const VqbetConfig = z.object({
   fps: z.number().positive().optional(),
   input_features: FeaturesSchema,
   output_features: FeaturesSchema,
-  normalization_mapping: z.record(z.string(), z.string()),
+  normalization_mapping: NormalizationSchema,
   ...RGB_ENCODER_FIELDS,
   vqvae_n_embed: count.max(65_536),
   vqvae_embedding_dim: count,
