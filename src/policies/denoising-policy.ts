@@ -72,6 +72,8 @@ export interface DenoiserFamily {
    * n_obs_steps observations the window is as long as there are, and the newest is its last: row t − 1 of x.
    */
   readonly keeps_actions?: boolean;
+  /** The network was trained with the beginning of its chunk given: inputs prefix and prefix_weights (0 or 1). */
+  readonly conditioned?: boolean;
   /** Normalised bounds of each action, (action_dim): what is sampled beyond is brought back to them. */
   readonly bounds?: { readonly low: Float32Array; readonly high: Float32Array };
   /** The network for `groups` guidance groups: step input `x`, output first. */
@@ -183,7 +185,8 @@ export class DenoisingPolicy implements Policy {
     const history = this.history.take(observation);
     const newest = history.at(-1)!;
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
-    const through = options.prefix?.derivative === true;
+    const { conditioned } = this.family;
+    const through = options.prefix?.derivative === true && !conditioned;
     const { session, table } = await this.readyFor(choice, through);
     const groups = groupsOf(choice);
     const { action_dim } = this.spec;
@@ -200,6 +203,7 @@ export class DenoisingPolicy implements Policy {
     if (this.family.keeps_actions) this.writeGiven(start, choice.candidates, acts);
     const inputs = this.family.condition(history, options.goal, groups);
     const towards = this.prefix(options.prefix, newest, acts);
+    const begins = conditioned ? this.beginning(towards) : undefined;
     const cancel = new (addon().CancelToken)();
     const abort = (): void => cancel.cancel();
     options.signal?.addEventListener('abort', abort, { once: true });
@@ -207,11 +211,11 @@ export class DenoisingPolicy implements Policy {
       if (options.signal?.aborted) cancel.cancel();
       const result = await native(() =>
         session.denoise({
-          inputs: through ? { ...inputs, ...towards } : inputs,
+          inputs: through ? { ...inputs, ...towards } : { ...inputs, ...begins },
           start,
           noise: this.draw(count * table.noise_draws),
           guidance: choice.guidance_scale,
-          ...(through ? {} : towards),
+          ...(through || conditioned ? {} : towards),
           cancel,
         }),
       );
@@ -222,6 +226,7 @@ export class DenoisingPolicy implements Policy {
           'policy_failed',
           'the network produced NaN or infinity; check the observation and its statistics',
         );
+      if (begins !== undefined) this.writeBeginning(result.x, begins);
       this.bound(result.x);
       if (this.family.keeps_actions) {
         const given = result.x.slice(acts * action_dim, (acts + 1) * action_dim);
@@ -269,6 +274,28 @@ export class DenoisingPolicy implements Policy {
       given.forEach((row, i) => {
         start.set(row, (c * this.family.model_horizon + acts - given.length + i) * action_dim);
       });
+  }
+
+  /** What a network that was trained for it is given: rows that are decided (weight 1), and nothing of the others. */
+  private beginning({ prefix, prefix_weights }: { prefix?: Float32Array; prefix_weights?: Float32Array }) {
+    const { model_horizon, spec } = this.family;
+    return {
+      prefix: prefix ?? new Float32Array(model_horizon * spec.action_dim),
+      prefix_weights: (prefix_weights ?? new Float32Array(model_horizon)).map((w) => (w >= 1 ? 1 : 0)),
+    };
+  }
+
+  /** The rows that were given, in every candidate: the sampler's own are of no meaning. */
+  private writeBeginning(
+    x: Float32Array,
+    { prefix, prefix_weights }: ReturnType<typeof this.beginning>,
+  ): void {
+    const { action_dim } = this.spec;
+    prefix_weights.forEach((weight, row) => {
+      if (weight === 0) return;
+      const given = prefix.subarray(row * action_dim, (row + 1) * action_dim);
+      for (let at = row * action_dim; at < x.length; at += prefix.length) x.set(given, at);
+    });
   }
 
   /** The prefix in the network's rows, of which the first `acts` lie before the newest observation and stay free. */

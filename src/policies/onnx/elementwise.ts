@@ -6,7 +6,7 @@ import { isVector, settleScores } from './attention.js';
 import { broadcastDims, type Constant, count, transpose } from './constants.js';
 import type { Importer, Known } from './importer.js';
 import { activationOf } from './patterns.js';
-import { arrange, dimsOf, type Live, live } from './value.js';
+import { arrange, dimsOf, type Live, live, ONE } from './value.js';
 
 export function binary(im: Importer, node: OnnxNode, name: BinaryName): Known {
   if (node.inputs.length === 1) return im.raw(node.inputs[0]!);
@@ -99,7 +99,21 @@ function together(im: Importer, name: BinaryName, a: Live, b: Live): Live {
     d.length === out.length && d.every((v, i) => v === out[i]);
   if (covers(da)) return live(im.g.binary(name, a.value, aligned(im, b, a)), a.order);
   if (covers(db)) return live(im.g.binary(name, aligned(im, a, b), b.value), b.order);
-  throw new RangeError(`[${da}] and [${db}], each larger than the other somewhere`);
+  return together(im, name, widened(im, a, out), b);
+}
+
+/** `x` repeated to the dims `out`, of which it has the last; the first is the batch. */
+function widened(im: Importer, x: Live, out: readonly number[]): Live {
+  const dims = dimsOf(x);
+  const shift = out.length - dims.length;
+  const axes = dims.map((_, i) => i).filter((i) => i + shift > 0);
+  const value = arrange(im.g, x, axes);
+  const shape = out.map((_, i) => (i === 0 ? 1 : (dims[i - shift] ?? 1)));
+  const wide = im.g.expand(im.g.reshape(value, shape), [1, ...out.slice(1)]);
+  return live(
+    wide,
+    out.map((_, i) => (i === 0 ? ONE : i)),
+  );
 }
 
 /** `x` with its axes where `like` has them, 1 where it has none. */

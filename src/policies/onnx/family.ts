@@ -1,11 +1,12 @@
 // The `onnx` family: a denoiser that anyone exported, driven by the samplers there are.
 
 import { join } from 'node:path';
-import type { GraphBuilder, Port } from '../../native/index.js';
+import type { GraphBuilder, Port, Value } from '../../native/index.js';
 import {
   DIFFUSION_SAMPLERS,
   diffusionTable,
   edmPreconditioner,
+  type FlowTime,
   flowTable,
   refuseEta,
   type SamplerTable,
@@ -50,8 +51,16 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
       `${model.path}: the sample "${config.sample}" should be (batch, horizon, ${action.dim}) by config.json, but is (${sample.shape.join(', ')}); export it with the time axis in the middle`,
     );
   const first_row = config.first_row ?? config.n_obs_steps - 1;
+  const rows = level === undefined ? 1 : level.shape.reduce((a, b) => a * b, 1);
+  if (rows !== 1 && (rows !== horizon || config.training.kind !== 'flow'))
+    throw new TendonError(
+      'config_invalid',
+      `${model.path}: the level "${config.level}" has ${rows} values; expected one, or for a flow one per row of the chunk (${horizon})`,
+    );
+  const conditioned = rows !== 1 && config.training.kind === 'flow' ? config.training.time : undefined;
   const build = (): GraphBuilder =>
     new Importer(model, {
+      ...(conditioned === undefined ? {} : { from: prefixed(config, horizon!, dim!, conditioned) }),
       stages: {
         [config.sample]: 'step',
         ...(level === undefined ? {} : { [level.name]: 'schedule' as const }),
@@ -60,9 +69,15 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
       sizes: {
         [config.sample]: [horizon!, dim!],
         ...(condition === undefined ? {} : { [condition.name]: [width] }),
+        ...(level === undefined || rows === 1 ? {} : { [level.name]: level.shape.slice(1) }),
       },
     }).run();
   const refused = compiles(build);
+  if (refused !== undefined && conditioned !== undefined)
+    throw new TendonError(
+      'unsupported',
+      `${refused}; a network with a time for each row must be one that the core compiles`,
+    );
   if (refused !== undefined)
     process.emitWarning(`${refused}. It runs whole on onnxruntime-node instead, slower.`, 'TendonWarning');
   const ports = {
@@ -97,6 +112,7 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
     samplers: samplersOf(config),
     max_steps: config.training.kind === 'diffusers' ? config.training.num_train_timesteps : 100,
     guidable: false,
+    ...(conditioned === undefined ? {} : { conditioned: true }),
     graph: build,
     table: (sampler, steps, noise = {}) => tableOf(config, sampler, steps, noise),
     schedule: (table): Record<string, Float32Array> =>
@@ -109,6 +125,32 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
           foreign: (table: SamplerTable, batch: number) => OrtSession.open(model.path, ports, table, batch),
         }),
     ...actionCodec(action.affine, pipelines?.absolute_state_key),
+  };
+}
+
+/**
+ * A network with a time for each row was trained with the beginning of its chunk given (Black et al. 2025, "Training-time
+ * action conditioning for efficient real-time chunking"): rows of the prefix go in as they are, at the time of what is
+ * clean; the others noisy, at the time of the step.
+ */
+function prefixed(config: OnnxConfig, horizon: number, dim: number, time: FlowTime) {
+  const given = (g: GraphBuilder): Value => g.input('prefix_weights', [1, horizon, 1], 'observation');
+  let weights: Value | undefined;
+  return {
+    [config.sample]: (g: GraphBuilder): Value => {
+      weights ??= given(g);
+      const noisy = g.input(config.sample, [1, horizon, dim], 'step');
+      const prefix = g.input('prefix', [1, horizon, dim], 'observation');
+      return g.add(g.mul(noisy, g.affine(weights, -1, 1)), g.mul(prefix, weights));
+    },
+    [config.level!]: (g: GraphBuilder, shape: readonly number[]): Value => {
+      weights ??= given(g);
+      const level = g.input(config.level!, [1, 1, 1], 'schedule');
+      const clean = time === 'noise_at_one' ? 0 : 1;
+      // level + weight·(clean − level)
+      const row = g.add(level, g.mul(weights, g.affine(level, -1, clean)));
+      return g.reshape(row, shape);
+    },
   };
 }
 

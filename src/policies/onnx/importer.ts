@@ -49,6 +49,8 @@ export interface ImportOptions {
   readonly stages?: Readonly<Record<string, Stage>>;
   /** Sizes of dims that the file leaves open, the batch's apart, by input name; every open dim in order. */
   readonly sizes?: Readonly<Record<string, readonly number[]>>;
+  /** What an input becomes, given the shape that the file has for it, (1, …): where it is not an input of its own. */
+  readonly from?: Readonly<Record<string, (g: GraphBuilder, shape: readonly number[]) => Value>>;
 }
 
 export class Importer implements Around {
@@ -164,11 +166,12 @@ export class Importer implements Around {
         `${this.model.path}: dim ${missing} of input ${port.name} is open; give its size (sizes.${port.name})`,
       );
     const shape = (dims as number[]).slice(1);
-    const value = this.g.input(
-      port.name,
-      shape.length === 0 ? [1, 1] : [1, ...shape],
-      this.options.stages?.[port.name] ?? 'step',
-    );
+    const whole = shape.length === 0 ? [1, 1] : [1, ...shape];
+    const from = this.options.from?.[port.name];
+    const value =
+      from === undefined
+        ? this.g.input(port.name, whole, this.options.stages?.[port.name] ?? 'step')
+        : from(this.g, whole);
     // Every axis but the batch stands for itself, also those of length 1.
     this.known.set(
       port.name,
