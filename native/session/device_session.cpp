@@ -93,9 +93,12 @@ class DeviceSession : public ProgramSession {
     bring(weights_at_, args.prefix_weights, shape.horizon);
     if (args.cancel != nullptr && args.cancel->load(std::memory_order_relaxed)) return Status::cancelled;
     const int64_t ready = now_ns();
-    if (!play(*denoise_)) return Status::device_failed;
+    double device_ns = 0;
+    if (!play(*denoise_, &device_ns)) return Status::device_failed;
     std::memcpy(args.out, results_.floats(), static_cast<size_t>(shape.count) * sizeof(float));
-    if (stats != nullptr) *stats = {ready - begin, now_ns() - ready, static_cast<int>(table_.rows.size())};
+    if (stats != nullptr)
+      *stats = {ready - begin, now_ns() - ready, static_cast<int>(table_.rows.size()),
+                static_cast<int64_t>(device_ns)};
     return all_finite(args.out, shape.count) ? Status::ok : Status::not_finite;
   }
 
@@ -105,7 +108,8 @@ class DeviceSession : public ProgramSession {
     if (program_->options.calls != 1 || !has_all(outputs) ||
         !take(inputs, stage_schedule | stage_observation | stage_step))
       return Status::bad_argument;
-    if (!play(*run_)) return Status::device_failed;
+    double device_ns = 0;
+    if (!play(*run_, &device_ns)) return Status::device_failed;
     bool finite = true;
     for (const Wanted& wanted : outputs) {
       const int64_t count = outputs_[wanted.port].shape.count();
@@ -113,7 +117,7 @@ class DeviceSession : public ProgramSession {
                   static_cast<size_t>(count) * sizeof(float));
       finite &= all_finite(wanted.data, count);
     }
-    if (stats != nullptr) *stats = {now_ns() - begin, 0, 1};
+    if (stats != nullptr) *stats = {now_ns() - begin, 0, 1, static_cast<int64_t>(device_ns)};
     return finite ? Status::ok : Status::not_finite;
   }
 
@@ -180,7 +184,6 @@ class DeviceSession : public ProgramSession {
     queue_->device().need(
         queue_->api().copy(queue_->get(), to, from, static_cast<size_t>(count) * sizeof(float)));
   }
-  void put_signal() { queue_->device().need(queue_->api().call(queue_->get(), Signal::raise, &signal_)); }
 
   void put_run() {
     copy(above_.data(), below_.data(), given_at_);
@@ -188,7 +191,6 @@ class DeviceSession : public ProgramSession {
     for (size_t i = 0; i < program_->outputs.size(); ++i)
       copy(results_.floats() + result_at_[i], there_->at(program_->outputs[i].data),
            program_->outputs[i].shape.count());
-    put_signal();
   }
 
   void put_inference() {
@@ -214,10 +216,16 @@ class DeviceSession : public ProgramSession {
     work.prefix_weights = above_.floats() + weights_at_;
     put_denoise(*queue_, work);
     copy(results_.floats(), work.x, shape.count);
-    put_signal();
   }
 
-  bool play(const DeviceRecording& recording) { return recording.play() == nullptr && signal_.wait(*queue_); }
+  // False when the device reported a fault.
+  bool play(const DeviceRecording& recording, double* device_ns) {
+    const cuda::Api& api = queue_->api();
+    cuda::Queue* queue = queue_->get();
+    return api.mark_begin(queue) == nullptr && recording.play() == nullptr &&
+           api.mark_end(queue) == nullptr && api.call(queue, Signal::raise, &signal_) == nullptr &&
+           signal_.wait(*queue_) && api.between(queue, device_ns) == nullptr;
+  }
 
   static bool all_finite(const float* x, int64_t count) {
     bool finite = true;

@@ -76,6 +76,7 @@ struct InferStats {
   int64_t observe_ns = 0;  // observation and prepared stages
   int64_t denoise_ns = 0;  // all steps
   int calls = 0;           // denoiser calls made
+  int64_t device_ns = 0;   // from upload to result by the device's clock; 0 on the CPU
 };
 
 // An input or output by its index in the session's ports. Of an input, numbers or else frames are given.

@@ -363,8 +363,17 @@ struct FinishKernel {
   }
 };
 
-// A block per batch element and group. A thread adds up its numbers once and keeps them where the first
-// split's lay, which no other thread reads.
+// A block per batch element and group, with threads for four numbers each as far as there are so many. A
+// thread adds up its numbers once, four at a time so that their loads wait together, and keeps them where the
+// first split's lay, which no other thread reads.
+constexpr int finish_held = 4, most_finish_threads = 1024;
+
+inline int finish_threads(const GemmArgs& a) {
+  const int64_t count = a.rows.per_batch() * (a.n / a.epilogue.groups);
+  const int64_t threads = up(up(count, finish_held), 32) * 32;
+  return static_cast<int>(threads < most_finish_threads ? threads : most_finish_threads);
+}
+
 struct FinishNormKernel {
   using Args = GemmCall;
   TENDON_DEVICE static void run(const Lane& t, const GemmCall& call) {
@@ -377,20 +386,29 @@ struct FinishNormKernel {
     const int64_t positions = a.rows.per_batch(), all = a.rows.count() * a.n;
     const auto count = static_cast<uint32_t>(positions) * width;
     const auto at = [&](uint32_t i) { return (b * positions + i / width) * a.n + first + i % width; };
+    const auto threads = static_cast<uint32_t>(t.threads());
     float mean = 0, square = 0;
-    for (uint32_t i = t.thread(); i < count; i += group_threads) {
-      float value = 0;
-      for (int64_t split = 0; split < call.cut.splits; ++split) value += sums[split * all + at(i)];
-      if (e.bias) value += e.bias[first + i % width];
-      sums[at(i)] = value;
-      mean += value;
+    for (uint32_t i = t.thread(); i < count; i += finish_held * threads) {
+      float held[finish_held] = {};
+      for (int64_t split = 0; split < call.cut.splits; ++split) {
+        TENDON_UNROLL
+        for (uint32_t j = 0; j < finish_held; ++j)
+          if (i + j * threads < count) held[j] += sums[split * all + at(i + j * threads)];
+      }
+      TENDON_UNROLL
+      for (uint32_t j = 0; j < finish_held; ++j) {
+        if (i + j * threads >= count) break;
+        if (e.bias) held[j] += e.bias[first + (i + j * threads) % width];
+        sums[at(i + j * threads)] = held[j];
+        mean += held[j];
+      }
     }
     mean = block_sum(t, mean, slots) / static_cast<float>(count);
-    for (uint32_t i = t.thread(); i < count; i += group_threads)
+    for (uint32_t i = t.thread(); i < count; i += threads)
       square += (sums[at(i)] - mean) * (sums[at(i)] - mean);
     square = block_sum(t, square, slots);
     const float inverse = 1.0f / std::sqrt(square / static_cast<float>(count) + e.eps);
-    for (uint32_t i = t.thread(); i < count; i += group_threads) {
+    for (uint32_t i = t.thread(); i < count; i += threads) {
       const int64_t n = first + i % width;
       float value = (sums[at(i)] - mean) * inverse;
       if (e.norm_weight) value *= e.norm_weight[n];

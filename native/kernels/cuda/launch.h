@@ -122,8 +122,8 @@ void launch_finish(On& on, const GemmCall& call) {
   const GemmArgs& a = call.args;
   if (!call.cut.finishes) return;
   if (a.epilogue.groups > 0) {
-    on.template launch<FinishNormKernel>(Grid{a.rows.batch * a.epilogue.groups}, group_threads, slot_bytes,
-                                         call);
+    on.template launch<FinishNormKernel>(Grid{a.rows.batch * a.epilogue.groups}, finish_threads(a),
+                                         slot_bytes, call);
   } else {
     on.template launch_alone<FinishKernel>(Grid{up(a.rows.count() * a.n, group_threads)}, group_threads,
                                            call);
