@@ -142,35 +142,51 @@ TEST("kernels: group norm") {
       }
 }
 
-TEST("kernels: attention") {
+// q, k and v are columns of one merged product; k and v serve blocks of two batch rows.
+void compare_attention(const KernelTable& table, int64_t queries, int64_t keys, int64_t head_dim) {
   const float hidden = -std::numeric_limits<float>::infinity();
+  const int64_t heads = 3, width = heads * head_dim;
+  const std::vector<float> q = normal(8, 4 * queries * width), kv = normal(9, 2 * keys * 2 * width);
+  std::vector<float> causal(static_cast<size_t>(queries * keys), 0.0f), late = causal;
+  for (int64_t i = 0; i < queries; ++i)
+    for (int64_t j = 0; j < keys; ++j) {
+      if (j > i) causal[static_cast<size_t>(i * keys + j)] = hidden;
+      if (j < i && j < keys - 1) late[static_cast<size_t>(i * keys + j)] = hidden;
+    }
+  AttentionArgs a{};
+  a.q = q.data(), a.k = kv.data(), a.v = kv.data() + width;
+  a.batch = 4, a.q_len = queries, a.k_len = keys, a.heads = heads, a.head_dim = head_dim;
+  a.q_batch_stride = queries * width, a.q_row_stride = width;
+  a.k_div = a.v_div = 2;
+  a.k_batch_stride = a.v_batch_stride = keys * 2 * width;
+  a.k_row_stride = a.v_row_stride = 2 * width;
+  a.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  for (const float* m : {static_cast<const float*>(nullptr), static_cast<const float*>(causal.data()),
+                         static_cast<const float*>(late.data())}) {
+    a.mask = m;
+    // Weights sum to one; scores of √head_dim terms err by a few 2⁻²⁴ each.
+    compare(table, &KernelTable::attention, a, 4 * queries * width, 4e-6, 1, "attention");
+  }
+}
+
+TEST("kernels: attention") {
   for (const KernelTable* table : test::machine_tables())
     for (const int64_t head_dim : {1, 8, 33, 64, 80})
       for (const int64_t keys : {1, 5, 16, 67, 128, 131}) {
         // A warp's fibers add up slowly: the sizes at which the CUDA kernel does something new.
-        if (table == &cuda::emulated_kernels() &&
-            (head_dim == 8 || head_dim == 64 || keys == 16 || keys == 67))
-          continue;
-        const int64_t heads = 3, queries = 7, width = heads * head_dim;
-        // q, k and v are columns of one merged product; k and v serve blocks of two batch rows.
-        const std::vector<float> q = normal(8, 4 * queries * width), kv = normal(9, 2 * keys * 2 * width);
-        std::vector<float> mask(static_cast<size_t>(queries * keys), 0.0f);
-        for (int64_t i = 0; i < queries; ++i)
-          for (int64_t j = i + 1; j < keys; ++j) mask[static_cast<size_t>(i * keys + j)] = hidden;
-        AttentionArgs a{};
-        a.q = q.data(), a.k = kv.data(), a.v = kv.data() + width;
-        a.batch = 4, a.q_len = queries, a.k_len = keys, a.heads = heads, a.head_dim = head_dim;
-        a.q_batch_stride = queries * width, a.q_row_stride = width;
-        a.k_div = a.v_div = 2;
-        a.k_batch_stride = a.v_batch_stride = keys * 2 * width;
-        a.k_row_stride = a.v_row_stride = 2 * width;
-        a.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-        for (const float* m : {static_cast<const float*>(nullptr), static_cast<const float*>(mask.data())}) {
-          a.mask = m;
-          // Weights sum to one; scores of √head_dim terms err by a few 2⁻²⁴ each.
-          compare(*table, &KernelTable::attention, a, 4 * queries * width, 4e-6, 1, "attention");
-        }
+        const bool emulated = table == &cuda::emulated_kernels();
+        if (emulated && (head_dim == 8 || head_dim == 64 || keys == 16 || keys == 67)) continue;
+        compare_attention(*table, 7, keys, head_dim);
+        if (!emulated) compare_attention(*table, 29, keys, head_dim);
       }
+}
+
+TEST("kernels: attention of many queries, in more than one chunk") {
+  for (const KernelTable* table : test::machine_tables()) {
+    if (table == &cuda::emulated_kernels()) continue;
+    for (const int64_t head_dim : {33, 64, 128, 129})
+      for (const int64_t keys : {63, 65, 131}) compare_attention(*table, 193, keys, head_dim);
+  }
 }
 
 TEST("kernels: products of activations and max pooling") {

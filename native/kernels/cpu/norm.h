@@ -64,8 +64,7 @@ struct Norms {
     });
   }
 
-  // x ← e^(x − max x), returning the sum. NaN anywhere makes all of it NaN.
-  static float exponentials(const float* x, int64_t n, float* out) {
+  static float largest(const float* x, int64_t n) {
     float most = -__builtin_inff();
     int64_t i = 0;
     if (n >= S::width) {
@@ -74,11 +73,17 @@ struct Norms {
       most = S::largest(top);
     }
     for (; i < n; ++i) most = x[i] > most ? x[i] : most;
+    return most;
+  }
+
+  // e^(x − most), returning the sum, which any NaN makes NaN.
+  static float exponentials(const float* x, int64_t n, float most, float* out) {
     const F top = S::set(most);
     F sum = S::zero();
     float rest = 0;
     const int64_t whole = n / S::width * S::width;
-    for (i = 0; i < whole; i += S::width) {
+    int64_t i = 0;
+    for (; i < whole; i += S::width) {
       const F e = Math<S>::exp(S::sub(S::load(x + i), top));
       S::store(out + i, e);
       sum = S::add(sum, e);
@@ -95,8 +100,9 @@ struct Norms {
       if (a.n == 8) return softmax_eights(a, part);
     const Range mine = share(a.rows, 1, part);
     for (int64_t row = mine.begin; row < mine.end; ++row) {
+      const float* x = a.x + row * a.n;
       float* out = a.out + row * a.n;
-      const F sum = S::set(exponentials(a.x + row * a.n, a.n, out));
+      const F sum = S::set(exponentials(x, a.n, largest(x, a.n), out));
       for_vectors<S>(a.n, [&](auto load, auto store) { store(out, S::div(load(out), sum)); });
     }
   }

@@ -1,7 +1,7 @@
-// Attention over short sequences, products of two activations, and pooling.
+// Products of two activations, and pooling.
 #pragma once
 
-#include "kernels/cpu/norm.h"
+#include "kernels/cpu/elementwise.h"
 
 namespace tendon {
 namespace {
@@ -9,55 +9,6 @@ namespace {
 template <class S>
 struct Products {
   using F = typename S::F;
-
-  static constexpr int64_t most_keys = 2048;  // scores of one query, on the stack
-
-  static float dot(const float* a, const float* b, int64_t n) {
-    F sum = S::zero();
-    for_vectors<S>(n, [&](auto load, auto) { sum = S::fma(load(a), load(b), sum); });
-    return S::sum(sum);
-  }
-
-  // out = Σ_j p[j]·v[j], `blocks` vectors of columns at a time.
-  template <int blocks>
-  static void weigh(const float* p, const float* v, int64_t keys, int64_t stride, F scale, float* out) {
-    F sum[blocks];
-    for (int i = 0; i < blocks; ++i) sum[i] = S::zero();
-    for (int64_t j = 0; j < keys; ++j) {
-      const F weight = S::set(p[j]);
-      for (int i = 0; i < blocks; ++i)
-        sum[i] = S::fma(weight, S::load(v + j * stride + i * S::width), sum[i]);
-    }
-    for (int i = 0; i < blocks; ++i) S::store(out + i * S::width, S::mul(sum[i], scale));
-  }
-
-  static void attention(const AttentionArgs& a, Part part) {
-    if (a.k_len > most_keys) return reference_kernels().attention(a, part);
-    alignas(64) float p[most_keys];
-    // Neighbouring queries of one head read the same keys.
-    const Range mine = share(a.batch * a.heads * a.q_len, 1, part);
-    for (int64_t unit = mine.begin; unit < mine.end; ++unit) {
-      const int64_t i = unit % a.q_len, h = unit / a.q_len % a.heads, b = unit / a.q_len / a.heads;
-      const float* q = a.q + b * a.q_batch_stride + i * a.q_row_stride + h * a.head_dim;
-      const float* k = a.k + b / a.k_div * a.k_batch_stride + h * a.head_dim;
-      const float* v = a.v + b / a.v_div * a.v_batch_stride + h * a.head_dim;
-      float* out = a.out + ((b * a.q_len + i) * a.heads + h) * a.head_dim;
-      for (int64_t j = 0; j < a.k_len; ++j)
-        p[j] = dot(q, k + j * a.k_row_stride, a.head_dim) * a.scale + (a.mask ? a.mask[i * a.k_len + j] : 0);
-      const F scale = S::set(1.0f / Norms<S>::exponentials(p, a.k_len, p));
-      int64_t d = 0;
-      for (; d + 4 * S::width <= a.head_dim; d += 4 * S::width)
-        weigh<4>(p, v + d, a.k_len, a.v_row_stride, scale, out + d);
-      for (; d + S::width <= a.head_dim; d += S::width)
-        weigh<1>(p, v + d, a.k_len, a.v_row_stride, scale, out + d);
-      if (d < a.head_dim) {
-        F sum = S::zero();
-        for (int64_t j = 0; j < a.k_len; ++j)
-          sum = S::fma(S::set(p[j]), S::load(v + j * a.v_row_stride + d, a.head_dim - d), sum);
-        S::store(out + d, S::mul(sum, scale), a.head_dim - d);
-      }
-    }
-  }
 
   static void matmul(const MatmulArgs& a, Part part) {
     const Range mine = share(a.batch * a.m, 1, part);

@@ -2,6 +2,7 @@
 // of rows already and stays the reference's.
 #pragma once
 
+#include "kernels/cpu/attention.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_dot.h"
 #include "kernels/cpu/peak.h"
@@ -30,7 +31,7 @@ KernelTable table(const char* isa) {
   t.norm = Norms<S>::norm;
   t.group_norm = Norms<S>::group_norm;
   t.softmax = Norms<S>::softmax;
-  t.attention = Products<S>::attention;
+  t.attention = Attention<S>::attention;
   t.matmul = Products<S>::matmul;
   t.reduce = Norms<S>::reduce;
   t.max_pool = Products<S>::max_pool;
