@@ -11,6 +11,7 @@ import { denoiserContest, denoisers } from './denoisers.js';
 import { benchExecutor } from './executor.js';
 import { Limits } from './limits.js';
 import { planContest } from './plan.js';
+import { visionContests } from './vision.js';
 
 export const bench: Command = {
   summary: 'ours against onnxruntime-node in one run; --executor: how late the real-time thread is',
@@ -41,6 +42,7 @@ export const bench: Command = {
       const contests = new Map<string, () => Promise<Contest>>();
       for (const [name, work] of denoisers(folder, values.large === true))
         contests.set(name, () => denoiserContest(work(), threads));
+      for (const [name, open] of visionContests(folder, threads)) contests.set(name, open);
       contests.set('tdmpc2-5m.plan', () => planContest(folder, threads));
       const limits = await Limits.measure(new (addon().Pool)({ threads }));
       say(

@@ -1,7 +1,7 @@
 // Random weights for a network of any size, as a safetensors file: benches need sizes that nobody can commit.
 
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { addon } from '../../native/index.js';
+import { addon, type GraphBuilder, type Value } from '../../native/index.js';
 import { Tensors } from '../../policies/checkpoint.js';
 import { openSafetensors } from '../../weights/index.js';
 
@@ -9,9 +9,15 @@ import { openSafetensors } from '../../weights/index.js';
 function wishes(describe: (tensors: Tensors) => unknown): Map<string, readonly number[]> {
   const found = new Map<string, readonly number[]>();
   const probe = new Tensors({ path: 'bench', tensors: new Map(), metadata: {} }, 'bench');
+  const zeros = (g: GraphBuilder, shape: readonly number[]): Value =>
+    g.constant(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   probe.weight = (g, name, shape) => {
     found.set(name, shape);
-    return g.constant(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
+    return zeros(g, shape);
+  };
+  probe.rows = (g, name, shape, _start, count) => {
+    found.set(name, shape);
+    return zeros(g, [count, ...shape.slice(1)]);
   };
   describe(probe);
   return found;
@@ -50,4 +56,6 @@ export function writeRandom(path: string, shapes: ReadonlyMap<string, readonly n
   return new Tensors(openSafetensors(path), 'bench');
 }
 
-const isNorm = (name: string): boolean => /\.(block\.1|ln|ln\d|ln_f|norm\d?)\.weight$/.test(name);
+/** Scales of norms, and the variances of batch norms. */
+const isNorm = (name: string): boolean =>
+  /(^|\.)(block\.1|bn\d|downsample\.1|ln|ln\d|ln_f|norm\d?)\.(weight|running_var)$/.test(name);
