@@ -8,7 +8,7 @@ import type { DenoiserFamily } from '../../src/policies/denoising-policy.js';
 import { loadPolicy, openFamily } from '../../src/policies/load.js';
 import type { Image } from '../../src/types/index.js';
 import { BARS, golden, relativeError } from './golden.js';
-import { grid, image, keys, vector, withHashed } from './hashed.js';
+import { grid, image, keys, vector, weight, withHashed } from './hashed.js';
 
 interface Feature {
   readonly type: string;
@@ -198,6 +198,64 @@ describe('camera_vqbet', () => {
     },
   );
 
+  describe('sequentially_select', () => {
+    const head = 'vqbet.action_head.map_to_cbet_preds_';
+    const { config: plain, shapes: all } = recorded;
+    const shapes = new Map([...all].filter(([key]) => !key.startsWith(`${head}bin`)));
+    const width = plain.gpt_output_dim as number;
+    shapes.set(`${head}primary_bin.0.weight`, [CODES, width]).set(`${head}primary_bin.0.bias`, [CODES]);
+    shapes.set(`${head}secondary_bin.0.bias`, [CODES]);
+    const secondary = `${head}secondary_bin.0.weight`;
+    // As in the script: what the first code says counts twentyfold.
+    const values = weight(secondary, [CODES, width + CODES]).map((v, i) =>
+      i % (width + CODES) < width ? v : 20 * v,
+    );
+    const sequential = { ...config, sequentially_select: true };
+    const tensors = { ...given, [secondary]: { shape: [CODES, width + CODES], values } };
+    const io = golden(name);
+    const pairs = [0, 1].map((i) => [...io.get('sequence').slice(2 * i, 2 * i + 2)] as [number, number]);
+
+    test.each(pairs)('the second code after %d is the likeliest then, %d', async (first, second) => {
+      await withHashed({ shapes, config: sequential }, tensors, async (dir) => {
+        const family = openFamily(dir) as DenoiserFamily;
+        const x = new Float32Array(family.model_horizon * 3).fill(-4);
+        x[5 * 3 + first] = 5;
+        // The same draw for every second code: its logits decide.
+        x.fill(0, 5 * 3 + CODES, 5 * 3 + 2 * CODES);
+        const F = await runFamily(family, { x, ...family.condition(history, undefined, 1) }, 'f32');
+        const want = io.get(`actions.${first}.${second}`);
+        expect(relativeError(F.subarray(0, want.length), want)).toBeLessThan(1e-4);
+      });
+    });
+
+    test('the second code’s logits, by how far each lies below the likeliest', async () => {
+      await withHashed({ shapes, config: sequential }, tensors, async (dir) => {
+        const family = openFamily(dir) as DenoiserFamily;
+        const inputs = family.condition(history, undefined, 1);
+        const [[first, likeliest]] = pairs as [[number, number]];
+        const logits = io.get(`secondary.${first}`);
+        // Gumbel noise of a normal draw, as the network makes it of x (float64 here, clamped well inside).
+        const gumbel = (u: number): number => -Math.log(-Math.log(u));
+        const margin = (c: number): number => (logits[likeliest]! - logits[c]!) / TEMPERATURE;
+        const chosen = async (c: number, advantage: number): Promise<boolean> => {
+          const x = new Float32Array(family.model_horizon * 3).fill(-4);
+          x[5 * 3 + first] = 5;
+          // Every draw at the median but the code's, whose noise exceeds the others' by `advantage`.
+          x.fill(0, 5 * 3 + CODES, 5 * 3 + 2 * CODES);
+          x[5 * 3 + CODES + c] = normalOf(Math.exp(-Math.exp(-(gumbel(0.5) + advantage))));
+          const F = await runFamily(family, { x, ...inputs }, 'f32');
+          return relativeError(F.subarray(0, 15), io.get(`actions.${first}.${likeliest}`)) > 1e-3;
+        };
+        const near = [...logits.keys()].filter((c) => c !== likeliest && margin(c) < 6).slice(0, 3);
+        expect(near.length).toBe(3);
+        for (const c of near) {
+          expect(await chosen(c, margin(c) - 0.01)).toBe(false);
+          expect(await chosen(c, margin(c) + 0.01)).toBe(true);
+        }
+      });
+    });
+  });
+
   test('codes are drawn as often as their probabilities say', async () => {
     const logits = golden(name).get('logits');
     const odds = (codebook: number): number[] => {
@@ -225,6 +283,123 @@ describe('camera_vqbet', () => {
       expect(Math.abs(most - n * p)).toBeLessThan(5 * Math.sqrt(n * p * (1 - p)) + 1);
       expect(seen.size).toBeGreaterThan(1);
       policy.close();
+    });
+  });
+});
+
+/** The x whose standard normal distribution function is `p`, by bisection. */
+function normalOf(p: number): number {
+  let [low, high] = [-8, 8];
+  for (let i = 0; i < 80; i++) {
+    const middle = (low + high) / 2;
+    // Abramowitz and Stegun 7.1.26 errs by 1.5e-7, far less than the margins asked for.
+    const t = 1 / (1 + 0.3275911 * (Math.abs(middle) / Math.SQRT2));
+    const poly =
+      t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+    const tail = 0.5 * poly * Math.exp((-middle * middle) / 2);
+    if ((middle < 0 ? tail : 1 - tail) < p) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+describe('dp_image', () => {
+  const name = 'dp_image';
+  const io = golden(name);
+  const sizes = { camera_a: [96, 96], camera_b: [97, 99] } as const;
+  const { shapes } = keys(name, 'dp_unet_global');
+  const { config: unet } = keys('dp_unet_global');
+  const one = (value: number) => ({ shape: [1], values: Float32Array.of(value) });
+  const two = (value: number) => ({ shape: [2], values: new Float32Array(2).fill(value) });
+  const given = {
+    ...Object.fromEntries(
+      Object.keys(sizes).flatMap((camera) => [
+        // [0, 1] to [−1, 1]
+        [`normalizer.params_dict.${camera}.scale`, one(2)],
+        [`normalizer.params_dict.${camera}.offset`, one(-1)],
+        [`normalizer.params_dict.${camera}.input_stats.min`, one(0)],
+      ]),
+    ),
+    'normalizer.params_dict.agent_pos.scale': two(1),
+    'normalizer.params_dict.agent_pos.offset': two(0),
+    'normalizer.params_dict.action.scale': { shape: [3], values: new Float32Array(3).fill(1) },
+    'normalizer.params_dict.action.offset': { shape: [3], values: new Float32Array(3) },
+    'obs_encoder._dummy_variable': { shape: [0], values: new Float32Array(0) },
+    'mask_generator._dummy_variable': { shape: [0], values: new Float32Array(0) },
+  };
+  const config = {
+    type: 'diffusion_policy',
+    n_obs_steps: 2,
+    horizon: 16,
+    n_action_steps: 8,
+    input_features: {
+      ...Object.fromEntries(
+        // Not in the order of their names, which decides.
+        Object.entries(sizes)
+          .reverse()
+          .map(([camera, size]) => [`observation.images.${camera}`, { type: 'VISUAL', shape: [3, ...size] }]),
+      ),
+      'observation.agent_pos': { type: 'STATE', shape: [2] },
+    },
+    output_features: { action: { type: 'ACTION', shape: [3] } },
+    normalizer_keys: {
+      'observation.images.camera_a': 'camera_a',
+      'observation.images.camera_b': 'camera_b',
+      'observation.agent_pos': 'agent_pos',
+      action: 'action',
+    },
+    obs_as: 'global_cond',
+    network: {
+      kind: 'unet',
+      down_dims: unet.down_dims,
+      kernel_size: unet.kernel_size,
+      n_groups: unet.n_groups,
+      diffusion_step_embed_dim: unet.diffusion_step_embed_dim,
+      cond_predict_scale: unet.cond_predict_scale,
+    },
+    obs_encoder: {
+      backbone: 'resnet18',
+      group_norm: true,
+      shared: false,
+      crop_shape: [76, 76],
+      imagenet_norm: true,
+    },
+    noise_scheduler_type: 'DDPM',
+    num_train_timesteps: 100,
+    beta_schedule: 'squaredcos_cap_v2',
+    beta_start: 0.0001,
+    beta_end: 0.02,
+    prediction_type: 'epsilon',
+    clip_sample: true,
+    num_inference_steps: 10,
+  };
+
+  test.each(BARS)('one call of the whole network in %s, to %d', async (precision, bar) => {
+    await withHashed({ shapes, config }, given, async (dir) => {
+      const family = openFamily(dir) as DenoiserFamily;
+      const position = vector(`${name}/agent_pos`, 4);
+      const history = [0, 1].map((t) => ({
+        stamp_ns: t,
+        values: { 'observation.agent_pos': position.slice(2 * t, 2 * t + 2) },
+        images: Object.fromEntries(
+          Object.entries(sizes).map(([camera, size]) => [
+            `observation.images.${camera}`,
+            frames(name, camera, 2, size)[t]!,
+          ]),
+        ),
+      }));
+      const table = family.table('ddim', 10);
+      const single = { ...table, rows: [table.rows[0]!], levels: [7] };
+      const x = vector(`${name}/x`, 16 * 3);
+      const inputs = { x, ...family.schedule(single), ...family.condition(history, undefined, 1) };
+      expect(relativeError(await runFamily(family, inputs, precision), io.get('unet'))).toBeLessThan(bar);
+    });
+  });
+
+  test('batch norm where the file says group norm is refused by its tensors', async () => {
+    const other = { ...config, obs_encoder: { ...config.obs_encoder, group_norm: false } };
+    await withHashed({ shapes, config: other }, given, async (dir) => {
+      expect(() => openFamily(dir)).toThrow(expect.objectContaining({ code: 'weights_mismatch' }));
     });
   });
 });

@@ -123,7 +123,10 @@ function imageFields(reader: Reader): Record<string, unknown> {
     network: unetFields(reader, 'policy'),
     obs_encoder: {
       backbone: reader.find(`${encoder}.rgb_model.name`) ?? 'resnet18',
-      group_norm: reader.find(`${encoder}.use_group_norm`) === true,
+      // The peer changes norms in the copies that it makes of the network, and makes none of a shared one.
+      group_norm:
+        reader.find(`${encoder}.use_group_norm`) === true &&
+        reader.find(`${encoder}.share_rgb_model`) !== true,
       shared: reader.find(`${encoder}.share_rgb_model`) === true,
       crop_shape: reader.find(`${encoder}.crop_shape`) ?? null,
       imagenet_norm: reader.find(`${encoder}.imagenet_norm`) === true,

@@ -1,10 +1,12 @@
 # Goldens of networks with cameras, written from the papers' descriptions and torchvision's ResNet (not the peers'
 # code), at the configs and under the key names recorded from the peers (test/golden/keys).
-# /usr/bin/python3 test/golden/make/cameras.py
+# /usr/bin/python3 test/golden/make/cameras.py [CASE …]
 import json
 import math
 import os
+import re
 import struct
+import sys
 
 import numpy as np
 import torch
@@ -240,8 +242,23 @@ def vqbet(case, key_list):
     feature = features[3 * (n - 1) + 2]
     logits = linear(W, "vqbet.action_head.map_to_cbet_preds_bin.0", feature).reshape(2, codes)
     offsets = linear(W, "vqbet.action_head.map_to_cbet_preds_offset.0", feature).reshape(2, codes, -1)
-    out = {"logits": logits}
-    for chosen in ([3, 11], [0, 15]):
+    # sequentially_select: the second code's logits follow from the feature and the first code.
+    head = "vqbet.action_head.map_to_cbet_preds_"
+    W.shapes.update({f"{head}primary_bin.0.weight": (codes, len(feature)), f"{head}primary_bin.0.bias": (codes,)})
+    W.shapes.update({f"{head}secondary_bin.0.weight": (codes, len(feature) + codes), f"{head}secondary_bin.0.bias": (codes,)})
+    out = {"logits": logits, "primary": linear(W, f"{head}primary_bin.0", feature)}
+    second = W(f"{head}secondary_bin.0.weight")
+    second[:, len(feature) :] *= 20  # or a hashed network's feature decides alone
+    after = lambda first: F.linear(
+        torch.cat([feature, F.one_hot(torch.tensor(first), codes).float()]), second, W(f"{head}secondary_bin.0.bias")
+    )
+    likely = [int(after(first).argmax()) for first in range(codes)]
+    # Two first codes after which different second ones are the likeliest.
+    pair = (0, next(i for i in range(codes) if likely[i] != likely[0]))
+    sequence = [[first, likely[first]] for first in pair]
+    out["sequence"] = torch.tensor(sequence).float()
+    out.update({f"secondary.{first}": after(first) for first in pair})
+    for chosen in ([3, 11], [0, 15], *sequence):
         latent = sum(W(f"vqbet.action_head.vqvae_model.vq_layer.layers.{g}._codebook.embed")[0, c] for g, c in enumerate(chosen))
         d = "vqbet.action_head.vqvae_model.decoder."
         decoded = linear(W, f"{d}4", torch.relu(linear(W, f"{d}2", torch.relu(linear(W, f"{d}0", latent)))))
@@ -249,11 +266,67 @@ def vqbet(case, key_list):
     save(case, out)
 
 
-diffusion("camera_diffusion_gn", "diffusion_img_legacy_gn", {})
-diffusion("camera_diffusion_bn_2", "diffusion_img_v06_bn_2cam", {})
-# The feature map must keep 2×3 positions: 45×72 after cropping.
-diffusion("camera_diffusion_resize", "diffusion_img_v06_bn_2cam", {"resize_shape": [50, 80], "crop_ratio": 0.9})
-act("camera_act", "act_default_aloha", {}, {"observation.images.top": (480, 640)})
-act("camera_act_r50", "act_default_aloha", {"vision_backbone": "resnet50", "replace_final_stride_with_dilation": True},
-    {"observation.images.top": (96, 128), "observation.images.wrist": (64, 64)})
-vqbet("camera_vqbet", "vqbet_small")
+def dp_image(case):
+    """diffusion_policy's DiffusionUnetImagePolicy: two cameras with a ResNet each and a low-dimensional feature, whose vectors of
+    two observations are the UNet's global condition. The UNet's names are the recorded ones of its low-dimensional sibling."""
+    recorded, config = keys("dp_unet_global")
+    dims = {"camera_b": (97, 99), "camera_a": (96, 96)}
+    crop, n, width = [76, 76], 2, 2 * 512 + 2
+    shapes = {f"model.{name}": shape for name, shape in recorded.items()}
+    for name, shape in shapes.items():
+        if name.endswith("cond_encoder.1.weight"):
+            shapes[name] = (shape[0], config["diffusion_step_embed_dim"] + n * width)
+    net = torchvision.models.resnet18(norm_layer=lambda c: torch.nn.GroupNorm(c // 16, c)).state_dict()
+    for camera in dims:
+        for name, value in net.items():
+            if not name.startswith("fc."):
+                shapes[f"obs_encoder.key_model_map.{camera}.{name}"] = tuple(value.shape)
+    with open(f"{HERE}/keys/{case}.txt", "w") as file:
+        file.writelines(f"{name}\t{shape}\ttorch.float32\n" for name, shape in shapes.items())
+
+    def renamed(name):
+        name = name.replace("diffusion.unet.", "model.").replace(".conv1.block.", ".blocks.0.block.")
+        name = name.replace(".conv2.block.", ".blocks.1.block.")
+        return re.sub(r"(modules\.\d\.2)\.(weight|bias)$", r"\1.conv.\2", name)
+
+    class Renamed(Weights):
+        def __init__(self, shapes):
+            # What unet() looks for among the shapes, it looks for under LeRobot's names.
+            super().__init__({**shapes, **{name.replace("model.", "diffusion.unet."): shape for name, shape in shapes.items()}})
+
+        def __call__(self, name):
+            return super().__call__(renamed(name))
+
+    parts = []
+    for camera in sorted(dims):
+        x = pictures(case, camera, n, *dims[camera]) * 2 - 1  # its image normaliser
+        x = torchvision.transforms.CenterCrop(crop)(x)
+        x = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])(x)
+        maps = resnet(Weights(shapes), f"obs_encoder.key_model_map.{camera}.", x, "resnet18", True, False)
+        parts.append(maps.mean((2, 3)))
+    parts.append(vector(f"{case}/agent_pos", n, 2))
+    cond = torch.cat(parts, 1).reshape(1, -1)
+    x = vector(f"{case}/x", 1, 16, shapes["model.final_conv.1.weight"][0])
+    film = {"use_film_scale_modulation": config["cond_predict_scale"]}
+    save(case, {"cond": cond, "unet": unet(Renamed(shapes), {**config, **film}, x, 7, cond)})
+
+
+CASES = {
+    "camera_diffusion_gn": lambda case: diffusion(case, "diffusion_img_legacy_gn", {}),
+    "camera_diffusion_bn_2": lambda case: diffusion(case, "diffusion_img_v06_bn_2cam", {}),
+    # The feature map must keep 2×3 positions: 45×72 after cropping.
+    "camera_diffusion_resize": lambda case: diffusion(
+        case, "diffusion_img_v06_bn_2cam", {"resize_shape": [50, 80], "crop_ratio": 0.9}
+    ),
+    "camera_act": lambda case: act(case, "act_default_aloha", {}, {"observation.images.top": (480, 640)}),
+    "camera_act_r50": lambda case: act(
+        case,
+        "act_default_aloha",
+        {"vision_backbone": "resnet50", "replace_final_stride_with_dilation": True},
+        {"observation.images.top": (96, 128), "observation.images.wrist": (64, 64)},
+    ),
+    "camera_vqbet": lambda case: vqbet(case, "vqbet_small"),
+    "dp_image": dp_image,
+}
+for name in sys.argv[1:] or CASES:
+    CASES[name](name)
