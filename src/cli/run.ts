@@ -4,6 +4,7 @@ import {
   Controller,
   type ControllerOptions,
   drive,
+  followByGoals,
   Leader,
   loadRobotFile,
   MonotonicClock,
@@ -150,6 +151,11 @@ export const run: Command = {
             clock,
             onCommand: recorder && ((command) => recorder.executed(command)),
           });
+    const part = file.command.parts[0]!;
+    const letFollow =
+      robot.goals === undefined || values['dry-run'] === true
+        ? undefined
+        : followByGoals({ controller, port: robot.goals, ...part });
     const metrics =
       values.metrics === undefined
         ? undefined
@@ -181,6 +187,7 @@ export const run: Command = {
     letShow?.();
     await letObserve();
     letDrive?.();
+    letFollow?.();
     const executed = executor?.stats();
     executor?.close();
     await recorder?.close();

@@ -27,6 +27,7 @@ import { InferenceDelay } from './delay.js';
 import { ObservationHistory } from './history.js';
 import { LIMITED, Limiter, type Limits } from './limiter.js';
 import { type Overlap, overlapFor } from './overlap.js';
+import { type PlanAhead, planAhead } from './plan-ahead.js';
 import { ChunkPlayer } from './player.js';
 import { SharedControl } from './shared-control.js';
 import { LoopStats } from './stats.js';
@@ -236,6 +237,22 @@ export class Controller {
   /** Whether the last command was one of motion. */
   get underWay(): boolean {
     return this.velocities ? this.limiter.previous.some((v) => v !== 0) : this.limiter.moving;
+  }
+
+  /** What will be commanded from here on if nothing changes, for `ahead_ns`, and then braking. */
+  planAhead(ahead_ns: Nanoseconds): PlanAhead {
+    const { limiter, player, shared, options, period_ns } = this;
+    const ghost = new Limiter(options.limits, new Float64Array(limiter.previous.length));
+    ghost.copy(limiter);
+    const { state } = this.supervisor;
+    return planAhead(ghost, options.clock.now_ns(), period_ns, ahead_ns, (at_ns, out) => {
+      const last = ghost.previous;
+      const has_action = state !== 'HOLD' && player.at(at_ns, out);
+      if (!has_action) out.set(last);
+      if (state === 'TELEOP' && shared.target !== undefined)
+        shared.mix(out, has_action, last, player.current, at_ns);
+      if (this.guard?.keep(ghost, out, period_ns / NS_PER_S)) out.set(last);
+    });
   }
 
   /** Tells the tap of something from outside; what is now for it. */

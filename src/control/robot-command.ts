@@ -13,6 +13,8 @@ const part = z.strictObject({
   group: z.string().default(''),
   frame_id: z.string().default(''),
   reach_ms: milliseconds.optional(),
+  interval_ms: milliseconds.default(100),
+  ahead_ms: milliseconds.default(400),
   stamp: z.enum(['valid', 'zero']).default('valid'),
   qos: qos.optional(),
 });
@@ -53,6 +55,9 @@ export function checkCommand(
     if (type === undefined) refuse(['command', 'type'], 'a type such as std_msgs/Float64MultiArray');
   } else if (topic !== undefined || type !== undefined)
     refuse(['command', 'parts'], 'parts, or a topic and a type, not both');
+  const goals = (entry: { type?: string | undefined }) => /\/FollowJointTrajectory$/.test(entry.type ?? '');
+  if (parts !== undefined && parts.length > 1 && parts.some(goals))
+    refuse(['command', 'parts'], 'one part when trajectories are sent as goals');
   const times = new Map(joint_names.map((joint) => [joint, 0]));
   const entries = parts ?? [{ ...command, joints: joint_names }];
   entries.forEach((entry, index) => {

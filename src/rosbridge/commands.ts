@@ -16,6 +16,7 @@ import {
 } from './messages.js';
 import { canonicalType } from './protocol.js';
 import type { RosTime } from './time.js';
+import { GOAL_TYPE } from './trajectory-goals.js';
 
 type Write = (values: Float64Array, stamp: RosTime) => Message;
 
@@ -34,6 +35,12 @@ const COMMANDS: Readonly<Record<string, (part: CommandPart, file: RobotFile) => 
     const axes = axesOf(part);
     return (values, stamp) => twistStamped(header(part.frame_id, stamp), spread(values, axes));
   },
+  // What one command of the trajectory would be; the goals themselves are sent by trajectory-goals.ts.
+  [GOAL_TYPE]:
+    ({ names, frame_id }, { rate_hz }) =>
+    (positions, stamp) => ({
+      trajectory: jointTrajectory(header(frame_id, stamp), names, [{ positions, after_ns: 1e9 / rate_hz }]),
+    }),
   'control_msgs/JointJog':
     ({ names, frame_id }, { command }) =>
     (values, stamp) =>

@@ -33,6 +33,9 @@ export const float64MultiArray = (data: Numbers, label = '') => ({
   data: list(data),
 });
 
+/** builtin_interfaces/Duration */
+export const durationOf = (ns: number) => ({ sec: Math.floor(ns / 1e9), nanosec: Math.round(ns % 1e9) });
+
 /** trajectory_msgs/JointTrajectory: `points` are positions to be reached `after_ns` from the stamp. */
 export const jointTrajectory = (
   head: Header,
@@ -46,7 +49,7 @@ export const jointTrajectory = (
     velocities: [],
     accelerations: [],
     effort: [],
-    time_from_start: { sec: Math.floor(after_ns / 1e9), nanosec: Math.round(after_ns % 1e9) },
+    time_from_start: durationOf(after_ns),
   })),
 });
 

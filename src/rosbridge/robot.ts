@@ -20,6 +20,7 @@ import { leaderReader } from './leader.js';
 import type { Publisher } from './offers.js';
 import { Stream, Synchroniser } from './streams.js';
 import { epochStamp, headerTime, type RosTime } from './time.js';
+import { GoalSender, isGoal } from './trajectory-goals.js';
 
 /** Commands that were not sent, by cause. */
 export interface CommandDrops {
@@ -42,7 +43,11 @@ export interface OperatorListener {
   clutch?(closed: boolean): void;
 }
 
+const IN_THE_GOAL: Publisher = { publish: () => true, close: () => undefined };
+
 export class RosbridgeRobot implements Robot {
+  /** Where commands are trajectories sent as action goals. */
+  readonly goals: GoalSender | undefined;
   readonly observation_dims: Readonly<Record<string, number>>;
   readonly action_dim: number;
   readonly client: BridgeClient;
@@ -83,7 +88,12 @@ export class RosbridgeRobot implements Robot {
     });
     for (const stream of this.streams) this.listen(stream);
     this.listenToOperators();
-    this.parts = writers.map(({ part: { topic, type, qos }, write }) => {
+    const goal = command.parts.find(isGoal);
+    this.goals = goal && new GoalSender(this.client, goal, file);
+    this.parts = writers.map(({ part, write }) => {
+      const { topic, type, qos } = part;
+      // The command of a period is in the goal that was sent before it.
+      if (isGoal(part)) return { publisher: IN_THE_GOAL, write };
       const options = { channel: 'commands', qos: qos === undefined ? undefined : { ...qos } } as const;
       return { publisher: this.client.advertise(topic, type, options), write };
     });

@@ -59,6 +59,9 @@ export interface CommandPart {
   readonly frame_id: string;
   /** JointTrajectory: when the point is to be reached, after its stamp; one control period when absent. */
   readonly reach_ms?: number | undefined;
+  /** FollowJointTrajectory: how often a goal is sent, and how far ahead it reaches before it brakes. */
+  readonly interval_ms: number;
+  readonly ahead_ms: number;
   /** Stamped with the moment it is valid for, or with zero, which ros2_control reads as "from now on". */
   readonly stamp: 'valid' | 'zero';
   readonly qos?: RobotQos | undefined;
