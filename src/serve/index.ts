@@ -1,0 +1,4 @@
+// Remote inference: the wire of openpi's policy servers and clients.
+
+export { packNumpy, unpackNumpy, type Wire } from './msgpack-numpy.js';
+export { Float, NdArray, NpScalar } from './ndarray.js';
