@@ -7,12 +7,18 @@ import { type BridgeDialect, type Nanoseconds, TendonError } from '../types/inde
 import { type RosAuth, rosauth } from './auth.js';
 import { Calls } from './calls.js';
 import { CHANNELS, type Channel, type Link } from './channels.js';
-import { Connection, type ConnectionCounters, type ConnectionOptions } from './connection.js';
+import {
+  type Connecting,
+  Connection,
+  type ConnectionCounters,
+  type ConnectionOptions,
+} from './connection.js';
 import { DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
 import type { Message, ServiceHandler } from './hub.js';
 import { stringifyJson } from './json.js';
 import { type AdvertiseOptions, Offers, type Publisher } from './offers.js';
 import { canonicalType, type Op, SERVER_HEADER } from './protocol.js';
+import { ThreadedConnection } from './socket-thread.js';
 import { type Listener, type SubscribeOptions, Subscriptions } from './subscriptions.js';
 import { ClockOffset, readTime } from './time.js';
 
@@ -23,6 +29,8 @@ export interface ClientOptions {
   readonly auth?: RosAuth;
   readonly tls?: ConnectionOptions['tls'];
   readonly separate_connections?: boolean;
+  /** Each socket is read by a thread of its own, which keeps the newest of every topic. */
+  readonly socket_thread?: boolean;
   readonly connect_timeout_ms?: number;
   readonly call_timeout_ms?: number;
   readonly ping_ms?: number;
@@ -58,13 +66,13 @@ export class BridgeClient {
   last_malformed = '';
   /** The newest error or warning that the server sent as a status; only ros2-web-bridge and ours send any. */
   last_complaint = '';
-  private readonly connections = new Map<Channel, Connection>();
-  private readonly unique: readonly Connection[];
+  private readonly connections = new Map<Channel, Connecting>();
+  private readonly unique: readonly Connecting[];
   private readonly subscriptions: Subscriptions;
   private readonly offers: Offers;
   private readonly calls: Calls;
   /** Connections on which everything has been advertised and subscribed. */
-  private readonly live = new Set<Connection>();
+  private readonly live = new Set<Connecting>();
   private readonly listeners = new Set<(status: ClientStatus) => void>();
   private readonly roundTripListeners = new Set<(ms: number) => void>();
   private readonly watch: NodeJS.Timeout;
@@ -80,18 +88,18 @@ export class BridgeClient {
     CHANNELS.forEach((channel, index) => {
       this.connections.set(
         channel,
-        this.unique[options.separate_connections === true ? index : 0] as Connection,
+        this.unique[options.separate_connections === true ? index : 0] as Connecting,
       );
     });
     if (options.dialect !== undefined && options.dialect !== 'auto') this.dialect = DIALECTS[options.dialect];
     const link: Link = {
       now_ns: options.now_ns,
       dialect: () => this.dialect,
-      ready: (channel) => this.live.has(this.connections.get(channel) as Connection),
+      ready: (channel) => this.live.has(this.connections.get(channel) as Connecting),
       op: (channel, op) => this.sendOp(channel, op),
       frame: (channel, frame) => this.connections.get(channel)?.send(frame) === true,
       offline: (channel) => {
-        ++(this.connections.get(channel) as Connection).counters.dropped_offline;
+        ++(this.connections.get(channel) as Connecting).counters.dropped_offline;
       },
     };
     this.subscriptions = new Subscriptions(link);
@@ -227,10 +235,11 @@ export class BridgeClient {
     return { result, cancel };
   }
 
-  private makeConnection(channel: Channel): Connection {
+  private makeConnection(channel: Channel): Connecting {
     const { options } = this;
     const mine: readonly Channel[] = options.separate_connections === true ? [channel] : CHANNELS;
-    const connection: Connection = new Connection({
+    const Kind = options.socket_thread === true ? ThreadedConnection : Connection;
+    const connection: Connecting = new Kind({
       url: options.url,
       headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
       tls: options.tls ?? {},
@@ -241,7 +250,7 @@ export class BridgeClient {
       connect_timeout_ms: options.connect_timeout_ms ?? 5000,
       backoff_ms: options.backoff_ms ?? [50, 2000],
       on_open: (headers) => this.opened(connection, mine, headers[SERVER_HEADER] !== undefined),
-      on_op: (op) => this.receive(op),
+      on_op: (op, held_ms) => this.receive(op, held_ms),
       on_down: (cause) => {
         this.live.delete(connection);
         if (mine.includes('services')) this.calls.fail(cause);
@@ -257,7 +266,7 @@ export class BridgeClient {
     return connection;
   }
 
-  private async opened(connection: Connection, mine: readonly Channel[], embedded: boolean): Promise<void> {
+  private async opened(connection: Connecting, mine: readonly Channel[], embedded: boolean): Promise<void> {
     if (this.options.auth !== undefined) connection.send(stringifyJson(rosauth(this.options.auth)));
     if (embedded && (this.options.dialect ?? 'auto') === 'auto') this.dialect = DIALECTS.embedded;
     if (mine.includes('services')) {
@@ -300,8 +309,8 @@ export class BridgeClient {
     }
   }
 
-  private receive(op: Op): void {
-    if (op.op === 'publish') this.subscriptions.receive(op);
+  private receive(op: Op, held_ms: number): void {
+    if (op.op === 'publish') this.subscriptions.receive(op, held_ms);
     else if (op.op === 'status') {
       if (op.level !== 'info' && op.level !== 'none') this.last_complaint = String(op.msg);
     } else if (op.op === 'call_service') void this.offers.answer(op);

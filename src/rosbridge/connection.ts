@@ -20,7 +20,8 @@ export interface ConnectionOptions {
   readonly connect_timeout_ms: number;
   readonly backoff_ms: readonly [number, number];
   on_open(response_headers: IncomingMessage['headers']): void;
-  on_op(op: Op): void;
+  /** `held_ms`: how long ago it came. */
+  on_op(op: Op, held_ms: number): void;
   on_down(cause: string): void;
   on_malformed(cause: string): void;
   on_round_trip(ms: number): void;
@@ -33,7 +34,20 @@ export interface ConnectionCounters {
   malformed: number;
 }
 
-export class Connection {
+/** A connection as the client knows it, whichever thread its socket is on. */
+export interface Connecting {
+  readonly counters: ConnectionCounters;
+  /** Why it is not open, for people. */
+  readonly cause: string;
+  readonly open: boolean;
+  readonly buffered_bytes: number;
+  start(): void;
+  stop(): void;
+  /** Sends now or not at all. */
+  send(frame: string | Buffer): boolean;
+}
+
+export class Connection implements Connecting {
   readonly counters: ConnectionCounters = { opened: 0, dropped_offline: 0, dropped_backlog: 0, malformed: 0 };
   cause = 'not connected yet';
   private socket: WebSocket | undefined;
@@ -150,7 +164,7 @@ export class Connection {
       heard_ms = performance.now();
       try {
         const op = decoder.decode(data as Buffer, binary);
-        if (op !== undefined) this.options.on_op(op);
+        if (op !== undefined) this.options.on_op(op, 0);
       } catch (caught) {
         ++this.counters.malformed;
         this.options.on_malformed(asTendonError(caught, 'a message listener').message);

@@ -78,6 +78,7 @@ export class RosbridgeRobot implements Robot {
       url: bridge.url,
       dialect: bridge.dialect,
       separate_connections: bridge.separate_connections,
+      socket_thread: bridge.socket_thread,
       connect_timeout_ms: deadlines.connect_ms,
       call_timeout_ms: deadlines.call_ms,
       ...(bridge.token === undefined ? {} : { token: bridge.token }),

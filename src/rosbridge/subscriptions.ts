@@ -77,10 +77,11 @@ export class Subscriptions {
     }
   }
 
-  receive(op: Op<'publish'>): void {
+  /** `held_ms`: how long ago the message came. */
+  receive(op: Op<'publish'>, held_ms: number): void {
     const all = this.wanted.get(op.topic);
     if (all === undefined) return;
-    const arrived_ns = this.link.now_ns();
+    const arrived_ns = this.link.now_ns() - Math.round(held_ms * 1e6);
     let msg: Message | undefined;
     for (const wanted of all) {
       wanted.heard = true;

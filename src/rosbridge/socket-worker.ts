@@ -1,0 +1,84 @@
+// The thread of one socket: reads and decodes as fast as the server sends, whatever the process is doing, and hands over
+// when the process has taken what it was given before.
+
+import type { IncomingHttpHeaders } from 'node:http';
+import { parentPort, workerData } from 'node:worker_threads';
+import { Connection, type ConnectionCounters, type ConnectionOptions } from './connection.js';
+import { Held, type HeldOp } from './held.js';
+
+/** What a socket's thread is made of: everything of a connection that can be sent to a thread. */
+export type SocketData = Omit<
+  ConnectionOptions,
+  'on_open' | 'on_op' | 'on_down' | 'on_malformed' | 'on_round_trip'
+>;
+
+export type ToSocket =
+  | { readonly kind: 'start' | 'stop' | 'taken' }
+  | { readonly kind: 'send'; readonly frame: string | Uint8Array };
+
+export interface SocketState {
+  readonly open: boolean;
+  readonly cause: string;
+  readonly buffered_bytes: number;
+  readonly counters: ConnectionCounters;
+  readonly overtaken: number;
+}
+
+export type FromSocket = { readonly state: SocketState } & (
+  | { readonly kind: 'state' }
+  | { readonly kind: 'ops'; readonly ops: readonly HeldOp[] }
+  | { readonly kind: 'opened'; readonly headers: IncomingHttpHeaders }
+  | { readonly kind: 'down' | 'malformed'; readonly cause: string }
+  | { readonly kind: 'round_trip'; readonly ms: number }
+);
+
+/** How often the process hears how much waits in the socket, ms. */
+const STATE_MS = 20;
+
+function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
+  const held = new Held();
+  let taken = true;
+  const connection = new Connection({
+    ...data,
+    on_op(op) {
+      held.add(op, performance.timeOrigin + performance.now());
+      handOver();
+    },
+    on_open: (headers) => say({ kind: 'opened', headers: { ...headers } }),
+    on_down: (cause) => say({ kind: 'down', cause }),
+    on_malformed: (cause) => say({ kind: 'malformed', cause }),
+    on_round_trip: (ms) => say({ kind: 'round_trip', ms }),
+  });
+  const state = (): SocketState => {
+    const { open, cause, buffered_bytes, counters } = connection;
+    return { open, cause, buffered_bytes, counters: { ...counters }, overtaken: held.overtaken };
+  };
+  type Said = FromSocket extends infer One ? (One extends unknown ? Omit<One, 'state'> : never) : never;
+  const say = (what: Said): void => port.postMessage({ ...what, state: state() });
+  const handOver = (): void => {
+    if (!taken || held.empty) return;
+    taken = false;
+    say({ kind: 'ops', ops: held.take() });
+  };
+  let told = '';
+  setInterval(() => {
+    const now = JSON.stringify(state());
+    if (now === told) return;
+    told = now;
+    say({ kind: 'state' });
+  }, STATE_MS);
+  port.on('message', (message: ToSocket) => {
+    if (message.kind === 'start') connection.start();
+    else if (message.kind === 'send') connection.send(message.frame as string | Buffer);
+    else if (message.kind === 'taken') {
+      taken = true;
+      handOver();
+    } else {
+      connection.stop();
+      // What was being closed has half a second to close.
+      setTimeout(() => process.exit(), 600);
+    }
+  });
+}
+
+if (parentPort !== null) serve(parentPort, workerData as SocketData);
