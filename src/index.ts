@@ -2,6 +2,7 @@
 
 export * from './control/index.js';
 export { type EvaluateOptions, type Evaluation, evaluatePolicy } from './eval/evaluate.js';
+export { openPolicy, physicsPolicy } from './eval/open-policy.js';
 export { LoopMetrics, serveMetrics } from './metrics/index.js';
 export {
   DenoisingPolicy,
@@ -9,7 +10,12 @@ export {
   type LoadedPolicy,
   type LoadOptions,
   loadPolicy,
+  ModelPredictivePolicy,
+  type MppiOptions,
+  mppi,
   PlanningPolicy,
+  type Score,
+  SequenceSearch,
 } from './policies/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { findTask, taskNames } from './sim/tasks.js';

@@ -16,7 +16,10 @@ export const evaluate: Command = {
     'tendon eval --task arm [--policy DIR] [--episodes 200 | --seeds 0..199] [--json FILE] [--html FILE]',
   options: {
     task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
-    policy: { type: 'string', help: 'checkpoint folder; default models/TASK' },
+    policy: {
+      type: 'string',
+      help: 'checkpoint folder, or physics:TASK to plan over the simulation; default models/TASK',
+    },
     episodes: { type: 'string', default: '200', help: 'seeds from 0 on' },
     seeds: { type: 'string', help: 'A..B, both included; instead of --episodes' },
     execute: { type: 'string', help: 'rows of a chunk to execute; default: the checkpoint’s n_action_steps' },

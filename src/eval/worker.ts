@@ -1,18 +1,18 @@
 // A worker of evaluation: its own policy and task instance, seeds by message, one record per seed back.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { loadPolicy } from '../policies/index.js';
 import { findTask } from '../sim/tasks.js';
 import { asTendonError } from '../types/index.js';
 import { runEpisode } from './episode.js';
 import type { EvaluateOptions } from './evaluate.js';
+import { openPolicy } from './open-policy.js';
 
 const { policy: dir, task: name, load, execute } = workerData as EvaluateOptions;
 const port = parentPort!;
 
 try {
   const task = findTask(name);
-  const [policy, env] = await Promise.all([loadPolicy(dir, { ...load, threads: 1 }), task.create()]);
+  const [policy, env] = await Promise.all([openPolicy(dir, { ...load, threads: 1 }), task.create()]);
   port.on('message', (seed: number) => {
     runEpisode(policy, task, env, seed, execute ?? policy.spec.n_action_steps).then(
       (record) => port.postMessage({ record }),

@@ -98,23 +98,37 @@ export interface ActionCodec {
   encode(rows: Float32Array, newest: Observation): void;
 }
 
-/** `absolute_key`: the observation that actions are relative to, when they are. */
-export function actionCodec(affine: Affine, absolute_key?: string): ActionCodec {
+/**
+ * `absolute_key`: the observation that actions are relative to, when they are. All rows are relative to where it is now,
+ * or each to where it will be by then, when a step covers the share `travel` of an action.
+ */
+export function actionCodec(affine: Affine, absolute_key?: string, travel = 0): ActionCodec {
   const n = affine.mul.length;
-  const origin = (newest: Observation): Float32Array | undefined =>
-    absolute_key === undefined ? undefined : newest.values[absolute_key];
+  /** Turns `rows` in place; `turn` gives what becomes of a number and the action that it stands for. */
+  const along = (
+    rows: Float32Array,
+    newest: Observation,
+    turn: (x: number, from: number) => readonly [number, number],
+  ): void => {
+    const from = absolute_key === undefined ? undefined : newest.values[absolute_key];
+    if (from === undefined) return;
+    for (let j = 0; j < n; j++) {
+      let origin = from[j]!;
+      for (let i = j; i < rows.length; i += n) {
+        const [turned, action] = turn(rows[i]!, origin);
+        rows[i] = turned;
+        origin += travel * action;
+      }
+    }
+  };
   return {
     decode(rows, newest) {
-      const from = origin(newest);
       applyInverse(affine, rows);
-      if (from !== undefined) for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! + from[i % n]!;
+      along(rows, newest, (action, from) => [action + from, action]);
     },
     encode(rows, newest) {
-      const from = origin(newest);
-      for (let i = 0; i < rows.length; i++) {
-        const relative = from === undefined ? rows[i]! : rows[i]! - from[i % n]!;
-        rows[i] = relative * affine.mul[i % n]! + affine.add[i % n]!;
-      }
+      along(rows, newest, (target, from) => [target - from, target - from]);
+      for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! * affine.mul[i % n]! + affine.add[i % n]!;
     },
   };
 }

@@ -6,6 +6,7 @@ import { armExpert, CARRY_Z } from './arm-expert.js';
 import type { Point } from './arm-kinematics.js';
 import { forward, inverse } from './arm-kinematics.js';
 import { ARM_MJCF, BLOCK_HALF, JOINTS, LOWER, POST_HEIGHT, POST_RADIUS, SPEED, UPPER } from './arm-model.js';
+import { armReward } from './arm-reward.js';
 import { Physics } from './mujoco.js';
 import { Random } from './random.js';
 import type { Expert, Shape, Task, TaskInstance, TaskSpec } from './task.js';
@@ -17,6 +18,8 @@ export const TOLERANCE = 0.03;
 const FINE = 0.04;
 /** The cup lets go when the block's centre is this low. */
 const RELEASE_Z = BLOCK_HALF + 0.004;
+/** Nominal, kg; every episode has its own. */
+const BLOCK_MASS = 0.08;
 
 export const ARM_SPEC: TaskSpec = {
   name: 'arm',
@@ -110,7 +113,7 @@ class ArmInstance implements TaskInstance {
     // Gains within ±10 %, the block's mass within ±30 %: what differs from one robot to the next.
     const gain = random.uniform(0.9, 1.1);
     for (let i = 0; i < 6; i++) physics.scaleGain(i, gain);
-    physics.setMass(this.blockBody, 0.08 * random.uniform(0.7, 1.3));
+    physics.setMass(this.blockBody, BLOCK_MASS * random.uniform(0.7, 1.3));
     inverse(start, v.qpos.subarray(0, 6));
     for (let i = 0; i < 6; i++) v.qpos[i] = v.qpos[i]! + random.uniform(-0.02, 0.02);
     v.ctrl.set(v.qpos.subarray(0, 6));
@@ -143,6 +146,50 @@ class ArmInstance implements TaskInstance {
       post: [v.mocap[0]!, v.mocap[1]!] as const,
       held: this.held,
     };
+  }
+
+  reward(): number {
+    const v = this.physics.views();
+    const block = [v.qpos[6]!, v.qpos[7]!] as const;
+    const { tip, goal, post, held } = this.view();
+    const placed = Math.hypot(goal[0] - block[0], goal[1] - block[1]) < TOLERANCE;
+    return armReward({ tip, block, goal, post, held, placed, joints: v.qpos, failed: this.failed() });
+  }
+
+  /** From what encoders and camera give: the block hangs on the cup, or lies where the cup has let it go. */
+  recall(values: Readonly<Record<string, Float32Array>>): void {
+    const { physics } = this;
+    const state = values['observation.state']!;
+    const seen = values['observation.environment_state']!;
+    const goal = values['observation.goal']!;
+    physics.resetData();
+    for (let i = 0; i < 6; i++) physics.scaleGain(i, 1);
+    physics.setMass(this.blockBody, BLOCK_MASS);
+    const v = physics.views();
+    v.qpos.set(state.subarray(0, 6));
+    v.ctrl.set(state.subarray(0, 6));
+    v.qvel.set(state.subarray(6, 12));
+    const tip = this.tip();
+    v.mocap.set([tip[0] + seen[3]!, tip[1] + seen[4]!, POST_HEIGHT / 2]);
+    this.goalXy[0] = tip[0] + goal[0]!;
+    this.goalXy[1] = tip[1] + goal[1]!;
+    this.held = seen[8]! > 0.5;
+    this.touched = false;
+    this.rested = 0;
+    this.side = undefined;
+    this.force = undefined;
+    physics.setEqualities(this.held);
+    physics.forward();
+    if (this.held) {
+      v.qpos.set([tip[0], tip[1], tip[2] - BLOCK_HALF], 6);
+      v.qpos.set(v.xquat.subarray(4 * this.toolBody, 4 * this.toolBody + 4), 9);
+      // It moves with the tip: its velocity is the tip's, over a thousandth of a second.
+      const soon = forward(Array.from({ length: 6 }, (_, i) => v.qpos[i]! + 1e-3 * v.qvel[i]!));
+      for (let i = 0; i < 3; i++) v.qvel[6 + i] = (soon[i]! - tip[i]!) / 1e-3;
+    } else {
+      v.qpos.set([tip[0], tip[1], BLOCK_HALF, 1, 0, 0, 0], 6);
+    }
+    physics.forward();
   }
 
   observe(): Record<string, Float32Array> {
@@ -316,6 +363,13 @@ function commitment(instance: TaskInstance, seed: number, mode: string | undefin
 
 export const armTask: Task = {
   spec: ARM_SPEC,
+  model: {
+    reach: [0.15, 0.15, 0.15, 0.15, 0.15, 0.15],
+    travel: 0.39,
+    horizon: 10,
+    reward: (instance) => (instance as ArmInstance).reward(),
+    recall: (instance, values) => (instance as ArmInstance).recall(values),
+  },
   create: async () => {
     const instance = new ArmInstance(await Physics.create(ARM_MJCF));
     instance.reset(0);

@@ -78,8 +78,24 @@ export interface Expert {
   act(instance: TaskInstance): Float64Array;
 }
 
+/** What planning with the simulation as the model needs of a task; all of one instance of that task. */
+export interface TaskModel {
+  /** How far a planned action of ±1 puts the target from the position, by joint. */
+  readonly reach: readonly number[];
+  /** Share of that distance that the servos cover in one period. */
+  readonly travel: number;
+  /** Periods that are planned ahead. */
+  readonly horizon: number;
+  /** What the moment is worth; the task beside which it stands says in what. */
+  reward(instance: TaskInstance): number;
+  /** Puts the instance where an observation has it, (by key as in observe()); what is not seen there is nominal. */
+  recall(instance: TaskInstance, values: Readonly<Record<string, Float32Array>>): void;
+}
+
 export interface Task {
   readonly spec: TaskSpec;
+  /** Absent: nobody has written down what the task's moments are worth. */
+  readonly model?: TaskModel;
   create(): Promise<TaskInstance>;
   /** An expert committed to `mode` (by default the one the instance's state or the seed suggests). */
   expert(seed: number, mode?: string): Expert;

@@ -49,6 +49,8 @@ export interface ActionChunk {
   /** All candidates the sampler drew, (n_candidates, horizon, action_dim), when more than one. */
   readonly candidates?: Float32Array;
   readonly n_candidates: number;
+  /** Predicted return of each candidate, (n_candidates), where a planner scored them. */
+  readonly scores?: Float32Array;
   /** Index of `actions` among the candidates. */
   readonly chosen: number;
   readonly timing: InferTiming;

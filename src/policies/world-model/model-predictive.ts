@@ -1,0 +1,148 @@
+// A policy that plans with something outside of the networks as its model, such as the simulation itself: the same search
+// and the same numbers as for learned models, candidates scored by whoever is asked.
+
+import type { PlannerTable } from '../../native/index.js';
+import {
+  type ActionChunk,
+  type InferOptions,
+  NS_PER_S,
+  type Observation,
+  type Policy,
+  type PolicySpec,
+  type SamplerChoice,
+  type SamplerMenu,
+  TendonError,
+} from '../../types/index.js';
+import type { LoadOptions } from '../denoising-policy.js';
+import type { ActionCodec } from '../features.js';
+import { History } from '../history.js';
+import { PLANNERS, plannerTable, TREE_SEARCH } from './planners.js';
+import { SequenceSearch } from './sequence-search.js';
+
+/** Candidates that a chunk brings along, for the page. */
+const SHOWN = 15;
+
+export interface PredictiveModel extends ActionCodec {
+  readonly spec: PolicySpec;
+  /** Of `mppi`, the planner when nobody says; the horizon is that of the spec. */
+  readonly table: PlannerTable;
+  /** What `count` sequences of physical actions (count, horizon, action_dim) are worth from an observation. */
+  returns(
+    values: Readonly<Record<string, Float32Array>>,
+    actions: Float32Array,
+    count: number,
+  ): Promise<Float32Array>;
+  close(): void;
+}
+
+export class ModelPredictivePolicy implements Policy {
+  readonly spec: PolicySpec;
+  private readonly history: History;
+  private wanted: SamplerChoice;
+  private search: SequenceSearch;
+  private seed = 0;
+  /** Rollouts of the last plan that failed; they counted as worst. */
+  worst_count = 0;
+
+  constructor(
+    private readonly model: PredictiveModel,
+    { sampler = 'mppi', steps, candidates }: LoadOptions = {},
+  ) {
+    this.spec = model.spec;
+    this.history = new History(model.spec);
+    this.wanted = {
+      sampler,
+      steps: steps ?? model.table.iterations ?? 1,
+      candidates: candidates ?? model.table.samples,
+      precision: 'f64',
+      guidance_scale: 1,
+    };
+    this.search = this.searchFor(this.wanted);
+  }
+
+  get choice(): SamplerChoice {
+    return this.wanted;
+  }
+
+  menu(): SamplerMenu {
+    return {
+      samplers: PLANNERS.filter((name) => name !== 'policy' && name !== TREE_SEARCH),
+      precisions: ['f64'],
+      max_steps: 400,
+      max_candidates: 4096,
+      drivers: ['physics'],
+    };
+  }
+
+  async choose(choice: Partial<SamplerChoice>): Promise<void> {
+    const next = { ...this.wanted, ...choice };
+    this.search = this.searchFor(next);
+    this.search.reset(this.seed);
+    this.wanted = next;
+  }
+
+  reset(seed: number): void {
+    this.seed = seed;
+    this.history.clear();
+    this.search.reset(seed);
+  }
+
+  async infer(
+    observation: Observation | readonly Observation[],
+    { signal }: InferOptions = {},
+  ): Promise<ActionChunk> {
+    const began = process.hrtime.bigint();
+    const newest = this.history.take(observation).at(-1)!;
+    const { model } = this;
+    const physical = (sequences: Float32Array): Float32Array => {
+      const rows = sequences.slice();
+      const length = model.spec.horizon * model.spec.action_dim;
+      for (let from = 0; from < rows.length; from += length)
+        model.decode(rows.subarray(from, from + length), newest);
+      return rows;
+    };
+    const plan = await this.search.plan(
+      (sequences, count) => model.returns(newest.values, physical(sequences), count),
+      signal,
+    );
+    this.worst_count = plan.worst_count;
+    if (plan.status !== 'ok')
+      throw new TendonError(
+        'policy_failed',
+        'every rollout of the plan failed; check the observation that it began with',
+      );
+    const { horizon, action_dim, rate_hz } = model.spec;
+    const shown = Math.min(SHOWN, plan.elite_scores.length);
+    const candidates = physical(
+      Float32Array.of(...plan.actions, ...plan.elites.subarray(0, shown * horizon * action_dim)),
+    );
+    const total_ns = Number(process.hrtime.bigint() - began);
+    return {
+      stamp_ns: newest.stamp_ns,
+      period_ns: rate_hz === undefined ? 0 : Math.round(NS_PER_S / rate_hz),
+      horizon,
+      action_dim,
+      actions: candidates.slice(0, horizon * action_dim),
+      candidates,
+      n_candidates: 1 + shown,
+      // The answer is made of the elites; the best of them is the nearest there is to a return of its own.
+      scores: Float32Array.of(plan.best_score, ...plan.elite_scores.subarray(0, shown)),
+      chosen: 0,
+      timing: { queue_ns: 0, observe_ns: 0, denoise_ns: total_ns, total_ns },
+    };
+  }
+
+  close(): void {
+    this.model.close();
+  }
+
+  private searchFor(choice: SamplerChoice): SequenceSearch {
+    if (!this.menu().samplers.includes(choice.sampler))
+      throw new TendonError(
+        'config_invalid',
+        `a simulation is planned with ${this.menu().samplers.join(', ')}; got "${choice.sampler}"`,
+        { sampler: choice.sampler },
+      );
+    return new SequenceSearch(plannerTable(this.model.table, choice));
+  }
+}
