@@ -48,13 +48,12 @@ void FiberBlock::run(const BlockPlace& at, int threads, size_t shared_bytes,
     fiber.turn = fiber.groups = 0;
     fiber.copies.clear();
   }
+  // Warp by warp, each as far as it gets alone: a warp that should have waited for another has not.
   downwards_ = !downwards_;
+  const int warps = threads / 32;
   do {
-    for (int i = 0; i < threads; ++i) {
-      current_ = downwards_ ? threads - 1 - i : i;
-      if (fibers_[current_]->where == ready) swapcontext(&home_, &fibers_[current_]->context);
-    }
-  } while (release());
+    for (int i = 0; i < warps; ++i) run_warp((downwards_ ? warps - 1 - i : i) * 32);
+  } while (release_block());
   for (int i = 0; i < threads; ++i)
     if (fibers_[i]->where != finished) {
       ++stuck();
@@ -62,27 +61,31 @@ void FiberBlock::run(const BlockPlace& at, int threads, size_t shared_bytes,
     }
 }
 
-// Lets those go on whose warp or block is complete; false when nobody can.
-bool FiberBlock::release() {
-  bool any = false;
-  int waiting = 0, done = 0;
-  for (int warp = 0; warp < threads_; warp += 32) {
+void FiberBlock::run_warp(int first) {
+  for (bool together = true; together;) {
     int here = 0;
-    for (int i = warp; i < warp + 32 && i < threads_; ++i) {
-      here += fibers_[i]->where == at_warp;
-      waiting += fibers_[i]->where == at_block;
-      done += fibers_[i]->where == finished;
+    for (int i = 0; i < 32; ++i) {
+      current_ = first + (downwards_ ? 31 - i : i);
+      if (fibers_[current_]->where == ready) swapcontext(&home_, &fibers_[current_]->context);
+      here += fibers_[current_]->where == at_warp;
     }
-    if (here != 32) continue;
-    for (int i = warp; i < warp + 32; ++i) fibers_[i]->where = ready;
-    any = true;
+    together = here == 32;
+    for (int i = first; together && i < first + 32; ++i) fibers_[i]->where = ready;
   }
-  if (waiting > 0 && waiting + done == threads_) {
-    for (int i = 0; i < threads_; ++i)
-      if (fibers_[i]->where == at_block) fibers_[i]->where = ready;
-    any = true;
+}
+
+// Lets the block go on when all who have not finished are at its barrier; false when nobody is there or some
+// still wait for their warp.
+bool FiberBlock::release_block() {
+  int waiting = 0, done = 0;
+  for (int i = 0; i < threads_; ++i) {
+    waiting += fibers_[i]->where == at_block;
+    done += fibers_[i]->where == finished;
   }
-  return any;
+  if (waiting == 0 || waiting + done != threads_) return false;
+  for (int i = 0; i < threads_; ++i)
+    if (fibers_[i]->where == at_block) fibers_[i]->where = ready;
+  return true;
 }
 
 void FiberBlock::publish(int thread, const uint32_t* words, int count) {

@@ -1,7 +1,8 @@
 // One block of a CUDA kernel on the CPU: every thread is a fiber that runs until it must wait for others. It
 // is strict where a device is merely unlucky: shared memory starts as NaN, a copy in flight arrives only when
-// waited for, and whoever forgets a barrier reads what was there before, because fibers run one by one,
-// upwards in one block and downwards in the next. For tests and for the `cuda:emulated` device; never fast.
+// waited for, and each warp runs as far as it gets alone, upwards in one block and downwards in the next, so
+// that a missing barrier reads what was there before or writes over what is yet to be read. For tests and for
+// the `cuda:emulated` device; never fast.
 #pragma once
 
 #include <ucontext.h>
@@ -64,7 +65,8 @@ class FiberBlock {
 
   static void enter(unsigned high, unsigned low);
   void pause(int thread, Where where);
-  bool release();
+  void run_warp(int first);
+  bool release_block();
 
   int threads_ = 0, current_ = 0;
   bool downwards_ = false;

@@ -35,7 +35,7 @@ constexpr size_t free_shared_bytes = 48 << 10;
 
 struct Stream {
   Queue* queue;
-  cudaError_t error = cudaSuccess;
+  cudaError_t error;
   int multiprocessors() const { return queue->multiprocessors; }
 
   template <class Kernel, class Args>
@@ -57,15 +57,15 @@ struct Stream {
   }
 };
 
+// The runtime keeps one device per thread; callers come on any.
+cudaError_t on_device(Queue* queue) { return cudaSetDevice(queue->device); }
+
 template <class Args>
 Fault run(Queue* queue, const Args& a) {
-  Stream stream{queue};
+  Stream stream{queue, on_device(queue)};
   launch(stream, a);
   return fault(stream.error);
 }
-
-// The runtime keeps one device per thread; callers come on any.
-cudaError_t on_device(Queue* queue) { return cudaSetDevice(queue->device); }
 
 Fault count(int* devices) { return fault(cudaGetDeviceCount(devices)); }
 
