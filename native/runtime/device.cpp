@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <utility>
 
@@ -90,6 +91,16 @@ DeviceQueue::DeviceQueue(std::shared_ptr<const Device> device) : device_(std::mo
   device_->need(api().open(device_->index(), &queue_));
 }
 DeviceQueue::~DeviceQueue() { api().close(queue_); }
+
+bool DeviceSignal::await(const DeviceQueue& queue) {
+  const cuda::Api& api = queue.api();
+  if (api.call(queue.get(), raise, this) != nullptr) return false;
+  while (!raised_.try_acquire_for(std::chrono::milliseconds(200))) {
+    bool done = false;
+    if (api.is_done(queue.get(), &done) != nullptr) return false;
+  }
+  return true;
+}
 
 DeviceBlock::DeviceBlock(std::shared_ptr<DeviceQueue> queue, size_t bytes, Kind kind)
     : queue_(std::move(queue)), bytes_(bytes), kind_(kind) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <semaphore>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "kernels/cuda/api.h"
@@ -50,6 +52,18 @@ class DeviceQueue {
  private:
   std::shared_ptr<const Device> device_;
   cuda::Queue* queue_ = nullptr;
+};
+
+// Wakes whoever waits for a queue, from a thread of the driver's. Where a fault ends a queue, the driver
+// calls nobody back: every so often the queue itself is asked.
+class DeviceSignal {
+ public:
+  // Returns when all that was put into the queue is done; false when the device reported a fault.
+  bool await(const DeviceQueue& queue);
+
+ private:
+  static void raise(void* self) { static_cast<DeviceSignal*>(self)->raised_.release(); }
+  std::binary_semaphore raised_{0};
 };
 
 // Zeroed memory of the device, or pinned memory of the host.

@@ -2,10 +2,8 @@
 // which goes up in one copy; then the whole inference is one recording, the sample comes down and the driver
 // calls back. Runs take turns on the session's own queue.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
-#include <semaphore>
 
 #include "sample/device_denoise.h"
 #include "session/program_session.h"
@@ -13,24 +11,6 @@
 namespace tendon {
 
 namespace {
-
-// Wakes whoever waits for a recording, from a thread of the driver's. Where a fault ends a queue, the driver
-// calls nobody back: every so often the queue itself is asked.
-class Signal {
- public:
-  static void raise(void* self) { static_cast<Signal*>(self)->raised_.release(); }
-  bool wait(const DeviceQueue& queue) {
-    using namespace std::chrono_literals;
-    while (!raised_.try_acquire_for(200ms)) {
-      bool done = false;
-      if (queue.api().is_done(queue.get(), &done) != nullptr) return false;
-    }
-    return true;
-  }
-
- private:
-  std::binary_semaphore raised_{0};
-};
 
 // Floats one behind the other, each piece on borders that copies like.
 class Layout {
@@ -223,8 +203,8 @@ class DeviceSession : public ProgramSession {
     const cuda::Api& api = queue_->api();
     cuda::Queue* queue = queue_->get();
     return api.mark_begin(queue) == nullptr && recording.play() == nullptr &&
-           api.mark_end(queue) == nullptr && api.call(queue, Signal::raise, &signal_) == nullptr &&
-           signal_.wait(*queue_) && api.between(queue, device_ns) == nullptr;
+           api.mark_end(queue) == nullptr && signal_.await(*queue_) &&
+           api.between(queue, device_ns) == nullptr;
   }
 
   static bool all_finite(const float* x, int64_t count) {
@@ -239,7 +219,7 @@ class DeviceSession : public ProgramSession {
   DeviceBlock below_, above_, results_, history_;
   std::vector<int64_t> input_at_, result_at_;
   int64_t given_at_ = 0, start_at_ = 0, noise_at_ = 0, guidance_at_ = 0, prefix_at_ = 0, weights_at_ = 0;
-  Signal signal_;
+  DeviceSignal signal_;
   std::unique_ptr<DeviceRecording> denoise_, run_;
 };
 

@@ -46,9 +46,9 @@ PackedModel::PackedModel(Graph graph, const ModelOptions& options)
     device_ = Device::open(device);
     queue_ = std::make_shared<DeviceQueue>(device_);
     kernels_ = &device_->kernels();
-  } else if (!pool_) {
-    pool_ = std::make_shared<Pool>();
   }
+  // A device leaves the caller little to do.
+  if (!pool_) pool_ = std::make_shared<Pool>(device_ ? 1 : 0);
   report_.isa = device_ ? device_->name() : kernels_->isa;
   report_.parameters = graph.parameter_count();
   report_.precision = options.precision;
@@ -75,12 +75,9 @@ void PackedModel::need_output(const std::string& name) const {
 
 std::unique_ptr<Program> PackedModel::program(int batch, std::vector<std::string> outputs,
                                               std::vector<std::pair<std::string, float*>> bound) const {
-  if (device_)
-    throw BuildError("unsupported",
-                     "planning runs on the CPU: load the model without device " + device_->name());
   CompileOptions options;
   options.batch = batch;
-  options.threads = pool_->size();
+  options.threads = parts();
   options.outputs = std::move(outputs);
   options.bound = std::move(bound);
   for (const std::string& name : options.outputs) need_output(name);

@@ -12,7 +12,9 @@ namespace {
 class ModelPlanner : public Planner {
  public:
   ModelPlanner(std::shared_ptr<PackedModel> model, const PlannerTable& table)
-      : model_(std::move(model)), rollout_(programs(table), table), search_(table, rollout_.actions()) {
+      : model_(std::move(model)),
+        rollout_(programs(table), table, runner()),
+        search_(table, rollout_.actions()) {
     for_each_program([&](const Program& program) { add_observation_ports(program, inputs_); });
   }
 
@@ -28,6 +30,8 @@ class ModelPlanner : public Planner {
   }
 
   std::vector<InstructionReport> profile(int rounds) override {
+    if (model_->device() != nullptr)
+      throw BuildError("unsupported", "a planner's instructions are timed on the CPU alone");
     std::vector<InstructionReport> reports;
     const WorldModel& world = rollout_.model();
     if (world.prior) profile_program(*world.prior, *model_->pool(), rounds, "prior ", reports);
@@ -51,6 +55,7 @@ class ModelPlanner : public Planner {
       tendon::plan(search_, rollout_, args.tape, args.centre, args.cancel, &cancelled, team);
     };
     model_->pool()->run(std::ref(job));
+    if (rollout_.has_failed()) return Status::device_failed;
     const bool found = search_.finish(args.explore, out);
     if (stats != nullptr)
       *stats = {std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin)
@@ -60,6 +65,11 @@ class ModelPlanner : public Planner {
   }
 
  private:
+  std::unique_ptr<DeviceRunner> runner() const {
+    if (model_->device() == nullptr) return nullptr;
+    return std::make_unique<DeviceRunner>(model_->device(), model_->device_weights());
+  }
+
   WorldModel programs(const PlannerTable& table) const {
     table.check();
     WorldModel world;

@@ -76,7 +76,11 @@ class ModelTreePlanner : public TreePlanner {
 }  // namespace
 
 std::unique_ptr<TreePlanner> TreePlanner::open(std::shared_ptr<Model> model, const TreeTable& table) {
-  return std::make_unique<ModelTreePlanner>(std::static_pointer_cast<PackedModel>(std::move(model)), table);
+  auto packed = std::static_pointer_cast<PackedModel>(std::move(model));
+  if (packed->device() != nullptr)
+    throw BuildError("unsupported", "tree search runs on the CPU: load the model without device " +
+                                        packed->device()->name());
+  return std::make_unique<ModelTreePlanner>(std::move(packed), table);
 }
 
 }  // namespace tendon
