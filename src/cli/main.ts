@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.js')).run,
   eval: async () => (await import('./eval.js')).evaluate,
   replay: async () => (await import('./replay.js')).replayCommand,
+  imagine: async () => (await import('./imagine.js')).imagine,
   sessions: async () => (await import('./sessions.js')).sessions,
   export: async () => (await import('./export.js')).exportCommand,
   check: async () => (await import('./check.js')).check,

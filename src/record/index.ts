@@ -1,3 +1,4 @@
+export { type AnsweredChunk, answeredChunk } from './answered.js';
 export { type ExportOptions, type ExportReport, exportDataset, type Hindsight } from './dataset/export.js';
 export { SELECTIONS, type Selection } from './dataset/spans.js';
 export { CHANNELS, type RecordedEvent, type SessionHeader, type SessionSummary } from './events.js';

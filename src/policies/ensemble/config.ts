@@ -14,6 +14,10 @@ export const EnsembleConfig = z
     output_features: FeaturesSchema,
     normalization_mapping: NormalizationSchema.default({}),
     n_action_steps: positive.default(1),
+    /** Actions are targets less this feature, where it will be by then; absent: they are what they are. */
+    action_relative_to: z.string().optional(),
+    /** Share of such an action that one step covers, by which later rows of a chunk are put where they will be. */
+    action_travel: z.number().min(0).max(1).default(0),
     ensemble_size: positive.default(5),
     /** Members that predict (mbrl-lib's elite_models); absent: all. */
     elites: z.array(z.number().int().min(0)).min(1).optional(),
@@ -40,6 +44,10 @@ export const EnsembleConfig = z
     /** Of MPPI's weights, when that planner is chosen. */
     temperature: z.number().min(0).default(0.5),
     planner: z.enum(['mppi', 'cem', 'icem', 'information-theoretic-mppi', 'random-shooting']).default('cem'),
+  })
+  .refine((c) => c.action_relative_to === undefined || c.action_relative_to in c.input_features, {
+    path: ['action_relative_to'],
+    message: 'one of input_features',
   })
   .refine((c) => (c.elites ?? []).every((i) => i < c.ensemble_size), {
     path: ['elites'],

@@ -78,7 +78,8 @@ export function openEnsemble(dir: string, json: Record<string, unknown>): WorldM
     repeats: 1,
     plans: true,
     graph,
+    networks,
     observe: (history) => ({ observation: conditionVector(features, [history.at(-1)!], undefined) }),
-    ...actionCodec(action.affine),
+    ...actionCodec(action.affine, config.action_relative_to, config.action_travel),
   };
 }

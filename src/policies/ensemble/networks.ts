@@ -127,6 +127,13 @@ export function ensembleNetworks(
       };
     },
     reward: (_g, _z, _a, after) => after.reward!,
+    doubt(g, { states }, a) {
+      const action = g.expand(g.reshape(a, [1, 1, action_dim]), [1, P, action_dim]);
+      const x = g.concat([states, action], 2);
+      const all = members.map((member) => member(g, x));
+      const apart = penaltyOf(g, { ...config, penalty: 'disagreement' }, all);
+      return g.reshape(g.reduce('mean', apart, 1), [1, 1]);
+    },
   };
 }
 

@@ -79,6 +79,7 @@ export function openRssm(dir: string, json: Record<string, unknown>): WorldModel
     repeats: 1,
     plans: true,
     graph,
+    networks,
     observe(history) {
       const newest = history.at(-1)!;
       const given: Record<string, Float32Array | FrameInput> = {};

@@ -100,6 +100,7 @@ export function openScalezero(dir: string, json: Record<string, unknown>): World
     repeats: 1,
     plans: true,
     graph,
+    networks,
     observe: (history) => ({ observation: conditionVector(features, [history.at(-1)!], undefined) }),
     recall: (before) => ({
       first: Float32Array.of(before === undefined ? 1 : 0),

@@ -100,6 +100,7 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
     repeats: config.n_action_repeats,
     plans: config.use_mpc,
     graph,
+    networks,
     observe(history) {
       const newest = history.at(-1)!;
       const given: Record<string, Float32Array | FrameInput> = {};

@@ -79,6 +79,7 @@ export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0)
     repeats: 1,
     plans: config.mpc,
     graph,
+    networks,
     observe(history, _goal, uniform) {
       const inputs: Record<string, Float32Array> = {};
       if (state !== undefined) inputs.state = history.at(-1)!.values[STATE]!;

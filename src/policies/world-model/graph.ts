@@ -32,6 +32,8 @@ export interface WorldNetworks<Z = Value> {
   prior?(g: GraphBuilder, z: Z, noise: Value | undefined): Value;
   /** The probability that the episode has ended in z, (rows, 1). */
   ended?(g: GraphBuilder, z: Z): Value;
+  /** How unsure a model without critics is of acting with `a` in z, (rows, 1). */
+  doubt?(g: GraphBuilder, z: Z, a: Value): Value;
   /** z as numbers of a fixed width and back, which a tree keeps by node; absent: no tree search. */
   readonly packing?: { pack(g: GraphBuilder, z: Z): Value; unpack(g: GraphBuilder, packed: Value): Z };
 }
@@ -184,7 +186,8 @@ function treeEntries<Z>(
   g.output('sample_action', clamp(g, networks.prior!(g, at, drawn), -1, 1));
 }
 
-function members<Z>(g: GraphBuilder, networks: WorldNetworks<Z>, z: Z, a: Value): Value {
+/** What all critics make of it, (rows, critics). */
+export function members<Z>(g: GraphBuilder, networks: WorldNetworks<Z>, z: Z, a: Value): Value {
   const tail = networks.tail!(g, z);
   return g.concat(
     Array.from({ length: networks.critics }, (_, i) => networks.value!(g, i, tail, a)),
@@ -193,7 +196,7 @@ function members<Z>(g: GraphBuilder, networks: WorldNetworks<Z>, z: Z, a: Value)
 }
 
 /** Standard deviation over the last dim as torch has it: of n − 1. */
-function deviation(g: GraphBuilder, values: Value): Value {
+export function deviation(g: GraphBuilder, values: Value): Value {
   const n = values.shape.at(-1)!;
   return g.unary('sqrt', g.affine(g.reduce('variance', values), n / (n - 1), 0));
 }

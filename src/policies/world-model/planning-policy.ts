@@ -32,6 +32,7 @@ import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
 import { type Actor, priorActor, searchActor, treeActor } from './actors.js';
 import { Agency, type Demonstration } from './agency.js';
+import type { WorldNetworks } from './graph.js';
 import { modemTable } from './modem.js';
 import { PLANNERS, plannerTable, TREE_SEARCH, treeTable } from './planners.js';
 
@@ -56,6 +57,9 @@ export interface WorldModelFamily extends ActionCodec {
   /** False: the policy prior acts alone (LeRobot's use_mpc, TD-MPC2's mpc). */
   readonly plans: boolean;
   graph(): GraphBuilder;
+  /** What `graph` is made of. */
+  // biome-ignore lint/suspicious/noExplicitAny: what a rollout carries is the family's own affair
+  readonly networks: WorldNetworks<any>;
   /** Inputs of the encoder; `uniform` draws from the episode's stream (TD-MPC2 shifts images at random). */
   observe(history: readonly Observation[], goal: Goal | undefined, uniform: () => number): NetworkInputs;
   /**
@@ -331,6 +335,15 @@ export class PlanningPolicy implements Policy {
       actions,
       ...(shown > 0 ? { candidates } : {}),
       n_candidates: 1 + shown,
+      ...(shown > 0
+        ? {
+            // The answer is one of the elites or made of them; the best is the nearest there is to a return of its own.
+            scores: Float32Array.of(
+              this.lastPlan!.best_score,
+              ...this.lastPlan!.elite_scores.subarray(0, shown),
+            ),
+          }
+        : {}),
       chosen: 0,
       timing,
     };
