@@ -6,10 +6,14 @@ namespace tendon {
 
 namespace {
 
-// Below this a lower precision saves next to no time, since in f32 too (128 kB) the matrix stays in the
-// second cache, while its rounding costs most: the small products of a network are its embeddings, its 1 × 1
-// residuals, its changes of width and its last layer, which no sum over a wide branch dilutes.
-constexpr int64_t min_reduced_elements = 32 * 1024;
+// A matrix below this size (128 kB in f32), of which a sample asks little work, gains next to nothing from a
+// lower precision, since in f32 too it stays in the second cache; while its rounding costs most: the small
+// products of a network are its embeddings, its 1 × 1 residuals, its changes of width and its last layer,
+// which no sum over a wide branch dilutes.
+constexpr int64_t small_matrix = 32 * 1024;
+constexpr int64_t little_work = 1 << 20;  // multiply-adds
+// Below this there is nothing to gain at all.
+constexpr int64_t tiny_matrix = 4096;
 
 std::vector<float> read_tensor(const Node& node) {
   std::vector<float> values(static_cast<size_t>(node.shape.count()));
@@ -72,8 +76,9 @@ void Weights::pack_product(const Graph& graph, int product, const KernelTable& k
 
   const auto add = [&](const std::vector<float>& rows, int64_t n, int64_t k) {
     WeightFormat format = wanted;
-    if (n * k < min_reduced_elements || !kernels.gemm[static_cast<int>(format)].available)
-      format = WeightFormat::f32;
+    const int64_t work = node.shape.count() / node.shape.last() * n * k;
+    const bool kept = n * k < tiny_matrix || (n * k < small_matrix && work < little_work);
+    if (kept || !kernels.gemm[static_cast<int>(format)].available) format = WeightFormat::f32;
     const GemmKernels& gemm = kernels.gemm[static_cast<int>(format)];
     PackedMatrix matrix{format, n, k, Block(gemm.packed_bytes(n, k))};
     gemm.pack(rows.data(), n, k, matrix.data.data());

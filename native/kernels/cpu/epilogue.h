@@ -70,37 +70,45 @@ struct Finish {
     });
   }
 
+  // Σ (x − centre), or of its squares, over `rows` rows of n: in sums side by side, so that none waits for
+  // the one before.
+  template <bool squared>
+  static float total(const float* sums, int64_t stride, int64_t rows, int64_t n, const float* bias,
+                     float centre) {
+    constexpr int chains = 4;
+    const F middle = S::set(centre);
+    alignas(64) float middles[S::width];
+    S::store(middles, middle);
+    F sum[chains];
+    for (F& s : sum) s = S::zero();
+    const auto add = [](F s, F x, F m) {
+      const F d = S::sub(x, m);
+      return squared ? S::fma(d, d, s) : S::add(s, d);
+    };
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* x = sums + r * stride;
+      const auto at = [&](int64_t i) {
+        return bias ? S::add(S::load(x + i), S::load(bias + i)) : S::load(x + i);
+      };
+      int64_t i = 0;
+      for (; i + chains * S::width <= n; i += chains * S::width)
+        for (int c = 0; c < chains; ++c) sum[c] = add(sum[c], at(i + c * S::width), middle);
+      for (; i + S::width <= n; i += S::width) sum[0] = add(sum[0], at(i), middle);
+      if (i == n) continue;
+      // Lanes past the end are zeros, and so is what is taken from them.
+      F rest = S::load(x + i, n - i);
+      if (bias) rest = S::add(rest, S::load(bias + i, n - i));
+      sum[1] = add(sum[1], rest, S::load(middles, n - i));
+    }
+    return S::sum(S::add(S::add(sum[0], sum[1]), S::add(sum[2], sum[3])));
+  }
+
   // Mean and 1/√(variance + eps) of `rows` rows of n sums, in two passes.
   static void moments(const float* sums, int64_t stride, int64_t rows, int64_t n, const float* bias,
                       float eps, float& mean, float& inverse) {
-    F total = S::zero();
-    float rest = 0;
-    const int64_t whole = n / S::width * S::width;
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* x = sums + r * stride;
-      for (int64_t i = 0; i < whole; i += S::width)
-        total = S::add(total, bias ? S::add(S::load(x + i), S::load(bias + i)) : S::load(x + i));
-      for (int64_t i = whole; i < n; ++i) rest += bias ? x[i] + bias[i] : x[i];
-    }
     const float count = static_cast<float>(rows * n);
-    mean = (S::sum(total) + rest) / count;
-    const F centre = S::set(mean);
-    F squares = S::zero();
-    rest = 0;
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* x = sums + r * stride;
-      for (int64_t i = 0; i < whole; i += S::width) {
-        F d = S::load(x + i);
-        if (bias) d = S::add(d, S::load(bias + i));
-        d = S::sub(d, centre);
-        squares = S::fma(d, d, squares);
-      }
-      for (int64_t i = whole; i < n; ++i) {
-        const float d = (bias ? x[i] + bias[i] : x[i]) - mean;
-        rest += d * d;
-      }
-    }
-    inverse = 1.0f / __builtin_sqrtf((S::sum(squares) + rest) / count + eps);
+    mean = total<false>(sums, stride, rows, n, bias, 0) / count;
+    inverse = 1.0f / __builtin_sqrtf(total<true>(sums, stride, rows, n, bias, mean) / count + eps);
   }
 
   // Sums of rows [row, row + rows) × channels [first, first + n), `stride` floats apart, the bias still to

@@ -32,7 +32,7 @@ struct Gemm {
 
   struct Plan {
     int64_t rows, n, k, stride;  // stride of A in place, 0 where it must be copied
-    bool by_rows;
+    bool by_rows, whole_rows;
     Copy copy;
     int64_t row_unit, row_chunk;  // row_unit: what threads share; row_chunk: a multiple of it
     int64_t column_unit, column_chunk;
@@ -49,15 +49,15 @@ struct Gemm {
     p.stride = Fmt::direct ? direct_stride(a.rows) : 0;
     const int64_t groups = a.epilogue.groups, per_batch = a.rows.per_batch();
     // A layer norm's row must be whole; a group norm's batch element.
-    const bool whole_rows = groups == 1 && per_batch == 1;
+    p.whole_rows = groups == 1 && per_batch == 1;
     const bool kept = p.n * p.k * static_cast<int64_t>(sizeof(W)) <= held_weights;
-    p.by_rows = whole_rows   ? p.rows >= some_rows
+    p.by_rows = p.whole_rows ? p.rows >= some_rows
                 : groups > 0 ? p.rows >= many_rows && a.rows.batch >= 8
                              : p.rows >= many_rows || (kept && p.rows >= some_rows) ||
                                    (p.n <= narrow && p.rows >= streamed_rows);
     p.copy = p.stride > 0 ? Copy::none : p.by_rows || p.rows * p.k <= small_copy ? Copy::own : Copy::shared;
-    p.row_unit = groups == 0 || whole_rows ? K::rows : per_batch;
-    int64_t limit = whole_rows ? whole_row_limit : chunk_row_limit;
+    p.row_unit = groups == 0 || p.whole_rows ? K::rows : per_batch;
+    int64_t limit = p.whole_rows ? whole_row_limit : chunk_row_limit;
     if (p.by_rows && p.copy == Copy::own)
       limit = lesser(limit, copy_bytes / (p.k * static_cast<int64_t>(sizeof(A))));
     p.row_chunk = greater(limit / p.row_unit, 1) * p.row_unit;
@@ -89,15 +89,20 @@ struct Gemm {
     return static_cast<uint8_t*>(a.scratch) + p.shared_bytes + part.index * p.part_bytes;
   }
 
-  // One row of A into its block, in the format of the product.
-  static void store_row(const Plan& p, const float* x, uint8_t* block, int64_t row) {
+  // Row `from` of A into its block, in the format of the product. `line` has room for one row.
+  static void store_row(const Plan& p, const Rows& rows, int64_t from, float* line, uint8_t* block,
+                        int64_t row) {
     A* to = reinterpret_cast<A*>(block) + row * p.lda;
-    if constexpr (Fmt::quantised) {
-      reinterpret_cast<float*>(block + scales_at(p))[row] = K::quantise_row(x, p.k, Fmt::padded(p.k), to);
-    } else if constexpr (sizeof(A) == 2) {
-      K::round_row(x, p.k, Fmt::padded(p.k), to);
+    if constexpr (Fmt::direct) {
+      const float* x = view_row(rows, from, to);
+      if (x != to) __builtin_memcpy(to, x, static_cast<size_t>(p.k) * sizeof(float));
     } else {
-      __builtin_memcpy(to, x, static_cast<size_t>(p.k) * sizeof(float));
+      const float* x = view_row(rows, from, line);
+      if constexpr (Fmt::quantised) {
+        reinterpret_cast<float*>(block + scales_at(p))[row] = K::quantise_row(x, p.k, Fmt::padded(p.k), to);
+      } else {
+        K::round_row(x, p.k, Fmt::padded(p.k), to);
+      }
     }
   }
 
@@ -109,7 +114,7 @@ struct Gemm {
     const Range rows = share(p.rows, 1, part);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       uint8_t* block = static_cast<uint8_t*>(a.scratch) + row / p.row_chunk * p.block_bytes;
-      store_row(p, view_row(a.rows, row, line), block, row % p.row_chunk);
+      store_row(p, a.rows, row, line, block, row % p.row_chunk);
     }
   }
 
@@ -182,7 +187,7 @@ struct Gemm {
       const int64_t count = lesser(p.row_chunk, rows.end - r);
       const uint8_t* block = own;
       if (p.copy == Copy::own)
-        for (int64_t i = 0; i < count; ++i) store_row(p, view_row(a.rows, r + i, line), own, i);
+        for (int64_t i = 0; i < count; ++i) store_row(p, a.rows, r + i, line, own, i);
       if (p.copy == Copy::shared)
         block = static_cast<const uint8_t*>(a.scratch) + r / p.row_chunk * p.block_bytes;
       const A* x = reinterpret_cast<const A*>(block);
@@ -192,10 +197,15 @@ struct Gemm {
         const int64_t width = lesser(p.column_chunk, columns.end - c);
         const int64_t first = c / Fmt::columns, last = ceil_div(c + width, Fmt::columns);
         sum(p, x, a.weights, count, first, last, sums);
-        if constexpr (Fmt::scaled)
-          rescale(a, p, reinterpret_cast<const float*>(block + (Fmt::quantised ? scales_at(p) : 0)), count, c,
-                  width, sums + c - first * Fmt::columns);
-        Finish<S>::run(a, sums + c - first * Fmt::columns, p.ldc, Fmt::scaled, r, count, c, width);
+        // A whole row is finished while it is in the first cache.
+        const int64_t step = p.whole_rows ? 1 : count;
+        for (int64_t i = 0; i < count; i += step) {
+          float* values = sums + i * p.ldc + c - first * Fmt::columns;
+          if constexpr (Fmt::scaled)
+            rescale(a, p, reinterpret_cast<const float*>(block + (Fmt::quantised ? scales_at(p) : 0)) + i,
+                    step, c, width, values);
+          Finish<S>::run(a, values, p.ldc, Fmt::scaled, r + i, step, c, width);
+        }
       }
     }
     K::end();
