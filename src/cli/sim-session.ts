@@ -149,15 +149,26 @@ export class SimSession {
     return this.sim.url;
   }
 
-  /** Asks for the episode of `seed`, or the next in order. */
+  /** Asks for the episode of `seed`, or the next in order. A stop is cleared, for a person asked. */
   async restart(seed?: number): Promise<void> {
     if (seed !== undefined) this.nextSeed = seed;
+    await this.begin(() => true);
+  }
+
+  /** `may` is asked again once the simulation has answered: what a person did in the meantime counts. */
+  private async begin(may: () => boolean): Promise<void> {
+    clearTimeout(this.ending);
+    this.ending = undefined;
     const chosen = this.nextSeed++;
     this.restarting = true;
     try {
       this.controller.suspend();
       await this.robot.call('reset', { seed: chosen });
+      const goes_on = may();
+      // Only a person clears a stop; anything else begins anew where the robot now is, moving or not.
+      if (this.controller.supervisor.state === 'STOPPED' && !goes_on) return;
       this.controller.reset(chosen);
+      if (!goes_on) return;
       this.controller.go();
       this.controller.resume();
     } finally {
@@ -199,10 +210,7 @@ export class SimSession {
     const { max_steps } = this.twin.spec;
     const over = status.success || status.failed || status.step >= max_steps;
     if (!over || this.ending !== undefined || this.restarting || status.paused) return;
-    const state = this.controller.supervisor.state;
-    // An episode does not end in the hands of somebody: what they do with the robot is theirs to finish.
-    const driven = state === 'TELEOP' || this.controller.supervisor.heldByOperator;
-    if (state === 'STOPPED' || driven) return;
+    if (!this.free) return;
     const result: EpisodeResult = {
       seed: status.seed,
       success: status.success,
@@ -211,10 +219,26 @@ export class SimSession {
     };
     this.recorder?.episode(result);
     this.options.onEpisode?.(result);
+    this.goOnSoon();
+  }
+
+  /** Nobody stopped the robot, holds it or has it in hand: what they do with it is theirs to finish. */
+  private get free(): boolean {
+    const { state, heldByOperator } = this.controller.supervisor;
+    return state !== 'STOPPED' && state !== 'TELEOP' && !heldByOperator;
+  }
+
+  /** The next episode, after a pause, and not before the robot is free. */
+  private goOnSoon(): void {
     this.ending = setTimeout(() => {
-      this.ending = undefined;
       if (this.closed) return;
-      this.restart().catch((caught: Error) => this.options.onNote?.(`no new episode: ${caught.message}`));
+      if (!this.free) {
+        this.goOnSoon();
+        return;
+      }
+      this.begin(() => this.free).catch((caught: Error) =>
+        this.options.onNote?.(`no new episode: ${caught.message}`),
+      );
     }, PAUSE_S * 1000);
   }
 

@@ -82,3 +82,32 @@ describe('a person leads the hand of a running arm', () => {
     expect(refused).toEqual({ accepted: false, reason: 'nobody can take over now (STOPPED)' });
   });
 });
+
+test('a stop that is pressed as an episode ends is no less latched', async () => {
+  const { SimSession } = (await import(
+    join(root, 'dist/cli/sim-session.js')
+  )) as typeof import('../../src/cli/sim-session.js');
+  let ended = (): void => undefined;
+  const end = new Promise<void>((resolve) => {
+    ended = resolve;
+  });
+  const session = await SimSession.open({
+    task: 'arm',
+    load: { steps: 2, threads: 1 },
+    onEpisode: () => ended(),
+  });
+  const { supervisor } = session.controller;
+  try {
+    await expect.poll(() => supervisor.state, { timeout: 20_000 }).toBe('READY');
+    session.controller.go();
+    await end;
+    session.controller.emergencyStop('pressed');
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    expect(supervisor.state).toBe('STOPPED');
+    expect(supervisor.cause).toBe('pressed');
+    await session.restart();
+    await expect.poll(() => supervisor.state, { timeout: 20_000 }).toBe('RUNNING');
+  } finally {
+    await session.close();
+  }
+});
