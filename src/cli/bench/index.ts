@@ -11,6 +11,7 @@ import { denoiserContest, denoisers } from './denoisers.js';
 import { benchExecutor } from './executor.js';
 import { Limits } from './limits.js';
 import { planContest } from './plan.js';
+import { planScaling, plantRollouts } from './rollouts.js';
 import { visionContests } from './vision.js';
 
 export const bench: Command = {
@@ -58,6 +59,9 @@ export const bench: Command = {
           say(line(row));
         }
       }
+      const wants = (name: string): boolean => values.only === undefined || name.includes(text('only'));
+      if (wants('tdmpc2-5m.samples')) await planScaling(folder, threads, budget_ms, limits, say);
+      if (wants('mppi.point-mass')) await plantRollouts(budget_ms, say);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

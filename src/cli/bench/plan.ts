@@ -11,11 +11,16 @@ import { tdmpc2Networks } from '../../policies/tdmpc2/networks.js';
 import { type WorldNetworks, worldGraph } from '../../policies/world-model/graph.js';
 import { writeOnnx } from '../../weights/onnx-write.js';
 import type { Contest } from './contest.js';
+import { hasTorch, Torch } from './torch.js';
 import { writeRandom } from './weights.js';
 
 const OBSERVATION = 17;
 const DISCOUNT = 0.99;
-const CONFIG = Tdmpc2Config.parse({ obs_shape: { state: [OBSERVATION] }, action_dim: 6, latent_dim: 512 });
+export const CONFIG = Tdmpc2Config.parse({
+  obs_shape: { state: [OBSERVATION] },
+  action_dim: 6,
+  latent_dim: 512,
+});
 
 /** Tensors of the 5 M model: enc_dim 256, mlp_dim 512. */
 function shapes(): Map<string, readonly number[]> {
@@ -49,7 +54,7 @@ export async function planContest(folder: string, threads: number): Promise<Cont
   const networks = tdmpc2Networks(CONFIG, tensors, 0);
   const table = tdmpc2Table(CONFIG);
   const pool = new (addon().Pool)({ threads });
-  const latent = Float32Array.from({ length: CONFIG.latent_dim }, (_, i) => (i % 8 === 0 ? 0.5 : 0.5 / 7));
+  const latent = latentOf();
   const ours = await Promise.all(
     (['f32', 'bf16', 'int8'] as Precision[]).map(async (precision) => {
       const graph = worldGraph(networks, { horizon: CONFIG.horizon, discount: DISCOUNT });
@@ -65,20 +70,61 @@ export async function planContest(folder: string, threads: number): Promise<Cont
     }),
   );
   const peer = await Peer.open(networks, threads, latent);
-  return { name: 'tdmpc2-5m.plan', ours, peer: () => peer.plan(), close: () => peer.close() };
+  return {
+    name: 'tdmpc2-5m.plan',
+    ours,
+    peer: () => peer.plan(),
+    ...(hasTorch() ? { torch: () => torchPlan(networks, threads, latent) } : {}),
+    close: () => peer.close(),
+  };
+}
+
+/** The weights of the row and their planner, for whoever measures it otherwise. */
+export function planWork(folder: string): { readonly graph: GraphBuilder; readonly latent: Float32Array } {
+  const networks = tdmpc2Networks(CONFIG, writeRandom(join(folder, 'tdmpc2.safetensors'), shapes()), 0);
+  return { graph: worldGraph(networks, { horizon: CONFIG.horizon, discount: DISCOUNT }), latent: latentOf() };
+}
+
+const latentOf = (): Float32Array =>
+  Float32Array.from({ length: CONFIG.latent_dim }, (_, i) => (i % 8 === 0 ? 0.5 : 0.5 / 7));
+
+/** The rollouts of every iteration op by op, eagerly: without the prior's 24 trajectories and the search. */
+function torchPlan(networks: WorldNetworks, threads: number, latent: Float32Array): Promise<Torch> {
+  const { num_samples: n, horizon, action_dim, latent_dim, iterations } = CONFIG;
+  const g = new GraphBuilder();
+  let z = g.input('z', [1, latent_dim], 'step');
+  const actions = g.input('actions', [1, horizon * action_dim], 'step');
+  let total: Value | undefined;
+  for (let t = 0; t < horizon; t++) {
+    const a = g.slice(actions, 1, t * action_dim, action_dim);
+    const after = networks.next(g, z, a);
+    const gain = g.affine(networks.reward(g, z, a, after), DISCOUNT ** t, 0);
+    total = total === undefined ? gain : g.add(total, gain);
+    z = after;
+  }
+  const a = networks.prior!(g, z, g.input('noise', [1, action_dim], 'step'));
+  const values = g.add(networks.value!(g, 0, z, a), networks.value!(g, 1, z, a));
+  g.output('score', g.add(total!, g.affine(values, DISCOUNT ** horizon / 2, 0)));
+  const rows = new Float32Array(n * latent_dim);
+  for (let i = 0; i < n; i++) rows.set(latent, i * latent_dim);
+  const each = (width: number, stream: number): Float32Array[] =>
+    Array.from({ length: iterations }, (_, i) => draw(stream + i, n * width).map(Math.tanh));
+  return Torch.open({
+    graph: g,
+    threads,
+    calls: iterations,
+    feeds: { z: [rows], actions: each(horizon * action_dim, 20), noise: each(action_dim, 40) },
+    shapes: {
+      z: [n, latent_dim],
+      actions: [n, horizon * action_dim],
+      noise: [n, action_dim],
+    },
+  });
 }
 
 /** Multiply-adds of the networks, twice: what both sides must at least do. */
-function planFlops(): number {
-  const {
-    latent_dim: z,
-    action_dim: a,
-    num_bins,
-    num_samples,
-    num_pi_trajs: p,
-    horizon,
-    iterations,
-  } = CONFIG;
+export function planFlops(num_samples = CONFIG.num_samples): number {
+  const { latent_dim: z, action_dim: a, num_bins, num_pi_trajs: p, horizon, iterations } = CONFIG;
   const net = (last: number, input = z + a): number => 2 * (input * 512 + 512 * 512 + 512 * last);
   const pi = net(2 * a, z);
   const rollout = horizon * (net(z) + net(num_bins)) + pi + 2 * net(num_bins);

@@ -56,6 +56,8 @@ OPS = {
     "expand": lambda x, shape: x.expand(x.shape[0], *shape[1:]),
     "affine": lambda x, mul=1, add=0: x * mul + add,
     "softmax": lambda x: torch.softmax(x, -1),
+    "sum": lambda x, axis: x.sum(axis, keepdim=True),
+    "symexp": lambda x: torch.sign(x) * (torch.exp(torch.abs(x)) - 1),
     "attention": attention,
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
