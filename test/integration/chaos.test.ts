@@ -2,7 +2,7 @@
 // connection: what leaves stays within the limits, what has expired is recognised, a stale robot is held in the very
 // tick that finds it stale, and when the storm is over everything runs again without help.
 
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { Controller, MonotonicClock } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/control/robot-file.js';
@@ -15,20 +15,10 @@ import {
 } from '../../src/rosbridge/index.js';
 import { Random } from '../../src/sim/random.js';
 import type { ActionChunk, Command, Observation, Policy } from '../../src/types/index.js';
+import { closedAfterEach, until, wait } from './support.js';
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
+const closers = closedAfterEach();
 const clock = new MonotonicClock();
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what: string, check: () => boolean, limit_ms = 15_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await wait(2);
-  }
-}
 
 const RATE_HZ = 100;
 const LIMITS = { lower: [-1, -1], upper: [1, 1], velocity: [2, 2], acceleration: [20, 20] };

@@ -2,7 +2,7 @@
 // and that the event loop is free meanwhile.
 
 import sharp, { type Sharp } from 'sharp';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseRobotFile } from '../../src/control/robot-file.js';
 import { decodeCompressed, NewestFirst } from '../../src/rosbridge/compressed.js';
 import {
@@ -14,19 +14,9 @@ import {
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
 import type { RobotStatus } from '../../src/types/index.js';
+import { closedAfterEach, now_ns, until } from './support.js';
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-const now_ns = () => Math.round(performance.now() * 1e6);
-async function until(what: string, check: () => boolean) {
-  const end = performance.now() + 10_000;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
+const closers = closedAfterEach();
 
 const [H, W] = [24, 32];
 /** (24, 32, channels): the left half red, or dark; the right half blue, or light. */

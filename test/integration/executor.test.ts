@@ -2,11 +2,12 @@
 
 import { createSocket, type Socket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
 import { addon } from '../../src/native/index.js';
 import { Random } from '../../src/sim/random.js';
 import type { ActionChunk } from '../../src/types/index.js';
+import { closedAfterEach, until, wait } from './support.js';
 
 interface Datagram {
   readonly phase: number;
@@ -29,19 +30,8 @@ function read(bytes: Buffer): Datagram {
   };
 }
 
-const closers: (() => unknown)[] = [];
-afterEach(() => {
-  for (const close of closers.splice(0).reverse()) close();
-});
+const closers = closedAfterEach();
 const clock = new MonotonicClock();
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what: string, check: () => boolean): Promise<void> {
-  const end = performance.now() + 10_000;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await wait(2);
-  }
-}
 /** Nothing of this process runs but native threads. */
 const stall = (ms: number): void => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);

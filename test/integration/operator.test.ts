@@ -4,7 +4,7 @@
 import { createSocket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { listenToKeys } from '../../src/cli/keys.js';
 import { Controller, drive, Leader, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/control/robot-file.js';
@@ -18,21 +18,11 @@ import {
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
 import type { ActionChunk, Observation, Policy } from '../../src/types/index.js';
+import { closedAfterEach, until, wait } from './support.js';
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
+const closers = closedAfterEach();
 const clock = new MonotonicClock();
 const now_ns = () => clock.now_ns();
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what: string, check: () => boolean, limit_ms = 10_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await wait(2);
-  }
-}
 
 /** Creeps on from where the robot is. */
 const creeping: Policy = {

@@ -4,23 +4,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { parseRobotFile } from '../../src/control/robot-file.js';
 import { BridgeClient, type Message, RosbridgeRobot } from '../../src/rosbridge/index.js';
+import { closedAfterEach, now_ns, until, wait } from './support.js';
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-const now_ns = () => Math.round(performance.now() * 1e6);
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what: string, check: () => boolean, limit_ms = 10_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await wait(2);
-  }
-}
+const closers = closedAfterEach();
 
 /** The package takes port 0 for 9090, so a free one is looked for first. */
 function freePort(): Promise<number> {

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { parseRobotFile } from '../../src/control/robot-file.js';
 import {
@@ -16,20 +16,9 @@ import {
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
 import type { RobotStatus } from '../../src/types/index.js';
+import { closedAfterEach, now_ns, until, wait } from './support.js';
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-const now_ns = () => Math.round(performance.now() * 1e6);
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what: string, check: () => boolean, limit_ms = 10_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await wait(2);
-  }
-}
+const closers = closedAfterEach();
 
 /** A robot of two joints: publishes what `joints` says at 100 Hz and keeps the commands it gets. */
 async function twoJoints(port = 0) {

@@ -1,7 +1,7 @@
 // The embedded server over real sockets, as our client, roslib and a bare WebSocket see it.
 
 import { connect, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import {
   BridgeClient,
@@ -13,12 +13,9 @@ import {
   readImage,
 } from '../../src/rosbridge/index.js';
 import { connectRoslib, Service, Topic } from './roslib.js';
+import { closedAfterEach, now_ns, until } from './support.js';
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-const now_ns = () => Math.round(performance.now() * 1e6);
+const closers = closedAfterEach();
 
 async function start(options = {}) {
   const server = await RosbridgeServer.start(options);
@@ -30,13 +27,6 @@ async function client(url: string, options = {}) {
   closers.push(() => bridge.close());
   await bridge.connect();
   return bridge;
-}
-async function until(what: string, check: () => boolean, limit_ms = 10_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 /** A client that says and hears plain JSON. */
 async function bare(url: string, options = {}) {

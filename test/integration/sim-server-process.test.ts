@@ -2,25 +2,15 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { loadRobotFile } from '../../src/control/robot-file.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { type SimProcess, spawnSimServer } from '../../src/sim/server-process.js';
 import type { RobotStatus } from '../../src/types/index.js';
+import { closedAfterEach, now_ns, until } from './support.js';
 
 const ENTRY = 'dist/sim/server-main.js';
-const now_ns = () => Math.round(performance.now() * 1e6);
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-async function until(what: string, check: () => boolean, limit_ms = 20_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+const closers = closedAfterEach();
 async function start(port = 0): Promise<SimProcess> {
   const sim = await spawnSimServer({ task: 'arm', seed: 1, port }, ENTRY);
   closers.push(() => sim.stop());

@@ -6,10 +6,9 @@ import { header, jointTrajectory, RosbridgeRobot } from '../../src/rosbridge/ind
 import { type SimServer, startSimServer } from '../../src/sim/server.js';
 import { findTask } from '../../src/sim/tasks.js';
 import type { RobotFile } from '../../src/types/index.js';
+import { now_ns, until, wait } from './support.js';
 
-const now_ns = () => Math.round(performance.now() * 1e6);
 const clock = { now_ns };
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 let sim: SimServer;
 let robot: RosbridgeRobot;
@@ -31,13 +30,6 @@ afterEach(async () => {
   await sim.close();
 });
 
-async function until(what: string, check: () => boolean, limit_ms = 10_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await wait(5);
-  }
-}
 const joints = () => Array.from(robot.latest()?.values.joint_position ?? []);
 const send = (values: readonly number[]) => {
   const stamp_ns = now_ns();

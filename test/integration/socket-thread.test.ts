@@ -4,8 +4,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { ClientOptions } from '../../src/rosbridge/client.js';
+import { closedAfterEach, wait } from './support.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { BridgeClient } = (await import(
@@ -25,11 +26,7 @@ console.log(server.url);
 process.stdin.on('data', () => console.log(JSON.stringify({ sequence, ...server.stats() })));
 `;
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const closers = closedAfterEach();
 
 async function serve() {
   const child: ChildProcess = spawn(process.execPath, ['--input-type=module', '-e', SERVER], {

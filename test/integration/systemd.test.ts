@@ -7,27 +7,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { run } from '../../src/cli/run.js';
 import { ServiceManager } from '../../src/cli/service.js';
 import { Controller, MonotonicClock } from '../../src/control/index.js';
 import { header, jointState, observationMessage, RosbridgeServer } from '../../src/rosbridge/index.js';
 import type { Clock, Policy, Robot } from '../../src/types/index.js';
+import { closedAfterEach, until, wait } from './support.js';
 
 const SOCKET = fileURLToPath(new URL('./notify-socket.py', import.meta.url));
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what: string, check: () => boolean, limit_ms = 20_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await wait(2);
-  }
-}
+const closers = closedAfterEach();
 
 interface Heard {
   readonly text: string;

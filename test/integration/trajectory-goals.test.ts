@@ -1,7 +1,7 @@
 // Trajectories as action goals over a real socket: a stand-in for joint_trajectory_controller follows them, gives up each
 // for the next, and comes to rest where the last one ends.
 
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { Controller, followByGoals, MonotonicClock } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/control/robot-file.js';
 import {
@@ -12,20 +12,10 @@ import {
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
 import type { ActionChunk, Observation, Policy } from '../../src/types/index.js';
+import { closedAfterEach, until, wait } from './support.js';
 
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
+const closers = closedAfterEach();
 const clock = new MonotonicClock();
-const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what: string, check: () => boolean, limit_ms = 10_000) {
-  const end = performance.now() + limit_ms;
-  while (!check()) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await wait(2);
-  }
-}
 
 const VELOCITY = 0.6;
 const ACCELERATION = 3;
