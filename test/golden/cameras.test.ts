@@ -67,8 +67,15 @@ async function runFamily(
   return (await session.run(inputs)).outputs.F!;
 }
 
+/** A drawn encoder with batch norm before a spatial softmax, which no reduced precision is good for (docs/numerics.md). */
+const CHAOTIC: typeof BARS = [
+  ['f32', 1e-4],
+  // What it may accept (native/session/model.cpp).
+  ['auto', 1e-2],
+];
+
 describe.each([
-  ['camera_diffusion_gn', 'diffusion_img_legacy_gn', {}, [['observation.image', 3, 3]]],
+  ['camera_diffusion_gn', 'diffusion_img_legacy_gn', {}, [['observation.image', 3, 3]], BARS],
   [
     'camera_diffusion_bn_2',
     'diffusion_img_v06_bn_2cam',
@@ -77,6 +84,7 @@ describe.each([
       ['observation.images.top', 2, 3],
       ['observation.images.wrist', 2, 3],
     ],
+    CHAOTIC,
   ],
   [
     'camera_diffusion_resize',
@@ -86,8 +94,9 @@ describe.each([
       ['observation.images.top', 2, 3],
       ['observation.images.wrist', 2, 3],
     ],
+    CHAOTIC,
   ],
-] as const)('%s', (name, list, changes, cameras) => {
+] as const)('%s', (name, list, changes, cameras, bars) => {
   const recorded = keys(list);
   const config: Record<string, unknown> = { ...recorded.config, type: 'diffusion', ...changes };
   const features = config.input_features as Record<string, Feature>;
@@ -97,7 +106,7 @@ describe.each([
       .map((key) => [key, { shape: recorded.shapes.get(key)!, values: grid(cameras[0][1], cameras[0][2]) }]),
   );
 
-  test('one call of the network', async () => {
+  test.each(bars)('one call of the network in %s, to %d', async (precision, bar) => {
     const io = golden(name).get;
     const given = { ...grids, ...statistics(name, config, false) };
     await withHashed({ ...recorded, config }, given, async (dir) => {
@@ -118,7 +127,7 @@ describe.each([
       const single = { ...table, rows: [table.rows[0]!], levels: [7] };
       const x = vector(`${name}/x`, family.model_horizon * family.spec.action_dim);
       const inputs = { x, ...family.schedule(single), ...family.condition(history, undefined, 1) };
-      expect(relativeError(await runFamily(family, inputs, 'f32'), io('unet'))).toBeLessThan(1e-4);
+      expect(relativeError(await runFamily(family, inputs, precision), io('unet'))).toBeLessThan(bar);
     });
   });
 });

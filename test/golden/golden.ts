@@ -11,11 +11,11 @@ import { openSafetensors, readTensor } from '../../src/weights/index.js';
  * Error against a recording that a chunk may have by the precision of its products: f32 sums in another order, mantissas
  * of 8 bits, 127 steps a channel. docs/numerics.md says what was measured.
  */
-export const BARS = [
+export const BARS: readonly (readonly [Precision, number])[] = [
   ['f32', 1e-4],
   ['bf16', 2e-2],
   ['int8', 5e-2],
-] as const satisfies readonly (readonly [Precision, number])[];
+];
 
 export interface Golden {
   readonly dir: string;

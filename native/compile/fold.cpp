@@ -1,0 +1,123 @@
+#include "compile/fold.h"
+
+#include <cmath>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "compile/copier.h"
+#include "compile/dispatch.h"
+#include "compile/program.h"
+
+namespace tendon {
+
+namespace {
+
+class Folder : public Copier {
+ public:
+  explicit Folder(const Graph& from) : Copier(from) { evaluate(); }
+
+ private:
+  bool is_computed(int id) const {
+    return from_.at(id).stage == stage_model && op_info(from_.at(id).op).kind != OpKind::source;
+  }
+
+  // Compiles the model-stage part for the reference kernels and runs it once.
+  void evaluate() {
+    std::vector<bool> wanted(from_.nodes().size());
+    bool any = false;
+    for (int id = static_cast<int>(from_.nodes().size()) - 1; id >= 0; --id) {
+      const Node& node = from_.at(id);
+      if (is_computed(id)) any = true;
+      if (node.stage != stage_model)
+        for (int input : node.inputs) wanted[input] = wanted[input] || is_computed(input);
+    }
+    for (const Output& output : from_.outputs())
+      wanted[output.node] = wanted[output.node] || is_computed(output.node);
+    if (!any) return;
+    std::vector<bool> needed = wanted;
+    for (int id = static_cast<int>(needed.size()) - 1; id >= 0; --id)
+      if (needed[id])
+        for (int input : from_.at(id).inputs) needed[input] = true;
+    Graph part;
+    std::vector<int> at(needed.size(), -1);
+    std::vector<int> kept;
+    for (int id = 0; id < static_cast<int>(needed.size()); ++id) {
+      if (!needed[id]) continue;
+      const Node& node = from_.at(id);
+      std::vector<int> inputs;
+      for (int input : node.inputs) inputs.push_back(at[input]);
+      at[id] = node.data ? part.adopt(node) : part.add(function_name(node), inputs, node.attrs);
+      if (wanted[id]) {
+        part.output(std::to_string(id), at[id]);
+        kept.push_back(id);
+      }
+    }
+    if (kept.empty()) return;
+    const KernelTable& kernels = reference_kernels();
+    const auto program =
+        compile(part, std::make_shared<Weights>(part, kernels, WeightFormat::f32), kernels, {});
+    for (const Instruction& instruction : program->list(List::observation))
+      dispatch(kernels, instruction.args, {0, 1}, [] {});
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const float* data = program->outputs[i].data;
+      folded_[kept[i]] = std::vector<float>(data, data + from_.at(kept[i]).shape.count());
+    }
+  }
+
+  int visit(int id) override {
+    const auto it = folded_.find(id);
+    if (it != folded_.end()) return to_.constant(from_.at(id).shape, it->second);
+    return is_computed(id) ? -1 : copy(id);  // −1: only other folded values needed it
+  }
+
+  std::map<int, std::vector<float>> folded_;
+};
+
+class BatchNormFolder : public Copier {
+ public:
+  explicit BatchNormFolder(const Graph& from) : Copier(from), uses_(from.nodes().size()) {
+    for (const Node& node : from.nodes())
+      for (int input : node.inputs) ++uses_[input];
+    for (const Output& output : from.outputs()) ++uses_[output.node];
+  }
+
+ private:
+  int visit(int id) override {
+    const Node& node = from_.at(id);
+    if (node.op != Op::batch_norm) return copy(id);
+    const int64_t n = node.shape.last();
+    const std::vector<float> w = values_of(from_, node.inputs[1]), b = values_of(from_, node.inputs[2]),
+                             mean = values_of(from_, node.inputs[3]), var = values_of(from_, node.inputs[4]);
+    std::vector<float> mul(n), add(n);
+    for (int64_t i = 0; i < n; ++i) {
+      mul[i] = static_cast<float>(w[i] / std::sqrt(static_cast<double>(var[i]) + node.attrs.number(0)));
+      add[i] = b[i] - mean[i] * mul[i];
+    }
+    const Node& product = from_.at(node.inputs[0]);
+    const bool folds = op_info(product.op).kind == OpKind::product && product.op != Op::conv_transpose1d &&
+                       uses_[node.inputs[0]] == 1 && from_.at(product.inputs[1]).data;
+    if (!folds) {
+      const int scaled = to_.add("mul", {map_[node.inputs[0]], to_.constant({n}, mul)}, {});
+      return to_.add("add", {scaled, to_.constant({n}, add)}, {});
+    }
+    if (product.inputs.size() > 2) {
+      const std::vector<float> bias = values_of(from_, product.inputs[2]);
+      for (int64_t i = 0; i < n; ++i) add[i] += bias[i] * mul[i];
+    }
+    return to_.add(
+        op_info(product.op).name,
+        {map_[product.inputs[0]], to_.scaled(from_.at(product.inputs[1]), mul), to_.constant({n}, add)},
+        product.attrs);
+  }
+
+  std::vector<int> uses_;
+};
+
+}  // namespace
+
+Graph fold_constants(const Graph& graph) { return Folder(graph).run(); }
+
+Graph fold_batch_norms(const Graph& graph) { return BatchNormFolder(graph).run(); }
+
+}  // namespace tendon
