@@ -2,6 +2,7 @@
 // handed to the supervisor, the policy or the simulation, which decide.
 
 import { LoopMetrics } from '../metrics/index.js';
+import type { LoadOptions } from '../policies/index.js';
 import { taskNames } from '../sim/tasks.js';
 import {
   type ActionChunk,
@@ -13,6 +14,7 @@ import {
   type SamplerChoice,
   TendonError,
 } from '../types/index.js';
+import { driversOf } from './drivers.js';
 import { type EpisodeResult, SimSession, type SimSessionOptions } from './sim-session.js';
 
 const STATUS_MS = 100;
@@ -33,9 +35,12 @@ export class LiveSession implements LiveSource {
   private readLate: () => number[] = () => [];
   private switched = 0;
   private readonly record: string | undefined;
+  /** As asked for at the start: what was said of a sampler is the diffusion policy's. */
+  private readonly load: LoadOptions;
 
   private constructor(private session: SimSession) {
     this.record = session.options.record;
+    this.load = session.options.load ?? {};
   }
 
   static async open(options: SimSessionOptions): Promise<LiveSession> {
@@ -68,7 +73,7 @@ export class LiveSession implements LiveSource {
       limits: { lower: spec.limits.lower, upper: spec.limits.upper },
       shapes,
       goal_dim: spec.goal_dim,
-      menu: this.session.policy.menu(),
+      menu: { ...this.session.policy.menu(), drivers: this.drivers() },
       tasks: taskNames(),
     };
   }
@@ -115,9 +120,7 @@ export class LiveSession implements LiveSource {
       case 'choose':
         return this.choose(intent.choice);
       case 'driver':
-        return intent.driver === 'diffusion'
-          ? { accepted: true, reason: '' }
-          : { accepted: false, reason: `there is no driver ${intent.driver} for this task` };
+        return this.switchDriver(intent.driver);
       case 'task':
         return this.switchTask(intent.task);
       case 'teleop':
@@ -155,15 +158,46 @@ export class LiveSession implements LiveSource {
     return { accepted: true, reason: '' };
   }
 
+  /** What drives, by the name that the page has for it; one that was named by hand has its policy's kind. */
+  private get driver(): string {
+    const { options, policy } = this.session;
+    const known = driversOf(options.task);
+    return (
+      known.find((d) => d.policy === (options.policy ?? known[0]!.policy))?.name ?? policy.menu().drivers[0]!
+    );
+  }
+
+  private drivers(): string[] {
+    const known = driversOf(this.session.options.task).map((d) => d.name);
+    return known.includes(this.driver) ? known : [this.driver, ...known];
+  }
+
   private switchTask(task: string): { accepted: boolean; reason: string } {
     if (!taskNames().includes(task)) return { accepted: false, reason: `there is no task ${task}` };
-    if (this.switching) return { accepted: false, reason: 'a task is being started' };
+    const { policy: _, ...options } = this.session.options;
+    return this.switchTo({ ...options, task, load: this.load }, `the task ${task}`);
+  }
+
+  /** Another episode, with the same seed for both to be compared by. */
+  private switchDriver(name: string): { accepted: boolean; reason: string } {
+    const { options } = this.session;
+    if (name === this.driver) return { accepted: true, reason: '' };
+    const found = driversOf(options.task).find((d) => d.name === name);
+    if (found === undefined)
+      return { accepted: false, reason: `there is no driver ${name} for the task ${options.task}` };
+    const { sampler: _, steps: __, candidates: ___, ...load } = this.load;
+    const own = found.name === driversOf(options.task)[0]!.name ? this.load : { ...load, ...found.load };
+    return this.switchTo({ ...options, policy: found.policy, load: own }, `the driver ${name}`);
+  }
+
+  /** A new session in the place of this one; `what` is for people. */
+  private switchTo(chosen: SimSessionOptions, what: string): { accepted: boolean; reason: string } {
+    if (this.switching) return { accepted: false, reason: 'another session is being started' };
     this.switching = true;
     const old = this.session;
-    const { policy: _, record: __, ...options } = old.options;
+    const { record: _, ...options } = chosen;
     SimSession.open({
       ...options,
-      task,
       ...(this.record === undefined ? {} : { record: numbered(this.record, ++this.switched) }),
     })
       .then(async (session) => {
@@ -176,7 +210,7 @@ export class LiveSession implements LiveSource {
       })
       .catch((caught: unknown) => {
         const reason = caught instanceof TendonError ? caught.message : String(caught);
-        old.options.onNote?.(`the task ${task} cannot be started: ${reason}`);
+        old.options.onNote?.(`${what} cannot be started: ${reason}`);
       })
       .finally(() => {
         this.switching = false;
@@ -230,6 +264,7 @@ export class LiveSession implements LiveSource {
       n_candidates: n,
       horizon,
       paths,
+      ...(chunk.scores === undefined ? {} : { scores: chunk.scores.slice(0, n) }),
       infer_ms: chunk.timing.total_ns / NS_PER_MS,
     });
   }
@@ -263,7 +298,7 @@ export class LiveSession implements LiveSource {
       interventions: supervisor.interventions,
       drops: Object.values(drops).reduce((sum, n) => sum + n, 0),
       choice: policy.choice,
-      driver: 'diffusion',
+      driver: this.driver,
     });
   }
 }

@@ -1,8 +1,8 @@
 // `--record`: the recorder of a session, for the commands that run one.
 
 import { resolve } from 'node:path';
+import { isFolder, type OpenedPolicy } from '../eval/open-policy.js';
 import { addon, native } from '../native/index.js';
-import type { LoadedPolicy } from '../policies/index.js';
 import { headerOf, type SessionFacts, SessionRecorder } from '../record/index.js';
 import type { OptionSpec } from './command.js';
 
@@ -17,14 +17,18 @@ export const RECORD_OPTION = {
 export async function openRecorder(
   file: string | undefined,
   facts: Omit<SessionFacts, 'isa'>,
-  policy: LoadedPolicy,
+  policy: OpenedPolicy,
   note: (sentence: string) => void = () => undefined,
 ): Promise<SessionRecorder | undefined> {
   if (file === undefined) return undefined;
   const isa = native(() => addon().isa(facts.load.isa ?? ''));
   const options = {
     file,
-    header: headerOf({ ...facts, isa, policy: resolve(facts.policy) }),
+    header: headerOf({
+      ...facts,
+      isa,
+      policy: isFolder(facts.policy) ? resolve(facts.policy) : facts.policy,
+    }),
     choice: () => policy.choice,
     onFailure: note,
   };

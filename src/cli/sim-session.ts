@@ -2,9 +2,9 @@
 // with and without a page. Episodes are the simulation's: it says how each went, this asks for the next.
 
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Controller, type ControllerOptions, loadRobotFile, MonotonicClock } from '../control/index.js';
-import { type LoadedPolicy, type LoadOptions, loadPolicy } from '../policies/index.js';
+import { type OpenedPolicy, openPolicy } from '../eval/open-policy.js';
+import type { LoadOptions } from '../policies/index.js';
 import type { SessionRecorder } from '../record/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
@@ -12,10 +12,11 @@ import type { TaskInstance } from '../sim/task.js';
 import { findTask } from '../sim/tasks.js';
 import { TendonError } from '../types/index.js';
 import { needsOf } from './command.js';
+import { modelFolder, PACKAGE_ROOT } from './drivers.js';
 import { preferControl } from './priority.js';
 import { openRecorder } from './recording.js';
 
-export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export { PACKAGE_ROOT } from './drivers.js';
 
 /** What the simulation says of itself five to ten times a second. */
 export interface SimStatus {
@@ -65,7 +66,7 @@ export class SimSession {
     /** A local twin of the task, for shapes and the way from actions to points; never stepped. */
     readonly twin: TaskInstance,
     readonly robot: RosbridgeRobot,
-    readonly policy: LoadedPolicy,
+    readonly policy: OpenedPolicy,
     readonly controller: Controller,
     readonly clock: MonotonicClock,
     readonly rate_hz: number,
@@ -77,9 +78,9 @@ export class SimSession {
     const task = findTask(options.task);
     const file = loadRobotFile(join(PACKAGE_ROOT, 'launch', `sim-${options.task}.yaml`));
     const seed = options.seed ?? 0;
-    const dir = options.policy ?? join(PACKAGE_ROOT, 'models', options.task);
+    const dir = options.policy ?? modelFolder(options.task);
     const load = { ...options.load, ...needsOf(file.chunks) };
-    const policy = await loadPolicy(dir, load);
+    const policy = await openPolicy(dir, load);
     if (policy.spec.action_dim !== task.spec.joint_names.length)
       throw new TendonError(
         'config_invalid',

@@ -14,8 +14,11 @@ const PHYSICS = 'physics:';
 /** A policy whose sampler or planner can be chosen while it is loaded. */
 export type OpenedPolicy = LoadedPolicy | ModelPredictivePolicy;
 
+/** Whether the name is that of a folder. */
+export const isFolder = (name: string): boolean => !name.startsWith(PHYSICS);
+
 export async function openPolicy(name: string, options: LoadOptions = {}): Promise<OpenedPolicy> {
-  if (!name.startsWith(PHYSICS)) return loadPolicy(name, options);
+  if (isFolder(name)) return loadPolicy(name, options);
   return physicsPolicy(name.slice(PHYSICS.length), options);
 }
 

@@ -48,7 +48,8 @@ export function armReward({ tip, block, goal, post, joints, held, placed, failed
     cost += 0.2 + 2 * wayRound(tip, goal, post, CLEARANCE);
     cost += 2 * Math.abs(tip[2] - height) + 10 * Math.max(0, inside);
   } else {
-    cost += (placed ? 0 : 4) + 4 * Math.hypot(goal[0] - block[0], goal[1] - block[1]);
+    // Where it flew to beyond a metre is all one.
+    cost += (placed ? 0 : 4) + 4 * Math.min(1, Math.hypot(goal[0] - block[0], goal[1] - block[1]));
     // Up and away from what was placed.
     cost += 0.5 * Math.abs(tip[2] - CARRY_Z);
   }

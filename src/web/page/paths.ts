@@ -78,7 +78,13 @@ function drawChunk(chunk: LiveChunk, radius: number): Drawn {
   for (let k = 0; k < n_candidates; k++) {
     const line = paths.subarray(k * horizon * 3, (k + 1) * horizon * 3);
     if (k === chosen) own.add(line, accent, back, 0.35);
-    else rest.add(line, rampColor(rank(chunk, k), tint), back, 0.8);
+    else {
+      const t = rank(chunk, k);
+      rampColor(t, tint);
+      // What a planner imagined fades by its return; nobody's favourite is hardly to be seen.
+      if (chunk.scores !== undefined) tint.lerp(back, 0.75 * (1 - t));
+      rest.add(line, tint, back, 0.8);
+    }
   }
   const group = new THREE.Group();
   const chosen_material = lineMaterial(4.5, 1);

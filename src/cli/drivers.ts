@@ -1,0 +1,33 @@
+// Who can drive a simulated task, for the page to choose from: its diffusion policy, its learned world model, and the
+// simulation itself as the model where the task says what its moments are worth.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { LoadOptions } from '../policies/index.js';
+import { findTask } from '../sim/tasks.js';
+
+export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface Driver {
+  readonly name: string;
+  /** As openPolicy takes it. */
+  readonly policy: string;
+  /** What lets it keep up with the robot, where its own defaults do not. */
+  readonly load: LoadOptions;
+}
+
+export const modelFolder = (task: string): string => join(PACKAGE_ROOT, 'models', task);
+
+/** The first is the one that a session begins with. */
+export function driversOf(task: string): readonly Driver[] {
+  const learned = modelFolder(`${task}-world`);
+  return [
+    { name: 'diffusion', policy: modelFolder(task), load: {} },
+    ...(existsSync(learned) ? [{ name: 'world model', policy: learned, load: {} }] : []),
+    // 32 rollouts of half a second take one thread some 60 ms.
+    ...(findTask(task).model === undefined
+      ? []
+      : [{ name: 'physics', policy: `physics:${task}`, load: { steps: 1, candidates: 32 } }]),
+  ];
+}
