@@ -17,6 +17,7 @@ export {
   type Score,
   SequenceSearch,
 } from './policies/index.js';
+export { exportDataset, Recording, replay, SessionRecorder } from './record/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { findTask, taskNames } from './sim/tasks.js';
 export * from './types/index.js';

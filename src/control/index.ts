@@ -1,11 +1,12 @@
 export { ManualClock, MonotonicClock } from './clock.js';
-export { Controller, type ControllerOptions } from './controller.js';
+export { Controller } from './controller.js';
 export { InferenceDelay } from './delay.js';
 export { type DriveOptions, drive, type ExecutedCommand, RealTimeExecutor } from './executor.js';
 export { ObservationHistory } from './history.js';
 export { interpolate } from './interpolate.js';
 export { type Follower, Leader, type LeaderReading } from './leader.js';
 export { checkLimits, LIMITED, Limiter, type Limits } from './limiter.js';
+export type { ControllerOptions } from './options.js';
 export { type Overlap, overlapFor } from './overlap.js';
 export type { PlanAhead } from './plan-ahead.js';
 export { ChunkPlayer } from './player.js';

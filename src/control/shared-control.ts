@@ -19,21 +19,16 @@ export class SharedControl {
   }
 
   /**
-   * Makes the command out of `out`, which holds the policy's action when it has one. Where it has none the person
-   * drives alone, unless they have no say themselves: then the command stays at `previous`.
+   * Makes the command out of `out`, which holds the policy's action, or staying where it has none: then the person
+   * drives alone, unless they have no say themselves. Without a person `out` stays as it is.
    */
-  mix(
-    out: Float64Array,
-    has_action: boolean,
-    previous: Float64Array,
-    chunk: ActionChunk | undefined,
-    now_ns: Nanoseconds,
-  ) {
+  mix(out: Float64Array, has_action: boolean, chunk: ActionChunk | undefined, now_ns: Nanoseconds): void {
+    const { target } = this;
+    if (target === undefined) return;
     const share = this.personsShare(chunk, now_ns);
-    if (share === 0) {
-      if (!has_action) out.set(previous);
-    } else if (share === 1 || !has_action) out.set(this.target!);
-    else for (let i = 0; i < out.length; i++) out[i] = (1 - share) * out[i]! + share * this.target![i]!;
+    if (share === 0) return;
+    if (share === 1 || !has_action) out.set(target);
+    else for (let i = 0; i < out.length; i++) out[i] = (1 - share) * out[i]! + share * target[i]!;
   }
 
   /** What the next chunk should be drawn towards: from `previous` to where the person points. */

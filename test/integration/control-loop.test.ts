@@ -278,12 +278,12 @@ describe('the controller', () => {
     async (mode) => {
       const { robot, policy, supervisor } = await begin();
       policy.mode = mode;
-      await until(() => supervisor.state === 'HOLD');
-      expect(
+      // A machine that stands still may hold for a stale observation before.
+      const held = () =>
         supervisor.counts.inference_failed +
-          supervisor.counts.inference_late +
-          supervisor.counts.chunk_underrun,
-      ).toBeGreaterThan(0);
+        supervisor.counts.inference_late +
+        supervisor.counts.chunk_underrun;
+      await until(() => supervisor.state === 'HOLD' && held() > 0);
       expect(robot.sent.every((c) => Number.isFinite(c.value))).toBe(true);
       policy.mode = 'fine';
       await until(() => supervisor.state === 'RUNNING');

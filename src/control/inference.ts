@@ -1,0 +1,177 @@
+// Inference beside the control loop: one at a time, asked for as far ahead as it takes, its chunk joined to the one in
+// force. What was asked before a hold, a stop or a reset is never acted on.
+
+import {
+  type ActionChunk,
+  asTendonError,
+  type ControlTap,
+  type Nanoseconds,
+  NS_PER_MS,
+  NS_PER_S,
+  type Observation,
+} from '../types/index.js';
+import { InferenceDelay } from './delay.js';
+import { ObservationHistory } from './history.js';
+import type { ControllerOptions } from './options.js';
+import { type Overlap, overlapFor } from './overlap.js';
+import { ChunkPlayer } from './player.js';
+import type { SharedControl } from './shared-control.js';
+import type { LoopStats } from './stats.js';
+import type { Supervisor } from './supervisor.js';
+
+/** Consecutive failed inferences that the chunk in force may bridge before the robot is held. */
+const FAILURES_BRIDGED = 2;
+
+/** What inference needs of the controller around it. */
+export interface InferenceHost {
+  readonly options: ControllerOptions;
+  readonly supervisor: Supervisor;
+  readonly stats: LoopStats;
+  readonly shared: SharedControl;
+  readonly tap: ControlTap | undefined;
+  /** The last command, (action_dim). */
+  readonly command: Float64Array;
+}
+
+export class Inference {
+  readonly player: ChunkPlayer;
+  private readonly history: ObservationHistory;
+  private readonly overlap: Overlap;
+  private readonly delay = new InferenceDelay();
+  private readonly scratch: Float64Array;
+  private readonly listeners = new Set<(chunk: ActionChunk) => void>();
+  private readonly row_ns: Nanoseconds;
+  private readonly tick_ns: Nanoseconds;
+  private running: AbortController | undefined;
+  private asked_ns = 0;
+  private failures = 0;
+  private epoch = 0;
+
+  constructor(private readonly host: InferenceHost) {
+    const { robot, policy, rate_hz, interpolation, rotations, chunks } = host.options;
+    this.tick_ns = Math.round(NS_PER_S / rate_hz);
+    this.row_ns = NS_PER_S / (policy.spec.rate_hz ?? rate_hz);
+    this.player = new ChunkPlayer(this.row_ns, interpolation, rotations);
+    this.overlap = overlapFor(chunks ?? { mode: 'receding' }, this.row_ns);
+    this.history = new ObservationHistory(policy.spec.n_obs_steps, this.row_ns);
+    this.scratch = new Float64Array(robot.action_dim);
+  }
+
+  onChunk(listener: (chunk: ActionChunk) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Nothing inferred from here back is acted on any more. */
+  forget(): void {
+    this.epoch++;
+    this.player.clear();
+    this.overlap.reset();
+  }
+
+  /** Nothing seen from here back is looked at any more either. */
+  forgetAll(): void {
+    this.forget();
+    this.history.clear();
+  }
+
+  abort(): void {
+    this.running?.abort();
+  }
+
+  /** Starts an inference when the chunk in force will soon have been played as far as it should be. */
+  keep(observation: Observation, now_ns: Nanoseconds): void {
+    const { player } = this;
+    const { supervisor, options, shared } = this.host;
+    this.history.push(observation);
+    if (supervisor.state === 'STOPPED' || supervisor.heldByOperator) return;
+    if (supervisor.state === 'TELEOP' && !shared.asksPolicy) return;
+    if (this.running !== undefined) {
+      if (now_ns - this.asked_ns > options.inference_ms * NS_PER_MS && !this.running.signal.aborted) {
+        this.running.abort();
+        if (supervisor.state === 'RUNNING')
+          supervisor.trouble('inference_late', `${options.inference_ms} ms`);
+        this.forget();
+      }
+      return;
+    }
+    const { spec } = options.policy;
+    const execute = options.execute ?? this.overlap.execute(spec.n_action_steps, spec.horizon);
+    const ready_ns = player.played(now_ns) * this.row_ns + this.delay.expected_ns + this.tick_ns;
+    if (ready_ns < execute * this.row_ns) return;
+    const window = this.history.window();
+    if (window !== undefined) void this.infer(window, now_ns);
+  }
+
+  private async infer(window: readonly Observation[], asked_ns: Nanoseconds): Promise<void> {
+    const { options, supervisor, shared, stats, tap, command } = this.host;
+    const abort = new AbortController();
+    const epoch = this.epoch;
+    this.running = abort;
+    this.asked_ns = asked_ns;
+    try {
+      const goal = options.goal?.();
+      const { candidates } = this.overlap;
+      const steered = supervisor.state === 'TELEOP' ? shared.prefix(command) : undefined;
+      const prefix =
+        steered ??
+        this.overlap.prefix?.(
+          this.player.current,
+          window.at(-1)!.stamp_ns,
+          asked_ns + this.delay.expected_ns,
+        );
+      tap?.asked(asked_ns, window, goal);
+      const chunk = await options.policy.infer(window, {
+        signal: abort.signal,
+        ...(goal === undefined ? {} : { goal }),
+        ...(prefix === undefined ? {} : { prefix }),
+        ...(candidates === undefined ? {} : { candidates }),
+      });
+      const now_ns = options.clock.now_ns();
+      stats.inferred(now_ns - asked_ns);
+      this.delay.push(now_ns - asked_ns);
+      // What was asked before a hold, stop or reset is not acted on.
+      if (epoch !== this.epoch) return tap?.answered(now_ns, 'forgotten', chunk, '');
+      const fault = faultOfChunk(chunk, this.scratch.length);
+      if (fault !== undefined) throw new Error(fault);
+      this.failures = 0;
+      tap?.answered(now_ns, 'used', chunk, '');
+      const joined = this.overlap.merge(chunk, this.player.current);
+      this.player.accept(joined, now_ns, this.scratch);
+      supervisor.event('recovered', 'running again');
+      this.tell(joined);
+    } catch (caught) {
+      const gone = abort.signal.aborted || epoch !== this.epoch;
+      const { message } = asTendonError(caught, 'inference');
+      tap?.answered(options.clock.now_ns(), gone ? 'cancelled' : 'failed', undefined, message);
+      if (gone) return;
+      this.failures++;
+      if (this.failures > FAILURES_BRIDGED && supervisor.state === 'RUNNING') {
+        supervisor.trouble('inference_failed', message);
+        this.forget();
+      } else supervisor.count('inference_failed');
+    } finally {
+      if (this.running === abort) this.running = undefined;
+    }
+  }
+
+  /** Those who listen may fail without consequence for the robot. */
+  private tell(chunk: ActionChunk): void {
+    for (const listener of this.listeners) {
+      try {
+        listener(chunk);
+      } catch {
+        this.host.stats.listener_errors++;
+      }
+    }
+  }
+}
+
+/** What is wrong with a chunk for a robot of `joints`, or undefined. */
+function faultOfChunk(chunk: ActionChunk, joints: number): string | undefined {
+  const { action_dim, horizon, actions, stamp_ns, period_ns } = chunk;
+  if (action_dim !== joints || actions.length !== horizon * action_dim)
+    return `the chunk is ${horizon} × ${action_dim} in ${actions.length} numbers, the robot has ${joints} joints`;
+  if (!Number.isFinite(stamp_ns) || !(period_ns >= 0)) return 'the chunk has no valid stamp or period';
+  return actions.every(Number.isFinite) ? undefined : 'the chunk has numbers that are not finite';
+}
