@@ -1,5 +1,5 @@
-// What all policies that denoise a chunk share: history, noise, sessions by number of candidates, the sampler's
-// table, and the way from a chunk of the network to actions in physical units. A family supplies the rest.
+// What all policies that denoise a chunk share: history, noise, a prefix, and the way from a chunk of the network to actions
+// in physical units. A family supplies the network (denoiser-family.ts).
 
 import {
   addon,
@@ -7,15 +7,11 @@ import {
   type NativeModel,
   type NativePool,
   type NativeSession,
-  type NetworkInputs,
   native,
-  type Precision,
 } from '../native/index.js';
-import { type Churn, encodeRows, type SamplerTable, type Stochastic } from '../samplers/index.js';
 import {
   type ActionChunk,
   type ChunkPrefix,
-  type Goal,
   type InferOptions,
   NS_PER_S,
   type Observation,
@@ -26,82 +22,15 @@ import {
   TendonError,
 } from '../types/index.js';
 import { TemporalEnsemble } from './act/ensemble.js';
-import { GUIDED, guidedGraph, guideSchedule } from './guided.js';
+import type { DenoiserFamily, LoadOptions } from './denoiser-family.js';
+import { DenoiserSessions, groupsOf } from './denoiser-sessions.js';
 import { History } from './history.js';
-
-export interface LoadOptions {
-  /** `auto` picks by hardware and a comparison with f32 at load. */
-  readonly precision?: Precision;
-  readonly sampler?: string;
-  readonly steps?: number;
-  readonly candidates?: number;
-  /** λ of classifier-free guidance; 1 is the conditional network alone. */
-  readonly guidance_scale?: number;
-  /** Solves all steps together, to within this much of a normalised action; 0, the default: one after the other. */
-  readonly parallel_tolerance?: number;
-  /** Noise that the sampler adds beyond its own, where it takes any: DDIM's η, churn of euler and heun. */
-  readonly eta?: number;
-  readonly churn?: Churn;
-  /** Compiles guidance through the derivative as well, for prefixes that ask for it; else at the first of them. */
-  readonly prefix_derivative?: boolean;
-  readonly threads?: number;
-  readonly pool?: NativePool;
-  /** Lowers the instruction set, as TENDON_ISA. */
-  readonly isa?: string;
-  /** Where the network runs: `cpu` or `cuda:0`, `cuda:1`, …; as TENDON_DEVICE. */
-  readonly device?: string;
-}
-
-/** What a family brings to DenoisingPolicy. */
-export interface DenoiserFamily {
-  readonly spec: PolicySpec;
-  /** Rows of the network's chunk; row `first_row` is the first that is executed. */
-  readonly model_horizon: number;
-  readonly first_row: number;
-  readonly defaults: SamplerChoice;
-  readonly samplers: readonly string[];
-  readonly max_steps: number;
-  /** Whether an unconditional half exists for guidance. */
-  readonly guidable: boolean;
-  /** The policy's observation key by another that is accepted for it (LeRobot's rename_map). */
-  readonly rename?: Readonly<Record<string, string>>;
-  /** Coefficient of ACT's temporal ensemble over the chunks of successive steps. */
-  readonly ensemble?: number;
-  /**
-   * Rows of x before the one that is executed hold the actions that were given last, instead of noise. Until there are
-   * n_obs_steps observations the window is as long as there are, and the newest is its last: row t − 1 of x.
-   */
-  readonly keeps_actions?: boolean;
-  /** The network was trained with the beginning of its chunk given: inputs prefix and prefix_weights (0 or 1). */
-  readonly conditioned?: boolean;
-  /** Normalised bounds of each action, (action_dim): what is sampled beyond is brought back to them. */
-  readonly bounds?: { readonly low: Float32Array; readonly high: Float32Array };
-  /** The network for `groups` guidance groups: step input `x`, output first. */
-  graph(groups: number): GraphBuilder;
-  table(sampler: string, steps: number, noise?: Stochastic): SamplerTable;
-  /** Each schedule input for every call. */
-  schedule(table: SamplerTable): Record<string, Float32Array>;
-  /** Observation inputs, normalised, and the cameras' frames, for `groups` groups (conditional first). */
-  condition(history: readonly Observation[], goal: Goal | undefined, groups: number): NetworkInputs;
-  /** Runs the network elsewhere, where the core cannot compile it: a session for `batch` candidates. */
-  foreign?(table: SamplerTable, batch: number): Promise<NativeSession>;
-  /** Normalised rows (rows, action_dim) to physical units, in place. */
-  decode(rows: Float32Array, newest: Observation): void;
-  /** And back, in place; absent where a chunk cannot be drawn towards anything. */
-  encode?(rows: Float32Array, newest: Observation): void;
-}
-
-interface Ready {
-  readonly session: NativeSession;
-  readonly table: SamplerTable;
-}
 
 export class DenoisingPolicy implements Policy {
   readonly spec: PolicySpec;
   /** The threads that this policy computes on. */
   readonly pool: NativePool;
-  private readonly models = new Map<string, Promise<NativeModel>>();
-  private readonly ready = new Map<string, Promise<Ready>>();
+  private readonly sessions: DenoiserSessions;
   private readonly history: History;
   /** Normalised actions given so far, newest last, for families that feed them back. */
   private given: Float32Array[] = [];
@@ -120,6 +49,7 @@ export class DenoisingPolicy implements Policy {
       this.ensemble = new TemporalEnsemble(family.ensemble, family.spec.action_dim);
     this.pool =
       options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
+    this.sessions = new DenoiserSessions(family, options, this.pool);
     this.wanted = {
       sampler: options.sampler ?? family.defaults.sampler,
       steps: options.steps ?? family.defaults.steps,
@@ -164,8 +94,8 @@ export class DenoisingPolicy implements Policy {
         'config_invalid',
         `guidance_scale: this policy was not trained without its goal, so it has nothing to guide by; expected 1, got ${next.guidance_scale}`,
       );
-    await this.readyFor(next);
-    if (this.options.prefix_derivative) await this.readyFor(next, true);
+    await this.sessions.for(next);
+    if (this.options.prefix_derivative) await this.sessions.for(next, true);
     this.wanted = next;
   }
 
@@ -187,7 +117,7 @@ export class DenoisingPolicy implements Policy {
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
     const { conditioned } = this.family;
     const through = options.prefix?.derivative === true && !conditioned;
-    const { session, table } = await this.readyFor(choice, through);
+    const { session, table } = await this.sessions.for(choice, through);
     const groups = groupsOf(choice);
     const { action_dim } = this.spec;
     const size = this.family.model_horizon * action_dim;
@@ -256,14 +186,13 @@ export class DenoisingPolicy implements Policy {
         'unsupported',
         'this network runs whole on onnxruntime-node, which has no stages to show; `tendon inspect` needs one that the core can compile',
       );
-    const { session } = await this.readyFor(this.wanted);
-    const model = await this.modelFor(this.wanted.precision, groupsOf(this.wanted));
+    const { session } = await this.sessions.for(this.wanted);
+    const model = await this.sessions.modelFor(this.wanted.precision, groupsOf(this.wanted));
     return { report: model.report(), session, graph: this.family.graph(groupsOf(this.wanted)) };
   }
 
   close(): void {
-    this.ready.clear();
-    this.models.clear();
+    this.sessions.clear();
   }
 
   /** The newest given actions end just before row `acts`; what lies before them stays noise. */
@@ -342,61 +271,6 @@ export class DenoisingPolicy implements Policy {
     return native(() => addon().philoxNormal(this.seed, 0, first, count));
   }
 
-  private modelFor(precision: string, groups: number, guided = false): Promise<NativeModel> {
-    const key = `${precision}/${groups}/${guided}`;
-    let model = this.models.get(key);
-    if (model === undefined) {
-      model = native(() =>
-        addon().compileModel(this.graph(groups, guided).native, {
-          precision: precision as Precision,
-          pool: this.pool,
-          ...(this.options.isa === undefined ? {} : { isa: this.options.isa }),
-          ...(this.options.device === undefined ? {} : { device: this.options.device }),
-        }),
-      );
-      this.models.set(key, model);
-    }
-    return model;
-  }
-
-  private graph(groups: number, guided: boolean): GraphBuilder {
-    const graph = this.family.graph(groups);
-    return guided ? guidedGraph(graph) : graph;
-  }
-
-  private readyFor(choice: SamplerChoice, guided = false): Promise<Ready> {
-    const groups = groupsOf(choice);
-    const key = [choice.precision, groups, choice.candidates, choice.sampler, choice.steps, guided].join('/');
-    let ready = this.ready.get(key);
-    if (ready === undefined) {
-      ready = this.prepare(choice, groups, guided);
-      this.ready.set(key, ready);
-      ready.catch(() => this.ready.delete(key));
-      // Old choices go first; each holds an arena.
-      if (this.ready.size > 8) this.ready.delete(this.ready.keys().next().value!);
-    }
-    return ready;
-  }
-
-  private async prepare(choice: SamplerChoice, groups: number, guided: boolean): Promise<Ready> {
-    const { eta, churn } = this.options;
-    const table = this.family.table(choice.sampler, choice.steps, { eta, churn });
-    if (guided && (groups > 1 || this.family.foreign !== undefined || this.family.encode === undefined))
-      throw new TendonError(
-        'unsupported',
-        `${this.spec.family}: a prefix through the derivative needs a denoiser that the core compiles, without classifier-free guidance; set derivative: false`,
-      );
-    if (this.family.foreign !== undefined)
-      return { session: await this.family.foreign(table, choice.candidates), table };
-    const model = await this.modelFor(choice.precision, groups, guided);
-    const outputs = guided ? { outputs: [GUIDED] } : {};
-    const session = await native(() => model.openSession({ batch: choice.candidates, ...outputs }));
-    const tolerance = this.options.parallel_tolerance ?? 0;
-    const schedule = { ...this.family.schedule(table), ...(guided ? guideSchedule(table) : {}) };
-    await native(() => session.setTable(encodeRows(table), schedule, tolerance));
-    return { session, table };
-  }
-
   private chunk(
     x: Float32Array,
     n: number,
@@ -426,9 +300,4 @@ export class DenoisingPolicy implements Policy {
       timing,
     };
   }
-}
-
-/** Two groups, conditional and unconditional, when guided. */
-function groupsOf(choice: SamplerChoice): number {
-  return choice.guidance_scale === 1 ? 1 : 2;
 }

@@ -1,4 +1,5 @@
-export { DenoisingPolicy, type LoadOptions } from './denoising-policy.js';
+export type { LoadOptions } from './denoiser-family.js';
+export { DenoisingPolicy } from './denoising-policy.js';
 export { actionCodec } from './features.js';
 export { FAMILY_NAMES, type LoadedPolicy, loadPolicy, openFamily } from './load.js';
 export { type ImportOptions, importOnnx } from './onnx/index.js';

@@ -8,7 +8,7 @@ import { addon, type Precision } from '../../src/native/index.js';
 import { BesoConfig } from '../../src/policies/beso/config.js';
 import { besoGraph } from '../../src/policies/beso/graph.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
-import type { DenoiserFamily } from '../../src/policies/denoising-policy.js';
+import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { loadPolicy, openFamily } from '../../src/policies/index.js';
 import {
   dpmAdaptive,

@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import type { FrameInput, Precision } from '../../src/native/index.js';
 import { addon } from '../../src/native/index.js';
-import type { DenoiserFamily } from '../../src/policies/denoising-policy.js';
+import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { loadPolicy, openFamily } from '../../src/policies/load.js';
 import type { Image } from '../../src/types/index.js';
 import { BARS, golden, relativeError } from './golden.js';

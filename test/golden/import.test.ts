@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { FrameInput } from '../../src/native/index.js';
 import { convert, writeCheckpoint } from '../../src/policies/convert/index.js';
-import type { DenoiserFamily } from '../../src/policies/denoising-policy.js';
+import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { openFamily } from '../../src/policies/load.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
 import { golden, relativeError, runGraph } from './golden.js';

@@ -12,7 +12,7 @@ import {
 } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoising-policy.js';
+import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, lowDimFeatures } from '../features.js';
 import { type Affine, applyForward, type Stats } from '../processors/normalize.js';
 import { statisticsOf } from '../processors/statistics.js';

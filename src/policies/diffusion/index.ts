@@ -4,7 +4,7 @@
 import type { GraphBuilder } from '../../native/index.js';
 import { DIFFUSION_SAMPLERS, diffusionTable, type SamplerTable } from '../../samplers/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoising-policy.js';
+import type { DenoiserFamily } from '../denoiser-family.js';
 import {
   actionCodec,
   actionMap,

@@ -5,7 +5,7 @@ import type { GraphBuilder } from '../../native/index.js';
 import { DIFFUSION_SAMPLERS, diffusionTable } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoising-policy.js';
+import type { DenoiserFamily } from '../denoiser-family.js';
 import { timestepEmbedding, unetGraph } from '../diffusion/unet.js';
 import { actionCodec } from '../features.js';
 import { linearNormalizer } from '../processors/linear.js';

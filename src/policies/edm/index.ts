@@ -10,7 +10,7 @@ import {
 } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoising-policy.js';
+import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
 import { readPipelines } from '../processors/pipeline.js';
 import { EdmConfig } from './config.js';

@@ -18,7 +18,7 @@ import {
 import { TendonError } from '../../types/index.js';
 import { type OnnxModel, openOnnx } from '../../weights/index.js';
 import { parseConfig } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoising-policy.js';
+import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
 import { readPipelines } from '../processors/pipeline.js';
 import { OnnxConfig } from './config.js';

@@ -4,7 +4,7 @@ import { makeTable, row } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { readTensor } from '../../weights/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoising-policy.js';
+import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';

@@ -13,7 +13,7 @@ import {
   type SamplerMenu,
   TendonError,
 } from '../../types/index.js';
-import type { LoadOptions } from '../denoising-policy.js';
+import type { LoadOptions } from '../denoiser-family.js';
 import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
 import { PLANNERS, plannerTable, TREE_SEARCH } from './planners.js';

@@ -27,7 +27,7 @@ import {
   type SamplerMenu,
   TendonError,
 } from '../../types/index.js';
-import type { LoadOptions } from '../denoising-policy.js';
+import type { LoadOptions } from '../denoiser-family.js';
 import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
 import { type Actor, priorActor, searchActor, treeActor } from './actors.js';
