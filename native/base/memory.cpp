@@ -15,22 +15,40 @@ namespace tendon {
 
 namespace {
 constexpr size_t huge_page = 2u << 20;
+
+// Of whole huge pages, from the border of one; null when there is no memory.
+void* map_aligned(size_t bytes) {
+  void* whole = mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (whole == MAP_FAILED) return nullptr;
+  auto* begin = static_cast<uint8_t*>(whole);
+  const size_t before =
+      align_up(reinterpret_cast<uintptr_t>(begin), huge_page) - reinterpret_cast<uintptr_t>(begin);
+  if (before > 0) munmap(begin, before);
+  if (before < huge_page) munmap(begin + before + bytes, huge_page - before);
+  return begin + before;
 }
+}  // namespace
 
 Block::Block(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  const size_t alignment = bytes >= huge_page ? huge_page : cache_line;
-  const size_t rounded = align_up(bytes, alignment);
-  auto* p = static_cast<uint8_t*>(std::aligned_alloc(alignment, rounded));
+  const bool large = bytes >= huge_page;
+  const size_t rounded = align_up(bytes, large ? huge_page : cache_line);
+  auto* p = static_cast<uint8_t*>(large ? map_aligned(rounded) : std::aligned_alloc(cache_line, rounded));
   if (p == nullptr)
     throw BuildError("internal",
                      format("cannot allocate %zu MB; free memory or use a lower precision", bytes >> 20));
-  if (alignment == huge_page) madvise(p, rounded, MADV_HUGEPAGE);
+  data_ = std::unique_ptr<uint8_t, BlockFree>(p, BlockFree{large ? rounded : 0});
+  if (large) madvise(p, rounded, MADV_HUGEPAGE);
   std::memset(p, 0, rounded);
-  data_.reset(p);
 }
 
-void Block::Free::operator()(uint8_t* p) const { std::free(p); }
+void BlockFree::operator()(uint8_t* p) const {
+  if (mapped > 0) {
+    munmap(p, mapped);
+  } else {
+    std::free(p);
+  }
+}
 
 MappedFile::MappedFile(const char* path) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC);

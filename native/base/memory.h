@@ -11,7 +11,13 @@ constexpr size_t cache_line = 64;
 
 inline constexpr size_t align_up(size_t n, size_t to = cache_line) { return (n + to - 1) / to * to; }
 
-// A zeroed block on cache-line borders; large ones ask for huge pages.
+struct BlockFree {
+  size_t mapped = 0;  // bytes; 0: of the heap
+  void operator()(uint8_t* p) const;
+};
+
+// A zeroed block on cache-line borders; large ones ask for huge pages, and go back to the system when they
+// end: in the heap they would leave holes that the next, larger matrix does not fit.
 class Block {
  public:
   Block() = default;
@@ -21,10 +27,7 @@ class Block {
   size_t bytes() const { return bytes_; }
 
  private:
-  struct Free {
-    void operator()(uint8_t* p) const;
-  };
-  std::unique_ptr<uint8_t, Free> data_;
+  std::unique_ptr<uint8_t, BlockFree> data_;
   size_t bytes_ = 0;
 };
 

@@ -245,6 +245,8 @@ class Lowerer : Values {
       add_tail(d, tail, out, list);
       d.pending.uses_scratch = true;
       d.pending.instruction.bytes = static_cast<double>(matrix.data.bytes());
+      d.pending.instruction.product = root;
+      d.pending.instruction.phase = static_cast<int>(phase);
       const char* formats[] = {"f32", "bf16", "i8"};
       emit(list, d.finish(format("%s %s k=%lld %s%s", op_info(node.op).name, out.dim.text().c_str(),
                                  static_cast<long long>(matrix.k), formats[static_cast<int>(matrix.format)],

@@ -32,6 +32,8 @@ struct Instruction {
   double flops = 0;
   double bytes = 0;  // weights and activations read
   std::string label;
+  // Of a product: its node in the graph and which of its matrices it multiplies by.
+  int product = -1, phase = 0;
 };
 
 struct Binding {

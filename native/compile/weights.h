@@ -16,17 +16,30 @@ namespace tendon {
 struct PackedMatrix {
   WeightFormat format;
   int64_t n, k;
-  Block data;
+  Block data;  // empty where it is packed when its turn comes
 };
+
+// Products of one weight in one layout share its matrices: a network unrolled over time is packed once.
+struct WeightLayout {
+  int weight;
+  Op op;
+  int64_t stride, pad;  // of a transposed convolution, whose phases they decide
+  auto operator<=>(const WeightLayout&) const = default;
+};
+
+enum class Packing : uint8_t { now, when_needed };
 
 class Weights {
  public:
   // Packs every product of `graph` in `wanted`, falling back to f32 where the kernels lack the format or the
-  // matrix is too small to gain, and keeps the other tensors that instructions read.
-  Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wanted);
+  // matrix is too small to gain, and keeps the other tensors that instructions read. `when_needed` leaves the
+  // matrices empty: whoever runs the program takes them from a PackingStream.
+  Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wanted,
+          Packing packing = Packing::now);
 
   const std::vector<PackedMatrix>& matrices(int product) const { return packed_.at(layout_of_.at(product)); }
   const float* tensor(int node) const { return tensors_.at(node).floats(); }
+  // Those of matrices that are packed when needed among them.
   size_t bytes() const { return bytes_; }
   // All memory of the model, for whoever copies it elsewhere.
   template <class Visit>
@@ -37,17 +50,26 @@ class Weights {
   }
 
  private:
-  void pack_product(const Graph& graph, int product, const KernelTable& kernels, WeightFormat wanted);
-  // Products of one weight in one layout share its matrices: a network unrolled over time is packed once.
-  struct Layout {
-    int weight;
-    Op op;
-    int64_t stride, pad;  // of a transposed convolution, whose phases they decide
-    auto operator<=>(const Layout&) const = default;
-  };
-  std::map<Layout, std::vector<PackedMatrix>> packed_;
-  std::map<int, Layout> layout_of_;
+  std::map<WeightLayout, std::vector<PackedMatrix>> packed_;
+  std::map<int, WeightLayout> layout_of_;
   std::map<int, Block> tensors_;
+  size_t bytes_ = 0;
+};
+
+// The matrices of one product after the other, without those of all at once in memory: for a network that is
+// run once. Those of small networks are kept for the next product that has the same weight.
+class PackingStream {
+ public:
+  PackingStream(const Graph& graph, const KernelTable& kernels, WeightFormat wanted)
+      : graph_(graph), kernels_(kernels), wanted_(wanted) {}
+  // Valid until the next call.
+  const std::vector<PackedMatrix>& matrices(int product);
+
+ private:
+  const Graph& graph_;
+  const KernelTable& kernels_;
+  WeightFormat wanted_;
+  std::map<WeightLayout, std::vector<PackedMatrix>> kept_;
   size_t bytes_ = 0;
 };
 

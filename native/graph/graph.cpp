@@ -73,11 +73,12 @@ const char* stage_name(Stage stage) {
   return stage & stage_step ? "step" : names[stage];
 }
 
-void TensorData::read(float* out, int64_t count) const {
+void TensorData::read(float* out, int64_t count, int64_t first, int64_t row) const {
   if (!file) {
-    std::memcpy(out, own.data(), count * sizeof(float));
+    std::memcpy(out, own.data() + first, count * sizeof(float));
   } else {
-    const uint8_t* p = file->data() + offset;
+    const size_t from = offset + static_cast<size_t>(first * dtype_bytes(dtype));
+    const uint8_t* p = file->data() + from;
     switch (dtype) {
       case DType::f32:
         std::memcpy(out, p, count * sizeof(float));
@@ -102,11 +103,11 @@ void TensorData::read(float* out, int64_t count) const {
         }
         break;
     }
-    file->release(offset, static_cast<size_t>(count * dtype_bytes(dtype)));
+    file->release(from, static_cast<size_t>(count * dtype_bytes(dtype)));
   }
   if (row_scale.empty()) return;
-  const int64_t row = count / static_cast<int64_t>(row_scale.size());
-  for (int64_t i = 0; i < count; ++i) out[i] *= row_scale[static_cast<size_t>(i / row)];
+  if (row == 0) row = count / static_cast<int64_t>(row_scale.size());
+  for (int64_t i = 0; i < count; ++i) out[i] *= row_scale[static_cast<size_t>((first + i) / row)];
 }
 
 int Graph::push(Node node) {

@@ -33,8 +33,9 @@ struct TensorData {
   size_t offset = 0;
   std::vector<float> own;
   std::vector<float> row_scale;  // what each row (of dim 0) is multiplied by; empty: nothing
-  // Copies the tensor as f32; count is that of the node's shape. Pages of the file are given back.
-  void read(float* out, int64_t count) const;
+  // Copies `count` numbers as f32, from number `first` on: the whole tensor, or rows of its dim 0, `row`
+  // numbers each. Pages of the file are given back.
+  void read(float* out, int64_t count, int64_t first = 0, int64_t row = 0) const;
 };
 
 struct Node {

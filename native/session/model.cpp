@@ -8,6 +8,7 @@
 #endif
 
 #include "base/philox.h"
+#include "compile/dispatch.h"
 #include "compile/program.h"
 #include "compile/rewrite.h"
 #include "runtime/profile.h"
@@ -113,11 +114,12 @@ void profile_program(const Program& program, Pool& pool, int rounds, const std::
 
 // The lightest format whose outputs on probe inputs stay near those of f32.
 void PackedModel::choose_precision() {
-  // One packing at a time: memory is what a large network is short of.
-  const auto packed_as = [&](WeightFormat format) {
-    return std::make_shared<Weights>(graph_, *kernels_, format);
+  // Memory is what a large network is short of: one packing at a time, and of f32, which is run once, one
+  // matrix at a time.
+  const auto packed_as = [&](WeightFormat format, Packing packing = Packing::now) {
+    return std::make_shared<Weights>(graph_, *kernels_, format, packing);
   };
-  auto full = packed_as(WeightFormat::f32);
+  auto full = packed_as(WeightFormat::f32, device_ ? Packing::now : Packing::when_needed);
   const size_t full_bytes = full->bytes();
   const std::vector<float> want = probe(std::move(full));
   double scale = 1e-12;
@@ -148,17 +150,31 @@ std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights) co
   uint64_t stream = 0;
   for (const Binding& input : program->inputs) fill_normal(0, stream++, 0, input.data, input.shape.count());
   if (device_) return probe_device(*program, std::move(weights));
-  pool_->run([&](const Team& team) {
-    run_list(*program, List::schedule, team);
-    run_list(*program, List::observation, team);
-    run_list(*program, List::prepared, team);
-    if (team.member == 0) select_call(*program, 0);
-    run_list(*program, List::step, team);
-  });
+  PackingStream stream_of(graph_, *kernels_, WeightFormat::f32);
+  for (const List list : {List::schedule, List::observation, List::prepared, List::step}) {
+    if (list == List::step) select_call(*program, 0);
+    run_packing(*program, list, stream_of);
+  }
   std::vector<float> all;
   for (const Binding& output : program->outputs)
     all.insert(all.end(), output.data, output.data + output.shape.count());
   return all;
+}
+
+// Runs a list once; matrices that are not packed yet are when their instruction's turn comes.
+void PackedModel::run_packing(const Program& program, List list, PackingStream& stream) const {
+  for (const Instruction& instruction : program.list(list)) {
+    KernelArgs args = instruction.args;
+    if (GemmArgs* gemm = std::get_if<GemmArgs>(&args); gemm != nullptr && gemm->weights == nullptr)
+      gemm->weights = stream.matrices(instruction.product)[instruction.phase].data.data();
+    pool_->run([&](const Team& team) {
+      if (!instruction.solo) {
+        dispatch(*program.kernels, args, {team.member, team.size}, [&] { team.sync(); });
+      } else if (team.member == 0) {
+        dispatch(*program.kernels, args, {0, 1}, [] {});
+      }
+    });
+  }
 }
 
 // The same there, for inputs that lie in the program's memory here.

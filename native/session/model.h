@@ -35,6 +35,7 @@ class PackedModel : public Model {
  private:
   void choose_precision();
   std::vector<float> probe(std::shared_ptr<const Weights> weights) const;
+  void run_packing(const Program& program, List list, PackingStream& stream) const;
   std::vector<float> probe_device(const Program& program, std::shared_ptr<const Weights> weights) const;
 
   Graph graph_;

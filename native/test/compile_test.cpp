@@ -219,5 +219,57 @@ TEST("graph: mistakes are named where they are made") {
   CHECK(g.at(g.add("reshape", {x}, {{}, {1, -1}})).shape == Shape({1, 32}));
 }
 
+// Numbers of a product's matrices by the reference kernels, whose f32 packing is (k, n).
+std::vector<std::vector<float>> packed_rows(const Graph& graph, int product, Packing packing) {
+  const Weights weights(graph, reference_kernels(), WeightFormat::f32, packing);
+  PackingStream stream(graph, reference_kernels(), WeightFormat::f32);
+  const auto& matrices = packing == Packing::now ? weights.matrices(product) : stream.matrices(product);
+  std::vector<std::vector<float>> rows;
+  for (const PackedMatrix& m : matrices) {
+    rows.emplace_back(static_cast<size_t>(m.n * m.k));
+    for (int64_t n = 0; n < m.n; ++n)
+      for (int64_t k = 0; k < m.k; ++k) rows.back()[n * m.k + k] = m.data.floats()[k * m.n + n];
+  }
+  return rows;
+}
+
+TEST("compile: weights larger than what is read at once are packed whole, at once and when needed") {
+  // Two million numbers and more, in dims that divide by nothing.
+  struct Case {
+    Shape weight;
+    const char* op;
+    int64_t stride, pad;
+  };
+  const Case cases[] = {{{1031, 2053}, "linear", 0, 0},
+                        {{701, 613, 5}, "conv1d", 1, 2},
+                        {{1021, 509, 4}, "conv_transpose1d", 2, 1}};
+  for (const Case& c : cases) {
+    const bool linear = c.weight.rank == 2, transposed = c.op[4] == '_';
+    std::vector<float> w(static_cast<size_t>(c.weight.count()));
+    fill_normal(3, 0, 0, w.data(), c.weight.count());
+    Graph graph;
+    const int64_t in = c.weight[transposed ? 0 : 1], out = c.weight[transposed ? 1 : 0];
+    const int x = graph.input("x", linear ? Shape{1, in} : Shape{1, 8, in}, stage_step);
+    Attrs attrs;
+    if (!linear) attrs.values = {static_cast<double>(c.stride), static_cast<double>(c.pad)};
+    const int product = graph.add(c.op, {x, graph.constant(c.weight, w)}, attrs);
+    graph.output("F", product);
+    const auto now = packed_rows(graph, product, Packing::now);
+    CHECK(now == packed_rows(graph, product, Packing::when_needed));
+    if (linear) CHECK(now.at(0) == w);
+    if (c.op[4] == '1')
+      for (int64_t o = 0; o < out; o += 97)
+        for (int64_t i = 0; i < in; i += 101)
+          for (int64_t t = 0; t < 5; ++t) CHECK(now[0][(o * 5 + t) * in + i] == w[(o * in + i) * 5 + t]);
+    // Phase 0 of stride 2 and pad 1 takes taps 3 and 1, phase 1 taps 2 and 0.
+    if (transposed)
+      for (int64_t phase = 0; phase < 2; ++phase)
+        for (int64_t o = 0; o < out; o += 97)
+          for (int64_t i = 0; i < in; i += 101)
+            for (int64_t j = 0; j < 2; ++j)
+              CHECK(now[phase][(o * 2 + j) * in + i] == w[(i * out + o) * 4 + (phase == 0 ? 3 : 2) - 2 * j]);
+  }
+}
+
 }  // namespace
 }  // namespace tendon

@@ -1,30 +1,12 @@
 // Every key list recorded from the peers opens: no tensor is missing, none is left over, every shape is what the config
 // says. The files are of the right size and hold only holes, so that 1 GB takes no disk.
 
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openFamily } from '../../src/policies/load.js';
-import { keys } from './hashed.js';
-
-/** A safetensors file of zeros. */
-function writeHoles(path: string, shapes: ReadonlyMap<string, readonly number[]>): void {
-  const header: Record<string, unknown> = {};
-  let at = 0;
-  for (const [name, shape] of shapes) {
-    const bytes = 4 * shape.reduce((n, d) => n * d, 1);
-    header[name] = { dtype: 'F32', shape, data_offsets: [at, at + bytes] };
-    at += bytes;
-  }
-  const text = JSON.stringify(header);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  const file = openSync(path, 'w');
-  writeSync(file, Buffer.concat([length, Buffer.from(text)]));
-  ftruncateSync(file, 8 + text.length + at);
-  closeSync(file);
-}
+import { keys, writeHoles } from './hashed.js';
 
 /** Statistics among the weights, as LeRobot ≤ 0.3.3 kept them. */
 function statistics(config: Record<string, unknown>): [string, number[]][] {

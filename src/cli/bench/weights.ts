@@ -6,7 +6,7 @@ import { Tensors } from '../../policies/checkpoint.js';
 import { openSafetensors } from '../../weights/index.js';
 
 /** Shapes of the tensors that `describe` asks for: a dry run on a recording builder. */
-function wishes(describe: (tensors: Tensors) => unknown): Map<string, readonly number[]> {
+export function wishes(describe: (tensors: Tensors) => unknown): Map<string, readonly number[]> {
   const found = new Map<string, readonly number[]>();
   const probe = new Tensors({ path: 'bench', tensors: new Map(), metadata: {} }, 'bench');
   const zeros = (g: GraphBuilder, shape: readonly number[]): Value =>
