@@ -2,6 +2,7 @@
 // per request on stdin, followed by `bytes` of float32; answers alike on stdout. Labels are chunks: what the expert
 // would do from a state, found by letting it drive a copy of that state.
 
+import { loadPolicy } from '../../dist/policies/index.js';
 import { Random } from '../../dist/sim/random.js';
 import { findTask } from '../../dist/sim/tasks.js';
 
@@ -37,6 +38,24 @@ function label(env, expert, horizon) {
   return rows;
 }
 
+/** Moves on after the block was put down, for a model that is to know what comes then. */
+const AFTERWARDS = 15;
+
+/** One transition: features, action (target less position), features after, reward; steps `env`. */
+function transition(env, target) {
+  const before = features(env);
+  const position = env.jointPosition();
+  env.advance(target, dt);
+  return [...before, ...position.map((q, j) => target[j] - q), ...features(env), task.model.reward(env)];
+}
+
+/** Within the reach of a planned action, which is all that a model of it has to know. */
+function within(target, position) {
+  return position.map(
+    (q, j) => q + Math.max(-1, Math.min(1, (target[j] - q) / task.model.reach[j])) * task.model.reach[j],
+  );
+}
+
 const handlers = {
   async spec() {
     return [
@@ -46,6 +65,11 @@ const handlers = {
         joints,
         observation_dims: spec.observation_dims,
         modes: spec.modes,
+        model: task.model && {
+          reach: task.model.reach,
+          travel: task.model.travel,
+          horizon: task.model.horizon,
+        },
       },
       [],
     ];
@@ -73,6 +97,70 @@ const handlers = {
       successes += env.success() ? 1 : 0;
     }
     return [{ successes, episodes: seeds.length }, out];
+  },
+
+  // The expert with noise that lasts, now and then nobody but the noise; each seed its own mixture.
+  async explore({ seeds }) {
+    const out = [];
+    const env = await instance(0);
+    for (const seed of seeds) {
+      env.reset(seed);
+      const random = new Random(seed ^ 0x1f123bb5);
+      const expert = task.expert(seed, random.pick(spec.modes));
+      const lost = random.next() < 0.1;
+      const width = random.pick([0.1, 0.3, 0.8]);
+      const noise = new Float64Array(joints);
+      let bursting = 0;
+      let left = AFTERWARDS;
+      for (let step = 0; step < spec.max_steps && left > 0 && !env.failed(); step++) {
+        if (random.next() < 0.05) bursting = 8;
+        const alone = lost || bursting-- > 0;
+        for (let j = 0; j < joints; j++)
+          noise[j] = 0.7 * noise[j] + 0.71 * (alone ? 0.8 : width) * task.model.reach[j] * random.normal();
+        const position = env.jointPosition();
+        const wanted = alone ? position : expert.act(env);
+        out.push(
+          ...transition(
+            env,
+            within(
+              wanted.map((t, j) => t + noise[j]),
+              position,
+            ),
+          ),
+        );
+        if (env.success()) left--;
+      }
+    }
+    return [{}, out];
+  },
+
+  // The learned model's planner drives, with a little noise; `noise` 0 measures it.
+  async plan({ dir, seeds, noise, execute }) {
+    const policy = await loadPolicy(dir, { threads: 1 });
+    const out = [];
+    const lengths = [];
+    let successes = 0;
+    const env = await instance(0);
+    for (const seed of seeds) {
+      env.reset(seed);
+      policy.reset(seed);
+      const random = new Random(seed ^ 0x2c1b3c6d);
+      let step = 0;
+      let left = noise > 0 ? AFTERWARDS : 1;
+      while (step < spec.max_steps && left > 0 && !env.failed()) {
+        const { actions } = await policy.infer({ stamp_ns: step, values: env.observe() });
+        for (let row = 0; row < execute && left > 0 && !env.failed(); row++, step++) {
+          const target = actions.slice(row * joints, (row + 1) * joints);
+          const moved = Array.from(target, (t, j) => t + noise * task.model.reach[j] * random.normal());
+          out.push(...transition(env, within(moved, env.jointPosition())));
+          if (env.success()) left--;
+        }
+      }
+      successes += env.success() ? 1 : 0;
+      lengths.push(step);
+    }
+    policy.close();
+    return [{ successes, lengths }, out];
   },
 
   // Starts one episode per seed for the learner; answers their observations and positions.

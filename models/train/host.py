@@ -45,3 +45,13 @@ class Host:
         position = rows[:, self.feature_dim:self.feature_dim + self.joints]
         labels = rows[:, self.feature_dim + self.joints:].reshape(len(rows), horizon, self.joints) if horizon else None
         return features, position, labels, reply["status"]
+
+    def explore(self, seeds):
+        """Transitions (n, …): features, action, features after, reward."""
+        _, flat = self.ask({"command": "explore", "seeds": list(seeds)})
+        return flat.reshape(-1, 2 * self.feature_dim + self.joints + 1)
+
+    def plan(self, folder, seeds, noise, execute):
+        """The planner of the model in `folder` drives: its transitions, successes and the episodes' lengths."""
+        reply, flat = self.ask({"command": "plan", "dir": str(folder), "seeds": list(seeds), "noise": noise, "execute": execute})
+        return flat.reshape(-1, 2 * self.feature_dim + self.joints + 1), reply["successes"], reply["lengths"]

@@ -44,12 +44,13 @@ export function armReward({ tip, block, goal, post, joints, held, placed, failed
     const off = Math.hypot(goal[0] - tip[0], goal[1] - tip[1]);
     const height = Math.min(CARRY_Z, PLACE_Z + 1.5 * Math.max(0, off - 0.014));
     const inside = CLEARANCE - Math.hypot(tip[0] - post[0], tip[1] - post[1]);
-    // 0.2: what letting go on the spot earns. Carrying on from anywhere costs less than letting go beside it.
-    cost += 0.2 + 2 * wayRound(tip, goal, post, CLEARANCE);
+    // 1: what letting go on the spot earns. Carrying on from anywhere costs less than letting go beside it.
+    cost += 1 + 2 * wayRound(tip, goal, post, CLEARANCE);
     cost += 2 * Math.abs(tip[2] - height) + 10 * Math.max(0, inside);
   } else {
-    // Where it flew to beyond a metre is all one.
-    cost += (placed ? 0 : 4) + 4 * Math.min(1, Math.hypot(goal[0] - block[0], goal[1] - block[1]));
+    // Success asks for 3 cm; a planner that foresees a centimetre less than rightly should still be inside.
+    const off = Math.hypot(goal[0] - block[0], goal[1] - block[1]);
+    cost += (placed ? 0 : 2) + Math.min(3, 60 * Math.max(0, off - 0.008));
     // Up and away from what was placed.
     cost += 0.5 * Math.abs(tip[2] - CARRY_Z);
   }

@@ -112,7 +112,30 @@ describe('as a policy', () => {
     });
   });
 
+  it('takes actions as relative to where the robot will be, when its config says so', async () => {
+    const observation = {
+      stamp_ns: 0,
+      values: { 'observation.state': Float32Array.of(0.5, -0.2, 0.1, 0.7) },
+    };
+    const plan = async (changes: object) =>
+      withCheckpoint(weights, { ...config, ...changes }, async (dir) => {
+        const policy = await loadPolicy(dir, { threads: 1 });
+        policy.reset(4);
+        const { actions } = await policy.infer(observation);
+        policy.close();
+        return [...actions];
+      });
+    const own = await plan({});
+    const relative = await plan({ action_relative_to: 'observation.state', action_travel: 0.5 });
+    const origin = [...observation.values['observation.state']].slice(0, A);
+    own.forEach((a, i) => {
+      expect(relative[i]).toBeCloseTo(origin[i % A]! + a, 6);
+      origin[i % A]! += 0.5 * a;
+    });
+  });
+
   test.each([
+    [{ action_relative_to: 'nothing' }, 'one of input_features'],
     [{ num_particles: 7 }, 'num_particles'],
     [{ elites: [3] }, 'elites'],
     [{ hid_size: 8 }, 'hidden_layers.0.0.weight'],
