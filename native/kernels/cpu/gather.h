@@ -19,6 +19,21 @@ const float* plain_row(const Rows& x, int64_t row) {
   return x.x + row / x.per_batch() * x.batch_stride + row % x.per_batch() * x.position_stride;
 }
 
+// Lines of a window are short: a call to the library would take longer than the copy.
+void copy_line(float* to, const float* from, int64_t n) {
+  constexpr int64_t step = 16;
+  if (n < step) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+    return;
+  }
+  for (int64_t i = 0; i + step < n; i += step) __builtin_memcpy(to + i, from + i, step * sizeof(float));
+  __builtin_memcpy(to + n - step, from + n - step, step * sizeof(float));
+}
+
+void clear_line(float* to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] = 0;
+}
+
 // `held` has room for one row.
 const float* view_row(const Rows& x, int64_t row, float* held) {
   if (x.is_plain()) return plain_row(x, row);
@@ -33,18 +48,17 @@ const float* view_row(const Rows& x, int64_t row, float* held) {
     float* line = held + i * x.taps_w * x.c;
     const int64_t y = top + i;
     if (y < 0 || y >= x.h || from >= to) {
-      __builtin_memset(line, 0, static_cast<size_t>(x.taps_w * x.c) * sizeof(float));
+      clear_line(line, x.taps_w * x.c);
       continue;
     }
-    const auto bytes = [&](int64_t taps) { return static_cast<size_t>(taps * x.c) * sizeof(float); };
-    __builtin_memset(line, 0, bytes(from - left));
+    clear_line(line, (from - left) * x.c);
     if (packed) {
-      __builtin_memcpy(line + (from - left) * x.c, base + (y * x.w + from) * x.c, bytes(to - from));
+      copy_line(line + (from - left) * x.c, base + (y * x.w + from) * x.c, (to - from) * x.c);
     } else {
       for (int64_t z = from; z < to; ++z)
-        __builtin_memcpy(line + (z - left) * x.c, base + (y * x.w + z) * x.position_stride, bytes(1));
+        copy_line(line + (z - left) * x.c, base + (y * x.w + z) * x.position_stride, x.c);
     }
-    __builtin_memset(line + (to - left) * x.c, 0, bytes(left + x.taps_w - to));
+    clear_line(line + (to - left) * x.c, (left + x.taps_w - to) * x.c);
   }
   return held;
 }
