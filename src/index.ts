@@ -19,5 +19,6 @@ export {
 } from './policies/index.js';
 export { exportDataset, Recording, replay, SessionRecorder } from './record/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
+export { servePolicy } from './serve/index.js';
 export { findTask, taskNames } from './sim/tasks.js';
 export * from './types/index.js';

@@ -9,6 +9,7 @@ import type { Command, Context } from './command.js';
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import('./start.js')).start,
   run: async () => (await import('./run.js')).run,
+  serve: async () => (await import('./serve.js')).serve,
   eval: async () => (await import('./eval.js')).evaluate,
   replay: async () => (await import('./replay.js')).replayCommand,
   imagine: async () => (await import('./imagine.js')).imagine,

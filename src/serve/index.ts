@@ -2,3 +2,4 @@
 
 export { packNumpy, unpackNumpy, type Wire } from './msgpack-numpy.js';
 export { Float, NdArray, NpScalar } from './ndarray.js';
+export { type PolicyServer, type PolicyServerOptions, servePolicy } from './policy-server.js';

@@ -1,0 +1,41 @@
+// `tendon serve`: a policy for programs that speak openpi's wire.
+
+import { loadPolicy } from '../policies/index.js';
+import { servePolicy } from '../serve/index.js';
+import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+
+export const serve: Command = {
+  summary: 'serve a policy on the wire of openpi’s policy server',
+  usage: 'tendon serve --policy DIR [--port 8000] [--host 0.0.0.0 --key SECRET]',
+  options: {
+    policy: { type: 'string', help: 'checkpoint folder' },
+    port: { type: 'string', default: '8000', help: '0 takes a free one' },
+    host: {
+      type: 'string',
+      default: '127.0.0.1',
+      help: 'address to listen on; others than this machine need a key',
+    },
+    key: { type: 'string', help: 'clients must send it as Authorization: Api-Key …' },
+    seed: { type: 'string', default: '0', help: 'of the policy’s noise, anew for every client' },
+    ...POLICY_OPTIONS,
+  },
+  async run(values, { text, integer, say, stopped }) {
+    const policy = await loadPolicy(text('policy'), loadOptions(values));
+    const server = await servePolicy({
+      policy,
+      port: integer('port', 0, 65_535),
+      host: text('host'),
+      key: values.key === undefined ? undefined : text('key'),
+      seed: integer('seed', 0, 1e9),
+    });
+    const { family, horizon, action_dim, observation_dims, image_shapes } = policy.spec;
+    say(
+      `  ${family}: ${Object.keys({ ...observation_dims, ...image_shapes }).join(', ')} → ${horizon} × ${action_dim}`,
+    );
+    say(`  ${server.url}   (Ctrl-C ends it)`);
+    await stopped;
+    await server.close();
+    policy.close();
+    return 0;
+  },
+};
