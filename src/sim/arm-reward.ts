@@ -14,9 +14,12 @@ export interface ArmMoment {
   readonly post: readonly [number, number];
   readonly joints: ArrayLike<number>;
   readonly held: boolean;
-  /** Whether a block that was let go counts as on the spot. */
+  /** The block was let go in the period that ends here. */
+  readonly released: boolean;
+  /** Whether the block is where success wants it. */
   readonly placed: boolean;
-  readonly failed: boolean;
+  /** The post was touched. */
+  readonly touched: boolean;
 }
 
 /** The shortest way from `a` to `b` that keeps outside the circle of `radius` about `centre`; m. */
@@ -37,22 +40,35 @@ export function wayRound(
   return Math.sqrt(near ** 2 - radius ** 2) + Math.sqrt(far ** 2 - radius ** 2) + radius * arc;
 }
 
-export function armReward({ tip, block, goal, post, joints, held, placed, failed }: ArmMoment): number {
+export function armReward({
+  tip,
+  block,
+  goal,
+  post,
+  joints,
+  held,
+  released,
+  placed,
+  touched,
+}: ArmMoment): number {
   const tilt = joints[3]! ** 2 + (joints[1]! + joints[2]! + joints[4]! - Math.PI) ** 2;
-  let cost = 0.5 * tilt + (failed ? 10 : 0);
+  let cost = 0.5 * tilt + (touched ? 10 : 0);
   if (held) {
     const off = Math.hypot(goal[0] - tip[0], goal[1] - tip[1]);
     const height = Math.min(CARRY_Z, PLACE_Z + 1.5 * Math.max(0, off - 0.014));
     const inside = CLEARANCE - Math.hypot(tip[0] - post[0], tip[1] - post[1]);
-    // 1: what letting go on the spot earns. Carrying on from anywhere costs less than letting go beside it.
+    // 1: what every period after letting go on the spot earns.
     cost += 1 + 2 * wayRound(tip, goal, post, CLEARANCE);
     cost += 2 * Math.abs(tip[2] - height) + 10 * Math.max(0, inside);
   } else {
-    // Success asks for 3 cm; a planner that foresees a centimetre less than rightly should still be inside.
-    const off = Math.hypot(goal[0] - block[0], goal[1] - block[1]);
-    cost += (placed ? 0 : 2) + Math.min(3, 60 * Math.max(0, off - 0.008));
     // Up and away from what was placed.
     cost += 0.5 * Math.abs(tip[2] - CARRY_Z);
+  }
+  if (released) {
+    // Paid at once and not as long as it lies there: where it lies is not observed afterwards. Success asks for 3 cm; a
+    // planner that foresees a centimetre less than rightly should still be inside.
+    const off = Math.hypot(goal[0] - block[0], goal[1] - block[1]);
+    cost += (placed ? 0 : 10) + Math.min(20, 300 * Math.max(0, off - 0.008));
   }
   return -cost;
 }

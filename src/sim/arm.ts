@@ -81,6 +81,8 @@ class ArmInstance implements TaskInstance {
   private readonly tableGeom: number;
   private readonly goalXy: [number, number] = [0.4, 0.3];
   private held = true;
+  /** In the last advance. */
+  private released = false;
   private touched = false;
   private rested = 0;
   private side: string | undefined;
@@ -153,7 +155,12 @@ class ArmInstance implements TaskInstance {
     const block = [v.qpos[6]!, v.qpos[7]!] as const;
     const { tip, goal, post, held } = this.view();
     const placed = Math.hypot(goal[0] - block[0], goal[1] - block[1]) < TOLERANCE;
-    return armReward({ tip, block, goal, post, held, placed, joints: v.qpos, failed: this.failed() });
+    return armReward({
+      ...{ tip, block, goal, post, held, placed },
+      joints: v.qpos,
+      released: this.released,
+      touched: this.touched,
+    });
   }
 
   /** From what encoders and camera give: the block hangs on the cup, or lies where the cup has let it go. */
@@ -249,6 +256,7 @@ class ArmInstance implements TaskInstance {
     v.xfrc.fill(0);
     if (this.force !== undefined) v.xfrc.set(this.force, this.blockBody * 6);
     this.force = undefined;
+    this.released = false;
     const steps = Math.max(1, Math.round(seconds / STEP_S));
     for (let i = 0; i < steps; i++) {
       physics.step();
@@ -262,6 +270,7 @@ class ArmInstance implements TaskInstance {
     const z = v.qpos[8]!;
     if (this.held && z < RELEASE_Z) {
       this.held = false;
+      this.released = true;
       this.physics.setEqualities(false);
     }
     if (this.side === undefined && Math.abs(v.qpos[7]! - v.mocap[1]!) < 0.02 && this.held) {
