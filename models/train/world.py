@@ -14,7 +14,7 @@ import torch
 from host import ROOT, Host
 from write_world import write_world
 
-ROUNDS = 6
+ROUNDS = 5
 EXPLORED = 800
 PLANNED = 20
 
