@@ -31,7 +31,7 @@ const asked = (intent: OperatorIntent) =>
   expect.poll(() => live.request(intent).accepted, { timeout: 40_000 }).toBe(true);
 
 test('physics takes over from diffusion, and gives the arm back', async () => {
-  expect(live.scene().menu.drivers).toEqual(expect.arrayContaining(['diffusion', 'physics']));
+  expect(live.scene().menu.drivers).toEqual(['diffusion', 'world model', 'physics']);
   await expect.poll(() => status?.driver, { timeout: 20_000 }).toBe('diffusion');
   await expect.poll(() => chunk?.n_candidates, { timeout: 20_000 }).toBe(1);
   expect(chunk!.scores).toBeUndefined();
