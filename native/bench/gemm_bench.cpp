@@ -67,7 +67,7 @@ struct Work {
     copies = std::max<size_t>(1, footprint / bytes);
     for (size_t i = 0; i < copies; ++i) {
       weights.emplace_back(bytes);
-      if (i == 0) gemm.pack(w.data(), c.n, r.k(), weights[0].data());
+      if (i == 0) gemm.pack(w.data(), c.n, r.k(), weights[0].data(), {0, c.n});
       if (i > 0) std::memcpy(weights[i].data(), weights[0].data(), bytes);
     }
     r.x = x.floats();

@@ -1,6 +1,11 @@
 #include "compile/weights.h"
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
 
 namespace tendon {
 
@@ -19,54 +24,42 @@ constexpr int64_t tiny_matrix = 4096;
 constexpr size_t kept_bytes = 32u << 20;
 // Numbers that are read at once: pages of the file do not pile up beside their copy.
 constexpr int64_t slice = 1 << 20;
+// Below this many pieces of work another thread is not worth starting.
+constexpr size_t few_jobs = 8;
 
-// Visits rows of dim 0 as they lie in the file, some at a time: visit(first row, rows, numbers).
-template <class Visit>
-void for_each_slice(const Node& node, Visit visit) {
-  const int64_t rows = node.shape[0], row = node.shape.count() / rows;
-  const int64_t step = std::clamp<int64_t>(slice / row, 1, rows);
-  std::vector<float> values(static_cast<size_t>(step * row));
-  for (int64_t first = 0; first < rows; first += step) {
-    const int64_t count = std::min(step, rows - first);
-    node.data->read(values.data(), count * row, first * row, row);
-    visit(first, count, values.data());
-  }
-}
+int64_t align_up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-std::vector<float> rows_as_they_are(const Node& node) {
-  std::vector<float> r(static_cast<size_t>(node.shape.count()));
+// Rows [first, first + count) of dim 0, as they lie in the file.
+void read_rows(const Node& node, Channels rows, float* out) {
   const int64_t row = node.shape.count() / node.shape[0];
-  for_each_slice(node, [&](int64_t first, int64_t count, const float* w) {
-    std::copy_n(w, count * row, r.data() + first * row);
-  });
-  return r;
+  node.data->read(out, rows.count * row, rows.first * row, row);
 }
 
 // Convolution weights (out, in, taps) to rows (out, taps, in), the order in which windows are gathered.
-std::vector<float> taps_before_channels(const Node& node) {
+void taps_before_channels(const Node& node, Channels rows, float* out) {
   const int64_t in = node.shape[1], taps = node.shape.count() / (node.shape[0] * in);
-  std::vector<float> r(static_cast<size_t>(node.shape.count()));
-  for_each_slice(node, [&](int64_t first, int64_t count, const float* w) {
-    for (int64_t o = 0; o < count; ++o)
-      for (int64_t c = 0; c < in; ++c)
-        for (int64_t t = 0; t < taps; ++t) r[((first + o) * taps + t) * in + c] = w[(o * in + c) * taps + t];
-  });
-  return r;
+  std::vector<float> w(static_cast<size_t>(rows.count * in * taps));
+  read_rows(node, rows, w.data());
+  for (int64_t o = 0; o < rows.count; ++o)
+    for (int64_t c = 0; c < in; ++c)
+      for (int64_t t = 0; t < taps; ++t) out[(o * taps + t) * in + c] = w[(o * in + c) * taps + t];
 }
 
 // A transposed convolution (in, out, taps) as `stride` ordinary ones: output position y = s·stride + phase
 // takes the taps t ≡ phase + pad (mod stride), the input position falling by one as t grows by stride.
-std::vector<float> transpose_phase(const Node& node, int64_t stride, int64_t first_tap, int64_t count) {
+void transpose_phase(const Node& node, int64_t stride, int64_t first_tap, int64_t count, float* out_rows) {
   const int64_t in = node.shape[0], out = node.shape[1], taps = node.shape[2];
-  std::vector<float> r(static_cast<size_t>(out * count * in));
-  for_each_slice(node, [&](int64_t first, int64_t channels, const float* w) {
+  const int64_t step = std::clamp<int64_t>(slice / (out * taps), 1, in);
+  std::vector<float> w(static_cast<size_t>(step * out * taps));
+  for (int64_t first = 0; first < in; first += step) {
+    const int64_t channels = std::min(step, in - first);
+    read_rows(node, {first, channels}, w.data());
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t o = 0; o < out; ++o)
         for (int64_t j = 0; j < count; ++j)  // gathered in rising input position: the last tap first
-          r[(o * count + j) * in + first + c] =
+          out_rows[(o * count + j) * in + first + c] =
               w[(c * out + o) * taps + first_tap + (count - 1 - j) * stride];
-  });
-  return r;
+  }
 }
 
 WeightLayout layout_of(const Node& product) {
@@ -75,14 +68,19 @@ WeightLayout layout_of(const Node& product) {
           phased ? product.attrs.integer(1) : 0};
 }
 
+// A piece of work that may be done beside others.
+using Jobs = std::vector<std::function<void()>>;
+
+// The matrices of a product; what fills them is added to `jobs`, where they are to be packed now. The vector
+// must stay where it is until those are done.
 std::vector<PackedMatrix> pack_product(const Graph& graph, const Node& product, const KernelTable& kernels,
-                                       WeightFormat wanted, Packing packing) {
+                                       WeightFormat wanted, Packing packing, Jobs& jobs) {
   const WeightLayout layout = layout_of(product);
   const Node& weight = graph.at(layout.weight);
   const Shape& s = weight.shape;
   std::vector<PackedMatrix> packed;
-  // `rows` makes the matrix, row-major f32.
-  const auto add = [&](int64_t n, int64_t k, auto rows) {
+  // `fill` writes some of the matrix' rows, row-major f32; `pieces` of at least so many rows.
+  const auto add = [&](int64_t n, int64_t k, int64_t piece, auto fill) {
     WeightFormat format = wanted;
     const int64_t work = product.shape.count() / product.shape.last() * n * k;
     const bool kept = n * k < tiny_matrix || (n * k < small_matrix && work < little_work);
@@ -90,27 +88,59 @@ std::vector<PackedMatrix> pack_product(const Graph& graph, const Node& product, 
     packed.push_back({format, n, k, Block()});
     if (packing == Packing::when_needed) return;
     const GemmKernels& gemm = kernels.gemm[static_cast<int>(format)];
-    const std::vector<float> values = rows();
     packed.back().data = Block(gemm.packed_bytes(n, k));
-    gemm.pack(values.data(), n, k, packed.back().data.data());
+    uint8_t* to = packed.back().data.data();
+    for (int64_t first = 0; first < n; first += piece) {
+      const Channels rows{first, std::min(piece, n - first)};
+      jobs.push_back([=] {
+        std::vector<float> values(static_cast<size_t>(rows.count * k));
+        fill(rows, values.data());
+        gemm.pack(values.data(), n, k, to, rows);
+      });
+    }
   };
+  const auto piece_of = [](int64_t k) { return align_up_to(std::max<int64_t>(1, slice / k), pack_channels); };
   if (layout.op == Op::linear) {
-    add(s[0], s[1], [&] { return rows_as_they_are(weight); });
+    add(s[0], s[1], piece_of(s[1]), [&weight](Channels rows, float* out) { read_rows(weight, rows, out); });
   } else if (layout.op == Op::conv_transpose1d) {
-    const int64_t taps = s[2];
-    for (int64_t phase = 0; phase < layout.stride; ++phase) {
-      const int64_t first_tap = (phase + layout.pad) % layout.stride;
-      const int64_t count = std::max<int64_t>(0, (taps - first_tap + layout.stride - 1) / layout.stride);
-      // A phase that no tap reaches is bias alone: one zero tap keeps it an ordinary product.
-      add(s[1], std::max<int64_t>(1, count) * s[0], [&] {
-        return count == 0 ? std::vector<float>(static_cast<size_t>(s[1] * s[0]))
-                          : transpose_phase(weight, layout.stride, first_tap, count);
+    const int64_t taps = s[2], stride = layout.stride;
+    for (int64_t phase = 0; phase < stride; ++phase) {
+      const int64_t first_tap = (phase + layout.pad) % stride;
+      const int64_t count = std::max<int64_t>(0, (taps - first_tap + stride - 1) / stride);
+      // A phase that no tap reaches is bias alone: one zero tap keeps it an ordinary product. Its rows are
+      // columns of the file, so it is one piece.
+      add(s[1], std::max<int64_t>(1, count) * s[0], s[1], [=, &weight](Channels, float* out) {
+        if (count > 0) transpose_phase(weight, stride, first_tap, count, out);
       });
     }
   } else {
-    add(s[0], s.count() / s[0], [&] { return taps_before_channels(weight); });
+    const int64_t k = s.count() / s[0];
+    add(s[0], k, piece_of(k),
+        [&weight](Channels rows, float* out) { taps_before_channels(weight, rows, out); });
   }
   return packed;
+}
+
+// Does all of them, on as many threads as the machine has; throws what the first to fail threw.
+void do_all(const Jobs& jobs) {
+  std::atomic<size_t> next{0};
+  std::mutex guard;
+  std::exception_ptr failed;
+  const auto work = [&] {
+    for (size_t i; (i = next.fetch_add(1)) < jobs.size();) try {
+        jobs[i]();
+      } catch (...) {
+        const std::lock_guard lock(guard);
+        if (!failed) failed = std::current_exception();
+        next = jobs.size();
+      }
+  };
+  std::vector<std::thread> helpers;
+  const size_t threads = std::min<size_t>(std::thread::hardware_concurrency(), jobs.size() / few_jobs);
+  for (size_t i = 1; i < threads; ++i) helpers.emplace_back(work);
+  work();
+  for (std::thread& helper : helpers) helper.join();
+  if (failed) std::rethrow_exception(failed);
 }
 
 size_t bytes_of(const std::vector<PackedMatrix>& matrices, const KernelTable& kernels) {
@@ -129,13 +159,14 @@ Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wa
     for (size_t i = 0; i < node.inputs.size(); ++i)
       if (op_info(node.op).kind != OpKind::product || i != 1) is_read[node.inputs[i]] = true;
   for (const Output& output : graph.outputs()) is_read[output.node] = true;
+  Jobs jobs;
   for (size_t id = 0; id < nodes.size(); ++id) {
     if (op_info(nodes[id].op).kind == OpKind::product) {
       const WeightLayout layout = layout_of(nodes[id]);
       layout_of_[static_cast<int>(id)] = layout;
       std::vector<PackedMatrix>& packed = packed_[layout];
       if (packed.empty()) {
-        packed = pack_product(graph, nodes[id], kernels, wanted, packing);
+        packed = pack_product(graph, nodes[id], kernels, wanted, packing, jobs);
         bytes_ += bytes_of(packed, kernels);
       }
     }
@@ -145,20 +176,24 @@ Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wa
     bytes_ += block.bytes();
     tensors_.emplace(static_cast<int>(id), std::move(block));
   }
+  do_all(jobs);
 }
 
 const std::vector<PackedMatrix>& PackingStream::matrices(int product) {
   const Node& node = graph_.at(product);
   const WeightLayout layout = layout_of(node);
   if (const auto found = kept_.find(layout); found != kept_.end()) return found->second;
+  Jobs jobs;
   const size_t bytes =
-      bytes_of(pack_product(graph_, node, kernels_, wanted_, Packing::when_needed), kernels_);
+      bytes_of(pack_product(graph_, node, kernels_, wanted_, Packing::when_needed, jobs), kernels_);
   if (bytes_ + bytes > kept_bytes) {
     kept_.clear();
     bytes_ = 0;
   }
   bytes_ += bytes;
-  return kept_.emplace(layout, pack_product(graph_, node, kernels_, wanted_, Packing::now)).first->second;
+  auto packed = pack_product(graph_, node, kernels_, wanted_, Packing::now, jobs);
+  do_all(jobs);
+  return kept_.emplace(layout, std::move(packed)).first->second;
 }
 
 }  // namespace tendon

@@ -242,12 +242,20 @@ struct MaxPoolArgs {
 
 // ---- One instruction set ---------------------------------------------------------------------------------
 
+// Output channels [first, first + count).
+struct Channels {
+  int64_t first, count;
+};
+constexpr int64_t pack_channels = 64;
+
 struct GemmKernels {
   bool available = false;
-  // Bytes of W (n, k) packed, and the packing from row-major f32. Columns of a convolution come as
-  // (tap_h, tap_w, channel).
+  // Bytes of W (n, k) packed.
   size_t (*packed_bytes)(int64_t n, int64_t k) = nullptr;
-  void (*pack)(const float* w, int64_t n, int64_t k, void* out) = nullptr;
+  // Packs `channels` of W from row-major f32, `w` being the first of them, into zeroed memory of all of W;
+  // pieces that begin at whole multiples of pack_channels may be packed at once. Columns of a convolution
+  // come as (tap_h, tap_w, channel).
+  void (*pack)(const float* w, int64_t n, int64_t k, void* out, Channels channels) = nullptr;
   size_t (*scratch_bytes)(const GemmArgs&, int parts) = nullptr;
   // Whether all parts of `prepare` must be done, with a barrier behind them, before `multiply`.
   bool (*needs_prepare)(const GemmArgs&) = nullptr;

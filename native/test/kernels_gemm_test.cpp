@@ -59,7 +59,7 @@ Rows conv2d(int64_t batch, int64_t h, int64_t w, int64_t c, int64_t taps, int64_
 std::vector<float> run(const KernelTable& table, GemmArgs a, const std::vector<float>& w, int parts) {
   const GemmKernels& gemm = table.gemm[static_cast<int>(a.format)];
   Block packed(gemm.packed_bytes(a.n, a.rows.k()));
-  gemm.pack(w.data(), a.n, a.rows.k(), packed.data());
+  gemm.pack(w.data(), a.n, a.rows.k(), packed.data(), {0, a.n});
   std::vector<float> out(static_cast<size_t>(a.rows.batch * a.out_batch_stride), -7.0f);
   Block scratch(gemm.scratch_bytes(a, parts));
   a.weights = packed.data();

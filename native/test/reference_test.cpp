@@ -102,7 +102,7 @@ void check_product(const Case& s, WeightFormat kind, bool full) {
   r.x = x.data();
   a.n = n, a.format = kind;
   Block packed(gemm.packed_bytes(n, k));
-  gemm.pack(weights.data(), n, k, packed.data());
+  gemm.pack(weights.data(), n, k, packed.data(), {0, n});
   a.weights = packed.data();
   Epilogue& e = a.epilogue;
   e.groups = s.groups;
@@ -172,7 +172,7 @@ TEST("reference: int8 keeps zeros and survives NaN") {
   const GemmKernels& gemm = reference_kernels().gemm[static_cast<int>(WeightFormat::i8)];
   const Floats w = {0, 0, NAN, 1, 1e-44f, 0};
   Block packed(gemm.packed_bytes(3, 2));
-  gemm.pack(w.data(), 3, 2, packed.data());
+  gemm.pack(w.data(), 3, 2, packed.data(), {0, 3});
   const Floats x = {1, 1};
   Floats out(3);
   GemmArgs a;

@@ -38,25 +38,25 @@ struct Format {
     return static_cast<size_t>(weight_bytes(n, k) + extra);
   }
 
-  static void pack(const float* w, int64_t n, int64_t k, void* out) {
-    __builtin_memset(out, 0, packed_bytes(n, k));
+  static void pack(const float* w, int64_t n, int64_t k, void* out, Channels channels) {
     W* packed = static_cast<W*>(out);
     float* scales = const_cast<float*>(channel_scales(out, n, k));
     float* offsets = const_cast<float*>(channel_offsets(out, n, k));
-    for (int64_t channel = 0; channel < n; ++channel) {
-      const float* row = w + channel * k;
+    for (int64_t i = 0; i < channels.count; ++i) {
+      const int64_t channel = channels.first + i;
+      const float* row = w + i * k;
       W* to = packed + channel / columns * panel_stride(k) + channel % columns * group;
-      const auto at = [&](int64_t i) -> W& { return to[i / group * columns * group + i % group]; };
+      const auto at = [&](int64_t c) -> W& { return to[c / group * columns * group + c % group]; };
       if constexpr (scaled) {
         const Quantised quantise(largest_size(row, k));
         int64_t sum = 0;
-        for (int64_t i = 0; i < k; ++i) sum += at(i) = quantise(row[i]);
+        for (int64_t c = 0; c < k; ++c) sum += at(c) = quantise(row[c]);
         scales[channel] = quantise.scale;
         offsets[channel] = quantised ? -128.0f * static_cast<float>(sum) : 0.0f;
       } else if constexpr (sizeof(W) == 2) {
-        for (int64_t i = 0; i < k; ++i) at(i) = to_bf16(row[i]);
+        for (int64_t c = 0; c < k; ++c) at(c) = to_bf16(row[c]);
       } else {
-        for (int64_t i = 0; i < k; ++i) at(i) = row[i];
+        for (int64_t c = 0; c < k; ++c) at(c) = row[c];
       }
     }
   }

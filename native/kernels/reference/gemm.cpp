@@ -46,9 +46,10 @@ size_t packed_bytes(int64_t n, int64_t k) {
 }
 
 template <class Format>
-void pack(const float* w, int64_t n, int64_t k, void* out) {
+void pack(const float* given, int64_t n, int64_t k, void* out, Channels channels) {
   auto* packed = static_cast<typename Format::Stored*>(out);
-  for (int64_t row = 0; row < n; ++row) {
+  const float* w = given - channels.first * k;
+  for (int64_t row = channels.first; row < channels.first + channels.count; ++row) {
     float inverse = 1;
     if constexpr (std::is_same_v<Format, I8>) {
       float largest = 0;
