@@ -37,6 +37,15 @@ inline void skip(int count, const std::string& why) {
   std::printf("not run: %d cases: %s\n", count, why.c_str());
 }
 
+// Fibers swap stacks, which the sanitizers follow slowly and not quite: what the CUDA emulator runs is left
+// to the plain build.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool runs_fibers = false;
+#else
+constexpr bool runs_fibers = true;
+#endif
+constexpr const char* why_no_fibers = "the CUDA emulator's fibers under a sanitizer";
+
 struct Register {
   Register(const char* name, void (*body)()) { cases().push_back({name, body}); }
 };

@@ -27,7 +27,12 @@ struct Target {
 
 // What this machine can run; the device's cases are counted where it cannot.
 std::vector<Target> targets(int cases) {
-  std::vector<Target> all = {{"", false}, {"cuda:emulated", true}};
+  std::vector<Target> all = {{"", false}};
+  if (test::runs_fibers) {
+    all.push_back({"cuda:emulated", true});
+  } else {
+    test::skip(cases, test::why_no_fibers);
+  }
   static const std::string why = Device::why_no_cuda();
   if (why.empty()) {
     all.push_back({"cuda:0", true});

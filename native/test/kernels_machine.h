@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/table.h"
 #include "kernels/kernels.h"
+#include "test/check.h"
 
 namespace tendon::test {
 
@@ -17,7 +18,11 @@ inline std::vector<const KernelTable*> machine_tables() {
     // A name above what the machine has gives its best table again.
     if (std::strcmp(table->isa, isa) == 0) tables.push_back(table);
   }
-  tables.push_back(&cuda::emulated_kernels());
+  if (runs_fibers) {
+    tables.push_back(&cuda::emulated_kernels());
+  } else {
+    skip(1, why_no_fibers);
+  }
   return tables;
 }
 
