@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -37,14 +39,17 @@ inline void skip(int count, const std::string& why) {
   std::printf("not run: %d cases: %s\n", count, why.c_str());
 }
 
-// Fibers swap stacks, which the sanitizers follow slowly and not quite: what the CUDA emulator runs is left
-// to the plain build.
+// Fibers swap stacks, which sanitizers follow slowly and not quite, and another machine's emulator slowly:
+// what the CUDA emulator runs is left to the plain build then (TENDON_TEST_FIBERS=off).
+inline bool runs_fibers() {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool runs_fibers = false;
+  return false;
 #else
-constexpr bool runs_fibers = true;
+  const char* said = std::getenv("TENDON_TEST_FIBERS");
+  return said == nullptr || std::strcmp(said, "off") != 0;
 #endif
-constexpr const char* why_no_fibers = "the CUDA emulator's fibers under a sanitizer";
+}
+constexpr const char* why_no_fibers = "the CUDA emulator's fibers under a sanitizer or qemu";
 
 struct Register {
   Register(const char* name, void (*body)()) { cases().push_back({name, body}); }

@@ -28,7 +28,7 @@ struct Target {
 // What this machine can run; the device's cases are counted where it cannot.
 std::vector<Target> targets(int cases) {
   std::vector<Target> all = {{"", false}};
-  if (test::runs_fibers) {
+  if (test::runs_fibers()) {
     all.push_back({"cuda:emulated", true});
   } else {
     test::skip(cases, test::why_no_fibers);

@@ -18,7 +18,7 @@ inline std::vector<const KernelTable*> machine_tables() {
     // A name above what the machine has gives its best table again.
     if (std::strcmp(table->isa, isa) == 0) tables.push_back(table);
   }
-  if (runs_fibers) {
+  if (runs_fibers()) {
     tables.push_back(&cuda::emulated_kernels());
   } else {
     skip(1, why_no_fibers);
