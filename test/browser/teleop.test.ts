@@ -90,6 +90,8 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
       ['e', 'up', 1],
       ['PageDown', 'up', -1],
     ] as const) {
+      // What the key before it asked for has come to its end.
+      await expect.poll(() => new Set(points().slice(-5).map(String)).size, PATIENT).toBeLessThanOrEqual(1);
       const from = [...source.hand];
       await hold(key, () => sign * sent(from)[part], 0.02);
       const { [part]: along, ...others } = sent(from);
