@@ -49,7 +49,7 @@ const creeping: Policy = {
     observation_dims: { joint_position: 2 },
     image_shapes: {},
     goal_dims: {},
-    rate_hz: 50,
+    rate_hz: 5,
   },
   reset: () => undefined,
   close: () => undefined,
@@ -57,7 +57,8 @@ const creeping: Policy = {
     const newest = (window as readonly Observation[]).at(-1)!;
     return {
       stamp_ns: newest.stamp_ns,
-      period_ns: 20e6,
+      // Three seconds: a busy machine alone never uses a chunk up.
+      period_ns: 200e6,
       horizon: 16,
       action_dim: 2,
       actions: Float32Array.from({ length: 32 }, (_, i) => newest.values.joint_position![i % 2]! + 0.001),
@@ -85,7 +86,7 @@ limits: { lower: [-3, -3], upper: [3, 3], velocity: [1, 1] }
 observation:
   - { topic: /joint_states, type: sensor_msgs/JointState, features: { joint_position: { length: 2 } } }
 command: { topic: /command, type: std_msgs/Float64MultiArray }
-deadlines: { no_data_ms: 300, freshness_ms: 150 }`,
+deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
       'two.yaml',
     );
     const robot = new RosbridgeRobot(file, clock, { backoff_ms: [5, 20], ping_ms: 20 });
@@ -96,8 +97,9 @@ deadlines: { no_data_ms: 300, freshness_ms: 150 }`,
       limits: file.limits,
       rate_hz: file.rate_hz,
       position_key: 'joint_position',
-      freshness_ms: 150,
-      inference_ms: 500,
+      // Long enough that a busy machine alone never makes an observation old.
+      freshness_ms: 1000,
+      inference_ms: 2000,
       lifetime_ms: 100,
     });
     const port = new (addon().Executor)({ joints: 2, rate_hz: 100, limits: file.limits });
@@ -189,6 +191,26 @@ deadlines: { no_data_ms: 300, freshness_ms: 150 }`,
       CONTROL_STATES.filter((name) => look.value('tendon_supervisor_state', { state: name }) === 1);
     expect(state(first)).toEqual(['RUNNING']);
 
+    // Each of these may have stood still since that scrape; what they count must go on before it is made to end.
+    const heard = { topic: '/joint_states', outcome: 'samples' };
+    const rising = [
+      'tendon_control_ticks_total',
+      'tendon_commands_total',
+      'tendon_executor_ticks_total',
+      'tendon_control_lateness_seconds_count',
+      'tendon_bridge_round_trip_seconds_count',
+    ];
+    await until(
+      () => 'every counter to rise',
+      async () => {
+        const later = await scrape(url);
+        return (
+          rising.every((name) => later.value(name) > first.value(name)) &&
+          later.value('tendon_observation_messages_total', heard) >
+            first.value('tendon_observation_messages_total', heard)
+        );
+      },
+    );
     quiet(true);
     const silent = { cause: 'observation_stale' };
     await until(
@@ -198,19 +220,7 @@ deadlines: { no_data_ms: 300, freshness_ms: 150 }`,
     const second = await scrape(url);
     expect(first.value('tendon_interventions_total', silent)).toBe(0);
     expect(state(second)).toEqual(['HOLD']);
-    for (const name of [
-      'tendon_control_ticks_total',
-      'tendon_commands_total',
-      'tendon_executor_ticks_total',
-      'tendon_control_lateness_seconds_count',
-      'tendon_bridge_round_trip_seconds_count',
-    ])
-      expect([name, second.value(name) > first.value(name)]).toEqual([name, true]);
-    expect(second.value('tendon_observation_age_seconds')).toBeGreaterThan(0.15);
-    const heard = { topic: '/joint_states', outcome: 'samples' };
-    expect(second.value('tendon_observation_messages_total', heard)).toBeGreaterThan(
-      first.value('tendon_observation_messages_total', heard),
-    );
+    expect(second.value('tendon_observation_age_seconds')).toBeGreaterThan(1);
     for (const { samples, type } of first.families.values())
       for (const { name, labels, value } of type === 'counter' ? samples : [])
         expect(second.value(name, labels)).toBeGreaterThanOrEqual(value);
