@@ -2,13 +2,16 @@
 // and disturb them; or, with --headless, episodes and a table.
 
 import { readFileSync } from 'node:fs';
+import { INTERVENTIONS, type Intervention, type Supervisor } from '../control/index.js';
 import { wilson } from '../eval/wilson.js';
-import { startWebServer } from '../web/index.js';
+import { startWebServer, type WebServer } from '../web/index.js';
 import type { Command } from './command.js';
 import { loadOptions, POLICY_OPTIONS } from './command.js';
 import { LiveSession } from './live-source.js';
 import { RECORD_OPTION } from './recording.js';
 import { type EpisodeResult, SimSession } from './sim-session.js';
+
+const PAGE_PORT = 8080;
 
 export const start: Command = {
   summary: 'run a simulated robot with its trained policy and a live page',
@@ -17,7 +20,10 @@ export const start: Command = {
     task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
     policy: { type: 'string', help: 'checkpoint folder; default models/TASK' },
     seed: { type: 'string', default: '0', help: 'first episode' },
-    port: { type: 'string', default: '8080', help: 'port of the page on this machine; 0 takes a free one' },
+    port: {
+      type: 'string',
+      help: `port of the page on this machine, 0 for a free one; default ${PAGE_PORT}, or a free one where that is taken`,
+    },
     host: {
       type: 'string',
       default: '127.0.0.1',
@@ -39,13 +45,18 @@ export const start: Command = {
     if (values.headless === true) return headless(common, integer('episodes', 1, 1e6), say, stopped);
     say(`starting ${common.task}: simulation, policy, controller …`);
     const live = await LiveSession.open({ ...common, onNote: (note) => say(`  ${note}`) });
-    const web = await startWebServer(live, {
-      host: text('host'),
-      port: integer('port', 0, 65535),
-      extra: {
-        '/metrics': async () => ({ type: live.metrics.content_type, body: await live.metrics.text() }),
-      },
-    }).catch(async (caught) => {
+    const serve = (port: number): Promise<WebServer> =>
+      startWebServer(live, {
+        host: text('host'),
+        port,
+        extra: {
+          '/metrics': async () => ({ type: live.metrics.content_type, body: await live.metrics.text() }),
+        },
+      });
+    const web = await (values.port === undefined
+      ? serve(PAGE_PORT).catch(() => serve(0))
+      : serve(integer('port', 0, 65535))
+    ).catch(async (caught) => {
       await live.close();
       throw caught;
     });
@@ -98,8 +109,15 @@ async function headless(
   tick lateness      p50 ${late50?.toFixed(0)} µs, p99 ${late99?.toFixed(0)} µs, worst ${(stats.worst_late_ns / 1e6).toFixed(2)} ms
   taken by the host  ${stolen === undefined ? 'unknown' : `${(stolenMs() ?? 0) - stolen} ms of processor time (virtual machines only)`}
   inference          p50 ${infer50?.toFixed(1)} ms, p99 ${infer99?.toFixed(1)} ms
-  interventions      ${supervisor.interventions}`);
+  interventions      ${byCause(supervisor)}`);
   return results.length >= episodes ? 0 : 1;
+}
+
+/** How often the supervisor stepped in, and why. */
+function byCause({ counts }: Supervisor): string {
+  const some = (Object.keys(INTERVENTIONS) as Intervention[]).filter((cause) => counts[cause] > 0);
+  if (some.length === 0) return 'none';
+  return some.map((cause) => `${counts[cause]} × ${INTERVENTIONS[cause]}`).join('\n                     ');
 }
 
 /** Processor time that a virtual machine's host gave to others, ms since boot: it explains lateness that is not ours. */
