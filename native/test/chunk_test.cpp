@@ -21,7 +21,7 @@ StepperOptions two_joints() {
   options.joints = 2;
   options.most_rows = 8;
   options.heartbeat_ns = 50 * ms;
-  options.limits = {{-1, -1}, {1, 1}, {2, 2}, {20, 20}};
+  options.limits = {{-1, -1}, {1, 1}, {2, 2}, {20, 20}, {}};
   return options;
 }
 

@@ -1,4 +1,5 @@
-// Runs every registered test, or those whose name contains one of the arguments.
+// Runs every registered test, or those whose name contains one of the arguments; names those that take long.
+#include <chrono>
 #include <cstring>
 
 #include "test/check.h"
@@ -14,7 +15,11 @@ int main(int argc, char** argv) {
       continue;
     }
     const int before = failures();
+    const auto began = std::chrono::steady_clock::now();
     test.body();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    if (took.count() > 2) std::printf("%6.1f s  %s\n", took.count(), test.name);
+    std::fflush(stdout);
     if (failures() == before) {
       ++passed;
     } else {

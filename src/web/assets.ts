@@ -31,6 +31,9 @@ const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
 const PAGE = join(PACKAGE, 'src/web/page');
 const BUILT = join(PACKAGE, 'dist/web');
 
+/** In the order in which the page names them. */
+const SHEETS = ['base.css', 'stage.css', 'side.css', 'phone.css'];
+
 /** What the page takes from three's examples/jsm, with what those files import beside them. */
 const THREE_ADDONS = [
   'controls/OrbitControls.js',
@@ -51,7 +54,7 @@ export async function loadAssets(): Promise<Assets> {
   );
   const entries: Entry[] = [
     ['/', join(PAGE, 'index.html'), HTML],
-    ['/style.css', join(PAGE, 'style.css'), CSS],
+    ...SHEETS.map((name): Entry => [`/${name}`, join(PAGE, name), CSS]),
     ['/favicon.svg', join(PAGE, 'favicon.svg'), SVG],
     ['/frames.js', join(BUILT, 'frames.js'), SCRIPT],
     ...built,

@@ -74,7 +74,7 @@ describe('files', () => {
       imports: Record<string, string>;
     };
     const seen = new Set<string>();
-    const waiting = ['/page/main.js', '/style.css', '/favicon.svg', '/vendor/uplot/uPlot.min.css'];
+    const waiting = ['/page/main.js', '/base.css', '/favicon.svg', '/vendor/uplot/uPlot.min.css'];
     while (waiting.length > 0) {
       const path = waiting.pop()!;
       if (seen.has(path)) continue;
@@ -108,8 +108,8 @@ describe('files', () => {
   });
 
   test('an unchanged file is not sent again', async () => {
-    const { headers } = await ask('/style.css');
-    const again = await ask('/style.css', { 'If-None-Match': String(headers.etag) });
+    const { headers } = await ask('/base.css');
+    const again = await ask('/base.css', { 'If-None-Match': String(headers.etag) });
     expect([again.status, again.body]).toEqual([304, '']);
   });
 

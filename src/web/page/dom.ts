@@ -12,7 +12,7 @@ export function setText(element: HTMLElement, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A colour that style.css names, as it is in the present light or dark scheme. */
+/** A colour that base.css names, as it is in the present light or dark scheme. */
 export function cssColor(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
