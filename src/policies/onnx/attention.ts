@@ -4,7 +4,7 @@
 import type { OnnxNode } from '../../weights/index.js';
 import { type Constant, count } from './constants.js';
 import type { Importer, Known, Scores } from './importer.js';
-import { lastLast } from './lower.js';
+import { lastLast } from './node.js';
 import { arrange, dimsOf, type Live, live, ONE } from './value.js';
 
 export function multiply(im: Importer, node: OnnxNode): Known {
