@@ -42,10 +42,10 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
   const badge = (): Promise<string> => page.evaluate(() => document.body.innerText);
 
   test('shows the robot running, in 3-D', async () => {
-    await expect.poll(badge, { timeout: 20_000 }).toContain('RUNNING');
+    await expect.poll(badge).toContain('RUNNING');
     await page.waitForTimeout(1500);
     // A drawn canvas has many colours; a blank one has one.
-    const shot = await page.locator('canvas').first().screenshot({ timeout: 30_000 });
+    const shot = await page.locator('canvas').first().screenshot();
     expect(shot.length).toBeGreaterThan(8000);
   });
 
@@ -64,7 +64,7 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
       .catch(() => undefined);
     expect(live.current.controller.supervisor.state).toBe('STOPPED');
     await page.locator('#reset').click();
-    await expect.poll(() => live.current.controller.supervisor.state, { timeout: 10_000 }).toBe('RUNNING');
+    await expect.poll(() => live.current.controller.supervisor.state).toBe('RUNNING');
   });
 
   test('menus choose the sampler of the next inferences', async () => {
@@ -82,7 +82,7 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
     expect(errors).toEqual([]);
     await web.close();
     await expect
-      .poll(async () => (await badge()).toLowerCase(), { timeout: 15_000 })
+      .poll(async () => (await badge()).toLowerCase())
       .toMatch(/lost|reconnect|disconnect|no connection/);
   });
 });

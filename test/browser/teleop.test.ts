@@ -4,16 +4,13 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { OperatorIntent } from '../../src/types/live.js';
 import type { WebServer } from '../../src/web/index.js';
 import { missing, openBrowser } from './chromium.js';
 import { FakeSource } from './fake-source.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Nothing here is about time; drawing in software on a busy machine takes some. */
-const PATIENT = { timeout: 30_000 };
-vi.setConfig({ testTimeout: 180_000 });
 type Teleop = OperatorIntent & { kind: 'teleop' };
 
 describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
@@ -44,7 +41,7 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
       Object.defineProperty(navigator, 'getGamepads', { value: () => [null, pad] });
     });
     await page.goto(web.url);
-    await expect.poll(() => page.locator('#state').textContent(), PATIENT).toBe('RUNNING');
+    await expect.poll(() => page.locator('#state').textContent()).toBe('RUNNING');
   });
   afterEach(async () => {
     await page.close();
@@ -62,12 +59,12 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
     const ahead = [-Math.cos(-0.3 * Math.PI), -Math.sin(-0.3 * Math.PI)] as const;
     return { right: x * ahead[1] - y * ahead[0], away: x * ahead[0] + y * ahead[1], up: z };
   };
-  const engaged = () => expect.poll(() => page.locator('#engage').textContent(), PATIENT).toBe('Let go');
-  const released = () => expect.poll(() => page.locator('#engage').textContent(), PATIENT).toBe('Engage');
+  const engaged = () => expect.poll(() => page.locator('#engage').textContent()).toBe('Let go');
+  const released = () => expect.poll(() => page.locator('#engage').textContent()).toBe('Engage');
 
   async function hold(key: string, check: () => number, least: number) {
     await page.keyboard.down(key);
-    await expect.poll(check, PATIENT).toBeGreaterThan(least);
+    await expect.poll(check).toBeGreaterThan(least);
     await page.keyboard.up(key);
   }
 
@@ -91,7 +88,7 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
       ['PageDown', 'up', -1],
     ] as const) {
       // What the key before it asked for has come to its end.
-      await expect.poll(() => new Set(points().slice(-5).map(String)).size, PATIENT).toBeLessThanOrEqual(1);
+      await expect.poll(() => new Set(points().slice(-5).map(String)).size).toBeLessThanOrEqual(1);
       const from = [...source.hand];
       await hold(key, () => sign * sent(from)[part], 0.02);
       const { [part]: along, ...others } = sent(from);
@@ -101,7 +98,7 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
       expect(Math.sign(along)).toBe(sign);
     }
     // A released key moves nothing: the same point is repeated, so that silence can be told from rest.
-    await expect.poll(() => new Set(points().slice(-5).map(String)).size, PATIENT).toBe(1);
+    await expect.poll(() => new Set(points().slice(-5).map(String)).size).toBe(1);
     await page.keyboard.press('t');
     await released();
     expect(intents().at(-1)).toEqual({ kind: 'teleop', engaged: false });
@@ -121,7 +118,7 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
         const still = now > 0.05 && now === far;
         far = now;
         return still;
-      }, PATIENT)
+      })
       .toBe(true);
     await page.keyboard.up('d');
     expect(far).toBeLessThan(0.25);
@@ -139,7 +136,7 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
     expect(source.state).toBe('TELEOP');
     await page.locator('#scene').focus();
     await page.keyboard.down('d');
-    await expect.poll(() => points().length, PATIENT).toBeGreaterThan(2);
+    await expect.poll(() => points().length).toBeGreaterThan(2);
     source.request({ kind: 'hold' });
     await released();
     expect(source.state).toBe('HOLD');
@@ -172,17 +169,17 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
     await page.waitForTimeout(300);
     expect(points()).toEqual([]);
     await set(0, -1);
-    await expect.poll(() => sent().right, PATIENT).toBeLessThan(-0.03);
+    await expect.poll(() => sent().right).toBeLessThan(-0.03);
     await set(0, 0);
     let from = [...source.hand];
     await set(1, -0.6);
-    await expect.poll(() => sent(from).away, PATIENT).toBeGreaterThan(0.02);
+    await expect.poll(() => sent(from).away).toBeGreaterThan(0.02);
     await set(1, 0);
     from = [...source.hand];
     await set(3, 1);
-    await expect.poll(() => sent(from).up, PATIENT).toBeLessThan(-0.02);
+    await expect.poll(() => sent(from).up).toBeLessThan(-0.02);
     await button(1, true);
-    await expect.poll(() => source.state, PATIENT).toBe('HOLD');
+    await expect.poll(() => source.state).toBe('HOLD');
     await released();
   });
 
@@ -201,13 +198,13 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
       await page.mouse.up();
     };
     await drag(60, 0);
-    await expect.poll(() => sent().right, PATIENT).toBeGreaterThan(0.03);
+    await expect.poll(() => sent().right).toBeGreaterThan(0.03);
     expect(Math.abs(sent().up)).toBeLessThan(1e-9);
     const from = [...source.hand];
     await page.keyboard.down('Shift');
     await drag(0, -60);
     await page.keyboard.up('Shift');
-    await expect.poll(() => sent(from).up, PATIENT).toBeGreaterThan(0.03);
+    await expect.poll(() => sent(from).up).toBeGreaterThan(0.03);
     expect(source.intents.some(({ kind }) => kind === 'push' || kind === 'goal')).toBe(false);
   });
 
