@@ -14,10 +14,13 @@ import { planContest } from './plan.js';
 import { planScaling, plantRollouts } from './rollouts.js';
 import { visionContests } from './vision.js';
 
+/** Both sides of the 251 M UNet, and what the peer takes while it loads. */
+const LARGE_BYTES = 6e9;
+
 export const bench: Command = {
   summary: 'ours against onnxruntime-node in one run; --executor: how late the real-time thread is',
   usage:
-    'tendon bench [--only unet5m] [--large] [--json FILE] [--seconds 6]\n  tendon bench --executor [--plain] [--seconds 60]',
+    'tendon bench [--only unet5m] [--small] [--json FILE] [--seconds 6]\n  tendon bench --executor [--plain] [--seconds 60]',
   options: {
     only: { type: 'string', help: 'rows whose name contains this' },
     json: { type: 'string', help: 'write the rows to this file' },
@@ -25,7 +28,7 @@ export const bench: Command = {
     executor: { type: 'boolean', default: false, help: 'the 1 kHz executor while inference takes all cores' },
     plain: { type: 'boolean', default: false, help: 'with --executor: without SCHED_FIFO and locked memory' },
     policy: { type: 'string', default: 'models/arm', help: 'with --executor: what infers meanwhile' },
-    large: { type: 'boolean', default: false, help: 'with the 251 M UNet too (needs 6 GB of memory)' },
+    small: { type: 'boolean', default: false, help: 'without the 251 M UNet, which needs 6 GB of memory' },
     threads: { type: 'string', default: String(cpus().length), help: 'threads of both sides' },
   },
   async run(values, { integer, text, say }) {
@@ -41,7 +44,9 @@ export const bench: Command = {
     const rows: BenchRow[] = [];
     try {
       const contests = new Map<string, () => Promise<Contest>>();
-      for (const [name, work] of denoisers(folder, values.large === true))
+      const room = process.availableMemory() > LARGE_BYTES;
+      if (!room) say('unet251m.* is left out: it needs 6 GB of free memory');
+      for (const [name, work] of denoisers(folder, room && values.small !== true))
         contests.set(name, () => denoiserContest(work(), threads));
       for (const [name, open] of visionContests(folder, threads)) contests.set(name, open);
       contests.set('tdmpc2-5m.plan', () => planContest(folder, threads));
@@ -54,6 +59,7 @@ export const bench: Command = {
       );
       for (const [name, open] of contests) {
         if (values.only !== undefined && !name.includes(text('only'))) continue;
+        if (process.stderr.isTTY) process.stderr.write(`  ${name} …\r`);
         for (const row of await hold(await open(), budget_ms, limits)) {
           rows.push(row);
           say(line(row));
