@@ -72,7 +72,7 @@ ExecutorOptions options_of(const Napi::Value& value) {
   const auto each = [&](const char* name) {
     return doubles_of(property(limits.As<Napi::Object>(), name), name);
   };
-  step.limits = {each("lower"), each("upper"), each("velocity"), {}};
+  step.limits = {each("lower"), each("upper"), each("velocity"), {}, {}};
   if (has(limits.As<Napi::Object>(), "acceleration")) step.limits.acceleration = each("acceleration");
   if (has(limits.As<Napi::Object>(), "jerk")) step.limits.jerk = each("jerk");
   if (has(given, "ring_rows"))

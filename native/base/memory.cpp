@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -38,8 +39,12 @@ Block::Block(size_t bytes) : bytes_(bytes) {
     throw BuildError("internal",
                      format("cannot allocate %zu MB; free memory or use a lower precision", bytes >> 20));
   data_ = std::unique_ptr<uint8_t, BlockFree>(p, BlockFree{large ? rounded : 0});
-  if (large) madvise(p, rounded, MADV_HUGEPAGE);
-  std::memset(p, 0, rounded);
+  // What was mapped is zero, by whoever first touches it: packing does so on every core.
+  if (large) {
+    madvise(p, rounded, MADV_HUGEPAGE);
+  } else {
+    std::memset(p, 0, rounded);
+  }
 }
 
 void BlockFree::operator()(uint8_t* p) const {
@@ -67,6 +72,18 @@ MappedFile::MappedFile(const char* path) {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), bytes_);
+}
+
+void MappedFile::expect(size_t offset, size_t count) const {
+#ifdef MADV_POPULATE_READ
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t from = offset / page * page,
+               to = std::min(align_up(offset + count, page), align_up(bytes_, page));
+  // A kernel that does not know it, or a page that cannot be read, leaves the work to the reader.
+  if (to > from) madvise(const_cast<uint8_t*>(data_) + from, to - from, MADV_POPULATE_READ);
+#else
+  static_cast<void>(offset), static_cast<void>(count);
+#endif
 }
 
 void MappedFile::release(size_t offset, size_t count) const {

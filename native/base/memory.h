@@ -40,6 +40,9 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   const uint8_t* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+  // Tells the kernel that [offset, offset + count) will be read now, so that it is mapped at once and not
+  // page by page.
+  void expect(size_t offset, size_t count) const;
   // Tells the kernel that [offset, offset + count) will not be read again, so that loading needs one copy
   // only.
   void release(size_t offset, size_t count) const;

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 namespace tendon {
 
@@ -29,31 +32,75 @@ constexpr size_t few_jobs = 8;
 
 int64_t align_up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Rows [first, first + count) of dim 0, as they lie in the file.
-void read_rows(const Node& node, Channels rows, float* out) {
-  const int64_t row = node.shape.count() / node.shape[0];
-  node.data->read(out, rows.count * row, rows.first * row, row);
-}
+// Memory that one thread uses again for piece after piece.
+class Buffer {
+ public:
+  float* floats(int64_t count) {
+    const auto wanted = static_cast<size_t>(count);
+    if (wanted > size_) {
+      data_ = std::make_unique_for_overwrite<float[]>(wanted);
+      size_ = wanted;
+    }
+    return data_.get();
+  }
+
+ private:
+  std::unique_ptr<float[]> data_;
+  size_t size_ = 0;
+};
+struct Room {
+  Buffer file, rows;
+};
+
+// Rows [first, first + count) of dim 0 as f32: where they lie in the file, or in `buffer`.
+class FileRows {
+ public:
+  FileRows(const Node& node, Channels rows, Buffer& buffer)
+      : tensor_(*node.data), row_(node.shape.count() / node.shape[0]), rows_(rows) {
+    data_ = tensor_.direct(rows.first * row_, rows.count * row_);
+    direct_ = data_ != nullptr;
+    if (direct_) return;
+    float* copy = buffer.floats(rows.count * row_);
+    tensor_.read(copy, rows.count * row_, rows.first * row_, row_);
+    data_ = copy;
+  }
+  ~FileRows() {
+    if (direct_) tensor_.release(rows_.first * row_, rows_.count * row_);
+  }
+  FileRows(const FileRows&) = delete;
+  FileRows& operator=(const FileRows&) = delete;
+  const float* data() const { return data_; }
+
+ private:
+  const TensorData& tensor_;
+  int64_t row_;
+  Channels rows_;
+  const float* data_ = nullptr;
+  bool direct_ = false;
+};
 
 // Convolution weights (out, in, taps) to rows (out, taps, in), the order in which windows are gathered.
-void taps_before_channels(const Node& node, Channels rows, float* out) {
+void taps_before_channels(const Node& node, Channels rows, Room& room, float* out) {
   const int64_t in = node.shape[1], taps = node.shape.count() / (node.shape[0] * in);
-  std::vector<float> w(static_cast<size_t>(rows.count * in * taps));
-  read_rows(node, rows, w.data());
-  for (int64_t o = 0; o < rows.count; ++o)
+  const FileRows file(node, rows, room.file);
+  for (int64_t o = 0; o < rows.count; ++o) {
+    const float* w = file.data() + o * in * taps;
+    float* to = out + o * taps * in;
     for (int64_t c = 0; c < in; ++c)
-      for (int64_t t = 0; t < taps; ++t) out[(o * taps + t) * in + c] = w[(o * in + c) * taps + t];
+      for (int64_t t = 0; t < taps; ++t) to[t * in + c] = w[c * taps + t];
+  }
 }
 
 // A transposed convolution (in, out, taps) as `stride` ordinary ones: output position y = s·stride + phase
 // takes the taps t ≡ phase + pad (mod stride), the input position falling by one as t grows by stride.
-void transpose_phase(const Node& node, int64_t stride, int64_t first_tap, int64_t count, float* out_rows) {
+void transpose_phase(const Node& node, int64_t stride, int64_t first_tap, int64_t count, Room& room,
+                     float* out_rows) {
   const int64_t in = node.shape[0], out = node.shape[1], taps = node.shape[2];
   const int64_t step = std::clamp<int64_t>(slice / (out * taps), 1, in);
-  std::vector<float> w(static_cast<size_t>(step * out * taps));
   for (int64_t first = 0; first < in; first += step) {
     const int64_t channels = std::min(step, in - first);
-    read_rows(node, {first, channels}, w.data());
+    const FileRows file(node, {first, channels}, room.file);
+    const float* w = file.data();
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t o = 0; o < out; ++o)
         for (int64_t j = 0; j < count; ++j)  // gathered in rising input position: the last tap first
@@ -69,39 +116,68 @@ WeightLayout layout_of(const Node& product) {
 }
 
 // A piece of work that may be done beside others.
-using Jobs = std::vector<std::function<void()>>;
+using Jobs = std::vector<std::function<void(Room&)>>;
 
-// The matrices of a product; what fills them is added to `jobs`, where they are to be packed now. The vector
-// must stay where it is until those are done.
-std::vector<PackedMatrix> pack_product(const Graph& graph, const Node& product, const KernelTable& kernels,
-                                       WeightFormat wanted, Packing packing, Jobs& jobs) {
+// Where the matrices of a product go, each in this format where it gains by it.
+struct Target {
+  WeightFormat wanted;
+  std::vector<PackedMatrix>& packed;
+  Block* spare = nullptr;  // memory to use again
+};
+
+Block block_for(const Target& target, size_t bytes) {
+  if (target.spare == nullptr || target.spare->bytes() == 0) return Block(bytes);
+  Block taken = std::exchange(*target.spare, Block());
+  if (taken.bytes() < bytes) {
+    taken = Block();  // before it is needed twice
+    return Block(bytes);
+  }
+  std::memset(taken.data(), 0, bytes);  // what lies behind the last row or column must be zero
+  return taken;
+}
+
+// Describes the matrices of a product in every target; what fills them is added to `jobs`, where they are to
+// be packed now: each piece of the file is read once for all targets, which must stay where they are until
+// then.
+void pack_product(const Graph& graph, const Node& product, const KernelTable& kernels,
+                  const std::vector<Target>& targets, Packing packing, Jobs& jobs) {
   const WeightLayout layout = layout_of(product);
   const Node& weight = graph.at(layout.weight);
   const Shape& s = weight.shape;
-  std::vector<PackedMatrix> packed;
-  // `fill` writes some of the matrix' rows, row-major f32; `pieces` of at least so many rows.
+  // `fill` gives some of the matrix' rows, row-major f32, to `use`; `pieces` of at least so many rows.
   const auto add = [&](int64_t n, int64_t k, int64_t piece, auto fill) {
-    WeightFormat format = wanted;
-    const int64_t work = product.shape.count() / product.shape.last() * n * k;
-    const bool kept = n * k < tiny_matrix || (n * k < small_matrix && work < little_work);
-    if (kept || !kernels.gemm[static_cast<int>(format)].available) format = WeightFormat::f32;
-    packed.push_back({format, n, k, Block()});
+    struct Place {
+      const GemmKernels* gemm;
+      uint8_t* to;
+    };
+    std::vector<Place> places;
+    for (const Target& target : targets) {
+      WeightFormat format = target.wanted;
+      const int64_t work = product.shape.count() / product.shape.last() * n * k;
+      const bool kept = n * k < tiny_matrix || (n * k < small_matrix && work < little_work);
+      if (kept || !kernels.gemm[static_cast<int>(format)].available) format = WeightFormat::f32;
+      target.packed.push_back({format, n, k, Block()});
+      if (packing == Packing::when_needed) continue;
+      const GemmKernels& gemm = kernels.gemm[static_cast<int>(format)];
+      target.packed.back().data = block_for(target, gemm.packed_bytes(n, k));
+      places.push_back({&gemm, target.packed.back().data.data()});
+    }
     if (packing == Packing::when_needed) return;
-    const GemmKernels& gemm = kernels.gemm[static_cast<int>(format)];
-    packed.back().data = Block(gemm.packed_bytes(n, k));
-    uint8_t* to = packed.back().data.data();
     for (int64_t first = 0; first < n; first += piece) {
       const Channels rows{first, std::min(piece, n - first)};
-      jobs.push_back([=] {
-        std::vector<float> values(static_cast<size_t>(rows.count * k));
-        fill(rows, values.data());
-        gemm.pack(values.data(), n, k, to, rows);
+      jobs.push_back([=](Room& room) {
+        fill(rows, room, [&](const float* values) {
+          for (const Place& place : places) place.gemm->pack(values, n, k, place.to, rows);
+        });
       });
     }
   };
   const auto piece_of = [](int64_t k) { return align_up_to(std::max<int64_t>(1, slice / k), pack_channels); };
   if (layout.op == Op::linear) {
-    add(s[0], s[1], piece_of(s[1]), [&weight](Channels rows, float* out) { read_rows(weight, rows, out); });
+    add(s[0], s[1], piece_of(s[1]), [&weight](Channels rows, Room& room, auto use) {
+      const FileRows file(weight, rows, room.file);
+      use(file.data());
+    });
   } else if (layout.op == Op::conv_transpose1d) {
     const int64_t taps = s[2], stride = layout.stride;
     for (int64_t phase = 0; phase < stride; ++phase) {
@@ -109,16 +185,24 @@ std::vector<PackedMatrix> pack_product(const Graph& graph, const Node& product, 
       const int64_t count = std::max<int64_t>(0, (taps - first_tap + stride - 1) / stride);
       // A phase that no tap reaches is bias alone: one zero tap keeps it an ordinary product. Its rows are
       // columns of the file, so it is one piece.
-      add(s[1], std::max<int64_t>(1, count) * s[0], s[1], [=, &weight](Channels, float* out) {
-        if (count > 0) transpose_phase(weight, stride, first_tap, count, out);
+      const int64_t k = std::max<int64_t>(1, count) * s[0];
+      add(s[1], k, s[1], [=, &weight](Channels rows, Room& room, auto use) {
+        float* values = room.rows.floats(rows.count * k);
+        if (count > 0)
+          transpose_phase(weight, stride, first_tap, count, room, values);
+        else
+          std::fill(values, values + rows.count * k, 0.0f);
+        use(values);
       });
     }
   } else {
     const int64_t k = s.count() / s[0];
-    add(s[0], k, piece_of(k),
-        [&weight](Channels rows, float* out) { taps_before_channels(weight, rows, out); });
+    add(s[0], k, piece_of(k), [&weight, k](Channels rows, Room& room, auto use) {
+      float* values = room.rows.floats(rows.count * k);
+      taps_before_channels(weight, rows, room, values);
+      use(values);
+    });
   }
-  return packed;
 }
 
 // Does all of them, on as many threads as the machine has; throws what the first to fail threw.
@@ -127,8 +211,9 @@ void do_all(const Jobs& jobs) {
   std::mutex guard;
   std::exception_ptr failed;
   const auto work = [&] {
+    Room room;
     for (size_t i; (i = next.fetch_add(1)) < jobs.size();) try {
-        jobs[i]();
+        jobs[i](room);
       } catch (...) {
         const std::lock_guard lock(guard);
         if (!failed) failed = std::current_exception();
@@ -152,7 +237,8 @@ size_t bytes_of(const std::vector<PackedMatrix>& matrices, const KernelTable& ke
 
 }  // namespace
 
-Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wanted, Packing packing) {
+Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wanted, Packing packing)
+    : wanted_(wanted) {
   const auto& nodes = graph.nodes();
   std::vector<bool> is_read(nodes.size());
   for (const Node& node : nodes)
@@ -166,7 +252,7 @@ Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wa
       layout_of_[static_cast<int>(id)] = layout;
       std::vector<PackedMatrix>& packed = packed_[layout];
       if (packed.empty()) {
-        packed = pack_product(graph, nodes[id], kernels, wanted, packing, jobs);
+        pack_product(graph, nodes[id], kernels, {{wanted, packed}}, packing, jobs);
         bytes_ += bytes_of(packed, kernels);
       }
     }
@@ -179,19 +265,49 @@ Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wa
   do_all(jobs);
 }
 
+void Weights::complete(const Graph& graph, const KernelTable& kernels) {
+  Jobs jobs;
+  for (const auto& [product, layout] : layout_of_) {
+    std::vector<PackedMatrix>& packed = packed_.at(layout);
+    if (packed.front().data.bytes() > 0) continue;
+    packed.clear();
+    pack_product(graph, graph.at(product), kernels, {{wanted_, packed}}, Packing::now, jobs);
+  }
+  do_all(jobs);
+}
+
+// Keeps the largest block of what is not needed any more: fresh memory is dearer than filling it.
+void PackingStream::recycle() {
+  for (auto& [layout, matrices] : kept_)
+    for (PackedMatrix& matrix : matrices)
+      if (matrix.data.bytes() > spare_.bytes()) spare_ = std::move(matrix.data);
+  kept_.clear();
+}
+
 const std::vector<PackedMatrix>& PackingStream::matrices(int product) {
   const Node& node = graph_.at(product);
   const WeightLayout layout = layout_of(node);
   if (const auto found = kept_.find(layout); found != kept_.end()) return found->second;
+  std::vector<PackedMatrix> packed;
   Jobs jobs;
-  const size_t bytes =
-      bytes_of(pack_product(graph_, node, kernels_, wanted_, Packing::when_needed, jobs), kernels_);
+  pack_product(graph_, node, kernels_, {{wanted_, packed}}, Packing::when_needed, jobs);
+  const size_t bytes = bytes_of(packed, kernels_);
   if (bytes_ + bytes > kept_bytes) {
-    kept_.clear();
+    recycle();
     bytes_ = 0;
   }
   bytes_ += bytes;
-  auto packed = pack_product(graph_, node, kernels_, wanted_, Packing::now, jobs);
+  packed.clear();
+  std::vector<Target> targets{{wanted_, packed, &spare_}};
+  if (beside_ != nullptr) {
+    std::vector<PackedMatrix>& theirs = beside_->packed_.at(layout);
+    const WeightFormat wanted = beside_->wanted_;
+    if (theirs.front().data.bytes() == 0) {
+      theirs.clear();
+      targets.push_back({wanted, theirs});
+    }
+  }
+  pack_product(graph_, node, kernels_, targets, Packing::now, jobs);
   do_all(jobs);
   return kept_.emplace(layout, std::move(packed)).first->second;
 }

@@ -37,6 +37,9 @@ class Weights {
   Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wanted,
           Packing packing = Packing::now);
 
+  // Packs those matrices that were left empty and that no PackingStream has packed beside its own.
+  void complete(const Graph& graph, const KernelTable& kernels);
+
   const std::vector<PackedMatrix>& matrices(int product) const { return packed_.at(layout_of_.at(product)); }
   const float* tensor(int node) const { return tensors_.at(node).floats(); }
   // Those of matrices that are packed when needed among them.
@@ -52,16 +55,21 @@ class Weights {
  private:
   std::map<WeightLayout, std::vector<PackedMatrix>> packed_;
   std::map<int, WeightLayout> layout_of_;
+  friend class PackingStream;
+
+  WeightFormat wanted_;
   std::map<int, Block> tensors_;
   size_t bytes_ = 0;
 };
 
 // The matrices of one product after the other, without those of all at once in memory: for a network that is
-// run once. Those of small networks are kept for the next product that has the same weight.
+// run once. Those of small networks are kept for the next product that has the same weight. The matrices of
+// `beside`, where there is one, are packed on the way, so that the file is read once for both.
 class PackingStream {
  public:
-  PackingStream(const Graph& graph, const KernelTable& kernels, WeightFormat wanted)
-      : graph_(graph), kernels_(kernels), wanted_(wanted) {}
+  PackingStream(const Graph& graph, const KernelTable& kernels, WeightFormat wanted,
+                Weights* beside = nullptr)
+      : graph_(graph), kernels_(kernels), wanted_(wanted), beside_(beside) {}
   // Valid until the next call.
   const std::vector<PackedMatrix>& matrices(int product);
 
@@ -69,7 +77,11 @@ class PackingStream {
   const Graph& graph_;
   const KernelTable& kernels_;
   WeightFormat wanted_;
+  Weights* beside_;
+  void recycle();
+
   std::map<WeightLayout, std::vector<PackedMatrix>> kept_;
+  Block spare_;
   size_t bytes_ = 0;
 };
 

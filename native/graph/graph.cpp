@@ -79,6 +79,7 @@ void TensorData::read(float* out, int64_t count, int64_t first, int64_t row) con
   } else {
     const size_t from = offset + static_cast<size_t>(first * dtype_bytes(dtype));
     const uint8_t* p = file->data() + from;
+    file->expect(from, static_cast<size_t>(count * dtype_bytes(dtype)));
     switch (dtype) {
       case DType::f32:
         std::memcpy(out, p, count * sizeof(float));
@@ -103,11 +104,27 @@ void TensorData::read(float* out, int64_t count, int64_t first, int64_t row) con
         }
         break;
     }
-    file->release(from, static_cast<size_t>(count * dtype_bytes(dtype)));
+    release(first, count);
   }
   if (row_scale.empty()) return;
   if (row == 0) row = count / static_cast<int64_t>(row_scale.size());
   for (int64_t i = 0; i < count; ++i) out[i] *= row_scale[static_cast<size_t>((first + i) / row)];
+}
+
+const float* TensorData::direct(int64_t first, int64_t count) const {
+  if (!row_scale.empty()) return nullptr;
+  if (!file) return own.data() + first;
+  const size_t from = offset + static_cast<size_t>(first) * sizeof(float);
+  const uint8_t* p = file->data() + from;
+  if (dtype != DType::f32 || reinterpret_cast<uintptr_t>(p) % alignof(float) != 0) return nullptr;
+  file->expect(from, static_cast<size_t>(count) * sizeof(float));
+  return reinterpret_cast<const float*>(p);
+}
+
+void TensorData::release(int64_t first, int64_t count) const {
+  if (file)
+    file->release(offset + static_cast<size_t>(first * dtype_bytes(dtype)),
+                  static_cast<size_t>(count * dtype_bytes(dtype)));
 }
 
 int Graph::push(Node node) {

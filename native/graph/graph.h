@@ -36,6 +36,10 @@ struct TensorData {
   // Copies `count` numbers as f32, from number `first` on: the whole tensor, or rows of its dim 0, `row`
   // numbers each. Pages of the file are given back.
   void read(float* out, int64_t count, int64_t first = 0, int64_t row = 0) const;
+  // Where `count` numbers from `first` on lie as f32, to be given back with `release`; null: only `read`
+  // makes them that.
+  const float* direct(int64_t first, int64_t count) const;
+  void release(int64_t first, int64_t count) const;
 };
 
 struct Node {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -112,22 +113,30 @@ void profile_program(const Program& program, Pool& pool, int rounds, const std::
   }
 }
 
-// The lightest format whose outputs on probe inputs stay near those of f32.
+// The lightest format whose outputs on probe inputs stay near those of f32. Memory and reading the file are
+// what a large network is short of: one packing at a time, and of f32, which is run once, one matrix at a
+// time; the first candidate is packed of the same numbers on the way.
 void PackedModel::choose_precision() {
-  // Memory is what a large network is short of: one packing at a time, and of f32, which is run once, one
-  // matrix at a time.
   const auto packed_as = [&](WeightFormat format, Packing packing = Packing::now) {
     return std::make_shared<Weights>(graph_, *kernels_, format, packing);
   };
-  auto full = packed_as(WeightFormat::f32, device_ ? Packing::now : Packing::when_needed);
-  const size_t full_bytes = full->bytes();
-  const std::vector<float> want = probe(std::move(full));
-  double scale = 1e-12;
-  for (float v : want) scale = std::max(scale, std::fabs(static_cast<double>(v)));
+  const Packing at_first = device_ ? Packing::now : Packing::when_needed;
+  auto full = packed_as(WeightFormat::f32, at_first);
+  std::vector<Precision> candidates;
+  std::shared_ptr<Weights> first;
   for (const Precision candidate : {Precision::i8, Precision::bf16}) {
     if (!kernels_->gemm[static_cast<int>(format_of(candidate))].available) continue;
-    auto packed = packed_as(format_of(candidate));
-    if (packed->bytes() >= full_bytes) continue;  // too small a network to gain
+    auto described = packed_as(format_of(candidate), Packing::when_needed);
+    if (described->bytes() >= full->bytes()) continue;  // too small a network to gain
+    if (candidates.empty() && !device_) first = std::move(described);
+    candidates.push_back(candidate);
+  }
+  const std::vector<float> want = probe(std::move(full), first.get());
+  if (first) first->complete(graph_, *kernels_);
+  double scale = 1e-12;
+  for (float v : want) scale = std::max(scale, std::fabs(static_cast<double>(v)));
+  for (const Precision candidate : candidates) {
+    auto packed = first ? std::exchange(first, nullptr) : packed_as(format_of(candidate));
     const std::vector<float> got = probe(packed);
     double worst = 0;
     for (size_t i = 0; i < want.size(); ++i)
@@ -143,14 +152,14 @@ void PackedModel::choose_precision() {
 }
 
 // All outputs for inputs of standard normal numbers.
-std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights) const {
+std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights, Weights* beside) const {
   CompileOptions options;
   options.threads = parts();
   const auto program = compile(graph_, weights, *kernels_, options);
   uint64_t stream = 0;
   for (const Binding& input : program->inputs) fill_normal(0, stream++, 0, input.data, input.shape.count());
   if (device_) return probe_device(*program, std::move(weights));
-  PackingStream stream_of(graph_, *kernels_, WeightFormat::f32);
+  PackingStream stream_of(graph_, *kernels_, WeightFormat::f32, beside);
   for (const List list : {List::schedule, List::observation, List::prepared, List::step}) {
     if (list == List::step) select_call(*program, 0);
     run_packing(*program, list, stream_of);

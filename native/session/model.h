@@ -34,7 +34,8 @@ class PackedModel : public Model {
 
  private:
   void choose_precision();
-  std::vector<float> probe(std::shared_ptr<const Weights> weights) const;
+  // `beside` is packed on the way, where matrices are packed one by one.
+  std::vector<float> probe(std::shared_ptr<const Weights> weights, Weights* beside = nullptr) const;
   void run_packing(const Program& program, List list, PackingStream& stream) const;
   std::vector<float> probe_device(const Program& program, std::shared_ptr<const Weights> weights) const;
 

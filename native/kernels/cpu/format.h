@@ -38,26 +38,49 @@ struct Format {
     return static_cast<size_t>(weight_bytes(n, k) + extra);
   }
 
+  static W stored(float x, const Quantised& quantise) {
+    if constexpr (scaled) return quantise(x);
+    if constexpr (sizeof(W) == 2) return to_bf16(x);
+    if constexpr (sizeof(W) == 4) return x;
+  }
+
   static void pack(const float* w, int64_t n, int64_t k, void* out, Channels channels) {
-    W* packed = static_cast<W*>(out);
-    float* scales = const_cast<float*>(channel_scales(out, n, k));
-    float* offsets = const_cast<float*>(channel_offsets(out, n, k));
-    for (int64_t i = 0; i < channels.count; ++i) {
-      const int64_t channel = channels.first + i;
-      const float* row = w + i * k;
-      W* to = packed + channel / columns * panel_stride(k) + channel % columns * group;
-      const auto at = [&](int64_t c) -> W& { return to[c / group * columns * group + c % group]; };
-      if constexpr (scaled) {
-        const Quantised quantise(largest_size(row, k));
-        int64_t sum = 0;
-        for (int64_t c = 0; c < k; ++c) sum += at(c) = quantise(row[c]);
-        scales[channel] = quantise.scale;
-        offsets[channel] = quantised ? -128.0f * static_cast<float>(sum) : 0.0f;
-      } else if constexpr (sizeof(W) == 2) {
-        for (int64_t c = 0; c < k; ++c) at(c) = to_bf16(row[c]);
-      } else {
-        for (int64_t c = 0; c < k; ++c) at(c) = row[c];
+    for (int64_t i = 0; i < channels.count; i += columns)
+      pack_panel(w + i * k, n, k, out, {channels.first + i, lesser(columns, channels.count - i)});
+  }
+
+  // By stretches of k that are a cache line or two of every channel, so that both sides stay in the first
+  // cache.
+  static void pack_panel(const float* w, int64_t n, int64_t k, void* out, Channels channels) {
+    constexpr int64_t stretch = 32;
+    static_assert(stretch % group == 0);
+    W* panel = static_cast<W*>(out) + channels.first / columns * panel_stride(k);
+    float* scales = const_cast<float*>(channel_scales(out, n, k)) + channels.first;
+    int64_t sums[columns] = {};
+    Quantised quantise[columns];
+    if constexpr (scaled)
+      for (int64_t i = 0; i < channels.count; ++i) {
+        quantise[i] = Quantised(largest_size(w + i * k, k));
+        scales[i] = quantise[i].scale;
       }
+    W line[stretch];
+    for (int64_t first = 0; first < k; first += stretch) {
+      const int64_t count = lesser(stretch, k - first);
+      W* block = panel + first * columns;
+      for (int64_t i = 0; i < channels.count; ++i) {
+        const float* row = w + i * k + first;
+        for (int64_t c = 0; c < count; ++c) line[c] = stored(row[c], quantise[i]);
+        if constexpr (scaled)
+          for (int64_t c = 0; c < count; ++c) sums[i] += line[c];
+        for (int64_t c = 0; c < count; c += group)
+          __builtin_memcpy(block + c * columns + i * group, line + c,
+                           static_cast<size_t>(lesser(group, count - c)) * sizeof(W));
+      }
+    }
+    if constexpr (scaled) {
+      float* offsets = const_cast<float*>(channel_offsets(out, n, k)) + channels.first;
+      for (int64_t i = 0; i < channels.count; ++i)
+        offsets[i] = quantised ? -128.0f * static_cast<float>(sums[i]) : 0.0f;
     }
   }
 

@@ -37,7 +37,8 @@ uint16_t to_bf16(float x) {
 // The int8 form of a row of weights or activations: x ≈ q·scale, |q| ≤ 127. A row of zeros, or of numbers too
 // small to divide by, is stored as zeros.
 struct Quantised {
-  float scale, inverse;
+  float scale = 0, inverse = 0;
+  Quantised() = default;
   explicit Quantised(float largest) : scale(largest / 127.0f) {
     inverse = scale >= 1.17549435e-38f && scale <= 3.4e38f ? 1.0f / scale : 0.0f;
   }
@@ -48,13 +49,20 @@ struct Quantised {
   }
 };
 
+// NaN has no size. In lanes, which compilers make vectors of.
 float largest_size(const float* x, int64_t n) {
-  float most = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const float size = __builtin_fabsf(x[i]);
-    most = size > most ? size : most;
-  }
-  return most;
+  constexpr int64_t lanes = 16;
+  const auto larger = [](float value, float most) {
+    const float size = __builtin_fabsf(value);
+    return size > most ? size : most;
+  };
+  float most[lanes] = {};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (int64_t l = 0; l < lanes; ++l) most[l] = larger(x[i + l], most[l]);
+  for (; i < n; ++i) most[0] = larger(x[i], most[0]);
+  for (int64_t l = 1; l < lanes; ++l) most[0] = larger(most[l], most[0]);
+  return most[0];
 }
 
 }  // namespace
