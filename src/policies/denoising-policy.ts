@@ -128,6 +128,12 @@ export class DenoisingPolicy implements Policy {
         'input_invalid',
         `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${action_dim} values, got ${start.length}`,
       );
+    const added = options.step_noise ?? this.draw(count * table.noise_draws);
+    if (added.length !== count * table.noise_draws)
+      throw new TendonError(
+        'input_invalid',
+        `step_noise: expected ${table.noise_draws} draws (of this sampler at these steps) × ${count} values, got ${added.length}`,
+      );
     for (let i = 0; i < count; i++) start[i] = start[i]! * table.start_scale;
     const acts = this.family.keeps_actions ? history.length - 1 : this.family.first_row;
     if (this.family.keeps_actions) this.writeGiven(start, choice.candidates, acts);
@@ -143,7 +149,7 @@ export class DenoisingPolicy implements Policy {
         session.denoise({
           inputs: through ? { ...inputs, ...towards } : { ...inputs, ...begins },
           start,
-          noise: this.draw(count * table.noise_draws),
+          noise: added,
           guidance: choice.guidance_scale,
           ...(through || conditioned ? {} : towards),
           cancel,

@@ -62,6 +62,11 @@ export interface InferOptions {
   readonly goal?: Goal;
   /** Start noise, unit variance, (candidates, model_horizon, action_dim); drawn from the seed when absent. */
   readonly noise?: Float32Array;
+  /**
+   * What a stochastic sampler (DDPM, ancestral, SDE, churn) adds on the way, unit variance, in the order in which it is
+   * added: (draws of the sampler's table, candidates, model_horizon, action_dim); drawn from the seed when absent.
+   */
+  readonly step_noise?: Float32Array;
   readonly candidates?: number;
   /** Policies that denoise only (`unsupported` from others). */
   readonly prefix?: ChunkPrefix;

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { addon } from '../../src/native/index.js';
 import { loadPolicy } from '../../src/policies/index.js';
 import { openSafetensors, readTensor, writeSafetensors } from '../../src/weights/index.js';
 import { golden } from '../golden/golden.js';
@@ -113,6 +114,35 @@ describe.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s', (name) => {
     await expect(loadPolicy(checkpoint(name, { output_features: 3 }))).rejects.toThrow(/output_features/);
     await expect(loadPolicy(checkpoint(name), { sampler: 'nonsense' })).rejects.toThrow(/sampler/);
   });
+});
+
+it('takes every draw of a stochastic sampler from its caller, and refuses too few', async () => {
+  const policy = await loadPolicy(checkpoint('diffusion'), { precision: 'f32', sampler: 'ddpm', steps: 5 });
+  const values = Object.fromEntries(
+    Object.entries(policy.spec.observation_dims).map(([k, n]) => [k, new Float32Array(n).fill(0.3)]),
+  );
+  policy.reset(5);
+  const drawn = await policy.infer({ stamp_ns: 1, values });
+  // The stream of an episode: the start first, then what each step but the last adds.
+  const size = await noiseSize();
+  const stream = addon().philoxNormal(5, 0, 0, 5 * size);
+  policy.reset(99);
+  const observation = { stamp_ns: 1, values };
+  const given = { noise: stream.slice(0, size), step_noise: stream.slice(size) };
+  expect((await policy.infer(observation, given)).actions).toEqual(drawn.actions);
+  const other = { ...given, step_noise: given.step_noise.map((v) => -v) };
+  expect((await policy.infer(observation, other)).actions).not.toEqual(drawn.actions);
+  const few = { ...given, step_noise: stream.slice(2 * size) };
+  await expect(policy.infer(observation, few)).rejects.toThrow(/step_noise: expected 4 draws/);
+  policy.close();
+
+  async function noiseSize(): Promise<number> {
+    const said = await policy
+      .infer({ stamp_ns: 1, values }, { noise: new Float32Array(1) })
+      .catch((caught: Error) => caught.message);
+    const [, rows, dim] = /× (\d+) × (\d+) values/.exec(String(said)) ?? [];
+    return Number(rows) * Number(dim);
+  }
 });
 
 it('takes observations under the names that rename_map gives', async () => {
