@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../checkpoint.js';
+import { FollowsSchema } from './follows.js';
 
 const positive = CountSchema;
 
@@ -26,6 +27,13 @@ export const EnsembleConfig = z
     activation: z.enum(['silu', 'relu', 'leaky_relu']).default('silu'),
     /** Features whose next value is predicted itself, and not its change. */
     no_delta_list: z.array(z.number().int().min(0)).default([]),
+    /** Places of the state that members predict, in order; absent: all. The others follow from them, or stay. */
+    predicted: z.array(z.number().int().min(0)).min(1).optional(),
+    follows: FollowsSchema.default([]),
+    /** Predicted features that are 0 or 1: their value is predicted and cut at one half. */
+    switches: z.array(z.number().int().min(0)).default([]),
+    /** A network of its own for the reward, of (state, action, state after); absent: members predict it. */
+    reward: z.object({ num_layers: positive, hid_size: positive }).optional(),
     /** TS1: a member for each particle, drawn anew at every step; TS∞: drawn once; expectation: the mean of all. */
     propagation: z.enum(['ts1', 'ts_inf', 'expectation']).default('ts_inf'),
     num_particles: PlannedSchema.default(20),

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import type { PlannerTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
-import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
+import { actionCodec, actionMap, conditionVector, type FeatureMap, lowDimFeatures } from '../features.js';
+import type { Affine } from '../processors/normalize.js';
 import { statisticsOf } from '../processors/statistics.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
 import { EnsembleConfig } from './config.js';
+import { misplaced, type Units } from './motion.js';
 import { ensembleNetworks } from './networks.js';
 
 export function ensembleTable(config: EnsembleConfig, action_dim: number): PlannerTable {
@@ -50,7 +52,16 @@ export function openEnsemble(dir: string, json: Record<string, unknown>): WorldM
   const { stats, version, eps } = statistics;
   const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
   const action = actionMap(config.output_features, modes, stats, version, eps);
-  const networks = ensembleNetworks(config, tensors, features.width, action.dim);
+  const wrong = misplaced(config, features.width);
+  if (wrong !== undefined)
+    throw new TendonError('config_invalid', `${join(dir, 'config.json')}: ensemble: ${wrong}`);
+  const networks = ensembleNetworks(
+    config,
+    tensors,
+    features.width,
+    action.dim,
+    unitsOf(config, features, action.affine),
+  );
   const graph = () => {
     const g = worldGraph(networks, { horizon: config.horizon, discount: config.discount });
     tensors.finish();
@@ -82,4 +93,23 @@ export function openEnsemble(dir: string, json: Record<string, unknown>): WorldM
     observe: (history) => ({ observation: conditionVector(features, [history.at(-1)!], undefined) }),
     ...actionCodec(action.affine, config.action_relative_to, config.action_travel),
   };
+}
+
+/** The whole state's normalisation, feature by feature, and where in it relative actions find the position. */
+function unitsOf(
+  { action_relative_to: key }: EnsembleConfig,
+  { keys, dims, affine }: FeatureMap,
+  action: Affine,
+): Units {
+  const joined = (of: keyof Affine): Float64Array =>
+    Float64Array.from(keys.flatMap((k) => [...affine[k]![of]]));
+  const state = {
+    mul: joined('mul'),
+    add: joined('add'),
+    back_mul: joined('back_mul'),
+    back_add: joined('back_add'),
+  };
+  if (key === undefined) return { state, action };
+  const before = keys.slice(0, keys.indexOf(key));
+  return { state, action, positions: before.reduce((n, k) => n + dims[k]!, 0) };
 }

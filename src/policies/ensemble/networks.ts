@@ -5,16 +5,23 @@ import type { GraphBuilder, TensorRef, Value } from '../../native/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
 import type { Tensors } from '../checkpoint.js';
 import { clamp, isPositive } from '../compose.js';
+import { normalizer } from '../processors/normalize.js';
 import type { WorldNetworks } from '../world-model/graph.js';
 import type { EnsembleConfig } from './config.js';
+import { motionOf, originOf, type Units } from './motion.js';
+import { rewardNetwork } from './reward.js';
 
-/** Particles of every candidate: states (rows, particles, state_dim), and what the step to them earned, (rows, 1). */
+/**
+ * Particles of every candidate: states (rows, particles, state_dim), what the step to them earned, (rows, 1), and where
+ * relative actions start from, (rows, 1, action_dim), in the robot's units.
+ */
 export interface Particles {
   readonly states: Value;
   readonly reward?: Value;
+  readonly origin?: Value;
 }
 
-/** Mean and standard deviation of (change, reward), (…, state_dim + 1). */
+/** Mean and standard deviation of (change, reward), (…, outputs). */
 export interface Prediction {
   readonly mean: Value;
   readonly std: Value;
@@ -30,7 +37,7 @@ export function memberNetworks(
   action_dim: number,
 ): Member[] {
   const { ensemble_size: E, hid_size, num_layers } = config;
-  const outputs = state_dim + 1;
+  const outputs = outputsOf(config, state_dim);
   const bound = (name: string): Float32Array => readTensor(tensors.ref(name, [1, outputs]));
   const [low, high] = [bound('min_logvar'), bound('max_logvar')];
   const scale = inputScale(tensors, state_dim + action_dim);
@@ -58,6 +65,10 @@ export function memberNetworks(
   });
 }
 
+/** What a member predicts: the features that it does, then the reward where that has no network of its own. */
+const outputsOf = ({ predicted, reward }: EnsembleConfig, state_dim: number): number =>
+  (predicted?.length ?? state_dim) + (reward === undefined ? 1 : 0);
+
 /** Normal draws of one step: where TS1 shuffles, a number by which particles are ordered; then each particle's own. */
 function drawsPerStep({ propagation, num_particles: P }: EnsembleConfig, outputs: number): number {
   if (propagation === 'expectation') return 0;
@@ -69,14 +80,19 @@ export function ensembleNetworks(
   tensors: Tensors,
   state_dim: number,
   action_dim: number,
+  units: Units = {
+    state: normalizer('state', 'IDENTITY', undefined, state_dim),
+    action: normalizer('action', 'IDENTITY', undefined, action_dim),
+  },
 ): WorldNetworks<Particles> {
   const members = memberNetworks(config, tensors, state_dim, action_dim);
+  const earned = rewardNetwork(config, tensors, state_dim, action_dim, activate);
   const predicting = config.elites ?? members.map((_, i) => i);
-  const outputs = state_dim + 1;
+  const outputs = outputsOf(config, state_dim);
   const expected = config.propagation === 'expectation';
   const P = expected ? 1 : config.num_particles;
-  /** 1 where a change is predicted, 0 where the value itself is. */
-  const kept = Float32Array.from({ length: state_dim }, (_, i) => (config.no_delta_list.includes(i) ? 0 : 1));
+  const motion = motionOf(config, state_dim, units.state);
+  const start = originOf(config, action_dim, units);
 
   /** (change, reward) of each particle, by the member that its place belongs to, or by all of them. */
   function sample(g: GraphBuilder, x: Value, noise: Value | undefined, all: readonly Prediction[]): Value {
@@ -99,16 +115,25 @@ export function ensembleNetworks(
     return g.add(join('mean'), g.mul(join('std'), g.reshape(noise!, [1, P, outputs])));
   }
 
+  /** What members are asked: states, and the action of each particle from where it is. */
+  function asked(g: GraphBuilder, { states, origin }: Particles, a: Value): Value {
+    const action = g.expand(g.reshape(a, [1, 1, action_dim]), [1, P, action_dim]);
+    if (origin === undefined) return g.concat([states, action], 2);
+    return g.concat([states, start!.seen(g, states, origin, action)], 2);
+  }
+
   return {
     latent_dim: state_dim,
     action_dim,
     critics: 0,
     draws: drawsPerStep(config, outputs),
     encode: (g) => g.affine(g.input('observation', [1, state_dim], 'observation'), 1, 0),
-    begin: (g, latent) => ({ states: g.expand(g.reshape(latent, [1, 1, state_dim]), [1, P, state_dim]) }),
-    next(g, { states }, a, noise) {
-      const action = g.expand(g.reshape(a, [1, 1, action_dim]), [1, P, action_dim]);
-      let x = g.concat([states, action], 2);
+    begin(g, latent) {
+      const states = g.expand(g.reshape(latent, [1, 1, state_dim]), [1, P, state_dim]);
+      return { states, ...(start === undefined ? {} : { origin: start.positions(g, states) }) };
+    },
+    next(g, from, a, noise) {
+      let x = asked(g, from, a);
       if (config.propagation === 'ts1') x = g.matmul(permutation(g, g.slice(noise!, 1, 0, P)), x);
       const shuffling = config.propagation === 'ts1' ? P : 0;
       const own = noise === undefined ? undefined : g.slice(noise, 1, shuffling, P * outputs);
@@ -117,19 +142,21 @@ export function ensembleNetworks(
       const all = penalised || expected ? members.map((member) => member(g, x)) : [];
       const said = sample(g, x, own, all);
       const before = g.slice(x, 2, 0, state_dim);
-      const change = g.slice(said, 2, 0, state_dim);
-      const base = config.no_delta_list.length === 0 ? before : g.mul(before, vector(g, kept));
-      let reward = g.slice(said, 2, state_dim, 1);
+      const states = motion(g, before, said);
+      let reward =
+        earned === undefined
+          ? g.slice(said, 2, outputs - 1, 1)
+          : earned(g, before, g.slice(x, 2, state_dim, action_dim), states);
       if (penalised) reward = g.add(reward, g.affine(penaltyOf(g, config, all), -config.penalty_coeff, 0));
       return {
-        states: g.add(base, change),
+        states,
         reward: g.reshape(g.reduce('mean', reward, 1), [1, 1]),
+        ...(from.origin === undefined ? {} : { origin: start!.on(g, from.origin, a) }),
       };
     },
     reward: (_g, _z, _a, after) => after.reward!,
-    doubt(g, { states }, a) {
-      const action = g.expand(g.reshape(a, [1, 1, action_dim]), [1, P, action_dim]);
-      const x = g.concat([states, action], 2);
+    doubt(g, from, a) {
+      const x = asked(g, from, a);
       const all = members.map((member) => member(g, x));
       const apart = penaltyOf(g, { ...config, penalty: 'disagreement' }, all);
       return g.reshape(g.reduce('mean', apart, 1), [1, 1]);
@@ -138,11 +165,12 @@ export function ensembleNetworks(
 }
 
 /** u(s, a) of Yu et al. 2020, (rows, particles, 1): the largest over members. */
-function penaltyOf(g: GraphBuilder, { penalty }: EnsembleConfig, all: readonly Prediction[]): Value {
+function penaltyOf(g: GraphBuilder, config: EnsembleConfig, all: readonly Prediction[]): Value {
   const largest = (values: Value[]): Value => values.reduce((a, b) => g.binary('maximum', a, b));
   const norm = (v: Value): Value => g.unary('sqrt', g.reduce('sum', g.unary('square', v)));
-  if (penalty === 'learned_var') return largest(all.map(({ std }) => norm(std)));
-  const means = all.map(({ mean }) => g.slice(mean, 2, 0, mean.shape[2]! - 1));
+  if (config.penalty === 'learned_var') return largest(all.map(({ std }) => norm(std)));
+  const motion = all[0]!.mean.shape[2]! - (config.reward === undefined ? 1 : 0);
+  const means = all.map(({ mean }) => g.slice(mean, 2, 0, motion));
   const middle = average(g, means);
   return largest(means.map((mean) => norm(g.binary('sub', mean, middle))));
 }
