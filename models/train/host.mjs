@@ -49,11 +49,12 @@ function transition(env, target) {
   return [...before, ...position.map((q, j) => target[j] - q), ...features(env), task.model.reward(env)];
 }
 
-/** Within the reach of a planned action, which is all that a model of it has to know. */
+/** Within what a planned action can come to once the joints are elsewhere than foreseen, all that a model has to know. */
 function within(target, position) {
-  return position.map(
-    (q, j) => q + Math.max(-1, Math.min(1, (target[j] - q) / task.model.reach[j])) * task.model.reach[j],
-  );
+  return position.map((q, j) => {
+    const limit = 1.3 * task.model.reach[j];
+    return q + Math.max(-limit, Math.min(limit, target[j] - q));
+  });
 }
 
 const handlers = {
@@ -108,6 +109,10 @@ const handlers = {
       const random = new Random(seed ^ 0x1f123bb5);
       const expert = task.expert(seed, random.pick(spec.modes));
       const lost = random.next() < 0.1;
+      // Whither the expert carries: now and then beside the goal, so that it is learnt what that earns.
+      const goal = env.goal();
+      const astray = random.next() < 0.4 ? random.pick([0.02, 0.05, 0.1]) : 0;
+      const aim = goal.map((x) => x + astray * random.normal());
       const width = random.pick([0.1, 0.3, 0.8]);
       const noise = new Float64Array(joints);
       let bursting = 0;
@@ -118,7 +123,9 @@ const handlers = {
         for (let j = 0; j < joints; j++)
           noise[j] = 0.7 * noise[j] + 0.71 * (alone ? 0.8 : width) * task.model.reach[j] * random.normal();
         const position = env.jointPosition();
+        env.setGoal(aim);
         const wanted = alone ? position : expert.act(env);
+        env.setGoal(goal);
         out.push(
           ...transition(
             env,

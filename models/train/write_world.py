@@ -3,6 +3,7 @@ import json
 import pathlib
 
 import numpy as np
+import torch
 
 from host import ROOT
 from write import wilson, write_safetensors
@@ -23,7 +24,8 @@ def write_world(trainer, seconds, result):
         "input_features": features, "output_features": action, "normalization_mapping": norm_map,
         "action_relative_to": "observation.state", "action_travel": spec["model"]["travel"],
         "ensemble_size": args.members, "num_layers": 2, "hid_size": args.hidden, "activation": "silu",
-        "propagation": "expectation", "penalty": "disagreement", "penalty_coeff": 0.1, "horizon": spec["model"]["horizon"],
+        **trainer.structure, "reward": {"num_layers": 2, "hid_size": args.hidden},
+        "propagation": "expectation", "penalty": "disagreement", "penalty_coeff": args.penalty, "horizon": spec["model"]["horizon"],
         "planner": "mppi", "population_size": 192, "num_iterations": 4, "elite_ratio": 0.1, "alpha": 0.0,
         "initial_std": 0.5, "min_std": 0.05, "temperature": 3.0,
     }
@@ -65,6 +67,11 @@ def tensors(trainer):
         found[f"{name}.weight"], found[f"{name}.bias"] = weight.astype(np.float32), bias.astype(np.float32)
     for name in ("min_logvar", "max_logvar"):
         found[name] = (numbers(getattr(net, name)) + 2 * np.log(std)).astype(np.float32)
+    for i, layer in enumerate(module for module in trainer.earned if isinstance(module, torch.nn.Linear)):
+        weight, bias = numbers(layer.weight), numbers(layer.bias)
+        if layer.out_features == 1:
+            weight, bias = weight * trainer.reward_std.numpy(), bias * trainer.reward_std.numpy() + trainer.reward_mean.numpy()
+        found[f"reward_layers.{i}.weight"], found[f"reward_layers.{i}.bias"] = weight.astype(np.float32), bias.astype(np.float32)
     return found
 
 
@@ -73,14 +80,14 @@ def card(args, train):
     low, high = wilson(result["success"], result["episodes"])
     return f"""# {args.task}-world
 
-A small world model (family `ensemble`: {args.members} networks of 2 × {args.hidden} that predict how the observation changes and what a step
-earns) for Tendon's simulated task `{args.task}`, planned through by MPPI.
+A small world model (family `ensemble`: {args.members} networks of 2 × {args.hidden} that predict how the robot moves, and one that says what a step
+earned) for Tendon's simulated task `{args.task}`, planned through by MPPI. There is no policy prior and no value in it.
 
-The trainer's own loop, seeds 1000–1019: {result['success']}/{result['episodes']}, 95 % interval (Wilson) {100 * low:.1f}–{100 * high:.1f} %, {result['steps']:.0f} steps on average.
+The trainer's own loop, seeds 1000 on: {result['success']}/{result['episodes']}, 95 % interval (Wilson) {100 * low:.1f}–{100 * high:.1f} %, {result['steps']:.0f} steps on average.
 `npm run eval -- --task {args.task} --policy models/{args.task}-world` measures the deployed one.
 
 - **Data**: {train['transitions']} transitions of the simulation in `src/sim`: an expert lost in noise, then the planner itself. No outside data.
-- **Reward**: `src/sim/{args.task}-reward.ts`, which physics as the model is planned by too.
+- **Reward**: learnt; its examples are paid by `src/sim/{args.task}-reward.ts`, which physics as the model is planned by too.
 - **Command**: `/usr/bin/python3 models/train/world.py {args.task} --seed {args.seed}`
 - **Time**: {train['seconds']} s on one CPU thread; held-out error {train['loss']:.4f} of the variance.
 - **Licence**: Apache-2.0.

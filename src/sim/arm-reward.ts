@@ -16,6 +16,8 @@ export interface ArmMoment {
   readonly held: boolean;
   /** The block was let go in the period that ends here. */
   readonly released: boolean;
+  /** How far the free block was pushed along the table in the period, metres. */
+  readonly pushed: number;
   /** Whether the block is where success wants it. */
   readonly placed: boolean;
   /** The post was touched. */
@@ -48,11 +50,12 @@ export function armReward({
   joints,
   held,
   released,
+  pushed,
   placed,
   touched,
 }: ArmMoment): number {
   const tilt = joints[3]! ** 2 + (joints[1]! + joints[2]! + joints[4]! - Math.PI) ** 2;
-  let cost = 0.5 * tilt + (touched ? 10 : 0);
+  let cost = 0.5 * tilt + (touched ? 30 : 0);
   if (held) {
     const off = Math.hypot(goal[0] - tip[0], goal[1] - tip[1]);
     const height = Math.min(CARRY_Z, PLACE_Z + 1.5 * Math.max(0, off - 0.014));
@@ -61,8 +64,8 @@ export function armReward({
     cost += 1 + 2 * wayRound(tip, goal, post, CLEARANCE);
     cost += 2 * Math.abs(tip[2] - height) + 10 * Math.max(0, inside);
   } else {
-    // Up and away from what was placed.
-    cost += 0.5 * Math.abs(tip[2] - CARRY_Z);
+    // Up and away from what was placed, and it stays where it is; a block that comes to rest moves by a millimetre or two.
+    cost += 0.5 * Math.abs(tip[2] - CARRY_Z) + 200 * Math.max(0, pushed - 0.002);
   }
   if (released) {
     // Paid at once and not as long as it lies there: where it lies is not observed afterwards. Success asks for 3 cm; a

@@ -83,6 +83,8 @@ class ArmInstance implements TaskInstance {
   private held = true;
   /** In the last advance. */
   private released = false;
+  /** Where the block was when the last advance began, or when it was let go. */
+  private lay: readonly [number, number] = [0, 0];
   private touched = false;
   private rested = 0;
   private side: string | undefined;
@@ -159,6 +161,7 @@ class ArmInstance implements TaskInstance {
       ...{ tip, block, goal, post, held, placed },
       joints: v.qpos,
       released: this.released,
+      pushed: held ? 0 : Math.hypot(block[0] - this.lay[0], block[1] - this.lay[1]),
       touched: this.touched,
     });
   }
@@ -257,6 +260,7 @@ class ArmInstance implements TaskInstance {
     if (this.force !== undefined) v.xfrc.set(this.force, this.blockBody * 6);
     this.force = undefined;
     this.released = false;
+    this.lay = [v.qpos[6]!, v.qpos[7]!];
     const steps = Math.max(1, Math.round(seconds / STEP_S));
     for (let i = 0; i < steps; i++) {
       physics.step();
@@ -271,6 +275,7 @@ class ArmInstance implements TaskInstance {
     if (this.held && z < RELEASE_Z) {
       this.held = false;
       this.released = true;
+      this.lay = [v.qpos[6]!, v.qpos[7]!];
       this.physics.setEqualities(false);
     }
     if (this.side === undefined && Math.abs(v.qpos[7]! - v.mocap[1]!) < 0.02 && this.held) {
