@@ -51,6 +51,6 @@ it('carries the block to its spot', async () => {
   for (const seed of seeds)
     if ((await runEpisode(policy, armTask, env, seed, n_action_steps)).success) won.push(seed);
   policy.close();
-  // Nine in ten succeed; of six, four or more do but for one draw in a hundred.
-  expect(won.length, `of seeds ${seeds}, these: ${won}`).toBeGreaterThanOrEqual(4);
+  // At nineteen in twenty, five or more of six are to be expected.
+  expect(won.length, `of seeds ${seeds}, these: ${won}`).toBeGreaterThanOrEqual(5);
 }, 120_000);

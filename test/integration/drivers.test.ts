@@ -30,7 +30,7 @@ afterAll(() => live?.close());
 const asked = (intent: OperatorIntent) =>
   expect.poll(() => live.request(intent).accepted, { timeout: 40_000 }).toBe(true);
 
-test('physics takes over from diffusion, and gives the arm back', async () => {
+test('physics and the learned model take over from diffusion, which gets the arm back', async () => {
   expect(live.scene().menu.drivers).toEqual(['diffusion', 'world model', 'physics']);
   await expect.poll(() => status?.driver, { timeout: 20_000 }).toBe('diffusion');
   await expect.poll(() => chunk?.n_candidates, { timeout: 20_000 }).toBe(1);
@@ -49,11 +49,17 @@ test('physics takes over from diffusion, and gives the arm back', async () => {
   expect(chunk!.paths).toHaveLength(chunk!.n_candidates * chunk!.horizon * 3);
   expect([...chunk!.scores!.subarray(1)]).toEqual([...chunk!.scores!.subarray(1)].sort((a, b) => b - a));
 
+  await asked({ kind: 'driver', driver: 'world model' });
+  await expect.poll(() => status?.driver, { timeout: 40_000 }).toBe('world model');
+  await expect.poll(() => chunk?.scores?.length, { timeout: 40_000 }).toBe(16);
+  // As its own card has it.
+  expect(status!.choice).toMatchObject({ sampler: 'mppi', steps: 4, candidates: 192 });
+
   await asked({ kind: 'driver', driver: 'diffusion' });
   await expect.poll(() => status?.driver, { timeout: 40_000 }).toBe('diffusion');
   // As asked for when it all began.
   expect(status!.choice.steps).toBe(3);
-}, 150_000);
+}, 240_000);
 
 test('a task without a reward has no such driver', async () => {
   await asked({ kind: 'task', task: 'pusht' });
