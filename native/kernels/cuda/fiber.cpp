@@ -1,3 +1,6 @@
+// Fibers change places by setjmp and longjmp, which unlike swapcontext ask nothing of the system. A hardened
+// longjmp would take another stack for a broken one.
+#undef _FORTIFY_SOURCE
 #include "kernels/cuda/fiber.h"
 
 #include <cstring>
@@ -9,19 +12,29 @@ std::atomic<int64_t>& FiberBlock::stuck() {
   return count;
 }
 
-// makecontext passes ints alone.
+// makecontext passes ints alone. A fiber that has finished waits here for the next block's body.
 void FiberBlock::enter(unsigned high, unsigned low) {
   auto& block =
       *reinterpret_cast<FiberBlock*>(static_cast<uintptr_t>(static_cast<uint64_t>(high) << 32 | low));
   const int thread = block.current_;
-  block.body_(block, thread, block.argument_);
-  block.pause(thread, finished);
+  for (;;) {
+    block.body_(block, thread, block.argument_);
+    block.pause(thread, finished);
+  }
 }
 
-void FiberBlock::pause(int thread, Where where) {
-  Fiber& fiber = *fibers_[thread];
-  fiber.where = where;
-  swapcontext(&fiber.context, &home_);
+// The two ends of a change: neither has variables that it would have to find again.
+__attribute__((noinline)) void FiberBlock::pause(int thread, Where where) {
+  fibers_[thread]->where = where;
+  if (_setjmp(fibers_[thread]->jump) == 0) _longjmp(home_, 1);
+}
+
+__attribute__((noinline)) void FiberBlock::resume(int thread) {
+  current_ = thread;
+  if (_setjmp(home_) != 0) return;
+  if (fibers_[thread]->started) _longjmp(fibers_[thread]->jump, 1);
+  fibers_[thread]->started = true;
+  setcontext(&fibers_[thread]->context);
 }
 
 void FiberBlock::run(const BlockPlace& at, int threads, size_t shared_bytes,
@@ -38,12 +51,14 @@ void FiberBlock::run(const BlockPlace& at, int threads, size_t shared_bytes,
   const auto self = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(this));
   for (int i = 0; i < threads; ++i) {
     Fiber& fiber = *fibers_[i];
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = stacks_[i].get();
-    fiber.context.uc_stack.ss_size = stack_bytes;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, reinterpret_cast<void (*)()>(enter), 2, static_cast<unsigned>(self >> 32),
-                static_cast<unsigned>(self));
+    if (!fiber.started) {
+      getcontext(&fiber.context);
+      fiber.context.uc_stack.ss_sp = stacks_[i].get();
+      fiber.context.uc_stack.ss_size = stack_bytes;
+      fiber.context.uc_link = nullptr;
+      makecontext(&fiber.context, reinterpret_cast<void (*)()>(enter), 2, static_cast<unsigned>(self >> 32),
+                  static_cast<unsigned>(self));
+    }
     fiber.where = ready;
     fiber.turn = fiber.groups = 0;
     fiber.copies.clear();
@@ -57,6 +72,7 @@ void FiberBlock::run(const BlockPlace& at, int threads, size_t shared_bytes,
   for (int i = 0; i < threads; ++i)
     if (fibers_[i]->where != finished) {
       ++stuck();
+      for (int j = 0; j < threads; ++j) fibers_[j]->started = false;  // the next block begins anew
       return;
     }
 }
@@ -65,9 +81,9 @@ void FiberBlock::run_warp(int first) {
   for (bool together = true; together;) {
     int here = 0;
     for (int i = 0; i < 32; ++i) {
-      current_ = first + (downwards_ ? 31 - i : i);
-      if (fibers_[current_]->where == ready) swapcontext(&home_, &fibers_[current_]->context);
-      here += fibers_[current_]->where == at_warp;
+      const int thread = first + (downwards_ ? 31 - i : i);
+      if (fibers_[thread]->where == ready) resume(thread);
+      here += fibers_[thread]->where == at_warp;
     }
     together = here == 32;
     for (int i = first; together && i < first + 32; ++i) fibers_[i]->where = ready;
@@ -110,7 +126,9 @@ void FiberBlock::wait(int thread, int open) {
   Fiber& fiber = *fibers_[thread];
   size_t kept = 0;
   for (const Copy& copy : fiber.copies) {
-    if (copy.group < fiber.groups - open) {
+    if (copy.group < fiber.groups - open && copy.from == nullptr) {
+      std::memset(copy.to, 0, 16);
+    } else if (copy.group < fiber.groups - open) {
       std::memcpy(copy.to, copy.from, 16);
     } else {
       fiber.copies[kept++] = copy;

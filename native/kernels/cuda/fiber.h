@@ -5,6 +5,7 @@
 // the `cuda:emulated` device; never fast.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <atomic>
@@ -41,6 +42,7 @@ class FiberBlock {
     publish(thread, words, count);
     return published(thread, of);
   }
+  // 16 bytes, of zeros where `from` is null.
   void copy_async(int thread, void* to, const void* from);
   void commit(int thread);
   void wait(int thread, int open);
@@ -55,7 +57,9 @@ class FiberBlock {
     int group;
   };
   struct Fiber {
-    ucontext_t context;
+    ucontext_t context;  // where it starts
+    jmp_buf jump;        // where it paused
+    bool started = false;
     Where where = finished;
     int turn = 0;  // which of the two sets of words it shows next
     int groups = 0;
@@ -65,6 +69,7 @@ class FiberBlock {
 
   static void enter(unsigned high, unsigned low);
   void pause(int thread, Where where);
+  void resume(int thread);
   void run_warp(int first);
   bool release_block();
 
@@ -72,7 +77,7 @@ class FiberBlock {
   bool downwards_ = false;
   void (*body_)(FiberBlock&, int, const void*) = nullptr;
   const void* argument_ = nullptr;
-  ucontext_t home_;
+  jmp_buf home_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<std::unique_ptr<uint8_t[]>> stacks_;
   std::vector<uint8_t> shared_;
