@@ -155,6 +155,18 @@ TEST("kernels: products over the borders of chunks and blocks") {
         true);
 }
 
+TEST("kernels: many rows of whole vectors, one over a tile and under, channels to either side of one") {
+  sweep({{linear(33, 4), 1},
+         {linear(65, 36), 129},
+         {linear(130, 260), 65},
+         {linear(129, 1028), 200, 1},
+         {linear(37, 516), 64, 1},
+         {conv1d(17, 4, 64, 5, 1, 2), 96, 8},
+         {conv1d(9, 16, 12, 3, 2, 1), 136, 4},
+         {conv2d(2, 9, 11, 8, 3, 1, 1), 40, 4}},
+        true);
+}
+
 TEST("kernels: convolutions with the whole tail") {
   sweep({{conv1d(1, 16, 2, 5, 1, 2), 64, 8},
          {conv1d(1, 16, 40, 5, 1, 2), 96, 8},
@@ -201,7 +213,13 @@ TEST("kernels: columns of a wider buffer as input") {
   s.rows.batch_stride = 9 * 40 + 16;
   Shape plain{linear(5, 24), 33};
   plain.rows.batch_stride = 41;
-  sweep({s, plain}, true);
+  // Many rows, whose vectors begin on borders of 16 bytes and do not.
+  Shape many{conv1d(7, 9, 24, 3, 1, 1), 33, 3};
+  many.rows.position_stride = 40;
+  many.rows.batch_stride = 9 * 40 + 16;
+  Shape uneven = many;
+  uneven.rows.batch_stride += 1;
+  sweep({s, plain, many, uneven}, true);
 }
 
 }  // namespace

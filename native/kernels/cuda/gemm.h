@@ -1,21 +1,10 @@
-// Matrix products over gathered rows (kernels.h, Rows), which makes convolutions implicit: a block of four
-// warps takes 64 output channels (f32: 32) of a tile of rows over a stretch of k. Weights stream past once,
-// through a ring of asynchronous copies that each lane makes for itself; activations are gathered a chunk of
-// k at a time, the next chunk's already on the way while this one is multiplied. The warps share a chunk by k
-// and add up their sums through shared memory.
-//
-// Policies multiply few rows, so their products are bound by reading weights: where channels and rows make
-// too few blocks to keep the chip reading, k is split over blocks too, whose sums wait in the scratch for
-// FinishKernel. It also does what needs a whole group: group norm.
+// Narrow matrix products, of up to 64 rows: a block of four warps takes 64 output channels (f32: 32) of a
+// tile of rows over a stretch of k. Weights stream past once, through a ring of asynchronous copies that each
+// lane makes for itself; activations are gathered a chunk of k at a time, the next chunk's already on the way
+// while this one is multiplied. The warps share a chunk by k and add up their sums through shared memory.
 #pragma once
 
-#include <cmath>
-
-#include "kernels/cuda/format.h"
-#include "kernels/cuda/lane.h"
-#include "kernels/cuda/norm.h"
-#include "kernels/kernels.h"
-#include "kernels/reference/functions.h"
+#include "kernels/cuda/product.h"
 
 namespace tendon::cuda {
 
@@ -24,117 +13,17 @@ constexpr int gemm_warps = gemm_threads / 32;
 constexpr int gemm_stages = 4;  // fetches of a warp in flight
 constexpr int gemm_tiles = 4;   // of 16 channels
 
-// ---- How a product is cut --------------------------------------------------------------------------------
-
-struct GemmCut {
-  int rows = 8;  // of a tile
-  int64_t row_tiles = 1, column_tiles = 1, splits = 1, chunks = 1, chunks_per_split = 1;
-  // Sums go through the scratch to FinishKernel.
-  bool finishes = false;
-};
-
-struct GemmCall {
-  GemmArgs args;
-  GemmCut cut;
-};
-
-template <class W>
-GemmCut cut_gemm(const GemmArgs& a, int multiprocessors) {
-  const int64_t rows = a.rows.count();
-  GemmCut c;
-  const int most = W::bytes_per_number == 4 ? 16 : 64;
-  while (c.rows < rows && c.rows < most) c.rows *= 2;
-  c.row_tiles = up(rows, c.rows);
-  c.column_tiles = up(a.n, W::columns);
-  c.chunks = up(a.rows.k(), W::chunk);
-  // Two blocks for each multiprocessor, whole chunks each. A short product is over before a second kernel
-  // could start: it is left whole unless its norm needs one anyway.
-  const bool normed = a.epilogue.groups > 0;
-  int64_t splits = up(2 * multiprocessors, c.row_tiles * c.column_tiles);
-  if (!normed && c.chunks <= 8) splits = 1;
-  c.chunks_per_split = up(c.chunks, splits < c.chunks ? splits : c.chunks);
-  c.splits = up(c.chunks, c.chunks_per_split);
-  c.finishes = normed || c.splits > 1;
-  return c;
-}
-
-inline GemmCut cut_gemm(const GemmArgs& a, int multiprocessors) {
-  return a.format == WeightFormat::f32    ? cut_gemm<F32Weights>(a, multiprocessors)
-         : a.format == WeightFormat::bf16 ? cut_gemm<Bf16Weights>(a, multiprocessors)
-                                          : cut_gemm<I8Weights>(a, multiprocessors);
-}
-
-inline size_t gemm_scratch(const GemmArgs& a, int multiprocessors) {
-  const GemmCut c = cut_gemm(a, multiprocessors);
-  return c.finishes ? static_cast<size_t>(c.splits * a.rows.count() * a.n) * sizeof(float) : 0;
-}
-
-// ---- Gathering rows --------------------------------------------------------------------------------------
-
-// The corner of a row's window. A row past the last lies outside the input everywhere.
-struct RowPlace {
-  int64_t start;  // of its batch element, floats
-  int32_t y, x;
-};
-
-TENDON_DEVICE RowPlace place_of(const Rows& r, int64_t row) {
-  if (row >= r.count()) return {0, INT32_MIN / 2, 0};
-  const int64_t b = row / r.per_batch();
-  const auto at = static_cast<uint32_t>(row % r.per_batch()), width = static_cast<uint32_t>(r.out_w);
-  return {b * r.batch_stride, static_cast<int32_t>(at / width * r.stride_h - r.pad_h),
-          static_cast<int32_t>(at % width * r.stride_w - r.pad_w)};
-}
-
-// Where in a window number k lies; k past the last lies outside.
-struct Tap {
-  int32_t y, x, channel;
-};
-TENDON_DEVICE Tap tap_of(const Rows& r, int64_t k) {
-  if (k >= r.k()) return {INT32_MIN / 2, 0, 0};
-  const auto c = static_cast<uint32_t>(r.c), taps_w = static_cast<uint32_t>(r.taps_w);
-  const uint32_t tap = static_cast<uint32_t>(k) / c;
-  return {static_cast<int32_t>(tap / taps_w), static_cast<int32_t>(tap % taps_w),
-          static_cast<int32_t>(static_cast<uint32_t>(k) % c)};
-}
-TENDON_DEVICE float gathered(const Rows& r, const RowPlace& row, const Tap& tap) {
-  const int32_t y = row.y + tap.y, x = row.x + tap.x;
-  if (y < 0 || y >= r.h || x < 0 || x >= r.w) return 0;
-  return r.x[row.start + (y * r.w + x) * r.position_stride + tap.channel];
-}
-
-// ---- What becomes of a sum -------------------------------------------------------------------------------
-
-// Behind the norm: act → · scale + shift → + residual → act_last.
-TENDON_DEVICE void finish(const GemmArgs& a, int64_t b, int64_t r, int64_t n, float value) {
-  const Epilogue& e = a.epilogue;
-  const int64_t film = b / e.film_div * e.film_stride + n;
-  value = reference::apply(e.act, value);
-  if (e.scale) value *= e.scale[film];
-  if (e.shift) value += e.shift[film];
-  if (e.residual)
-    value += e.residual[b / e.residual_div * e.residual_batch_stride + r * e.residual_row_stride + n];
-  a.out[b * a.out_batch_stride + r * a.out_row_stride + n] = reference::apply(e.act_last, value);
-}
-
 // Adds up the warps' sums [warp][row][column] and hands each on.
 template <class W>
-TENDON_DEVICE void hand_on(const Lane& t, const GemmCall& call, const float* sums, int rows, int pitch) {
-  const GemmArgs& a = call.args;
-  const float* scales = channel_scales(a.weights, a.n, a.rows.k());
+TENDON_DEVICE void hand_on_all(const Lane& t, const GemmCall& call, const float* sums, int rows, int pitch) {
   for (int i = t.thread(); i < rows * W::columns; i += gemm_threads) {
-    const int64_t row = t.block_y() * rows + i / W::columns;
-    const int64_t n = t.block_x() * W::columns + i % W::columns;
-    if (row >= a.rows.count() || n >= a.n) continue;
+    const int64_t row = t.block_x() * rows + i / W::columns;
+    const int64_t n = t.block_y() * W::columns + i % W::columns;
+    if (row >= call.args.rows.count() || n >= call.args.n) continue;
     float value = 0;
     for (int warp = 0; warp < gemm_warps; ++warp)
       value += sums[(warp * rows + i / W::columns) * pitch + i % W::columns];
-    if (W::bytes_per_number == 1) value *= scales[n];
-    if (call.cut.finishes) {
-      static_cast<float*>(a.scratch)[(t.block_z() * a.rows.count() + row) * a.n + n] = value;
-    } else {
-      if (a.epilogue.bias) value += a.epilogue.bias[n];
-      finish(a, row / a.rows.per_batch(), row % a.rows.per_batch(), n, value);
-    }
+    hand_on(call, row, n, t.block_z(), value);
   }
 }
 
@@ -155,7 +44,7 @@ struct PlainGemmKernel {
     auto* staged = reinterpret_cast<float*>(t.shared());
     auto* places = reinterpret_cast<RowPlace*>(t.shared() + shared_bytes - rows * sizeof(RowPlace));
     const int lane = t.thread() % 32, warp = t.thread() / 32;
-    if (t.thread() < rows) places[t.thread()] = place_of(a.rows, t.block_y() * rows + t.thread());
+    if (t.thread() < rows) places[t.thread()] = place_of(a.rows, t.block_x() * rows + t.thread());
     t.sync();
 
     // Two threads share a column of the chunk, each taking every second row.
@@ -178,7 +67,7 @@ struct PlainGemmKernel {
                             : call.cut.chunks;
     constexpr int share = W::chunk / gemm_warps;  // of a warp, in k
     const float* weights = static_cast<const float*>(a.weights) +
-                           (t.block_x() * call.cut.chunks * W::chunk + warp * share) * W::columns + lane;
+                           (t.block_y() * call.cut.chunks * W::chunk + warp * share) * W::columns + lane;
     float sum[rows] = {};
     gather(begin);
     stage(staged);
@@ -189,37 +78,24 @@ struct PlainGemmKernel {
       float w[share];
       TENDON_UNROLL
       for (int k = 0; k < share; ++k) w[k] = weights[(chunk * W::chunk + k) * W::columns];
+      // A chunk's sums apart: long sums of f32 lose less.
       TENDON_UNROLL
-      for (int k = 0; k < share; ++k) TENDON_UNROLL
-      for (int row = 0; row < rows; ++row) sum[row] += x[row * pitch + k] * w[k];
+      for (int row = 0; row < rows; ++row) {
+        float part = 0;
+        TENDON_UNROLL
+        for (int k = 0; k < share; ++k) part += x[row * pitch + k] * w[k];
+        sum[row] += part;
+      }
       if (chunk + 1 < end) stage(staged + (chunk + 1 - begin) % 2 * rows * pitch);
       t.sync();
     }
     for (int row = 0; row < rows; ++row) staged[(warp * rows + row) * (W::columns + 1) + lane] = sum[row];
     t.sync();
-    hand_on<W>(t, call, staged, rows, W::columns + 1);
+    hand_on_all<W>(t, call, staged, rows, W::columns + 1);
   }
 };
 
 // ---- bf16 and i8: tensor cores ---------------------------------------------------------------------------
-
-TENDON_DEVICE uint32_t pair_of(float low, float high) {
-#ifdef __CUDACC__
-  uint32_t both;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-  return both;
-#else
-  return static_cast<uint32_t>(to_bf16(low)) | static_cast<uint32_t>(to_bf16(high)) << 16;
-#endif
-}
-
-// Byte i of a word, less 128, exactly: 2²³ + byte is a float whose lowest bits are the byte.
-TENDON_DEVICE float byte_of(uint32_t word, int i) {
-  const uint32_t bits = 0x4b000000u | (word >> (8 * i) & 0xff);
-  float x;
-  memcpy(&x, &bits, sizeof x);
-  return x - 8388736.0f;
-}
 
 template <class W, int row_groups>
 struct TensorGemmKernel {
@@ -252,7 +128,7 @@ struct TensorGemmKernel {
     constexpr int steps = W::chunk / W::step, turns = steps / gemm_warps;
     const int fetches = static_cast<int>(end - begin) * turns;
     const uint8_t* weights = static_cast<const uint8_t*>(a.weights) +
-                             ((t.block_x() * call.cut.chunks + begin) * steps + warp) * slot_stride +
+                             ((t.block_y() * call.cut.chunks + begin) * steps + warp) * slot_stride +
                              lane * 16;
     uint8_t* ring = t.shared() + warp * gemm_stages * slot_stride + lane * 16;
     const auto fetch = [&](int i) {
@@ -268,7 +144,7 @@ struct TensorGemmKernel {
     TENDON_UNROLL
     for (int i = 0; i < gemm_stages - 1; ++i) fetch(i);
 
-    if (t.thread() < rows) places[t.thread()] = place_of(a.rows, t.block_y() * rows + t.thread());
+    if (t.thread() < rows) places[t.thread()] = place_of(a.rows, t.block_x() * rows + t.thread());
     t.sync();
     uint16_t held[rows];
     const auto gather = [&](int64_t chunk) {
@@ -309,7 +185,7 @@ struct TensorGemmKernel {
       sums[(warp * rows + n * 8 + lane % 4 * 2 + i % 2) * sum_pitch + m * 16 + lane / 4 + i / 2 * 8] =
           sum[m][n][i];
     t.sync();
-    hand_on<W>(t, call, sums, rows, sum_pitch);
+    hand_on_all<W>(t, call, sums, rows, sum_pitch);
   }
 
   TENDON_DEVICE static void multiply_step(const Lane& t, const uint8_t* slot, const uint16_t* x, int lane,
@@ -332,88 +208,8 @@ struct TensorGemmKernel {
       uint32_t weights[gemm_tiles][4];
       TENDON_UNROLL
       for (int m = 0; m < gemm_tiles; ++m) TENDON_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        if constexpr (W::bytes_per_number == 2) {
-          weights[m][i] = words[m].at[i];
-        } else {
-          const uint32_t word = words[m].at[half * 2 + i / 2];
-          weights[m][i] = pair_of(byte_of(word, i % 2 * 2), byte_of(word, i % 2 * 2 + 1));
-        }
-      }
+      for (int i = 0; i < 4; ++i) weights[m][i] = fragment_word<W>(words[m].at, half, i);
       t.multiply(sum, weights, rows_of);
-    }
-  }
-};
-
-// ---- Sums of split products, and group norm --------------------------------------------------------------
-
-// A thread per number, for products without a norm.
-struct FinishKernel {
-  using Args = GemmCall;
-  TENDON_DEVICE static void run(const Lane& t, const GemmCall& call) {
-    const GemmArgs& a = call.args;
-    const int64_t count = a.rows.count() * a.n, i = t.block_x() * group_threads + t.thread();
-    if (i >= count) return;
-    const float* sums = static_cast<const float*>(a.scratch);
-    float value = 0;
-    for (int64_t split = 0; split < call.cut.splits; ++split) value += sums[split * count + i];
-    const int64_t row = i / a.n, n = i % a.n;
-    if (a.epilogue.bias) value += a.epilogue.bias[n];
-    finish(a, row / a.rows.per_batch(), row % a.rows.per_batch(), n, value);
-  }
-};
-
-// A block per batch element and group, with threads for four numbers each as far as there are so many. A
-// thread adds up its numbers once, four at a time so that their loads wait together, and keeps them where the
-// first split's lay, which no other thread reads.
-constexpr int finish_held = 4, most_finish_threads = 1024;
-
-inline int finish_threads(const GemmArgs& a) {
-  const int64_t count = a.rows.per_batch() * (a.n / a.epilogue.groups);
-  const int64_t threads = up(up(count, finish_held), 32) * 32;
-  return static_cast<int>(threads < most_finish_threads ? threads : most_finish_threads);
-}
-
-struct FinishNormKernel {
-  using Args = GemmCall;
-  TENDON_DEVICE static void run(const Lane& t, const GemmCall& call) {
-    const GemmArgs& a = call.args;
-    const Epilogue& e = a.epilogue;
-    auto* slots = reinterpret_cast<float*>(t.shared());
-    auto* sums = static_cast<float*>(a.scratch);
-    const auto width = static_cast<uint32_t>(a.n / e.groups);
-    const int64_t b = t.block_x() / e.groups, first = t.block_x() % e.groups * width;
-    const int64_t positions = a.rows.per_batch(), all = a.rows.count() * a.n;
-    const auto count = static_cast<uint32_t>(positions) * width;
-    const auto at = [&](uint32_t i) { return (b * positions + i / width) * a.n + first + i % width; };
-    const auto threads = static_cast<uint32_t>(t.threads());
-    float mean = 0, square = 0;
-    for (uint32_t i = t.thread(); i < count; i += finish_held * threads) {
-      float held[finish_held] = {};
-      for (int64_t split = 0; split < call.cut.splits; ++split) {
-        TENDON_UNROLL
-        for (uint32_t j = 0; j < finish_held; ++j)
-          if (i + j * threads < count) held[j] += sums[split * all + at(i + j * threads)];
-      }
-      TENDON_UNROLL
-      for (uint32_t j = 0; j < finish_held; ++j) {
-        if (i + j * threads >= count) break;
-        if (e.bias) held[j] += e.bias[first + (i + j * threads) % width];
-        sums[at(i + j * threads)] = held[j];
-        mean += held[j];
-      }
-    }
-    mean = block_sum(t, mean, slots) / static_cast<float>(count);
-    for (uint32_t i = t.thread(); i < count; i += threads)
-      square += (sums[at(i)] - mean) * (sums[at(i)] - mean);
-    square = block_sum(t, square, slots);
-    const float inverse = 1.0f / std::sqrt(square / static_cast<float>(count) + e.eps);
-    for (uint32_t i = t.thread(); i < count; i += threads) {
-      const int64_t n = first + i % width;
-      float value = (sums[at(i)] - mean) * inverse;
-      if (e.norm_weight) value *= e.norm_weight[n];
-      if (e.norm_bias) value += e.norm_bias[n];
-      finish(a, b, i / width, n, value);
     }
   }
 };

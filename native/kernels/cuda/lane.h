@@ -42,12 +42,22 @@ struct Lane {
   TENDON_DEVICE float shuffle_xor(float value, int mask) const {
     return __shfl_xor_sync(0xffffffffu, value, mask);
   }
+  TENDON_DEVICE double shuffle_xor(double value, int mask) const {
+    return __shfl_xor_sync(0xffffffffu, value, mask);
+  }
 
   // 16 bytes from global to shared memory, behind the lane's back; `commit` closes a group of copies, `wait`
   // returns when at most `open` of the lane's groups have not arrived.
   TENDON_DEVICE void copy_async(void* to, const void* from) const {
     const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
+  }
+  // The same, or zeros without reading; `from` must be an address all the same.
+  TENDON_DEVICE void copy_async_or_zero(void* to, const void* from, bool inside) const {
+    const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(at), "l"(from),
+                 "r"(inside ? 16 : 0)
+                 : "memory");
   }
   TENDON_DEVICE void commit() const { asm volatile("cp.async.commit_group;" ::: "memory"); }
   template <int open>
@@ -86,7 +96,16 @@ struct Lane {
     uint32_t word = bits_of(value);
     return float_of(*block->exchange(index, &word, 1, index ^ mask));
   }
+  double shuffle_xor(double value, int mask) const {
+    uint32_t words[2];
+    __builtin_memcpy(words, &value, sizeof value);
+    __builtin_memcpy(&value, block->exchange(index, words, 2, index ^ mask), sizeof value);
+    return value;
+  }
   void copy_async(void* to, const void* from) const { block->copy_async(index, to, from); }
+  void copy_async_or_zero(void* to, const void* from, bool inside) const {
+    block->copy_async(index, to, inside ? from : nullptr);
+  }
   void commit() const { block->commit(index); }
   template <int open>
   void wait() const {

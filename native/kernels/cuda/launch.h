@@ -4,9 +4,11 @@
 #pragma once
 
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/finish.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/sampler.h"
+#include "kernels/cuda/wide.h"
 
 namespace tendon::cuda {
 
@@ -83,16 +85,27 @@ void launch(On& on, const AttentionArgs& a) {
 
 // ---- Products: the sums, then what must wait for all of them ---------------------------------------------
 
+// Row tiles are neighbours, so that those that share weights meet them in the cache.
 template <class Kernel, class On>
-void launch_product(On& on, const GemmCall& call) {
+void launch_product(On& on, const GemmCall& call, int threads = gemm_threads) {
   const GemmCut& c = call.cut;
-  on.template launch<Kernel>(Grid{c.column_tiles, c.row_tiles, c.splits}, gemm_threads, Kernel::shared_bytes,
+  on.template launch<Kernel>(Grid{c.row_tiles, c.column_tiles, c.splits}, threads, Kernel::shared_bytes,
                              call);
+}
+template <class Kernel, class On>
+void launch_wide(On& on, const GemmCall& call) {
+  launch_product<Kernel>(on, call, Kernel::threads);
 }
 
 template <class W, class On>
 void launch_tensor_product(On& on, const GemmCall& call) {
-  switch (call.cut.rows) {
+  const GemmCut& c = call.cut;
+  if (c.tile == Tile::wide) {
+    if (c.columns == 64) return launch_wide<WideTensorKernel<W, 1, 4>>(on, call);
+    if (c.rows == 64) return launch_wide<WideTensorKernel<W, 2, 2>>(on, call);
+    return launch_wide<WideTensorKernel<W, 2, 4>>(on, call);
+  }
+  switch (c.rows) {
     case 8:
       return launch_product<TensorGemmKernel<W, 1>>(on, call);
     case 16:
@@ -112,6 +125,7 @@ void launch_sums(On& on, const GemmCall& call) {
     case WeightFormat::i8:
       return launch_tensor_product<I8Weights>(on, call);
     default:
+      if (call.cut.tile == Tile::wide) return launch_wide<WidePlainKernel>(on, call);
       if (call.cut.rows == 8) return launch_product<PlainGemmKernel<8>>(on, call);
       return launch_product<PlainGemmKernel<16>>(on, call);
   }
