@@ -82,6 +82,7 @@ struct Rows {
   bool is_plain() const {
     return taps_h * taps_w == 1 && stride_h == 1 && stride_w == 1 && pad_h == 0 && pad_w == 0;
   }
+  bool operator==(const Rows&) const = default;
 };
 
 // What is done to a finished row range while it is still in cache, in this order:
@@ -107,6 +108,7 @@ struct Epilogue {
     return !bias && groups == 0 && act == Unary::none && !scale && !shift && !residual &&
            act_last == Unary::none;
   }
+  bool operator==(const Epilogue&) const = default;
 };
 
 // out(row (b, r), n) = epilogue(Σ_k rows(b, r)[k] · W[n, k])
@@ -119,6 +121,7 @@ struct GemmArgs {
   int64_t out_batch_stride = 0, out_row_stride = 0;  // in floats
   Epilogue epilogue;
   void* scratch = nullptr;  // gemm_scratch_bytes, shared by all parts
+  bool operator==(const GemmArgs&) const = default;
 };
 
 // ---- The rest --------------------------------------------------------------------------------------------
@@ -129,6 +132,7 @@ struct Operand {
   const float* x = nullptr;
   int64_t div = 1;
   int64_t stride[4] = {0, 0, 0, 0};
+  bool operator==(const Operand&) const = default;
 };
 
 struct UnaryArgs {
@@ -136,6 +140,7 @@ struct UnaryArgs {
   const float* x;
   float* out;
   int64_t count;
+  bool operator==(const UnaryArgs&) const = default;
 };
 
 // out = a op b over dense out.
@@ -144,6 +149,7 @@ struct BinaryArgs {
   int64_t dims[4];
   Operand a, b;
   float* out;
+  bool operator==(const BinaryArgs&) const = default;
 };
 
 // out[strides] = a over dims: concat, slice, permute, expand.
@@ -152,6 +158,7 @@ struct CopyArgs {
   Operand a;
   float* out;
   int64_t out_stride[4];
+  bool operator==(const CopyArgs&) const = default;
 };
 
 // out = x·mul + add, elementwise.
@@ -160,6 +167,7 @@ struct AffineArgs {
   float mul, add;
   float* out;
   int64_t count;
+  bool operator==(const AffineArgs&) const = default;
 };
 
 enum class Norm : uint8_t { layer, rms };
@@ -175,6 +183,7 @@ struct NormArgs {
   const float* bias;
   Unary act;
   float* out;
+  bool operator==(const NormArgs&) const = default;
 };
 
 // x (batch, positions, channels), moments over positions × channels of a group.
@@ -186,6 +195,7 @@ struct GroupNormArgs {
   const float* bias;
   Unary act;
   float* out;
+  bool operator==(const GroupNormArgs&) const = default;
 };
 
 // Softmax of each row of n.
@@ -193,6 +203,7 @@ struct SoftmaxArgs {
   const float* x;
   int64_t rows, n;
   float* out;
+  bool operator==(const SoftmaxArgs&) const = default;
 };
 
 // out(b, i, h·d…) = softmax_j(q(b, i, h)·k(b, j, h)·scale + mask(i, j)) · v(b, j, h). Row strides in floats
@@ -206,6 +217,7 @@ struct AttentionArgs {
   float scale;
   const float* mask;  // (q_len, k_len) added to the scores, −inf to hide; null for none
   float* out;         // (batch, q_len, heads·head_dim) dense
+  bool operator==(const AttentionArgs&) const = default;
 };
 
 // out(b, m, n) = Σ_k a(b, m, k)·b(b / b_div, k, n)
@@ -213,6 +225,7 @@ struct MatmulArgs {
   const float *a, *b;
   int64_t batch, m, n, k, a_div, b_div;
   float* out;
+  bool operator==(const MatmulArgs&) const = default;
 };
 
 enum class Reduce : uint8_t { sum, mean, max, min, variance };
@@ -223,6 +236,7 @@ struct ReduceArgs {
   const float* x;
   int64_t outer, n, inner;
   float* out;
+  bool operator==(const ReduceArgs&) const = default;
 };
 
 // out(r, :) = table(round(index(r)), :), indices clamped to the table.
@@ -232,12 +246,14 @@ struct GatherArgs {
   const float* index;
   int64_t rows;
   float* out;
+  bool operator==(const GatherArgs&) const = default;
 };
 
 // Channels-last max pooling; positions outside count as −inf.
 struct MaxPoolArgs {
   Rows rows;  // windows; k = taps·c
   float* out;
+  bool operator==(const MaxPoolArgs&) const = default;
 };
 
 // ---- One instruction set ---------------------------------------------------------------------------------

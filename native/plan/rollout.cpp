@@ -31,8 +31,7 @@ void copy_shared(float* to, const float* from, int64_t count, const Team& team) 
 
 }  // namespace
 
-Rollout::Rollout(WorldModel model, const PlannerTable& table, std::unique_ptr<DeviceRunner> runner)
-    : model_(std::move(model)), table_(table), runner_(std::move(runner)) {
+Rollout::Rollout(WorldModel model, const PlannerTable& table) : model_(std::move(model)), table_(table) {
   const int64_t rows = table.rows(), row = table.row(), a = table.action_dim;
   const Program& main = *model_.rollout;
   actions_ = port_memory(main.inputs, "actions", rows * row);
@@ -66,28 +65,16 @@ Rollout::Rollout(WorldModel model, const PlannerTable& table, std::unique_ptr<De
   }
   scores_.resize(rows);
   drawn_.resize(table.drawn);
-  if (runner_ == nullptr) return;
-  std::vector<const Program*> programs = {model_.rollout.get()};
-  if (model_.prior) programs.push_back(model_.prior.get());
-  for (const auto& critic : model_.critics) programs.push_back(critic.get());
-  runner_->take(programs);
-}
-
-void Rollout::run(const Program& program, List list, const Team& team) {
-  if (runner_ == nullptr) return run_list(program, list, team);
-  team.sync();
-  if (team.member == 0) failed_ |= !runner_->run(program, list);
-  team.sync();
 }
 
 void Rollout::observe(const Search& search, const Team& team) {
-  run(*model_.rollout, List::observation, team);
-  for (const auto& critic : model_.critics) run(*critic, List::observation, team);
+  run_list(*model_.rollout, List::observation, team);
+  for (const auto& critic : model_.critics) run_list(*critic, List::observation, team);
   if (!model_.prior) return;
   if (prior_noise_ != nullptr) search.draw_prior(prior_noise_, team);
   if (prior_model_noise_ != nullptr) search.draw_prior_model(model_draws_, prior_model_noise_, team);
-  run(*model_.prior, List::observation, team);
-  run(*model_.prior, List::step, team);
+  run_list(*model_.prior, List::observation, team);
+  run_list(*model_.prior, List::step, team);
   copy_shared(actions_, prior_actions_, table_.prior * table_.row(), team);
 }
 
@@ -95,12 +82,12 @@ void Rollout::score(int iteration, const Search& search, const Team& team) {
   if (tail_noise_ != nullptr) search.draw_tail(iteration, tail_noise_, team);
   if (model_noise_ != nullptr) search.draw_model(iteration, model_draws_, model_noise_, team);
   if (team.member == 0 && table_.critics > 0) search.draw_critics(iteration, drawn_.data());
-  run(*model_.rollout, List::step, team);
+  run_list(*model_.rollout, List::step, team);
   if (members_ == nullptr) {
     for (size_t d = 0; d < drawn_.size(); ++d) {
       const int i = drawn_[d];
       if (std::find(drawn_.begin(), drawn_.begin() + d, i) != drawn_.begin() + d) continue;  // asked already
-      run(*model_.critics[i], List::step, team);
+      run_list(*model_.critics[i], List::step, team);
     }
   }
   if (team.member == 0) combine();

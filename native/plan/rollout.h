@@ -17,7 +17,6 @@
 #include "base/pool.h"
 #include "compile/program.h"
 #include "plan/search.h"
-#include "runtime/device_runner.h"
 
 namespace tendon {
 
@@ -30,8 +29,7 @@ struct WorldModel {
 class Rollout {
  public:
   // Checks that the programs have the ports that `table` needs; throws BuildError naming what is missing.
-  // With a runner they run on its device.
-  Rollout(WorldModel model, const PlannerTable& table, std::unique_ptr<DeviceRunner> runner = nullptr);
+  Rollout(WorldModel model, const PlannerTable& table);
 
   // Where candidates are written.
   float* actions() const { return actions_; }
@@ -43,18 +41,13 @@ class Rollout {
   // W: normal draws of one row's whole rollout; 0 where the model draws nothing.
   int64_t model_draws() const { return model_draws_; }
   const WorldModel& model() const { return model_; }
-  // The device reported a fault: what it was asked since means nothing.
-  bool has_failed() const { return failed_; }
 
  private:
-  void run(const Program& program, List list, const Team& team);
   float asked(int row) const;
   void combine();
 
   WorldModel model_;
   PlannerTable table_;
-  std::unique_ptr<DeviceRunner> runner_;
-  bool failed_ = false;
   float *actions_, *tail_noise_ = nullptr, *prior_noise_ = nullptr;
   float *model_noise_ = nullptr, *prior_model_noise_ = nullptr;
   int64_t model_draws_ = 0;

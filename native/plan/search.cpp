@@ -8,25 +8,11 @@
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "base/plan_draws.h"
 
 namespace tendon {
 
 namespace {
-
-// Streams of one plan's draws.
-enum Kind {
-  samples_kind,
-  tail_kind,
-  prior_kind,
-  critics_kind,
-  pick_kind,
-  explore_kind,
-  model_kind,
-  prior_model_kind
-};
-
-// Rollouts beyond this have left what any reward means.
-constexpr float exploded = 1e30f;
 
 struct Share {
   int64_t begin, end;
@@ -107,55 +93,40 @@ void Search::begin(const PlanTape& tape, const float* centre) {
 }
 
 // Draws first … first + count − 1 of a kind, of the tape or of the seed; each member writes its share.
-void Search::draw(int kind, const float* taped, int64_t first, int64_t count, float* out,
+void Search::draw(PlanDraw kind, const float* taped, int64_t first, int64_t count, float* out,
                   const Team& team) const {
   const Share s = share(count, team);
   if (taped != nullptr) {
     std::copy(taped + first + s.begin, taped + first + s.end, out + s.begin);
   } else {
-    fill_normal(seed_, stream(kind), first + s.begin, out + s.begin, s.end - s.begin);
+    fill_normal(seed_, plan_stream(plan_, kind), first + s.begin, out + s.begin, s.end - s.begin);
   }
 }
 
 void Search::draw_prior(float* out, const Team& team) const {
-  draw(prior_kind, tape_.prior, 0, table_.prior * table_.row(), out, team);
+  draw(PlanDraw::prior, tape_.prior, 0, table_.prior * table_.row(), out, team);
 }
 
 void Search::draw_prior_model(int64_t width, float* out, const Team& team) const {
-  draw(prior_model_kind, tape_.prior_model, 0, table_.prior * width, out, team);
+  draw(PlanDraw::prior_model, tape_.prior_model, 0, table_.prior * width, out, team);
 }
 
 void Search::draw_tail(int iteration, float* out, const Team& team) const {
   const int64_t count = static_cast<int64_t>(table_.rows()) * table_.action_dim;
-  draw(tail_kind, tape_.tail, iteration * count, count, out, team);
+  draw(PlanDraw::tail, tape_.tail, iteration * count, count, out, team);
 }
 
 void Search::draw_model(int iteration, int64_t width, float* out, const Team& team) const {
-  draw(model_kind, tape_.model, iteration * table_.rows() * width, table_.rows() * width, out, team);
+  draw(PlanDraw::model, tape_.model, iteration * table_.rows() * width, table_.rows() * width, out, team);
 }
 
-void Search::draw_critics(int iteration, int* out) const {
-  for (int i = 0; i < table_.drawn; ++i) {
-    if (tape_.critics != nullptr) {
-      out[i] = tape_.critics[iteration * table_.drawn + i];
-      continue;
-    }
-    float u;
-    fill_uniform(seed_, stream(critics_kind), iteration * table_.drawn + i, &u, 1);
-    if (table_.with_replacement) {
-      out[i] = std::min(static_cast<int>(u * static_cast<float>(table_.critics)), table_.critics - 1);
-      continue;
-    }
-    // The k-th of those not drawn yet.
-    const int left = table_.critics - i;
-    int k = std::min(static_cast<int>(u * static_cast<float>(left)), left - 1);
-    for (int member = 0;; ++member) {
-      if (std::find(out, out + i, member) != out + i) continue;
-      if (k-- == 0) {
-        out[i] = member;
-        break;
-      }
-    }
+void Search::draw_critics(int iteration, int32_t* out) const {
+  const int64_t first = static_cast<int64_t>(iteration) * table_.drawn;
+  if (tape_.critics != nullptr) {
+    std::copy_n(tape_.critics + first, table_.drawn, out);
+  } else {
+    draw_plan_critics(seed_, plan_stream(plan_, PlanDraw::critics), first, table_.critics, table_.drawn,
+                      table_.with_replacement, out);
   }
 }
 
@@ -167,8 +138,8 @@ void Search::propose(int iteration, const Team& team) {
     noise = tape_.samples + iteration * count;
   } else {
     const Share s = share(count, team);
-    fill_normal(seed_, stream(samples_kind), iteration * count + s.begin, noise_.data() + s.begin,
-                s.end - s.begin);
+    fill_normal(seed_, plan_stream(plan_, PlanDraw::samples), iteration * count + s.begin,
+                noise_.data() + s.begin, s.end - s.begin);
     team.sync();
   }
   const Share s = share(n, team);
@@ -216,7 +187,7 @@ void Search::update(float* scores) {
         cost += static_cast<double>(mean_[j]) * (actions[j] - mean_[j]) / (std_[j] * std_[j]);
       score -= static_cast<float>(table_.control_cost * cost);
     }
-    if (std::fabs(score) <= exploded) continue;  // false for NaN too
+    if (std::fabs(score) <= exploded_score) continue;  // false for NaN too
     score = -FLT_MAX;
     ++worst_count_;
   }
@@ -270,7 +241,7 @@ bool Search::finish(bool explore, float* out) {
       if (tape_.pick != nullptr) {
         e = tape_.pick[k];
       } else {
-        fill_uniform(seed_, stream(pick_kind), k, &e, 1);
+        fill_uniform(seed_, plan_stream(plan_, PlanDraw::pick), k, &e, 1);
         e = -std::log(e);
       }
       if (weights_[k] / e > lead) lead = weights_[k] / e, winner = k;
@@ -283,7 +254,7 @@ bool Search::finish(bool explore, float* out) {
       if (tape_.explore != nullptr) {
         e = tape_.explore[j];
       } else {
-        fill_normal(seed_, stream(explore_kind), j, &e, 1);
+        fill_normal(seed_, plan_stream(plan_, PlanDraw::explore), j, &e, 1);
       }
       out[j] += std_[j] * e;
     }
@@ -292,6 +263,20 @@ bool Search::finish(bool explore, float* out) {
   warm_ = true;
   ++plan_;
   return true;
+}
+
+void Search::adopt(const Outcome& o) {
+  const int64_t row = table_.row();
+  std::copy_n(o.mean, row, mean_.begin());
+  std::copy_n(o.std, row, std_.begin());
+  std::copy_n(o.weights, table_.elites, weights_.begin());
+  std::copy_n(o.elite_scores, table_.elites, elite_scores_.begin());
+  for (int k = 0; k < table_.elites; ++k) {
+    order_[k] = o.elites[k];
+    std::copy_n(o.elite_rows + k * row, row, actions_ + order_[k] * row);
+  }
+  best_score_ = o.best_score;
+  worst_count_ = o.worst_count;
 }
 
 }  // namespace tendon

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/plan_draws.h"
 #include "base/pool.h"
 #include "plan/table.h"
 
@@ -43,11 +44,21 @@ class Search {
   void draw_model(int iteration, int64_t width, float* out, const Team& team) const;
   void draw_prior_model(int64_t width, float* out, const Team& team) const;
   // Which critics are asked in this iteration: table.drawn indices.
-  void draw_critics(int iteration, int* out) const;
+  void draw_critics(int iteration, int32_t* out) const;
   // Member 0's: takes scores (rows) and moves the distribution. Scores that are not finite count as worst.
   void update(float* scores);
   // Member 0's: the answer (row) after the last iteration; false when no candidate had a finite score.
   bool finish(bool explore, float* out);
+
+  // What a search elsewhere has found (plan/device_search.h) becomes what this one shows: elites as rows
+  // (elites, row), best first, and the candidates that they are.
+  struct Outcome {
+    const float *mean, *std, *weights, *elite_scores, *elite_rows;
+    const int32_t* elites;
+    float best_score;
+    int64_t worst_count;
+  };
+  void adopt(const Outcome& outcome);
 
   const PlannerTable& table() const { return table_; }
   float* actions() { return actions_; }
@@ -61,8 +72,8 @@ class Search {
   int64_t worst_count() const { return worst_count_; }
 
  private:
-  uint64_t stream(int kind) const { return plan_ * 8 + kind; }
-  void draw(int kind, const float* taped, int64_t first, int64_t count, float* out, const Team& team) const;
+  void draw(PlanDraw kind, const float* taped, int64_t first, int64_t count, float* out,
+            const Team& team) const;
   void select(const float* scores);
   void remember_kept();
 

@@ -92,7 +92,13 @@ class DeviceRecording {
   }
   DeviceRecording(const DeviceRecording&) = delete;
   DeviceRecording& operator=(const DeviceRecording&) = delete;
-  cuda::Fault play() const { return queue_->api().play(queue_->get(), recording_); }
+  // Plays it and waits; the device's own time goes to `ns`. False when the device reported a fault.
+  bool play_timed(DeviceSignal& signal, double* ns) const {
+    const cuda::Api& api = queue_->api();
+    cuda::Queue* queue = queue_->get();
+    return api.mark_begin(queue) == nullptr && api.play(queue, recording_) == nullptr &&
+           api.mark_end(queue) == nullptr && signal.await(*queue_) && api.between(queue, ns) == nullptr;
+  }
 
  private:
   cuda::Fault end() { return queue_->api().recorded(queue_->get(), &recording_); }

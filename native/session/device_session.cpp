@@ -5,26 +5,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/layout.h"
 #include "sample/device_denoise.h"
 #include "session/program_session.h"
 
 namespace tendon {
 
 namespace {
-
-// Floats one behind the other, each piece on borders that copies like.
-class Layout {
- public:
-  int64_t add(int64_t count) {
-    const int64_t at = size_;
-    size_ += (count + 63) / 64 * 64;
-    return at;
-  }
-  int64_t size() const { return size_; }
-
- private:
-  int64_t size_ = 0;
-};
 
 class DeviceSession : public ProgramSession {
  public:
@@ -74,7 +61,7 @@ class DeviceSession : public ProgramSession {
     if (args.cancel != nullptr && args.cancel->load(std::memory_order_relaxed)) return Status::cancelled;
     const int64_t ready = now_ns();
     double device_ns = 0;
-    if (!play(*denoise_, &device_ns)) return Status::device_failed;
+    if (!denoise_->play_timed(signal_, &device_ns)) return Status::device_failed;
     std::memcpy(args.out, results_.floats(), static_cast<size_t>(shape.count) * sizeof(float));
     if (stats != nullptr)
       *stats = {ready - begin, now_ns() - ready, static_cast<int>(table_.rows.size()),
@@ -89,7 +76,7 @@ class DeviceSession : public ProgramSession {
         !take(inputs, stage_schedule | stage_observation | stage_step))
       return Status::bad_argument;
     double device_ns = 0;
-    if (!play(*run_, &device_ns)) return Status::device_failed;
+    if (!run_->play_timed(signal_, &device_ns)) return Status::device_failed;
     bool finite = true;
     for (const Wanted& wanted : outputs) {
       const int64_t count = outputs_[wanted.port].shape.count();
@@ -145,12 +132,9 @@ class DeviceSession : public ProgramSession {
     weights_at_ = given.add(shape.horizon);
     result_at_.clear();
     for (const Binding& output : program_->outputs) result_at_.push_back(wanted.add(output.shape.count()));
-    const auto bytes = [](const Layout& layout) {
-      return static_cast<size_t>(layout.size()) * sizeof(float);
-    };
-    below_ = DeviceBlock(queue_, bytes(given), DeviceBlock::Kind::pinned);
-    above_ = DeviceBlock(queue_, bytes(given));
-    results_ = DeviceBlock(queue_, bytes(wanted), DeviceBlock::Kind::pinned);
+    below_ = DeviceBlock(queue_, given.bytes(), DeviceBlock::Kind::pinned);
+    above_ = DeviceBlock(queue_, given.bytes());
+    results_ = DeviceBlock(queue_, wanted.bytes(), DeviceBlock::Kind::pinned);
     history_ = DeviceBlock(queue_, static_cast<size_t>(4 * shape.count) * sizeof(float));
     // Inputs are read where they arrive.
     for (size_t i = 0; i < program_->inputs.size(); ++i)
@@ -196,15 +180,6 @@ class DeviceSession : public ProgramSession {
     work.prefix_weights = above_.floats() + weights_at_;
     put_denoise(*queue_, work);
     copy(results_.floats(), work.x, shape.count);
-  }
-
-  // False when the device reported a fault.
-  bool play(const DeviceRecording& recording, double* device_ns) {
-    const cuda::Api& api = queue_->api();
-    cuda::Queue* queue = queue_->get();
-    return api.mark_begin(queue) == nullptr && recording.play() == nullptr &&
-           api.mark_end(queue) == nullptr && signal_.await(*queue_) &&
-           api.between(queue, device_ns) == nullptr;
   }
 
   static bool all_finite(const float* x, int64_t count) {

@@ -1,9 +1,9 @@
 // The Planner of session.h: programs of one model, by the ports they have, under one search.
-#include <chrono>
 #include <cstring>
 
+#include "plan/device_plan.h"
 #include "plan/rollout.h"
-#include "session/model.h"
+#include "session/program_session.h"
 
 namespace tendon {
 
@@ -12,14 +12,18 @@ namespace {
 class ModelPlanner : public Planner {
  public:
   ModelPlanner(std::shared_ptr<PackedModel> model, const PlannerTable& table)
-      : model_(std::move(model)),
-        rollout_(programs(table), table, runner()),
-        search_(table, rollout_.actions()) {
+      : model_(std::move(model)), rollout_(programs(table), table), search_(table, rollout_.actions()) {
     for_each_program([&](const Program& program) { add_observation_ports(program, inputs_); });
+    if (model_->device() != nullptr)
+      there_ =
+          std::make_unique<DevicePlan>(model_->device(), model_->device_weights(), rollout_.model(), table);
   }
 
   const std::vector<Port>& inputs() const override { return inputs_; }
-  void reset(uint64_t seed) override { search_.reset(seed); }
+  void reset(uint64_t seed) override {
+    search_.reset(seed);
+    if (there_) there_->reset(seed);
+  }
   Search& search() override { return search_; }
   int64_t model_draws() const override { return rollout_.model_draws(); }
 
@@ -42,32 +46,52 @@ class ModelPlanner : public Planner {
   }
 
   Status plan(const PlanArgs& args, float* out, PlanStats* stats) override {
-    const auto begin = std::chrono::steady_clock::now();
-    if (args.inputs.size() != inputs_.size()) return Status::bad_argument;
-    for (const Given& given : args.inputs) {
-      if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.empty())
-        return Status::bad_argument;
-      for_each_program(
-          [&](const Program& program) { write_observation(program, given, inputs_[given.port].name); });
+    const int64_t begin = now_ns();
+    if (!take(args.inputs)) return Status::bad_argument;
+    double device_ns = 0;
+    const Status status = there_ ? plan_there(args, out, &device_ns) : plan_here(args, out);
+    if (stats != nullptr)
+      *stats = {now_ns() - begin, search_.worst_count(), search_.best_score(),
+                static_cast<int64_t>(device_ns)};
+    return status;
+  }
+
+ private:
+  bool take(const std::vector<Given>& inputs) {
+    if (inputs.size() != inputs_.size()) return false;
+    for (const Given& given : inputs) {
+      if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.empty()) return false;
+      const Port& port = inputs_[given.port];
+      if (there_) {
+        given.write(there_->place_of(port.name), port.shape.count());
+      } else {
+        for_each_program([&](const Program& program) { write_observation(program, given, port.name); });
+      }
     }
+    return true;
+  }
+
+  Status plan_here(const PlanArgs& args, float* out) {
     bool cancelled = false;
     const auto job = [&](const Team& team) {
       tendon::plan(search_, rollout_, args.tape, args.centre, args.cancel, &cancelled, team);
     };
     model_->pool()->run(std::ref(job));
-    if (rollout_.has_failed()) return Status::device_failed;
     const bool found = search_.finish(args.explore, out);
-    if (stats != nullptr)
-      *stats = {std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin)
-                    .count(),
-                search_.worst_count(), search_.best_score()};
     return cancelled ? Status::cancelled : found ? Status::ok : Status::not_finite;
   }
 
- private:
-  std::unique_ptr<DeviceRunner> runner() const {
-    if (model_->device() == nullptr) return nullptr;
-    return std::make_unique<DeviceRunner>(model_->device(), model_->device_weights());
+  Status plan_there(const PlanArgs& args, float* out, double* device_ns) {
+    if (args.cancel != nullptr && args.cancel->load(std::memory_order_relaxed)) return Status::cancelled;
+    switch (there_->plan(args.tape, args.centre, args.explore, search_, out, device_ns)) {
+      case DevicePlan::Result::found:
+        return Status::ok;
+      case DevicePlan::Result::not_finite:
+        return Status::not_finite;
+      case DevicePlan::Result::failed:
+        break;
+    }
+    return Status::device_failed;
   }
 
   WorldModel programs(const PlannerTable& table) const {
@@ -106,6 +130,7 @@ class ModelPlanner : public Planner {
   std::vector<Port> inputs_;
   Rollout rollout_;
   Search search_;
+  std::unique_ptr<DevicePlan> there_;  // null on the CPU, where the two above plan
 };
 
 }  // namespace

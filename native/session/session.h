@@ -150,13 +150,14 @@ struct PlanArgs {
   const float* centre =
       nullptr;           // (horizon, action_dim) that the search starts around; null: as the table says
   bool explore = false;  // adds the last spread to the first action
-  const std::atomic<bool>* cancel = nullptr;
+  const std::atomic<bool>* cancel = nullptr;  // asked between iterations; on a device, before the first
 };
 
 struct PlanStats {
   int64_t total_ns = 0;
   int64_t worst_count = 0;  // rollouts that were not finite or exploded
   float best_score = 0;
+  int64_t device_ns = 0;  // by a device's own clock, 0 on the CPU
 };
 
 // A search whose candidates a model scores (the ports: plan/rollout.h).

@@ -8,9 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "runtime/device.h"
-#include "session/session.h"
 #include "test/check.h"
+#include "test/devices.h"
 #include "test/networks.h"
 
 namespace tendon {
@@ -18,43 +17,11 @@ namespace {
 
 using test::make_score_transformer;
 using test::make_unet;
+using test::model_on;
 using test::NetworkBuilder;
-
-struct Target {
-  std::string name;  // an instruction set, or a device
-  bool is_device;
-};
-
-// What this machine can run; the device's cases are counted where it cannot.
-std::vector<Target> targets(int cases) {
-  std::vector<Target> all = {{"", false}};
-  if (test::runs_fibers()) {
-    all.push_back({"cuda:emulated", true});
-  } else {
-    test::skip(cases, test::why_no_fibers);
-  }
-  static const std::string why = Device::why_no_cuda();
-  if (why.empty()) {
-    all.push_back({"cuda:0", true});
-  } else {
-    test::skip(cases, why);
-  }
-  return all;
-}
-
-std::shared_ptr<Model> model_on(const Target& target, Graph graph, Precision precision) {
-  ModelOptions options;
-  if (target.is_device) {
-    options.device = target.name;
-  } else {
-    options.isa = target.name;
-    options.pool = std::make_shared<Pool>(2);
-  }
-  options.precision = precision;
-  return Model::make(std::move(graph), options);
-}
-
-const Target reference{"reference", false};
+using test::reference;
+using test::Target;
+using test::targets;
 
 // Every output for inputs drawn by their index.
 std::vector<float> run_all(const Target& target, Graph graph, Precision precision, int batch) {
@@ -311,36 +278,6 @@ TEST("cuda: the denoising loop on every device") {
     for (const Case& c : cases)
       compare(target.name + " denoise", denoised(target, c.batch, c.prefixed, c.guided),
               denoised(reference, c.batch, c.prefixed, c.guided), 1e-4);
-}
-
-// ---- Planning: the search on the CPU, its rollouts on the device ------------------------------------------
-
-std::vector<float> planned(const Target& target, bool members) {
-  test::WorldShape shape;
-  shape.members = members;
-  PlannerTable table;
-  table.horizon = 3, table.action_dim = 3;
-  table.samples = 90, table.prior = 10, table.iterations = 3, table.elites = 12;
-  table.initial_std = 1, table.min_std = 0.05f, table.max_std = 2, table.temperature = 0.5f;
-  table.critics = 4, table.drawn = 2;
-  const auto planner =
-      Planner::open(model_on(target, test::make_world_model(shape, 3), Precision::f32), table);
-  std::vector<float> latent(24), out(2 * 9);
-  fill_normal(8, 0, 0, latent.data(), 24);
-  PlanArgs args;
-  args.inputs = {{0, latent.data()}};
-  planner->reset(5);
-  CHECK(planner->plan(args, out.data(), nullptr) == Status::ok);
-  CHECK(planner->plan(args, out.data() + 9, nullptr) == Status::ok);  // warm-started
-  return out;
-}
-
-TEST("cuda: plans on every device") {
-  // The mean of elites weighted by their scores: scores that differ in their last places may change the order
-  // of elites but hardly the mean.
-  for (const Target& target : targets(2))
-    for (const bool members : {false, true})
-      compare(target.name + " plan", planned(target, members), planned(reference, members), 1e-3);
 }
 
 TEST("cuda: random draws are those of the CPU") {

@@ -154,6 +154,7 @@ struct WorldShape {
   int horizon = 3, critics = 4;
   bool members = false;
   bool stochastic = false;  // the next latent is drawn: noise is added to it
+  bool uneven = false;      // the last critic is wider than the others
 };
 
 // A latent world model with a planner's entries (plan/rollout.h): dynamics and reward at every step, a policy
@@ -175,7 +176,10 @@ inline Graph make_world_model(const WorldShape& s, uint64_t seed) {
   const Layer d0 = layer(joint, s.width), d1 = layer(s.width, s.latent), r0 = layer(joint, s.width),
               r1 = layer(s.width, 1), p0 = layer(s.latent, s.width), p1 = layer(s.width, s.action_dim);
   std::vector<std::pair<Layer, Layer>> q;
-  for (int i = 0; i < s.critics; ++i) q.emplace_back(layer(joint, s.width), layer(s.width, 1));
+  for (int i = 0; i < s.critics; ++i) {
+    const int64_t width = s.width + (s.uneven && i + 1 == s.critics ? 1 : 0);
+    q.emplace_back(layer(joint, width), layer(width, 1));
+  }
   const auto both = [&](int z, int a) { return b.op("concat", {z, a}, {1}); };
   const auto next = [&](int z, int a, int noise, int t) {
     const int mean = plain(d1, normed(d0, both(z, a)));

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/plan_args.h"
 #include "kernels/kernels.h"
 
 namespace tendon::cuda {
@@ -99,18 +100,37 @@ struct Api {
   Fault (*feed)(Queue*, const FeedArgs&);
   Fault (*combine)(Queue*, const CombineArgs&);
   Fault (*draw)(Queue*, const DrawArgs&);
+  Fault (*plan)(Queue*, PlanStep, const PlanArgs&);
+  Fault (*choose)(Queue*, const ChooseArgs&);
 };
 
 // A number that changes when the arguments do, so that a library of another build is noticed. The first
 // factor counts changes that sizes do not show.
 constexpr uint64_t contract() {
   uint64_t hash = 1;
-  for (const uint64_t size :
-       {sizeof(Api), sizeof(GemmArgs), sizeof(UnaryArgs), sizeof(BinaryArgs), sizeof(CopyArgs),
-        sizeof(AffineArgs), sizeof(NormArgs), sizeof(GroupNormArgs), sizeof(SoftmaxArgs),
-        sizeof(AttentionArgs), sizeof(MatmulArgs), sizeof(ReduceArgs), sizeof(GatherArgs),
-        sizeof(MaxPoolArgs), sizeof(FeedArgs), sizeof(CombineArgs), sizeof(DrawArgs),
-        static_cast<size_t>(Unary::count), static_cast<size_t>(Binary::count)})
+  for (const uint64_t size : {sizeof(Api),
+                              sizeof(GemmArgs),
+                              sizeof(UnaryArgs),
+                              sizeof(BinaryArgs),
+                              sizeof(CopyArgs),
+                              sizeof(AffineArgs),
+                              sizeof(NormArgs),
+                              sizeof(GroupNormArgs),
+                              sizeof(SoftmaxArgs),
+                              sizeof(AttentionArgs),
+                              sizeof(MatmulArgs),
+                              sizeof(ReduceArgs),
+                              sizeof(GatherArgs),
+                              sizeof(MaxPoolArgs),
+                              sizeof(FeedArgs),
+                              sizeof(CombineArgs),
+                              sizeof(DrawArgs),
+                              sizeof(PlanCall),
+                              sizeof(PlanStatus),
+                              sizeof(PlanArgs),
+                              sizeof(ChooseArgs),
+                              static_cast<size_t>(Unary::count),
+                              static_cast<size_t>(Binary::count)})
     hash = (hash ^ size) * 0x100000001b3u;
   return hash;
 }

@@ -135,6 +135,15 @@ const Api& emulated_api() {
       .feed = run<FeedArgs>,
       .combine = run<CombineArgs>,
       .draw = run<DrawArgs>,
+      .plan =
+          [](Queue* queue, PlanStep step, const PlanArgs& a) {
+            put(queue, [step, a] {
+              EmulatedStream stream({0, 1}, multiprocessors);
+              launch(stream, step, a);
+            });
+            return fault();
+          },
+      .choose = run<ChooseArgs>,
   };
   return api;
 }

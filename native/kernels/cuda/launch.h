@@ -7,6 +7,7 @@
 #include "kernels/cuda/finish.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/norm.h"
+#include "kernels/cuda/planner.h"
 #include "kernels/cuda/sampler.h"
 #include "kernels/cuda/wide.h"
 
@@ -81,6 +82,34 @@ void launch(On& on, const SoftmaxArgs& a) {
 template <class On>
 void launch(On& on, const AttentionArgs& a) {
   on.template launch<AttentionKernel>(Grid{a.batch * a.q_len * a.heads}, row_threads, attention_shared(a), a);
+}
+
+// ---- Plans -----------------------------------------------------------------------------------------------
+
+template <class On>
+void launch(On& on, PlanStep step, const PlanArgs& a) {
+  const int64_t rows = a.prior + a.samples;
+  switch (step) {
+    case PlanStep::begin:
+      return launch_each<PlanBeginKernel>(on, a, PlanBeginKernel::count(a));
+    case PlanStep::propose:
+      return launch_each<PlanProposeKernel>(on, a, PlanProposeKernel::count(a));
+    case PlanStep::score:
+      return launch_each<PlanScoreKernel>(on, a, rows);
+    case PlanStep::rank:
+      return on.template launch<PlanRankKernel>(Grid{up(rows, plan_warps)}, plan_threads, 0, a);
+    case PlanStep::weigh:
+      return on.template launch<PlanWeighKernel>(Grid{}, plan_threads, plan_shared_bytes, a);
+    case PlanStep::move:
+      return on.template launch<PlanMoveKernel>(Grid{up(a.horizon * a.action_dim, plan_warps)}, plan_threads,
+                                                0, a);
+    case PlanStep::answer:
+      return on.template launch<PlanAnswerKernel>(Grid{}, plan_threads, plan_shared_bytes, a);
+  }
+}
+template <class On>
+void launch(On& on, const ChooseArgs& a) {
+  launch_each<ChooseKernel>(on, a, a.place_words * a.place_count);
 }
 
 // ---- Products: the sums, then what must wait for all of them ---------------------------------------------

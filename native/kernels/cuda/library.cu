@@ -67,6 +67,12 @@ Fault run(Queue* queue, const Args& a) {
   return fault(stream.error);
 }
 
+Fault plan(Queue* queue, PlanStep step, const PlanArgs& a) {
+  Stream stream{queue, on_device(queue)};
+  launch(stream, step, a);
+  return fault(stream.error);
+}
+
 Fault count(int* devices) { return fault(cudaGetDeviceCount(devices)); }
 
 Fault describe(int device, Description* out) {
@@ -217,6 +223,8 @@ extern "C" __attribute__((visibility("default"))) const tendon::cuda::Api* tendo
       .feed = run<FeedArgs>,
       .combine = run<CombineArgs>,
       .draw = run<DrawArgs>,
+      .plan = plan,
+      .choose = run<ChooseArgs>,
   };
   return &api;
 }

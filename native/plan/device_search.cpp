@@ -1,0 +1,170 @@
+#include "plan/device_search.h"
+
+#include <cstring>
+#include <utility>
+
+#include "runtime/layout.h"
+
+namespace tendon {
+
+namespace {
+
+size_t bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
+
+// What goes up begins with the call, behind which the centre stands.
+Layout given_layout(const PlannerTable& table, int64_t* centre) {
+  Layout layout;
+  layout.add_bytes_of<cuda::PlanCall>();
+  *centre = layout.add(table.row());
+  return layout;
+}
+
+// What comes down begins with the status; where the other pieces lie.
+struct FoundLayout {
+  Layout all;
+  int64_t answer, mean, std, weights, elite_scores, order, elite_rows;
+  explicit FoundLayout(const PlannerTable& t) {
+    all.add_bytes_of<cuda::PlanStatus>();
+    answer = all.add(t.row()), mean = all.add(t.row()), std = all.add(t.row());
+    weights = all.add(t.elites), elite_scores = all.add(t.elites), order = all.add(t.elites);
+    elite_rows = all.add(t.elites * t.row());
+  }
+};
+
+}  // namespace
+
+DeviceSearch::DeviceSearch(std::shared_ptr<DeviceQueue> queue, PlannerTable table, const Ports& ports)
+    : queue_(std::move(queue)), table_(std::move(table)) {
+  const PlannerTable& t = table_;
+  t.check();
+  if (t.drawn > cuda::most_drawn_critics)
+    throw BuildError("unsupported", format("planner drawn: a device asks up to %d critics, got %d",
+                                           cuda::most_drawn_critics, t.drawn));
+  int64_t centre;
+  const Layout given = given_layout(t, &centre);
+  given_below_ = DeviceBlock(queue_, given.bytes(), DeviceBlock::Kind::pinned);
+  given_ = DeviceBlock(queue_, given.bytes());
+  const FoundLayout found(t);
+  found_below_ = DeviceBlock(queue_, found.all.bytes(), DeviceBlock::Kind::pinned);
+  found_ = DeviceBlock(queue_, found.all.bytes());
+  Layout memory;
+  const int64_t previous = memory.add(t.row()), best = memory.add(t.row()),
+                kept = memory.add(t.keep * t.row()), noise = memory.add(t.iterations * t.samples * t.row()),
+                scores = memory.add(t.rows()),
+                asked = memory.add(static_cast<int64_t>(t.iterations) * t.drawn),
+                mix = memory.add(static_cast<int64_t>(t.mix.size()));
+  memory_ = DeviceBlock(queue_, memory.bytes());
+
+  cuda::PlanArgs& a = args_;
+  a.call = reinterpret_cast<const cuda::PlanCall*>(given_.data());
+  a.status = reinterpret_cast<cuda::PlanStatus*>(found_.data());
+  a.horizon = t.horizon, a.action_dim = t.action_dim, a.samples = t.samples, a.prior = t.prior;
+  a.keep = t.keep, a.iterations = t.iterations, a.elites = t.elites;
+  a.initial_std = t.initial_std, a.min_std = t.min_std, a.max_std = t.max_std, a.centre_std = t.centre_std;
+  a.temperature = t.temperature, a.momentum = t.momentum, a.control_cost = t.control_cost;
+  a.ask_min = t.ask == Ask::minimum ? 1.0f : t.ask == Ask::mean ? 0.0f : t.ask_min;
+  a.ask_mean = t.ask == Ask::minimum ? 0.0f : t.ask == Ask::mean ? 1.0f : t.ask_mean;
+  a.ask_std = t.ask == Ask::weighted ? t.ask_std : 0.0f;
+  a.critics = t.critics, a.drawn = t.drawn;
+  a.fixed_std = t.fixed_std, a.with_replacement = t.with_replacement, a.warm_start = t.warm_start;
+  a.picks_best = t.pick == Pick::best, a.picks_sampled = t.pick == Pick::sampled;
+  a.centre = given_.floats() + centre;
+  a.answer = found_.floats() + found.answer, a.mean = found_.floats() + found.mean;
+  a.std = found_.floats() + found.std, a.weights = found_.floats() + found.weights;
+  a.elite_scores = found_.floats() + found.elite_scores, a.elite_rows = found_.floats() + found.elite_rows;
+  a.order = reinterpret_cast<int32_t*>(found_.floats() + found.order);
+  a.previous = memory_.floats() + previous, a.best = memory_.floats() + best;
+  a.kept = memory_.floats() + kept, a.noise = memory_.floats() + noise;
+  a.scores = memory_.floats() + scores;
+  a.asked = reinterpret_cast<int32_t*>(memory_.floats() + asked);
+  a.actions = ports.actions, a.tail_noise = ports.tail_noise, a.model_noise = ports.model_noise;
+  a.prior_noise = ports.prior_noise, a.prior_model_noise = ports.prior_model_noise;
+  a.model_draws = ports.model_draws;
+  a.returns = ports.returns, a.tail_weight = ports.tail_weight, a.members = ports.members;
+  for (size_t i = 0; i < ports.values.size(); ++i) a.values[i] = ports.values[i];
+  if (!t.mix.empty()) {
+    a.mix = memory_.floats() + mix;
+    queue_->device().need(queue_->api().copy(queue_->get(), memory_.floats() + mix, t.mix.data(),
+                                             bytes(static_cast<int64_t>(t.mix.size()))));
+  }
+  queue_->wait();
+}
+
+void DeviceSearch::reset(uint64_t seed) {
+  seed_ = seed;
+  plan_ = 0;
+  fresh_ = true;
+}
+
+void DeviceSearch::put(cuda::PlanStep step, int iteration) const {
+  cuda::PlanArgs args = args_;
+  args.iteration = iteration;
+  queue_->device().need(queue_->api().plan(queue_->get(), step, args));
+}
+
+void DeviceSearch::put_begin() const {
+  queue_->device().need(
+      queue_->api().copy(queue_->get(), given_.data(), given_below_.data(), given_.bytes()));
+  put(cuda::PlanStep::begin, 0);
+}
+
+void DeviceSearch::put_propose(int iteration) const { put(cuda::PlanStep::propose, iteration); }
+
+void DeviceSearch::put_update(int iteration) const {
+  for (const cuda::PlanStep step :
+       {cuda::PlanStep::score, cuda::PlanStep::rank, cuda::PlanStep::weigh, cuda::PlanStep::move})
+    put(step, iteration);
+}
+
+void DeviceSearch::put_answer() const {
+  put(cuda::PlanStep::answer, 0);
+  queue_->device().need(
+      queue_->api().copy(queue_->get(), found_below_.data(), found_.data(), found_.bytes()));
+}
+
+template <class T>
+const T* DeviceSearch::tape_of(const T* host, int64_t count, DeviceBlock& block) {
+  if (host == nullptr || count == 0) return nullptr;
+  const size_t size = static_cast<size_t>(count) * sizeof(T);
+  if (block.bytes() == 0) block = DeviceBlock(queue_, size);
+  queue_->device().need(queue_->api().copy(queue_->get(), block.data(), host, size));
+  return reinterpret_cast<const T*>(block.data());
+}
+
+void DeviceSearch::bring(const PlanTape& tape, const float* centre, bool explore) {
+  const PlannerTable& t = table_;
+  const int64_t iterations = t.iterations, rows = t.rows(), width = args_.model_draws;
+  cuda::PlanCall call{};
+  call.seed = seed_;
+  call.plan = plan_++;
+  call.samples = tape_of(tape.samples, iterations * t.samples * t.row(), samples_);
+  call.tail = tape_of(tape.tail, iterations * rows * t.action_dim, tail_);
+  call.prior = tape_of(tape.prior, t.prior * t.row(), prior_);
+  call.model = tape_of(tape.model, iterations * rows * width, model_);
+  call.prior_model = tape_of(tape.prior_model, t.prior * width, prior_model_);
+  call.pick = tape_of(tape.pick, t.elites, pick_);
+  call.explore = tape_of(tape.explore, t.action_dim, explore_);
+  call.critics = tape_of(tape.critics, iterations * t.drawn, critics_);
+  call.fresh = fresh_ ? 1 : 0;
+  call.centred = centre != nullptr ? 1 : 0;
+  call.explores = explore ? 1 : 0;
+  fresh_ = false;
+  std::memcpy(given_below_.data(), &call, sizeof call);
+  if (centre != nullptr)
+    std::memcpy(given_below_.floats() + (args_.centre - given_.floats()), centre, bytes(t.row()));
+}
+
+bool DeviceSearch::take(Search& search, float* out) {
+  const FoundLayout at(table_);
+  const float* found = found_below_.floats();
+  cuda::PlanStatus status;
+  std::memcpy(&status, found, sizeof status);
+  search.adopt({found + at.mean, found + at.std, found + at.weights, found + at.elite_scores,
+                found + at.elite_rows, reinterpret_cast<const int32_t*>(found + at.order), status.best_score,
+                status.worst_count});
+  if (status.found == 0) return false;
+  std::memcpy(out, found + at.answer, bytes(table_.row()));
+  return true;
+}
+
+}  // namespace tendon
