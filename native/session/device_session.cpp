@@ -1,12 +1,14 @@
 // A session on a device: everything that changes from one inference to the next lies in one pinned block,
 // which goes up in one copy; then the whole inference is one recording, the sample comes down and the driver
-// calls back. Runs take turns on the session's own queue.
+// calls back. Images go up before it, frames as the bytes they are (device_frames.h). Runs take turns on the
+// session's own queue.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "runtime/layout.h"
 #include "sample/device_denoise.h"
+#include "session/device_frames.h"
 #include "session/program_session.h"
 
 namespace tendon {
@@ -114,6 +116,21 @@ class DeviceSession : public ProgramSession {
  private:
   float* place_of(int port) const override { return below_.floats() + input_at_[port]; }
 
+  // An image: (count, height, width, channels), seen once an inference.
+  static bool is_image(const Binding& input) {
+    return input.stage == stage_observation && input.shape.rank == 4;
+  }
+
+  void bring(const Given& given) override {
+    const auto port = static_cast<size_t>(given.port);
+    const Binding& input = program_->inputs[port];
+    if (is_image(input) && given.frames != nullptr)
+      return images_[port]->put(*given.frames, above_.floats() + input_at_[port]);
+    ProgramSession::bring(given);
+    if (is_image(input))
+      copy(above_.floats() + input_at_[port], below_.floats() + input_at_[port], input.shape.count());
+  }
+
   // Memory, and the recording of one run, for so many calls; the table is in force.
   void build(int calls) {
     denoise_.reset();
@@ -121,8 +138,13 @@ class DeviceSession : public ProgramSession {
     compile_for(calls, false);
     there_ = std::make_unique<DeviceProgram>(queue_, *program_, model_->device_weights());
     Layout given, wanted;
-    input_at_.clear();
-    for (const Binding& input : program_->inputs) input_at_.push_back(given.add(input.shape.count()));
+    input_at_.assign(program_->inputs.size(), 0);
+    const auto place = [&](bool images) {
+      for (size_t i = 0; i < input_at_.size(); ++i)
+        if (is_image(program_->inputs[i]) == images)
+          input_at_[i] = given.add(program_->inputs[i].shape.count());
+    };
+    place(false);
     given_at_ = given.size();
     const SampleShape shape = sample_shape();
     start_at_ = given.add(shape.count);
@@ -130,6 +152,11 @@ class DeviceSession : public ProgramSession {
     guidance_at_ = given.add(1);
     prefix_at_ = given.add(shape.horizon * shape.action_dim);
     weights_at_ = given.add(shape.horizon);
+    uploaded_ = given.size();
+    place(true);
+    images_.resize(input_at_.size());
+    for (auto& image : images_)
+      if (image == nullptr) image = std::make_unique<DeviceFrames>(queue_);
     result_at_.clear();
     for (const Binding& output : program_->outputs) result_at_.push_back(wanted.add(output.shape.count()));
     below_ = DeviceBlock(queue_, given.bytes(), DeviceBlock::Kind::pinned);
@@ -160,7 +187,7 @@ class DeviceSession : public ProgramSession {
   void put_inference() {
     const SampleShape shape = sample_shape();
     // The schedule's inputs and the step's lie before and between; they go along.
-    copy(above_.data(), below_.data(), static_cast<int64_t>(above_.bytes() / sizeof(float)));
+    copy(above_.data(), below_.data(), uploaded_);
     there_->put(List::observation);
     there_->put(List::prepared);
     DeviceDenoiseWork work{};
@@ -190,10 +217,13 @@ class DeviceSession : public ProgramSession {
 
   std::shared_ptr<DeviceQueue> queue_;
   std::unique_ptr<DeviceProgram> there_;
-  // What goes up with every inference, here and there; where its pieces lie, in floats.
+  // What is given, here and there, and where its pieces lie, in floats: a session's run takes up those before
+  // given_at_, an inference those before uploaded_; images are behind.
   DeviceBlock below_, above_, results_, history_;
   std::vector<int64_t> input_at_, result_at_;
-  int64_t given_at_ = 0, start_at_ = 0, noise_at_ = 0, guidance_at_ = 0, prefix_at_ = 0, weights_at_ = 0;
+  int64_t given_at_ = 0, start_at_ = 0, noise_at_ = 0, guidance_at_ = 0, prefix_at_ = 0, weights_at_ = 0,
+          uploaded_ = 0;
+  std::vector<std::unique_ptr<DeviceFrames>> images_;  // by input
   DeviceSignal signal_;
   std::unique_ptr<DeviceRecording> denoise_, run_;
 };

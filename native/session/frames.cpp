@@ -100,6 +100,11 @@ void Frames::copy(const uint8_t* frame, float* out) const {
   }
 }
 
+Frames::Lines Frames::lines() const {
+  const int64_t first = down_.first.front(), last = down_.first.back();
+  return {first, last + std::min(down_.taps, options_.height - last) - first};
+}
+
 void Frames::resample(const uint8_t* frame, float* out) {
   const int64_t channels = options_.channels, stride = options_.columns * channels;
   // Taps that would lie beyond the last input weigh nothing and are not read.
@@ -107,8 +112,8 @@ void Frames::resample(const uint8_t* frame, float* out) {
     return std::min(axis.taps, length - axis.first[static_cast<size_t>(i)]);
   };
   const int64_t last = options_.rows - 1;
-  const int64_t end = down_.first[static_cast<size_t>(last)] + taps(down_, last, options_.height);
-  for (int64_t y = down_.first[0]; y < end; ++y) {
+  const auto [first_line, line_count] = lines();
+  for (int64_t y = first_line; y < first_line + line_count; ++y) {
     const uint8_t* from = frame + y * options_.width * channels;
     for (int64_t x = 0; x < options_.width; ++x)
       for (int64_t c = 0; c < channels; ++c)

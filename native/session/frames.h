@@ -27,13 +27,26 @@ class Frames {
   // tensors).
   void write(float* out);
 
- private:
+  // For whoever writes them elsewhere (session/device_frames.h).
   // Output i of an axis is Σ weight[i·taps + j] · input[first[i] + j].
   struct Axis {
     int64_t taps = 0;
     std::vector<int64_t> first;
     std::vector<float> weight;
   };
+  // The rows of a frame that a resized one is made of.
+  struct Lines {
+    int64_t first, count;
+  };
+  const FrameOptions& options() const { return options_; }  // with `rows` and `columns` as they are
+  const std::vector<uint8_t>& pixels() const { return pixels_; }
+  const std::vector<float>& values() const { return values_; }
+  bool is_resized() const { return resized_; }
+  const Axis& across() const { return across_; }
+  const Axis& down() const { return down_; }
+  Lines lines() const;
+
+ private:
   static Axis axis(int64_t from, int64_t to, int64_t start, int64_t length);
   void copy(const uint8_t* frame, float* out) const;
   void resample(const uint8_t* frame, float* out);

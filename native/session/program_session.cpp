@@ -92,7 +92,7 @@ bool ProgramSession::has_all(const std::vector<Wanted>& outputs) const {
   return true;
 }
 
-bool ProgramSession::take(const std::vector<Given>& given, Stage stages) const {
+bool ProgramSession::take(const std::vector<Given>& given, Stage stages) {
   int expected = 0;
   for (const Port& port : inputs_) expected += (port.stage & stages) != 0;
   for (const Given& g : given) {
@@ -100,7 +100,7 @@ bool ProgramSession::take(const std::vector<Given>& given, Stage stages) const {
     if ((inputs_[g.port].stage & stages) == 0) return false;
     const Binding& input = program_->inputs[g.port];
     if (g.frames != nullptr && !(g.frames->shape() == input.shape)) return false;
-    g.write(place_of(g.port), input.shape.count());
+    bring(g);
     --expected;
   }
   return expected == 0;

@@ -38,9 +38,13 @@ class ProgramSession : public Session {
   bool has_all(const DenoiseArgs& args) const;
   bool has_all(const std::vector<Wanted>& outputs) const;
   // Writes what is given to where each input lies; true when every input of `stages` was given.
-  bool take(const std::vector<Given>& given, Stage stages) const;
+  bool take(const std::vector<Given>& given, Stage stages);
   // Where the numbers of an input are written before a run.
   virtual float* place_of(int port) const = 0;
+  // Writes an input there, or brings it to where it is read in another way.
+  virtual void bring(const Given& given) {
+    given.write(place_of(given.port), program_->inputs[given.port].shape.count());
+  }
 
   const Port* step_input() const { return step_port_ >= 0 ? &inputs_[step_port_] : nullptr; }
   int64_t groups_of() const { return inputs_[step_port_].shape[0] / options_.batch; }

@@ -196,6 +196,68 @@ TEST("cuda: networks in every precision on every device") {
     }
 }
 
+// ---- Cameras ---------------------------------------------------------------------------------------------
+
+struct FrameCase {
+  FrameOptions options;
+  const char* name;
+};
+
+// Cut out, reduced, enlarged, both; of the network's one size, 2 × 12 × 10 × 3.
+std::vector<FrameCase> frame_cases() {
+  const auto frames = [](int64_t height, int64_t width) {
+    FrameOptions o;
+    o.count = 2, o.height = height, o.width = width, o.channels = 3;
+    return o;
+  };
+  FrameOptions whole = frames(12, 10), cut = frames(17, 31), reduced = frames(31, 23),
+               enlarged = frames(7, 9), both = frames(40, 37);
+  cut.top = 3, cut.left = 20, cut.rows = 12, cut.columns = 10;
+  reduced.resized_height = enlarged.resized_height = 12, reduced.resized_width = enlarged.resized_width = 10;
+  both.resized_height = 20, both.resized_width = 13;
+  both.top = 8, both.left = 3, both.rows = 12, both.columns = 10;
+  return {{whole, "whole"}, {cut, "cut out"}, {reduced, "reduced"}, {enlarged, "enlarged"}, {both, "both"}};
+}
+
+// A session sees every kind of frame in turn, then numbers: what each makes of it.
+std::vector<float> seen(const Target& target) {
+  NetworkBuilder b(7);
+  const int x = b.graph.input("image", {2, 12, 10, 3}, stage_observation);
+  b.graph.output("out", b.op("conv2d", {x, b.random({5, 3, 3, 3}, 0.2f)}, {2, 1}));
+  b.graph.output("itself", b.op("affine", {x}, {1, 0}));
+  const auto session = Session::open(model_on(target, std::move(b.graph), Precision::f32), {1, {}});
+  std::vector<float> all;
+  const auto run = [&](const Given& given) {
+    std::vector<std::vector<float>> results;
+    std::vector<Wanted> wanted;
+    for (const Port& port : session->outputs()) results.emplace_back(static_cast<size_t>(port.shape.count()));
+    for (size_t i = 0; i < results.size(); ++i) wanted.push_back({static_cast<int>(i), results[i].data()});
+    CHECK(session->run({given}, wanted, nullptr) == Status::ok);
+    for (const auto& result : results) all.insert(all.end(), result.begin(), result.end());
+  };
+  uint64_t stream = 0;
+  for (const FrameCase& c : frame_cases()) {
+    const int64_t count = c.options.count * c.options.height * c.options.width * c.options.channels;
+    std::vector<float> drawn(static_cast<size_t>(count)), values(3 * 256);
+    fill_uniform(4, stream++, 0, drawn.data(), count);
+    fill_normal(4, stream++, 0, values.data(), static_cast<int64_t>(values.size()));
+    std::vector<uint8_t> pixels(drawn.size());
+    for (size_t i = 0; i < drawn.size(); ++i) pixels[i] = static_cast<uint8_t>(drawn[i] * 256);
+    Frames frames(c.options, std::move(pixels), std::move(values));
+    run({0, nullptr, &frames});
+  }
+  std::vector<float> numbers(2 * 12 * 10 * 3);
+  fill_normal(4, stream, 0, numbers.data(), static_cast<int64_t>(numbers.size()));
+  run({0, numbers.data()});
+  return all;
+}
+
+TEST("cuda: camera frames are cut, resized and normalised on every device") {
+  // Sums of up to 25 products, fused on a device, in the same order.
+  for (const Target& target : targets(static_cast<int>(frame_cases().size())))
+    compare(target.name + " frames", seen(target), seen(test::reference), 1e-5);
+}
+
 // ---- The denoising loop ----------------------------------------------------------------------------------
 
 // Whatever a row may hold: noise before and after, a clip, history, a saved sample, a prefix.

@@ -54,6 +54,27 @@ struct DrawArgs {
   int64_t count;
 };
 
+// ---- Camera frames (session/frames.h has the meaning of the numbers) -------------------------------------
+
+// Output i of an axis is Σ weight[i·taps + j] · input[first[i] + j].
+struct FrameAxis {
+  int64_t taps;
+  const int32_t* first;
+  const float* weight;
+};
+
+struct FramesArgs {
+  int64_t count, height, width, channels;
+  int64_t top, left, rows, columns;  // what is kept, of the frames or of what they are resized to
+  const uint8_t* pixels;             // (count, height, width, channels)
+  const float* values;               // (channels, 256)
+  // Frames that are resized: a line is a row of the frame, resized across; null for those that are not.
+  FrameAxis across, down;
+  int64_t first_line, line_count;
+  float* lines;  // (count, line_count, columns, channels)
+  float* out;    // (count, rows, columns, channels)
+};
+
 // ---- The table -------------------------------------------------------------------------------------------
 
 struct Queue;      // a stream of one device: what is put there happens in order, behind the caller's back
@@ -102,6 +123,7 @@ struct Api {
   Fault (*draw)(Queue*, const DrawArgs&);
   Fault (*plan)(Queue*, PlanStep, const PlanArgs&);
   Fault (*choose)(Queue*, const ChooseArgs&);
+  Fault (*frames)(Queue*, const FramesArgs&);
 };
 
 // A number that changes when the arguments do, so that a library of another build is noticed. The first
@@ -129,6 +151,7 @@ constexpr uint64_t contract() {
                               sizeof(PlanStatus),
                               sizeof(PlanArgs),
                               sizeof(ChooseArgs),
+                              sizeof(FramesArgs),
                               static_cast<size_t>(Unary::count),
                               static_cast<size_t>(Binary::count)})
     hash = (hash ^ size) * 0x100000001b3u;

@@ -144,6 +144,7 @@ const Api& emulated_api() {
             return fault();
           },
       .choose = run<ChooseArgs>,
+      .frames = run<FramesArgs>,
   };
   return api;
 }

@@ -11,10 +11,13 @@
 
 #ifdef __CUDACC__
 #define TENDON_DEVICE __device__ __forceinline__
+// A function that is called: it is long, and where it is used loops are unrolled.
+#define TENDON_DEVICE_CALL __device__ __noinline__
 #define TENDON_UNROLL _Pragma("unroll")
 #else
 #include "kernels/cuda/fiber.h"
 #define TENDON_DEVICE inline
+#define TENDON_DEVICE_CALL inline
 #define TENDON_UNROLL
 #endif
 

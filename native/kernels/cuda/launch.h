@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/finish.h"
+#include "kernels/cuda/frames.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/planner.h"
@@ -66,6 +67,13 @@ void launch(On& on, const CombineArgs& a) {
 template <class On>
 void launch(On& on, const DrawArgs& a) {
   launch_each<DrawKernel>(on, a, a.count);
+}
+template <class On>
+void launch(On& on, const FramesArgs& a) {
+  const int64_t kept = a.columns * a.channels;
+  if (a.lines == nullptr) return launch_each<CropKernel>(on, a, a.count * a.rows * kept);
+  launch_each<AcrossKernel>(on, a, a.count * a.line_count * kept);
+  launch_each<DownKernel>(on, a, a.count * a.rows * kept);
 }
 template <class On>
 void launch(On& on, const NormArgs& a) {

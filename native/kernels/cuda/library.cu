@@ -225,6 +225,7 @@ extern "C" __attribute__((visibility("default"))) const tendon::cuda::Api* tendo
       .draw = run<DrawArgs>,
       .plan = plan,
       .choose = run<ChooseArgs>,
+      .frames = run<FramesArgs>,
   };
   return &api;
 }

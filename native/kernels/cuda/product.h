@@ -135,7 +135,7 @@ TENDON_DEVICE float gathered(const Rows& r, const RowPlace& row, const Tap& tap)
 // ---- What becomes of a sum -------------------------------------------------------------------------------
 
 // Behind the norm: act → · scale + shift → + residual → act_last.
-TENDON_DEVICE void finish(const GemmArgs& a, int64_t b, int64_t r, int64_t n, float value) {
+TENDON_DEVICE_CALL void finish(const GemmArgs& a, int64_t b, int64_t r, int64_t n, float value) {
   const Epilogue& e = a.epilogue;
   const int64_t film = b / e.film_div * e.film_stride + n;
   value = reference::apply(e.act, value);
