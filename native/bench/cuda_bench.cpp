@@ -1,7 +1,7 @@
-// Whole inferences on a CUDA device, by its own clock: medians over many, upload and result included. Beside
-// them what reading the weights alone would take at the rate at which this device was seen to read. One line
-// per network: `name precision batch: …`. Usage: tendon_cuda_bench [device] [--small] (small networks, for a
-// try).
+// Whole inferences and whole plans on a CUDA device, by its own clock: medians over many, upload and result
+// included. Beside inferences the rate at which weights were read, and the longest instructions of a step.
+// One line per network: `name precision batch: …`. Usage: tendon_cuda_bench [device] [--small] (small
+// networks, for a try).
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -110,6 +110,42 @@ void measure(const Work& work, int steps, const std::shared_ptr<Model>& model, i
                 reports[i].weight_bytes / std::max(reports[i].ns, 1.0), reports[i].label.c_str());
 }
 
+// TD-MPC2's search with its own numbers: a plan is one recording.
+void measure_plan(const std::shared_ptr<Model>& model, const test::WorldShape& shape, bool small,
+                  int rounds) {
+  PlannerTable t;
+  t.horizon = shape.horizon, t.action_dim = static_cast<int>(shape.action_dim);
+  t.samples = small ? 40 : 488, t.prior = small ? 8 : 24, t.iterations = small ? 2 : 6;
+  t.elites = small ? 8 : 64;
+  t.initial_std = t.max_std = 2, t.min_std = 0.05f, t.temperature = 0.5f;
+  t.critics = shape.critics, t.drawn = 2, t.pick = Pick::sampled;
+  const auto planner = Planner::open(model, t);
+  const std::vector<float> latent = normal(1, shape.latent);
+  std::vector<float> out(static_cast<size_t>(t.row()));
+  PlanArgs args;
+  args.inputs = {{0, latent.data()}};
+  std::vector<double> device_us, wall_us;
+  const int warm = rounds / 10;
+  for (int i = 0; i < rounds + warm; ++i) {
+    PlanStats stats;
+    const Status status = planner->plan(args, out.data(), &stats);
+    if (status != Status::ok) {
+      std::printf("tdmpc2-5m, a plan: %s\n", status_text(status));
+      return;
+    }
+    if (i < warm) continue;
+    device_us.push_back(static_cast<double>(stats.device_ns) / 1e3);
+    wall_us.push_back(static_cast<double>(stats.total_ns) / 1e3);
+  }
+  const char* precisions[] = {"f32", "bf16", "int8", "auto"};
+  std::printf(
+      "tdmpc2-5m, a plan of %d iterations, %s: device median %.1f us, p99 %.1f, worst %.1f; the caller "
+      "waited "
+      "%.1f (p99 %.1f)\n",
+      t.iterations, precisions[static_cast<int>(model->report().precision)], at(device_us, 0.5),
+      at(device_us, 0.99), at(device_us, 1), at(wall_us, 0.5), at(wall_us, 0.99));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -136,6 +172,14 @@ int main(int argc, char** argv) {
         const auto model = Model::make(work.make(small), options);
         for (const int batch : {1, 16}) measure(work, small ? 2 : work.steps, model, batch, small ? 1 : 200);
       }
+    test::WorldShape world = test::tdmpc2_5m();
+    if (small) world.latent = world.width = 24, world.bins = 5;
+    for (const Precision precision : {Precision::bf16, Precision::i8, Precision::f32}) {
+      ModelOptions options;
+      options.device = name;
+      options.precision = precision;
+      measure_plan(Model::make(test::make_world_model(world, 1), options), world, small, small ? 1 : 200);
+    }
     return 0;
   } catch (const BuildError& e) {
     std::printf("bench not run: %s\n", e.what());

@@ -43,6 +43,7 @@ DeviceSearch::DeviceSearch(std::shared_ptr<DeviceQueue> queue, PlannerTable tabl
   int64_t centre;
   const Layout given = given_layout(t, &centre);
   given_below_ = DeviceBlock(queue_, given.bytes(), DeviceBlock::Kind::pinned);
+  std::memset(given_below_.data(), 0, given_below_.bytes());  // a plan may be tried before any is given
   given_ = DeviceBlock(queue_, given.bytes());
   const FoundLayout found(t);
   found_below_ = DeviceBlock(queue_, found.all.bytes(), DeviceBlock::Kind::pinned);

@@ -12,11 +12,12 @@ namespace {
 constexpr int64_t most_numbers = INT64_C(1) << 31;
 
 // One function of the api for each kind of arguments.
-cuda::Fault put_kernel(const cuda::Api& api, cuda::Queue* queue, const KernelArgs& args) {
+cuda::Fault put_kernel(const cuda::Api& api, cuda::Queue* queue, const KernelArgs& args,
+                       const cuda::Bf16Twins& twins) {
   return std::visit(
       [&](const auto& a) -> cuda::Fault {
         using Args = std::decay_t<decltype(a)>;
-        if constexpr (std::is_same_v<Args, GemmArgs>) return api.gemm(queue, a);
+        if constexpr (std::is_same_v<Args, GemmArgs>) return api.gemm(queue, a, twins);
         if constexpr (std::is_same_v<Args, UnaryArgs>) return api.unary(queue, a);
         if constexpr (std::is_same_v<Args, BinaryArgs>) return api.binary(queue, a);
         if constexpr (std::is_same_v<Args, CopyArgs>) return api.copy_strided(queue, a);
@@ -71,6 +72,20 @@ DeviceProgram::DeviceProgram(std::shared_ptr<DeviceQueue> queue, const Program& 
   if (program.memory.bytes() / sizeof(float) > static_cast<size_t>(most_numbers))
     throw BuildError("unsupported", "a device program's values may take 8 GB: use a smaller batch");
   places_.add(program.memory.data(), program.memory.bytes(), memory_.data());
+  for (const auto& list : program.lists) uses_.merge(find_twins(list));
+  if (!uses_.empty()) twins_ = DeviceBlock(queue_, program.memory.bytes() / 2);
+}
+
+uint16_t* DeviceProgram::twin_of(const float* host) const {
+  return reinterpret_cast<uint16_t*>(twins_.data()) + (host - program_.memory.floats());
+}
+
+cuda::Bf16Twins DeviceProgram::twins_of(const Instruction& instruction) const {
+  const auto found = uses_.find(&instruction);
+  if (found == uses_.end()) return {};
+  const auto& gemm = std::get<GemmArgs>(instruction.args);
+  return {found->second.reads ? twin_of(gemm.rows.x) : nullptr,
+          found->second.writes ? twin_of(gemm.out) : nullptr};
 }
 
 void DeviceProgram::replace(const float* host, int64_t count, float* device) {
@@ -95,7 +110,7 @@ void DeviceProgram::put(const Instruction& instruction, int64_t call) const {
         });
       },
       args);
-  queue_->device().need(put_kernel(queue_->api(), queue_->get(), args));
+  queue_->device().need(put_kernel(queue_->api(), queue_->get(), args, twins_of(instruction)));
 }
 
 void DeviceProgram::put(List list, int64_t call) const {

@@ -7,6 +7,7 @@
 
 #include "compile/program.h"
 #include "runtime/device.h"
+#include "runtime/device_twins.h"
 
 namespace tendon {
 
@@ -66,18 +67,28 @@ class DeviceProgram {
   // The memory of `current`, turned into that of row `call` of its table.
   const void* in_table(const void* host, int64_t call) const;
 
+  // Where the copies in bf16 lie that the product reads and writes.
+  cuda::Bf16Twins twins_of(const Instruction& instruction) const;
+  uint16_t* twin_of(const float* host) const;
+
   std::shared_ptr<DeviceQueue> queue_;
   const Program& program_;
   std::shared_ptr<const DeviceWeights> weights_;
-  DeviceBlock memory_;
+  DeviceBlock memory_, twins_;
+  std::map<const Instruction*, TwinUse> uses_;
   Places places_;
 };
 
-// What was put into a queue while `put` ran, played as one.
+// What was put into a queue while `put` ran, played as one. On a device it happens once before: kernels are
+// loaded, and what cannot be launched says so by itself.
 class DeviceRecording {
  public:
   template <class Put>
   DeviceRecording(std::shared_ptr<DeviceQueue> queue, Put put) : queue_(std::move(queue)) {
+    if (queue_->device().description().loads_late) {
+      put();
+      queue_->wait();
+    }
     queue_->device().need(queue_->api().record(queue_->get()));
     try {
       put();

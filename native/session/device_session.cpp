@@ -46,7 +46,7 @@ class DeviceSession : public ProgramSession {
     if (denoise_ == nullptr) return Status::not_ready;
     if (!has_all(args)) return Status::bad_argument;
     const int64_t begin = now_ns();
-    if (!take(args.inputs, stage_observation)) return Status::bad_argument;
+    if (const Status status = bring_all(args.inputs, stage_observation); status != Status::ok) return status;
     const SampleShape shape = sample_shape();
     const auto bring = [this](int64_t at, const float* from, int64_t count) {
       if (from != nullptr)
@@ -74,9 +74,9 @@ class DeviceSession : public ProgramSession {
   Status run(const std::vector<Given>& inputs, const std::vector<Wanted>& outputs,
              InferStats* stats) override {
     const int64_t begin = now_ns();
-    if (program_->options.calls != 1 || !has_all(outputs) ||
-        !take(inputs, stage_schedule | stage_observation | stage_step))
-      return Status::bad_argument;
+    if (program_->options.calls != 1 || !has_all(outputs)) return Status::bad_argument;
+    const Status status = bring_all(inputs, stage_schedule | stage_observation | stage_step);
+    if (status != Status::ok) return status;
     double device_ns = 0;
     if (!run_->play_timed(signal_, &device_ns)) return Status::device_failed;
     bool finite = true;
@@ -119,6 +119,15 @@ class DeviceSession : public ProgramSession {
   // An image: (count, height, width, channels), seen once an inference.
   static bool is_image(const Binding& input) {
     return input.stage == stage_observation && input.shape.rank == 4;
+  }
+
+  // Images go into the queue on the way: a fault there is the device's.
+  Status bring_all(const std::vector<Given>& given, Stage stages) {
+    try {
+      return take(given, stages) ? Status::ok : Status::bad_argument;
+    } catch (const BuildError&) {
+      return Status::device_failed;
+    }
   }
 
   void bring(const Given& given) override {

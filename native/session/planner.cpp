@@ -83,13 +83,16 @@ class ModelPlanner : public Planner {
 
   Status plan_there(const PlanArgs& args, float* out, double* device_ns) {
     if (args.cancel != nullptr && args.cancel->load(std::memory_order_relaxed)) return Status::cancelled;
-    switch (there_->plan(args.tape, args.centre, args.explore, search_, out, device_ns)) {
-      case DevicePlan::Result::found:
-        return Status::ok;
-      case DevicePlan::Result::not_finite:
-        return Status::not_finite;
-      case DevicePlan::Result::failed:
-        break;
+    try {
+      switch (there_->plan(args.tape, args.centre, args.explore, search_, out, device_ns)) {
+        case DevicePlan::Result::found:
+          return Status::ok;
+        case DevicePlan::Result::not_finite:
+          return Status::not_finite;
+        case DevicePlan::Result::failed:
+          break;
+      }
+    } catch (const BuildError&) {  // no memory for a tape, or a fault while it went up
     }
     return Status::device_failed;
   }

@@ -8,6 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "compile/program.h"
+#include "compile/rewrite.h"
+#include "kernels/cuda/table.h"
+#include "runtime/device_twins.h"
 #include "test/check.h"
 #include "test/devices.h"
 #include "test/networks.h"
@@ -193,6 +197,33 @@ TEST("cuda: networks in every precision on every device") {
               run_all(target, make_score_transformer(small_transformer(), 2), c.precision, 2),
               run_all(reference, make_score_transformer(small_transformer(), 2), c.precision, 2),
               c.tolerance);
+    }
+}
+
+TEST("cuda: products of many rows hand on copies in bf16, and compute what they did") {
+  const auto graph = [] {
+    test::UnetShape shape = small_unet();
+    shape.down = {64, 128};  // large enough that a lower precision is worth it
+    return make_unet(shape, 1);
+  };
+  for (const int batch : {1, 5}) {
+    const Graph packed = rewrite(graph());
+    CompileOptions options;
+    options.batch = batch;
+    const KernelTable& kernels = cuda::emulated_kernels();
+    const auto program =
+        compile(packed, std::make_shared<Weights>(packed, kernels, WeightFormat::bf16), kernels, options);
+    int reads = 0, writes = 0;
+    for (const auto& [instruction, use] : find_twins(program->list(List::step)))
+      reads += use.reads, writes += use.writes;
+    // At batch 1 no product has more than 16 rows; at 5 those of the first level have 80, of the second 40.
+    CHECK(batch == 1 ? reads == 0 && writes == 0 : reads >= 8 && writes >= 8);
+  }
+  for (const Target& target : targets(2))
+    for (const Precision precision : {Precision::bf16, Precision::i8}) {
+      if (!target.is_device) continue;
+      compare(target.name + " unet", run_all(target, graph(), precision, 5),
+              run_all(reference, graph(), precision, 5), 2e-2);
     }
 }
 

@@ -155,7 +155,16 @@ struct WorldShape {
   bool members = false;
   bool stochastic = false;  // the next latent is drawn: noise is added to it
   bool uneven = false;      // the last critic is wider than the others
+  int layers = 1;           // hidden, of every network
+  int64_t bins = 1;         // more: rewards and values are distributions over bins of their symlog
 };
+
+// TD-MPC2's model of 5 M parameters, for actions of 6.
+inline WorldShape tdmpc2_5m() {
+  WorldShape s;
+  s.latent = s.width = 512, s.action_dim = 6, s.critics = 5, s.layers = 2, s.bins = 101;
+  return s;
+}
 
 // A latent world model with a planner's entries (plan/rollout.h): dynamics and reward at every step, a policy
 // prior, and critics of the end.
@@ -173,24 +182,38 @@ inline Graph make_world_model(const WorldShape& s, uint64_t seed) {
   };
   const auto plain = [&](const Layer& l, int x) { return b.op("linear", {x, l.weight, l.bias}); };
   const int64_t joint = s.latent + s.action_dim;
-  const Layer d0 = layer(joint, s.width), d1 = layer(s.width, s.latent), r0 = layer(joint, s.width),
-              r1 = layer(s.width, 1), p0 = layer(s.latent, s.width), p1 = layer(s.width, s.action_dim);
-  std::vector<std::pair<Layer, Layer>> q;
-  for (int i = 0; i < s.critics; ++i) {
-    const int64_t width = s.width + (s.uneven && i + 1 == s.critics ? 1 : 0);
-    q.emplace_back(layer(joint, width), layer(width, 1));
-  }
+  using Mlp = std::vector<Layer>;
+  const auto mlp = [&](int64_t k, int64_t width, int64_t n) {
+    Mlp all;
+    for (int i = 0; i < s.layers; ++i) all.push_back(layer(i == 0 ? k : width, width));
+    all.push_back(layer(width, n));
+    return all;
+  };
+  const auto through = [&](const Mlp& all, int x) {
+    for (size_t i = 0; i + 1 < all.size(); ++i) x = normed(all[i], x);
+    return plain(all.back(), x);
+  };
+  const Mlp dynamics = mlp(joint, s.width, s.latent), gains = mlp(joint, s.width, s.bins),
+            acting = mlp(s.latent, s.width, s.action_dim);
+  std::vector<Mlp> q;
+  for (int i = 0; i < s.critics; ++i)
+    q.push_back(mlp(joint, s.width + (s.uneven && i + 1 == s.critics ? 1 : 0), s.bins));
+  const int bins = s.bins == 1 ? -1 : b.random({s.bins}, 3);
+  const auto scalar = [&](int x) {
+    if (s.bins == 1) return x;
+    return b.op("symexp", {b.op("sum", {b.op("mul", {b.op("softmax", {x}), bins})}, {1})});
+  };
   const auto both = [&](int z, int a) { return b.op("concat", {z, a}, {1}); };
   const auto next = [&](int z, int a, int noise, int t) {
-    const int mean = plain(d1, normed(d0, both(z, a)));
+    const int mean = through(dynamics, both(z, a));
     if (!s.stochastic) return b.op("tanh", {mean});
     return b.op("tanh", {b.op("add", {mean, b.slice(noise, 1, t * s.latent, s.latent)})});
   };
-  const auto reward = [&](int z, int a) { return plain(r1, normed(r0, both(z, a))); };
+  const auto reward = [&](int z, int a) { return scalar(through(gains, both(z, a))); };
   const auto prior = [&](int z, int noise) {
-    return b.op("tanh", {b.op("add", {plain(p1, normed(p0, z)), noise})});
+    return b.op("tanh", {b.op("add", {through(acting, z), noise})});
   };
-  const auto value = [&](int i, int z, int a) { return plain(q[i].second, normed(q[i].first, both(z, a))); };
+  const auto value = [&](int i, int z, int a) { return scalar(through(q[i], both(z, a))); };
   const int64_t row = s.horizon * s.action_dim;
   const int latent = b.graph.input("latent", {1, s.latent}, stage_observation);
   const int noise = b.graph.input("prior_noise", {1, row}, stage_step);

@@ -20,6 +20,15 @@ struct Description {
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
   uint64_t bytes = 0;  // of memory
+  // Kernels are loaded at their first launch, which should not be while a recording is made.
+  bool loads_late = false;
+};
+
+// Copies in bf16 of what products hand to each other (runtime/device_twins.h), null for none: of the rows,
+// and of the result, each laid out as the f32 beside it.
+struct Bf16Twins {
+  const uint16_t* x = nullptr;
+  uint16_t* out = nullptr;
 };
 
 // ---- The sampler's share of a step (sample/table.h has the meaning of the numbers) -----------------------
@@ -105,7 +114,7 @@ struct Api {
   Fault (*mark_end)(Queue*);
   Fault (*between)(Queue*, double* ns);
 
-  Fault (*gemm)(Queue*, const GemmArgs&);
+  Fault (*gemm)(Queue*, const GemmArgs&, const Bf16Twins&);
   Fault (*unary)(Queue*, const UnaryArgs&);
   Fault (*binary)(Queue*, const BinaryArgs&);
   Fault (*copy_strided)(Queue*, const CopyArgs&);
@@ -152,6 +161,7 @@ constexpr uint64_t contract() {
                               sizeof(PlanArgs),
                               sizeof(ChooseArgs),
                               sizeof(FramesArgs),
+                              sizeof(Description),
                               static_cast<size_t>(Unary::count),
                               static_cast<size_t>(Binary::count)})
     hash = (hash ^ size) * 0x100000001b3u;

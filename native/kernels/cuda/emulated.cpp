@@ -119,7 +119,14 @@ const Api& emulated_api() {
             *ns = 0;
             return Fault{};
           },
-      .gemm = run<GemmArgs>,
+      .gemm =
+          [](Queue* queue, const GemmArgs& a, const Bf16Twins& twins) {
+            put(queue, [a, twins] {
+              EmulatedStream stream({0, 1}, multiprocessors);
+              launch(stream, a, twins);
+            });
+            return fault();
+          },
       .unary = run<UnaryArgs>,
       .binary = run<BinaryArgs>,
       .copy_strided = run<CopyArgs>,

@@ -19,7 +19,7 @@ struct FinishKernel {
     for (int64_t split = 0; split < call.cut.splits; ++split) value += sums[split * count + i];
     const int64_t row = i / a.n, n = i % a.n;
     if (a.epilogue.bias) value += a.epilogue.bias[n];
-    finish(a, row / a.rows.per_batch(), row % a.rows.per_batch(), n, value);
+    finish(call, row / a.rows.per_batch(), row % a.rows.per_batch(), n, value);
   }
 };
 
@@ -73,7 +73,7 @@ struct FinishNormKernel {
       float value = (sums[at(i)] - mean) * inverse;
       if (e.norm_weight) value *= e.norm_weight[n];
       if (e.norm_bias) value += e.norm_bias[n];
-      finish(a, b, i / width, n, value);
+      finish(call, b, i / width, n, value);
     }
   }
 };

@@ -134,13 +134,19 @@ void launch_wide(On& on, const GemmCall& call) {
   launch_product<Kernel>(on, call, Kernel::threads);
 }
 
+template <class W, class Number, class On>
+void launch_wide_tensor(On& on, const GemmCall& call) {
+  if (call.cut.columns == 64) return launch_wide<WideTensorKernel<W, Number, 1, 4>>(on, call);
+  if (call.cut.rows == 64) return launch_wide<WideTensorKernel<W, Number, 2, 2>>(on, call);
+  launch_wide<WideTensorKernel<W, Number, 2, 4>>(on, call);
+}
+
 template <class W, class On>
 void launch_tensor_product(On& on, const GemmCall& call) {
   const GemmCut& c = call.cut;
   if (c.tile == Tile::wide) {
-    if (c.columns == 64) return launch_wide<WideTensorKernel<W, 1, 4>>(on, call);
-    if (c.rows == 64) return launch_wide<WideTensorKernel<W, 2, 2>>(on, call);
-    return launch_wide<WideTensorKernel<W, 2, 4>>(on, call);
+    if (is_fetchable(call.args.rows, call.twins.x)) return launch_wide_tensor<W, uint16_t>(on, call);
+    return launch_wide_tensor<W, float>(on, call);
   }
   switch (c.rows) {
     case 8:
@@ -182,8 +188,8 @@ void launch_finish(On& on, const GemmCall& call) {
 }
 
 template <class On>
-void launch(On& on, const GemmArgs& a) {
-  const GemmCall call{a, cut_gemm(a, on.multiprocessors())};
+void launch(On& on, const GemmArgs& a, const Bf16Twins& twins = {}) {
+  const GemmCall call{a, cut_gemm(a, on.multiprocessors()), twins};
   launch_sums(on, call);
   launch_finish(on, call);
 }

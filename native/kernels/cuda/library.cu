@@ -67,6 +67,12 @@ Fault run(Queue* queue, const Args& a) {
   return fault(stream.error);
 }
 
+Fault gemm(Queue* queue, const GemmArgs& a, const Bf16Twins& twins) {
+  Stream stream{queue, on_device(queue)};
+  launch(stream, a, twins);
+  return fault(stream.error);
+}
+
 Fault plan(Queue* queue, PlanStep step, const PlanArgs& a) {
   Stream stream{queue, on_device(queue)};
   launch(stream, step, a);
@@ -84,6 +90,7 @@ Fault describe(int device, Description* out) {
   out->minor = p.minor;
   out->multiprocessors = p.multiProcessorCount;
   out->bytes = p.totalGlobalMem;
+  out->loads_late = true;
   return nullptr;
 }
 
@@ -207,7 +214,7 @@ extern "C" __attribute__((visibility("default"))) const tendon::cuda::Api* tendo
       .mark_begin = mark_begin,
       .mark_end = mark_end,
       .between = between,
-      .gemm = run<GemmArgs>,
+      .gemm = gemm,
       .unary = run<UnaryArgs>,
       .binary = run<BinaryArgs>,
       .copy_strided = run<CopyArgs>,

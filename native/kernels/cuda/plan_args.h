@@ -57,6 +57,7 @@ struct PlanArgs {
   const float* values[most_drawn_critics];       // (rows), of the critics asked, where there are no members
   int iteration;
 };
+static_assert(sizeof(PlanArgs) <= 4096, "what a kernel may be given");
 
 // The kernels of a plan in the order in which an iteration has them; `begin` and `answer` stand around all.
 enum class PlanStep : uint8_t { begin, propose, score, rank, weigh, move, answer };

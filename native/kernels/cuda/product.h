@@ -10,6 +10,7 @@
 
 #include <cmath>
 
+#include "kernels/cuda/api.h"
 #include "kernels/cuda/format.h"
 #include "kernels/cuda/lane.h"
 #include "kernels/kernels.h"
@@ -32,6 +33,7 @@ struct GemmCut {
 struct GemmCall {
   GemmArgs args;
   GemmCut cut;
+  Bf16Twins twins;
 };
 
 // Above so many rows a tile that keeps few of them reads its weights too often.
@@ -42,6 +44,12 @@ constexpr int64_t narrow_rows = 32;
 inline bool is_fetchable(const Rows& r) {
   return r.c % 4 == 0 && r.position_stride % 4 == 0 && r.batch_stride % 4 == 0 &&
          reinterpret_cast<uintptr_t>(r.x) % 16 == 0;
+}
+
+// The same for the copy in bf16, eight at a time.
+inline bool is_fetchable(const Rows& r, const uint16_t* twin) {
+  return twin != nullptr && r.c % 8 == 0 && r.position_stride % 8 == 0 && r.batch_stride % 8 == 0 &&
+         reinterpret_cast<uintptr_t>(twin) % 16 == 0;
 }
 
 template <class W>
@@ -66,10 +74,14 @@ GemmCut cut_as(Tile tile, const GemmArgs& a, int multiprocessors) {
   c.row_tiles = up(rows, c.rows);
   c.column_tiles = up(a.n, c.columns);
   c.chunks = up(a.rows.k(), W::chunk);
-  // Whole chunks each. A short product is over before a second kernel could start: it is left whole unless
-  // its norm needs one anyway.
-  int64_t splits = up(blocks, c.row_tiles * c.column_tiles);
-  if (!normed && c.chunks <= 8) splits = 1;
+  // Whole chunks each. Wide blocks do not go beyond one for each multiprocessor: a second wave of a few would
+  // take as long as the first.
+  const int64_t tiles = c.row_tiles * c.column_tiles;
+  int64_t splits = tile == Tile::narrow ? up(blocks, tiles) : blocks / tiles;
+  // A short product is over before a second kernel could start: it is left whole unless its norm needs one
+  // anyway, or wide blocks would be so few that each reads for long.
+  const bool fills = tile == Tile::narrow || 2 * tiles >= multiprocessors;
+  if (splits < 1 || (!normed && c.chunks <= 8 && fills)) splits = 1;
   c.chunks_per_split = up(c.chunks, splits < c.chunks ? splits : c.chunks);
   c.splits = up(c.chunks, c.chunks_per_split);
   c.finishes = normed || c.splits > 1;
@@ -135,7 +147,8 @@ TENDON_DEVICE float gathered(const Rows& r, const RowPlace& row, const Tap& tap)
 // ---- What becomes of a sum -------------------------------------------------------------------------------
 
 // Behind the norm: act → · scale + shift → + residual → act_last.
-TENDON_DEVICE_CALL void finish(const GemmArgs& a, int64_t b, int64_t r, int64_t n, float value) {
+TENDON_DEVICE_CALL void finish(const GemmCall& call, int64_t b, int64_t r, int64_t n, float value) {
+  const GemmArgs& a = call.args;
   const Epilogue& e = a.epilogue;
   const int64_t film = b / e.film_div * e.film_stride + n;
   value = reference::apply(e.act, value);
@@ -143,7 +156,10 @@ TENDON_DEVICE_CALL void finish(const GemmArgs& a, int64_t b, int64_t r, int64_t 
   if (e.shift) value += e.shift[film];
   if (e.residual)
     value += e.residual[b / e.residual_div * e.residual_batch_stride + r * e.residual_row_stride + n];
-  a.out[b * a.out_batch_stride + r * a.out_row_stride + n] = reference::apply(e.act_last, value);
+  const int64_t at = b * a.out_batch_stride + r * a.out_row_stride + n;
+  value = reference::apply(e.act_last, value);
+  a.out[at] = value;
+  if (call.twins.out != nullptr) call.twins.out[at] = to_bf16(value);
 }
 
 // A finished sum, of all k or of a split's.
@@ -154,7 +170,7 @@ TENDON_DEVICE void hand_on(const GemmCall& call, int64_t row, int64_t n, int64_t
     static_cast<float*>(a.scratch)[(split * a.rows.count() + row) * a.n + n] = value;
   } else {
     if (a.epilogue.bias) value += a.epilogue.bias[n];
-    finish(a, row / a.rows.per_batch(), row % a.rows.per_batch(), n, value);
+    finish(call, row / a.rows.per_batch(), row % a.rows.per_batch(), n, value);
   }
 }
 

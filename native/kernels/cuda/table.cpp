@@ -81,11 +81,11 @@ size_t scratch_bytes(const GemmArgs& a, int parts) { return gemm_scratch(a, part
 bool needs_prepare(const GemmArgs&) { return true; }
 void sums(const GemmArgs& a, Part part) {
   EmulatedStream stream(part, part.count);
-  launch_sums(stream, {a, cut_gemm(a, part.count)});
+  launch_sums(stream, {a, cut_gemm(a, part.count), {}});
 }
 void finish_sums(const GemmArgs& a, Part part) {
   EmulatedStream stream(part, part.count);
-  launch_finish(stream, {a, cut_gemm(a, part.count)});
+  launch_finish(stream, {a, cut_gemm(a, part.count), {}});
 }
 
 double no_peak(int64_t) { return 0; }

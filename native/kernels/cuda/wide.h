@@ -9,10 +9,11 @@
 
 namespace tendon::cuda {
 
-// What a thread fetches of every stage: the same four k of some rows, whose places it keeps.
-template <int block_threads, int block_rows, int stage_k, int pitch>
+// What a thread fetches of every stage: the same few k of some rows, whose places it keeps.
+template <class Number, int block_threads, int block_rows, int stage_k, int pitch>
 struct RowFetch {
-  static constexpr int per_row = stage_k / 4;  // threads
+  static constexpr int numbers = 16 / static_cast<int>(sizeof(Number));
+  static constexpr int per_row = stage_k / numbers;  // threads
   static constexpr int mine = block_rows * per_row / block_threads;
   static_assert(block_rows * per_row % block_threads == 0 && block_threads % per_row == 0);
   RowPlace places[mine];
@@ -24,16 +25,16 @@ struct RowFetch {
   TENDON_DEVICE static int row(const Lane& t, int i) {
     return t.thread() / per_row + i * (block_threads / per_row);
   }
-  // The rows' numbers k … k + stage_k − 1, to (block_rows, pitch).
-  TENDON_DEVICE void fetch(const Lane& t, const Rows& r, int64_t k, float* to) const {
-    const int column = t.thread() % per_row * 4;
+  // The rows' numbers k … k + stage_k − 1 of x, to (block_rows, pitch).
+  TENDON_DEVICE void fetch(const Lane& t, const Rows& r, const Number* all, int64_t k, Number* to) const {
+    const int column = t.thread() % per_row * numbers;
     const Tap tap = tap_of(r, k + column);
     TENDON_UNROLL
     for (int i = 0; i < mine; ++i) {
       const int32_t y = places[i].y + tap.y, x = places[i].x + tap.x;
       const bool inside = y >= 0 && y < r.h && x >= 0 && x < r.w;
-      const float* from =
-          inside ? r.x + places[i].start + (y * r.w + x) * r.position_stride + tap.channel : r.x;
+      const Number* from =
+          inside ? all + places[i].start + (y * r.w + x) * r.position_stride + tap.channel : all;
       t.copy_async_or_zero(to + row(t, i) * pitch + column, from, inside);
     }
   }
@@ -56,18 +57,19 @@ TENDON_DEVICE WideStretch stretch_of(const Lane& t, const GemmCut& cut) {
 
 // ---- bf16 and i8: tensor cores ---------------------------------------------------------------------------
 
-template <class W, int channel_tiles, int row_tiles>
+// `Number`: what rows come as, float or uint16_t for bf16.
+template <class W, class Number, int channel_tiles, int row_tiles>
 struct WideTensorKernel {
   using Args = GemmCall;
   static constexpr int threads = 32 * channel_tiles * row_tiles;
   static constexpr int rows = 32 * row_tiles, columns = 64 * channel_tiles;
   static constexpr int stage_k = 32;
-  // Rows of a quarter warp lie a quarter of the banks apart.
+  // Rows that lanes read together meet no bank twice, of four as of two bytes.
   static constexpr int pitch = stage_k + 8;
   static constexpr int stages = row_tiles == 2 ? 4 : 3;
   static constexpr int tile_bytes = stage_k * 64 * static_cast<int>(W::bytes_per_number);  // of 64 channels
   static constexpr int weights_bytes = channel_tiles * tile_bytes;
-  static constexpr int stage_bytes = weights_bytes + rows * pitch * static_cast<int>(sizeof(float));
+  static constexpr int stage_bytes = weights_bytes + rows * pitch * static_cast<int>(sizeof(Number));
   static constexpr size_t shared_bytes = static_cast<size_t>(stages) * stage_bytes;
   // What a block may have on sm_89 and sm_120, the least of those compiled for.
   static_assert(shared_bytes <= 99 << 10);
@@ -79,7 +81,7 @@ struct WideTensorKernel {
     const int channel_tile = warp % channel_tiles, row_tile = warp / channel_tiles;
     const WideStretch stretch = stretch_of<W, stage_k>(t, call.cut);
     const int64_t tiles = up(a.n, 64), stages_of_k = call.cut.chunks * (W::chunk / stage_k);
-    RowFetch<threads, rows, stage_k, pitch> mine;
+    RowFetch<Number, threads, rows, stage_k, pitch> mine;
     mine.start(t, a.rows);
     const auto fetch = [&](int i) {
       if (i < stretch.stages) {
@@ -93,7 +95,8 @@ struct WideTensorKernel {
           if (inside) from += (tile * stages_of_k + stage) * tile_bytes + at % tile_bytes;
           t.copy_async_or_zero(slot + at, from, inside);
         }
-        mine.fetch(t, a.rows, stage * stage_k, reinterpret_cast<float*>(slot + weights_bytes));
+        mine.fetch(t, a.rows, rows_of(call), stage * stage_k,
+                   reinterpret_cast<Number*>(slot + weights_bytes));
       }
       t.commit();
     };
@@ -106,7 +109,7 @@ struct WideTensorKernel {
       fetch(i + stages - 1);
       const uint8_t* slot = t.shared() + i % stages * stage_bytes;
       multiply_stage(t, slot + channel_tile * tile_bytes + lane * 16,
-                     reinterpret_cast<const float*>(slot + weights_bytes) +
+                     reinterpret_cast<const Number*>(slot + weights_bytes) +
                          (row_tile * 32 + lane / 4) * pitch + lane % 4 * 2,
                      sum);
     }
@@ -125,14 +128,30 @@ struct WideTensorKernel {
   }
 
  private:
+  TENDON_DEVICE static const Number* rows_of(const GemmCall& call) {
+    if constexpr (sizeof(Number) == 2) {
+      return call.twins.x;
+    } else {
+      return call.args.rows.x;
+    }
+  }
+  // Two neighbours as bf16.
+  TENDON_DEVICE static uint32_t word_at(const Number* x) {
+    if constexpr (sizeof(Number) == 2) {
+      return *reinterpret_cast<const uint32_t*>(x);
+    } else {
+      struct alignas(8) Pair {
+        float low, high;
+      };
+      const Pair pair = *reinterpret_cast<const Pair*>(x);
+      return pair_of(pair.low, pair.high);
+    }
+  }
   // `weights`: the lane's 16 bytes of the first fragment; `x`: the lane's first number of its first row.
-  TENDON_DEVICE static void multiply_stage(const Lane& t, const uint8_t* weights, const float* x,
+  TENDON_DEVICE static void multiply_stage(const Lane& t, const uint8_t* weights, const Number* x,
                                            float (&sum)[4][row_groups][4]) {
     struct alignas(16) Words {
       uint32_t at[4];
-    };
-    struct alignas(8) Pair {
-      float low, high;
     };
     TENDON_UNROLL
     for (int step = 0; step < stage_k / W::step; ++step) {
@@ -141,19 +160,16 @@ struct WideTensorKernel {
       for (int m = 0; m < 4; ++m) words[m] = *reinterpret_cast<const Words*>(weights + (step * 4 + m) * 512);
       TENDON_UNROLL
       for (int half = 0; half < W::step / 16; ++half) {
-        uint32_t rows_of[row_groups][2];
+        uint32_t words_of[row_groups][2];
         TENDON_UNROLL
         for (int n = 0; n < row_groups; ++n) TENDON_UNROLL
-        for (int i = 0; i < 2; ++i) {
-          const auto* at = x + n * 8 * pitch + step * W::step + half * 16 + i * 8;
-          const Pair pair = *reinterpret_cast<const Pair*>(at);
-          rows_of[n][i] = pair_of(pair.low, pair.high);
-        }
+        for (int i = 0; i < 2; ++i)
+          words_of[n][i] = word_at(x + n * 8 * pitch + step * W::step + half * 16 + i * 8);
         uint32_t fragments[4][4];
         TENDON_UNROLL
         for (int m = 0; m < 4; ++m) TENDON_UNROLL
         for (int i = 0; i < 4; ++i) fragments[m][i] = fragment_word<W>(words[m].at, half, i);
-        t.multiply(sum, fragments, rows_of);
+        t.multiply(sum, fragments, words_of);
       }
     }
   }
@@ -182,7 +198,7 @@ struct WidePlainKernel {
     const GemmArgs& a = call.args;
     const WideStretch stretch = stretch_of<W, stage_k>(t, call.cut);
     const int64_t tiles = up(a.n, W::columns), stages_of_k = call.cut.chunks * (W::chunk / stage_k);
-    RowFetch<threads, rows, stage_k, pitch> mine;
+    RowFetch<float, threads, rows, stage_k, pitch> mine;
     mine.start(t, a.rows);
     const auto fetch = [&](int i) {
       if (i < stretch.stages) {
@@ -196,7 +212,7 @@ struct WidePlainKernel {
           if (inside) from += (tile * stages_of_k + stage) * tile_bytes + at % tile_bytes;
           t.copy_async_or_zero(slot + at, from, inside);
         }
-        mine.fetch(t, a.rows, stage * stage_k, reinterpret_cast<float*>(slot + weights_bytes));
+        mine.fetch(t, a.rows, a.rows.x, stage * stage_k, reinterpret_cast<float*>(slot + weights_bytes));
       }
       t.commit();
     };
