@@ -6,11 +6,15 @@ export interface KeyActions {
   stop(): void;
   hold(): void;
   resume(): void;
+  /** Somebody would clear a stop: asks them whether they mean it. */
+  question(): void;
+  /** They do. */
+  clear(): void;
   /** Ctrl-C, which a terminal in raw mode no longer turns into a signal. */
   quit(): void;
 }
 
-export const KEYS_HELP = 'keys: space or s stop, h hold, r resume, Ctrl-C end';
+export const KEYS_HELP = 'keys: space or s stop, h hold, r resume, c then y clear a stop, Ctrl-C end';
 
 /** Listens until the returned function is called, which gives the terminal back; undefined without a terminal. */
 export function listenToKeys(
@@ -18,12 +22,21 @@ export function listenToKeys(
   actions: KeyActions,
 ): (() => void) | undefined {
   if (!input.isTTY) return undefined;
+  let asked = false;
   const hear = (bytes: Buffer): void => {
+    const confirms = asked;
+    asked = false;
     const keys = bytes.toString('latin1').toLowerCase();
     // Of what came at once a stop goes first, and nothing undoes it.
     if (/[ s]/.test(keys)) actions.stop();
     else if (keys.includes('h')) actions.hold();
     else if (keys.includes('r')) actions.resume();
+    // Two keys, one after the other: neither a paste nor a sleeve on the keyboard clears a stop.
+    else if (confirms && keys === 'y') actions.clear();
+    else if (keys === 'c') {
+      asked = true;
+      actions.question();
+    }
     if (keys.includes('\u0003')) actions.quit();
   };
   input.setRawMode(true);

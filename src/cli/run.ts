@@ -110,7 +110,7 @@ export const run: Command = {
     // Asked to run once; after that only an operator sets it going again.
     const begun = controller.supervisor.onChange(({ to }) => {
       if (to === 'READY') setImmediate(() => controller.go());
-      if (to === 'RUNNING') begun();
+      if (to === 'RUNNING' || to === 'STOPPED') begun();
     });
     const leader = file.teleop && new Leader(file.teleop, controller);
     const watchLeader = setInterval(() => leader?.poll(clock.now_ns()), LEADER_POLL_MS);
@@ -128,9 +128,20 @@ export const run: Command = {
       stop: () => controller.emergencyStop('stopped by a key'),
       hold: () => controller.hold('held by a key'),
       resume: () => {
-        controller.resume();
-        if (controller.supervisor.state === 'STOPPED')
-          say('  a stop is latched: end this run and start another');
+        if (controller.state === 'READY') controller.go();
+        else controller.resume();
+        if (controller.state === 'STOPPED') say('  a stop is latched: c, then y, clears it');
+      },
+      question: () =>
+        say(
+          controller.state === 'STOPPED'
+            ? '  clear the stop? y does, any other key leaves it'
+            : `  nothing is stopped: ${controller.state}`,
+        ),
+      clear: () => {
+        if (controller.state !== 'STOPPED') return;
+        controller.reset(seed);
+        say('  the stop is cleared and nothing moves: r starts from where the robot is');
       },
       quit,
     });

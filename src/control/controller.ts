@@ -6,6 +6,7 @@ import {
   type ActionChunk,
   asTendonError,
   type ControlInput,
+  type ControlState,
   type ControlTap,
   type Nanoseconds,
   NS_PER_MS,
@@ -87,6 +88,10 @@ export class Controller {
     this.unsubscribe?.();
     await this.loop;
     if (this.commands.velocities && this.connected) this.commands.halt(this.options.clock.now_ns());
+  }
+
+  get state(): ControlState {
+    return this.supervisor.state;
   }
 
   go(): void {

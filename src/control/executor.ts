@@ -160,7 +160,8 @@ export function drive(options: DriveOptions) {
       newest = command;
       onCommand?.(command);
     });
-    if (publish_hz === undefined || newest === undefined) return;
+    // What was drained may have been made before a stop; what is told from there on is nothing.
+    if (publish_hz === undefined || newest === undefined || supervisor.state === 'STOPPED') return;
     if (now_ns - published_ns < 1e9 / publish_hz - (BEAT_MS * NS_PER_MS) / 2) return;
     published_ns = now_ns;
     robot.send(newest);

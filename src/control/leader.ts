@@ -1,11 +1,12 @@
 // From what a leader device says to targets for the robot: a second arm, a space mouse, a gamepad. Decides when a person
 // drives (clutch, or messages that come) and when they have let go.
 
-import { type LeaderFile, type Nanoseconds, NS_PER_MS, NS_PER_S } from '../types/index.js';
+import { type ControlState, type LeaderFile, type Nanoseconds, NS_PER_MS, NS_PER_S } from '../types/index.js';
 
 export interface Follower {
   /** The last command, (action_dim). */
   readonly command: ArrayLike<number>;
+  readonly state: ControlState;
   /** As Controller.takeOver. */
   takeOver(values: readonly number[] | undefined): boolean;
 }
@@ -23,6 +24,8 @@ const STEP_S = 0.1;
 
 export class Leader {
   private engaged = false;
+  /** Somebody else held or stopped the robot, or it would not be driven: streaming on must not undo that. */
+  private barred = false;
   private clutch: boolean;
   /** `relative`: the robot's position less the leader's (scaled) when the clutch closed. `rate`: the target. */
   private base: Float64Array;
@@ -40,18 +43,28 @@ export class Leader {
   /** The clutch's own topic. */
   onClutch(closed: boolean): void {
     this.clutch = closed;
-    if (!closed) this.letGo();
+    if (closed) return;
+    this.barred = false;
+    this.letGo();
   }
 
   onReading({ values, clutch }: LeaderReading, now_ns: Nanoseconds): void {
-    const since_s = Math.min(STEP_S, (now_ns - this.heard_ns) / NS_PER_S);
+    const silent_ns = now_ns - this.heard_ns;
+    const since_s = Math.min(STEP_S, silent_ns / NS_PER_S);
     this.heard_ns = now_ns;
     if (clutch !== undefined) this.clutch = clutch;
     if (!this.clutch) {
+      this.barred = false;
       this.letGo();
       return;
     }
     const scaled = this.scaled(values);
+    if (this.engaged && this.follower.state !== 'TELEOP') {
+      this.engaged = false;
+      this.barred = true;
+    }
+    if (this.barred && !this.engagesAnew(scaled, silent_ns)) return;
+    this.barred = false;
     const { mode } = this.file;
     if (scaled.some((v) => v !== 0)) this.moved_ns = now_ns;
     // A stick at rest asks for nothing, so it does not take over either.
@@ -69,6 +82,7 @@ export class Leader {
       mode === 'absolute' ? v : mode === 'relative' ? this.base[i]! + v : this.base[i]!,
     );
     this.engaged = this.follower.takeOver([...target]);
+    this.barred = !this.engaged;
   }
 
   /** To be called often: lets go for a person who fell silent. */
@@ -77,6 +91,13 @@ export class Leader {
     const limit_ns = this.file.timeout_ms * NS_PER_MS;
     const rests = this.file.mode === 'rate' && this.file.clutch === undefined;
     if (now_ns - (rests ? Math.min(this.heard_ns, this.moved_ns) : this.heard_ns) > limit_ns) this.letGo();
+  }
+
+  /** Without a clutch to open: a person resumed the robot, the stick was at rest, or the messages paused. */
+  private engagesAnew(scaled: readonly number[], silent_ns: Nanoseconds): boolean {
+    if (this.file.clutch !== undefined) return false;
+    if (this.follower.state === 'RUNNING' || silent_ns > this.file.timeout_ms * NS_PER_MS) return true;
+    return this.file.mode === 'rate' && scaled.every((v) => v === 0);
   }
 
   private letGo(): void {

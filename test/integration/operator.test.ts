@@ -176,15 +176,21 @@ describe('an emergency stop from outside', () => {
       stop: () => said.push('stop'),
       hold: () => said.push('hold'),
       resume: () => said.push('resume'),
+      question: () => said.push('question'),
+      clear: () => said.push('clear'),
       quit: () => said.push('quit'),
     };
     const letGo = listenToKeys(input, actions as never);
     const type = (text: string) => (input as PassThrough).emit('data', Buffer.from(text));
     for (const text of ['h', 'r', 'x', ' ', 's', 'r r', 'hr', '\u0003']) type(text);
     expect(said).toEqual(['hold', 'resume', 'stop', 'stop', 'stop', 'hold', 'quit']);
+    said.length = 0;
+    // Clearing takes two keys, one after the other, with nothing between them.
+    for (const text of ['y', 'cy', 'c', 'x', 'y', 'c', ' ', 'y', 'c', 'y', 'y']) type(text);
+    expect(said).toEqual(['question', 'question', 'stop', 'question', 'clear']);
     letGo?.();
     type(' ');
-    expect(said).toHaveLength(7);
+    expect(said).toHaveLength(5);
     expect(listenToKeys({ ...actions, isTTY: false } as never, actions as never)).toBeUndefined();
   });
 });

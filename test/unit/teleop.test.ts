@@ -7,6 +7,7 @@ import { Random } from '../../src/sim/random.js';
 import type {
   ActionChunk,
   Command,
+  ControlState,
   InferOptions,
   LeaderFile,
   Observation,
@@ -229,11 +230,17 @@ describe('a leader', () => {
   function follow(more: Partial<LeaderFile>) {
     const said: (number[] | undefined)[] = [];
     const command = [0.5, -0.5];
-    const takeOver = (values: readonly number[] | undefined) => {
-      said.push(values && [...values]);
-      return values !== undefined;
+    const robot = {
+      command,
+      state: 'RUNNING' as ControlState,
+      takeOver(values: readonly number[] | undefined) {
+        if (robot.state === 'STOPPED') return false;
+        said.push(values && [...values]);
+        robot.state = values === undefined ? 'HOLD' : 'TELEOP';
+        return values !== undefined;
+      },
     };
-    return { leader: new Leader({ ...base, ...more }, { command, takeOver }), said, command };
+    return { leader: new Leader({ ...base, ...more }, robot), said, command, robot };
   }
   const MS = 1e6;
 
@@ -281,6 +288,51 @@ describe('a leader', () => {
       leader.poll(t * MS);
     }
     expect(said.at(-1)).toBeUndefined();
+  });
+
+  test('streaming on undoes no hold: the clutch must be opened, and the target begins at the robot', () => {
+    const { leader, said, command, robot } = follow({ mode: 'relative', clutch: { topic: '/clutch' } });
+    leader.onClutch(true);
+    leader.onReading({ values: [0, 0] }, 0);
+    robot.state = 'HOLD';
+    for (let t = 1; t < 50; t++) leader.onReading({ values: [t / 10, 0] }, t * 10 * MS);
+    robot.state = 'RUNNING';
+    leader.onReading({ values: [6, 0] }, 500 * MS);
+    expect(said).toEqual([[0.5, -0.5]]);
+    command[0] = 0.75;
+    leader.onClutch(false);
+    leader.onClutch(true);
+    leader.onReading({ values: [6, 0] }, 510 * MS);
+    expect(said).toEqual([
+      [0.5, -0.5],
+      [0.75, -0.5],
+    ]);
+  });
+
+  test.each([
+    ['absolute', 'a resume', [0.1, 0.1], 20, 'RUNNING'],
+    ['absolute', 'a pause', [0.1, 0.1], 300, 'HOLD'],
+    ['rate', 'a stick at rest', [0, 0], 20, 'HOLD'],
+  ] as const)('%s without a clutch: only %s lets it drive again', (mode, _, values, at_ms, state) => {
+    const { leader, said, robot } = follow({ mode });
+    leader.onReading({ values: [0.2, 0.2] }, 0);
+    robot.state = 'HOLD';
+    leader.onReading({ values: [0.2, 0.2] }, 10 * MS);
+    expect(said).toHaveLength(1);
+    robot.state = state;
+    leader.onReading({ values }, at_ms * MS);
+    leader.onReading({ values: [0.2, 0.2] }, (at_ms + 10) * MS);
+    expect(said.length).toBeGreaterThan(1);
+    expect(robot.state).toBe('TELEOP');
+  });
+
+  test('a stop that is cleared does not hand the robot to a leader that goes on sending', () => {
+    const { leader, said, robot } = follow({});
+    robot.state = 'STOPPED';
+    leader.onReading({ values: [0.2, 0.2] }, 0);
+    robot.state = 'READY';
+    leader.onReading({ values: [0.2, 0.2] }, 10 * MS);
+    expect(said).toEqual([]);
   });
 
   test('a clutch in the same message', () => {
