@@ -34,6 +34,8 @@ export class Commands {
   private readonly both: readonly [Command, Command];
   private turn = 0;
   private readonly period_ns: Nanoseconds;
+  /** Nobody drove in the last period. */
+  private following = false;
   /** Periods in which a stop is still to be told. */
   private halts = 0;
 
@@ -81,8 +83,12 @@ export class Commands {
     if (state === 'READY') {
       // Not driving: the command follows the robot, so that the first one starts where it is.
       this.begin(observation);
+      this.following = true;
       return;
     }
+    // Other hands may have moved it since the last period.
+    if (this.following) this.begin(observation);
+    this.following = false;
     const driven = state === 'RUNNING' || (state === 'TELEOP' && shared.target !== undefined);
     const has_action = driven && player.at(now_ns, desired);
     // Holding, or the first chunk is still being made: stay, by way of the limits.
