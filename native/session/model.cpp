@@ -22,11 +22,22 @@ namespace {
 // What `auto` accepts on the probe inputs, relative to the largest output: a tenth of what a normalised
 // action resolves after sampling (docs/numerics.md).
 constexpr double automatic_limit = 1e-2;
+// Weights in f32 up to here are packed at once for that comparison: less than a process needs besides.
+constexpr size_t little_memory = 32u << 20;
 
 WeightFormat format_of(Precision precision) {
   return precision == Precision::bf16 ? WeightFormat::bf16
          : precision == Precision::i8 ? WeightFormat::i8
                                       : WeightFormat::f32;
+}
+
+// Whether no matrix of it waits for a PackingStream.
+bool is_packed(const Program& program) {
+  for (const auto& list : program.lists)
+    for (const Instruction& instruction : list)
+      if (const GemmArgs* gemm = std::get_if<GemmArgs>(&instruction.args))
+        if (gemm->weights == nullptr) return false;
+  return true;
 }
 
 std::string device_of(const ModelOptions& options) {
@@ -120,18 +131,20 @@ void PackedModel::choose_precision() {
   const auto packed_as = [&](WeightFormat format, Packing packing = Packing::now) {
     return std::make_shared<Weights>(graph_, *kernels_, format, packing);
   };
-  const Packing at_first = device_ ? Packing::now : Packing::when_needed;
-  auto full = packed_as(WeightFormat::f32, at_first);
+  auto full = packed_as(WeightFormat::f32, device_ ? Packing::now : Packing::when_needed);
+  const bool little = !device_ && full->bytes() <= little_memory;
+  if (little) full->complete(graph_, *kernels_);
   std::vector<Precision> candidates;
   std::shared_ptr<Weights> first;
   for (const Precision candidate : {Precision::i8, Precision::bf16}) {
     if (!kernels_->gemm[static_cast<int>(format_of(candidate))].available) continue;
     auto described = packed_as(format_of(candidate), Packing::when_needed);
     if (described->bytes() >= full->bytes()) continue;  // too small a network to gain
-    if (candidates.empty() && !device_) first = std::move(described);
+    if (candidates.empty() && !device_ && !little) first = std::move(described);
     candidates.push_back(candidate);
   }
-  const std::vector<float> want = probe(std::move(full), first.get());
+  const std::vector<float> want = probe(full, first.get());
+  if (!little) full.reset();
   if (first) first->complete(graph_, *kernels_);
   double scale = 1e-12;
   for (float v : want) scale = std::max(scale, std::fabs(static_cast<double>(v)));
@@ -147,7 +160,7 @@ void PackedModel::choose_precision() {
     report_.precision_error = worst / scale;
     return;
   }
-  weights_ = packed_as(WeightFormat::f32);
+  weights_ = full ? full : packed_as(WeightFormat::f32);
   report_.precision = Precision::f32;
 }
 
@@ -159,10 +172,20 @@ std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights, We
   uint64_t stream = 0;
   for (const Binding& input : program->inputs) fill_normal(0, stream++, 0, input.data, input.shape.count());
   if (device_) return probe_device(*program, std::move(weights));
-  PackingStream stream_of(graph_, *kernels_, WeightFormat::f32, beside);
-  for (const List list : {List::schedule, List::observation, List::prepared, List::step}) {
-    if (list == List::step) select_call(*program, 0);
-    run_packing(*program, list, stream_of);
+  constexpr List order[] = {List::schedule, List::observation, List::prepared, List::step};
+  if (is_packed(*program)) {
+    pool_->run([&](const Team& team) {
+      for (const List list : order) {
+        if (list == List::step && team.member == 0) select_call(*program, 0);
+        run_list(*program, list, team);
+      }
+    });
+  } else {
+    PackingStream stream_of(graph_, *kernels_, WeightFormat::f32, beside);
+    for (const List list : order) {
+      if (list == List::step) select_call(*program, 0);
+      run_packing(*program, list, stream_of);
+    }
   }
   std::vector<float> all;
   for (const Binding& output : program->outputs)

@@ -15,7 +15,9 @@ namespace tendon {
 namespace {
 
 // Work that takes one thread longer than this is shared without asking.
-constexpr int64_t worth_sharing_ns = 20'000'000;
+constexpr int64_t worth_sharing_ns = 5'000'000;
+// Weights that no core reads, and arithmetic that none does, in that time.
+constexpr double weights_worth_sharing = 500e6, flops_worth_sharing = 5e9;
 
 class CpuSession : public ProgramSession {
  public:
@@ -141,6 +143,12 @@ class CpuSession : public ProgramSession {
   // A small network is done before others have woken up. Which it is depends on the machine, so it is
   // measured: as in a control loop, with pauses in which the team falls asleep.
   bool is_quicker_alone() {
+    double bytes = 0, flops = 0;
+    for (const Instruction& instruction : program_->list(List::step)) {
+      bytes += instruction.bytes * static_cast<double>(table_.rows.size());
+      flops += instruction.flops * static_cast<double>(table_.rows.size());
+    }
+    if (bytes > weights_worth_sharing || flops > flops_worth_sharing) return false;
     const SampleShape shape = sample_shape();
     const std::vector<float> start(static_cast<size_t>(shape.count)),
         noise(static_cast<size_t>(shape.count * shape.noise_draws));

@@ -3,12 +3,12 @@
 
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import {
   BRIDGE_DIALECTS,
   featureLengths,
   INTERPOLATIONS,
+  packageWhenNeeded,
   type RobotFile,
   TendonError,
   type Workspace,
@@ -19,6 +19,8 @@ import { count, messageType, milliseconds, name, positive, qos, topic } from './
 import { chunkMode, leader, rotation, workspaceBox } from './robot-parts.js';
 import { checkUnits, convertLimits, unitsSchema, wholeUnits } from './robot-units.js';
 import { readUrdfJoints, readUrdfLimits } from './urdf.js';
+
+const yaml = packageWhenNeeded<typeof import('yaml')>('yaml');
 
 const stream = z.strictObject({
   topic,
@@ -301,7 +303,7 @@ function describe(issue: z.core.$ZodIssue, given: unknown): string {
 export function parseRobotFile(text: string, file: string): RobotFile {
   let given: unknown;
   try {
-    given = parse(text);
+    given = yaml().parse(text);
   } catch (caught) {
     const why = caught instanceof Error ? caught.message : String(caught);
     throw new TendonError('config_invalid', `${file} is not YAML: ${why}`, { file }, { cause: caught });

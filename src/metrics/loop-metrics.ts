@@ -1,9 +1,18 @@
 // What a running controller, its bridge and its executor count, as Prometheus reads it. It listens to what they
 // publish anyway and reads their counters when asked; the control loop does nothing for it.
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Gauge, Histogram } from 'prom-client';
 import type { Controller } from '../control/index.js';
-import { type Clock, CONTROL_STATES, type ExecutorStats, NS_PER_S, type Robot } from '../types/index.js';
+import {
+  type Clock,
+  CONTROL_STATES,
+  type ExecutorStats,
+  NS_PER_S,
+  packageWhenNeeded,
+  type Robot,
+} from '../types/index.js';
+
+const prometheus = packageWhenNeeded<typeof import('prom-client')>('prom-client');
 
 type Counts = Readonly<Record<string, number>>;
 
@@ -36,7 +45,7 @@ const DRAIN_MS = 1000;
 
 export class LoopMetrics {
   readonly content_type: string;
-  private readonly registry = new Registry();
+  private readonly registry = new (prometheus().Registry)();
   private readonly timer: NodeJS.Timeout;
   private readonly endings: (() => void)[] = [];
   private readonly drain: () => void;
@@ -130,7 +139,7 @@ export class LoopMetrics {
       ['cause'],
       () => rows(supervisor.counts),
     );
-    const state = new Gauge({
+    const state = new (prometheus().Gauge)({
       name: 'tendon_supervisor_state',
       help: '1 for the state the supervisor is in, 0 for the others.',
       labelNames: ['state'],
@@ -195,7 +204,7 @@ export class LoopMetrics {
     } as const;
     for (const [key, help] of Object.entries(counts))
       this.count(`tendon_executor_${key}_total`, help, () => stats()[key as keyof typeof counts]);
-    const late = new Gauge({
+    const late = new (prometheus().Gauge)({
       name: 'tendon_executor_lateness_seconds',
       help: 'How long after its time a period of the real-time thread began, since it started.',
       labelNames: ['quantile'],
@@ -219,7 +228,7 @@ export class LoopMetrics {
 
   /** A counter that somebody else counts. */
   private countBy(name: string, help: string, labels: readonly string[], read: () => readonly Row[]): void {
-    const counter = new Counter({
+    const counter = new (prometheus().Counter)({
       name,
       help,
       labelNames: labels,
@@ -234,7 +243,7 @@ export class LoopMetrics {
 
   /** A gauge without a sample while there is nothing to read. */
   private gauge(name: string, help: string, read: () => number | undefined): void {
-    const gauge: Gauge = new Gauge({
+    const gauge: Gauge = new (prometheus().Gauge)({
       name,
       help,
       registers: [this.registry],
@@ -252,7 +261,7 @@ export class LoopMetrics {
     buckets: number[],
     labelNames: string[] = [],
   ): Histogram<string> {
-    return new Histogram({ name, help, buckets, labelNames, registers: [this.registry] });
+    return new (prometheus().Histogram)({ name, help, buckets, labelNames, registers: [this.registry] });
   }
 }
 

@@ -4,13 +4,16 @@
 
 import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { McapChunkBuilder, McapRecordBuilder, type McapTypes, Opcode } from '@mcap/core';
+import type { McapTypes } from '@mcap/core';
+import { packageWhenNeeded } from '../types/index.js';
+
+const mcap = packageWhenNeeded<typeof import('@mcap/core')>('@mcap/core');
 
 export class McapFile {
   private readonly fd: number;
   private position = 0n;
-  private readonly records = new McapRecordBuilder();
-  private readonly chunk = new McapChunkBuilder({ useMessageIndex: true });
+  private readonly records = new (mcap().McapRecordBuilder)();
+  private readonly chunk = new (mcap().McapChunkBuilder)({ useMessageIndex: true });
   private readonly schemas: McapTypes.Schema[] = [];
   private readonly channels: McapTypes.Channel[] = [];
   private readonly chunkIndexes: McapTypes.ChunkIndex[] = [];
@@ -92,6 +95,7 @@ export class McapFile {
     records.writeDataEnd({ dataSectionCrc: 0 });
     this.write();
     const summaryStart = this.position;
+    const { Opcode } = mcap();
     const groups: McapTypes.SummaryOffset[] = [];
     const group = (groupOpcode: number, write: () => void): void => {
       const groupStart = this.position;

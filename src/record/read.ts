@@ -3,9 +3,9 @@
 
 import { createReadStream } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { McapStreamReader, type McapTypes } from '@mcap/core';
+import type { McapTypes } from '@mcap/core';
 import type { z } from 'zod';
-import { type Image, type Observation, TendonError } from '../types/index.js';
+import { type Image, type Observation, packageWhenNeeded, TendonError } from '../types/index.js';
 import {
   CHANNELS,
   type ChannelName,
@@ -19,6 +19,8 @@ import {
   sessionSummary,
   topicOf,
 } from './events.js';
+
+const mcap = packageWhenNeeded<typeof import('@mcap/core')>('@mcap/core');
 
 const NAMES = new Map(
   Object.keys(CHANNELS).map((name) => [topicOf(name as ChannelName), name as ChannelName]),
@@ -121,7 +123,7 @@ export function observationOf(event: ReadEvent<'observation'>): Observation {
 
 /** Records in order; returns whether the file ended with its footer. */
 async function* recordsOf(file: string): AsyncGenerator<McapTypes.TypedMcapRecord, boolean> {
-  const reader = new McapStreamReader();
+  const reader = new (mcap().McapStreamReader)();
   try {
     for await (const piece of createReadStream(file, { highWaterMark: 1 << 20 })) {
       reader.append(piece as Buffer);

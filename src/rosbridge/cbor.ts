@@ -1,8 +1,7 @@
 // CBOR for rosbridge: cbor-x, with a guard in front. The guard walks the item heads once, so that a short hostile
 // frame can neither ask for gigabytes, nor nest without end, nor reach tags that are no part of rosbridge.
 
-import { addExtension, Decoder, Encoder } from 'cbor-x';
-import { TendonError } from '../types/index.js';
+import { lazily, packageWhenNeeded, TendonError } from '../types/index.js';
 
 const MAX_DEPTH = 48;
 /** Big integers, typed arrays (RFC 8746, without the 128-bit floats) and the self-describe tag. */
@@ -28,21 +27,24 @@ function halfFloats(bytes: Uint8Array, littleEndian: boolean): Float32Array {
 }
 
 class NeverEncoded {}
-for (const [tag, littleEndian] of [
-  [80, false],
-  [84, true],
-] as const) {
-  addExtension<NeverEncoded, Uint8Array>({
-    Class: NeverEncoded,
-    tag,
-    encode: () => Buffer.alloc(0),
-    decode: (bytes) => halfFloats(bytes, littleEndian) as unknown as NeverEncoded,
-  });
-}
+const cbor = packageWhenNeeded<typeof import('cbor-x')>('cbor-x');
 
-const options = { useRecords: false, mapsAsObjects: true, variableMapSize: true, tagUint8Array: false };
-const decoder = new Decoder(options);
-const encoder = new Encoder(options);
+const codec = lazily(() => {
+  const { addExtension, Decoder, Encoder } = cbor();
+  for (const [tag, littleEndian] of [
+    [80, false],
+    [84, true],
+  ] as const) {
+    addExtension<NeverEncoded, Uint8Array>({
+      Class: NeverEncoded,
+      tag,
+      encode: () => Buffer.alloc(0),
+      decode: (bytes) => halfFloats(bytes, littleEndian) as unknown as NeverEncoded,
+    });
+  }
+  const options = { useRecords: false, mapsAsObjects: true, variableMapSize: true, tagUint8Array: false };
+  return { decoder: new Decoder(options), encoder: new Encoder(options) };
+});
 
 const refuse = (why: string, at: number): never => {
   throw new TendonError('bridge_protocol', `Expected a rosbridge frame in CBOR: ${why} at byte ${at}.`, {
@@ -99,7 +101,7 @@ function guard(bytes: Uint8Array): void {
 export function parseCbor(bytes: Uint8Array): unknown {
   guard(bytes);
   try {
-    return decoder.decode(bytes);
+    return codec().decoder.decode(bytes);
   } catch (caught) {
     const why = caught instanceof Error ? caught.message : String(caught);
     throw new TendonError(
@@ -113,5 +115,5 @@ export function parseCbor(bytes: Uint8Array): unknown {
 
 /** CBOR for one op: Uint8Array as a byte string, other typed arrays tagged (RFC 8746). */
 export function encodeCbor(value: unknown): Buffer {
-  return encoder.encode(value);
+  return codec().encoder.encode(value);
 }

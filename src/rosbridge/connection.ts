@@ -3,10 +3,14 @@
 
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { WebSocket } from 'ws';
-import { asTendonError } from '../types/index.js';
+import type { WebSocket } from 'ws';
+import { asTendonError, packageWhenNeeded } from '../types/index.js';
 import { FrameDecoder } from './codec.js';
 import type { Op } from './protocol.js';
+
+const ws = packageWhenNeeded<typeof import('ws')>('ws');
+/** WebSocket.OPEN */
+const OPEN = 1;
 
 export interface ConnectionOptions {
   readonly url: string;
@@ -61,7 +65,7 @@ export class Connection implements Connecting {
   constructor(private readonly options: ConnectionOptions) {}
 
   get open(): boolean {
-    return this.socket?.readyState === WebSocket.OPEN;
+    return this.socket?.readyState === OPEN;
   }
 
   get buffered_bytes(): number {
@@ -81,7 +85,7 @@ export class Connection implements Connecting {
     const { socket } = this;
     this.socket = undefined;
     this.cause = 'closed by this side';
-    if (socket?.readyState === WebSocket.OPEN) {
+    if (socket?.readyState === OPEN) {
       socket.close(1000);
       const timer = setTimeout(() => socket.terminate(), 500);
       timer.unref();
@@ -92,7 +96,7 @@ export class Connection implements Connecting {
   /** Sends now or not at all. */
   send(frame: string | Buffer): boolean {
     const { socket, stream } = this;
-    if (socket === undefined || socket.readyState !== WebSocket.OPEN) {
+    if (socket === undefined || socket.readyState !== OPEN) {
       ++this.counters.dropped_offline;
       return false;
     }
@@ -114,7 +118,7 @@ export class Connection implements Connecting {
 
   private dial(): void {
     const { url, headers, tls, max_payload, connect_timeout_ms } = this.options;
-    const socket = new WebSocket(url, {
+    const socket = new (ws().WebSocket)(url, {
       headers,
       maxPayload: max_payload,
       perMessageDeflate: false,
@@ -149,7 +153,7 @@ export class Connection implements Connecting {
         if (now_ms - heard_ms > this.options.ping_timeout_ms) {
           this.cause = `${url} has not answered a ping for ${this.options.ping_timeout_ms} ms`;
           socket.terminate();
-        } else if (socket.readyState === WebSocket.OPEN) socket.ping(String(now_ms));
+        } else if (socket.readyState === OPEN) socket.ping(String(now_ms));
       }, this.options.ping_ms);
       this.options.on_open(response?.headers ?? {});
     });

@@ -5,8 +5,8 @@ import { timingSafeEqual } from 'node:crypto';
 import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer } from 'ws';
-import { TendonError } from '../types/index.js';
+import type { WebSocketServer } from 'ws';
+import { packageWhenNeeded, TendonError } from '../types/index.js';
 import {
   type ActionHandler,
   Hub,
@@ -18,6 +18,8 @@ import {
 import { canonicalType, SERVER_HEADER } from './protocol.js';
 import { type AllowList, Session } from './session.js';
 import { epochStamp } from './time.js';
+
+const ws = packageWhenNeeded<typeof import('ws')>('ws');
 
 export interface ServerOptions {
   /** Default 127.0.0.1. Anything else wants a token. */
@@ -63,7 +65,7 @@ export class RosbridgeServer {
     private readonly http: HttpServer,
     private readonly options: ServerOptions,
   ) {
-    this.sockets = new WebSocketServer({
+    this.sockets = new (ws().WebSocketServer)({
       noServer: true,
       maxPayload: options.max_payload ?? 16 * 1024 * 1024,
       perMessageDeflate: false,

@@ -3,11 +3,13 @@
 
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type WebSocket, WebSocketServer } from 'ws';
-import { asTendonError, NS_PER_MS, type Policy, TendonError } from '../types/index.js';
+import type { WebSocket } from 'ws';
+import { asTendonError, NS_PER_MS, type Policy, packageWhenNeeded, TendonError } from '../types/index.js';
 import { packNumpy, unpackNumpy, type Wire } from './msgpack-numpy.js';
 import { Float, NdArray } from './ndarray.js';
 import { observationOf } from './observation.js';
+
+const ws = packageWhenNeeded<typeof import('ws')>('ws');
 
 export interface PolicyServerOptions {
   readonly policy: Policy;
@@ -44,7 +46,11 @@ export async function servePolicy(options: PolicyServerOptions): Promise<PolicyS
     const health = request.url === '/healthz';
     response.writeHead(health ? 200 : 404).end(health ? 'OK\n' : '');
   });
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_FRAME, perMessageDeflate: false });
+  const sockets = new (ws().WebSocketServer)({
+    noServer: true,
+    maxPayload: MAX_FRAME,
+    perMessageDeflate: false,
+  });
   let client: WebSocket | undefined;
   http.on('upgrade', (request: IncomingMessage, stream, head) => {
     // Browsers name the page that they show; no page has business here.

@@ -1,14 +1,14 @@
 // One MuJoCo model and its state behind a small door: loads the WASM once per thread, caches the typed-array views
 // that the heap's growth would detach, and saves and restores the complete state bit-exactly.
 
-import load, { type MainModule, type MjData, type MjModel } from '@mujoco/mujoco';
+import type { MainModule, MjData, MjModel } from '@mujoco/mujoco';
 import { TendonError } from '../types/index.js';
 
 let loading: Promise<MainModule> | undefined;
 
 /** The WASM module, instantiated once per thread. */
 export function loadMujoco(): Promise<MainModule> {
-  loading ??= load();
+  loading ??= import('@mujoco/mujoco').then(({ default: load }) => load());
   return loading;
 }
 

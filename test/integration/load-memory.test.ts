@@ -2,57 +2,15 @@
 // lightest precision is chosen by comparison with f32, and of a checkpoint of 1 GB. Times are printed, not judged.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { randomCheckpoint, wishes } from '../../src/cli/bench/weights.js';
-import type { Tensors } from '../../src/policies/checkpoint.js';
-import { unetGraph } from '../../src/policies/diffusion/unet.js';
-import { writeHoles } from '../golden/hashed.js';
+import { diffusionFolder } from '../../src/cli/bench/checkpoint.js';
 
 const root = mkdtempSync(join(tmpdir(), 'tendon-memory-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-
-/** A LeRobot diffusion policy on states, with random weights; bytes of its file. */
-function write(dir: string, down_dims: number[], holes = false): number {
-  mkdirSync(dir);
-  const [state, action_dim, embed] = [14, 7, 128];
-  const config = {
-    type: 'diffusion',
-    n_obs_steps: 2,
-    horizon: 16,
-    n_action_steps: 8,
-    input_features: { 'observation.state': { type: 'STATE', shape: [state] } },
-    output_features: { action: { type: 'ACTION', shape: [action_dim] } },
-    normalization_mapping: { STATE: 'IDENTITY', ACTION: 'IDENTITY' },
-    down_dims,
-    kernel_size: 5,
-    n_groups: 8,
-    diffusion_step_embed_dim: embed,
-    use_film_scale_modulation: true,
-    noise_scheduler_type: 'DDIM',
-    num_train_timesteps: 100,
-    beta_schedule: 'squaredcos_cap_v2',
-    beta_start: 0.0001,
-    beta_end: 0.02,
-    prediction_type: 'epsilon',
-    clip_sample: true,
-    clip_sample_range: 1,
-    num_inference_steps: 10,
-  };
-  writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
-  for (const side of ['pre', 'post'])
-    writeFileSync(join(dir, `policy_${side}processor.json`), JSON.stringify({ steps: [] }));
-  const shape = { prefix: 'diffusion.unet.', horizon: 16, action_dim, cond_dim: 2 * state, down_dims };
-  const more = { kernel_size: 5, n_groups: 8, step_embed_dim: embed, film_scale: true };
-  const file = join(dir, 'model.safetensors');
-  const describe = (tensors: Tensors) => unetGraph({ ...shape, ...more }, tensors, 1);
-  if (holes) writeHoles(file, wishes(describe));
-  else randomCheckpoint(file, describe);
-  return statSync(file).size;
-}
 
 interface Cost {
   readonly grown: number;
@@ -98,7 +56,7 @@ const say = (what: string, cost: Cost): void =>
 
 test('a checkpoint of 200 MB, in the precision that is chosen and in the lightest', () => {
   const dir = join(root, 'middle');
-  const size = write(dir, [224, 448, 896]);
+  const size = diffusionFolder(dir, [224, 448, 896]);
   expect(size).toBeGreaterThan(180e6);
   for (const precision of ['auto', 'int8']) {
     const cost = load(dir, precision);
@@ -112,7 +70,7 @@ test('a checkpoint of 200 MB, in the precision that is chosen and in the lightes
 test('a checkpoint of 1 GB', () => {
   const dir = join(root, 'large');
   // Zeros that take no disk: what they are costs loading nothing.
-  const size = write(dir, [520, 1040, 2080], true);
+  const size = diffusionFolder(dir, [520, 1040, 2080], true);
   expect(size).toBeGreaterThan(1e9);
   const cost = load(dir, 'auto');
   say(mb(size), cost);

@@ -5,12 +5,12 @@
 // Channel scales, and for quantised activations their offset sums, follow the last panel.
 #pragma once
 
-#include "kernels/cpu/share.h"
+#include "kernels/cpu/pack.h"
 
 namespace tendon {
 namespace {
 
-template <class A_, class W_, int columns_, int group_, int pad_, bool scaled_>
+template <class S, class A_, class W_, int columns_, int group_, int pad_, bool scaled_>
 struct Format {
   using A = A_;
   using W = W_;
@@ -38,49 +38,15 @@ struct Format {
     return static_cast<size_t>(weight_bytes(n, k) + extra);
   }
 
-  static W stored(float x, const Quantised& quantise) {
-    if constexpr (scaled) return quantise(x);
-    if constexpr (sizeof(W) == 2) return to_bf16(x);
-    if constexpr (sizeof(W) == 4) return x;
-  }
-
   static void pack(const float* w, int64_t n, int64_t k, void* out, Channels channels) {
-    for (int64_t i = 0; i < channels.count; i += columns)
-      pack_panel(w + i * k, n, k, out, {channels.first + i, lesser(columns, channels.count - i)});
-  }
-
-  // By stretches of k that are a cache line or two of every channel, so that both sides stay in the first
-  // cache.
-  static void pack_panel(const float* w, int64_t n, int64_t k, void* out, Channels channels) {
-    constexpr int64_t stretch = 32;
-    static_assert(stretch % group == 0);
-    W* panel = static_cast<W*>(out) + channels.first / columns * panel_stride(k);
-    float* scales = const_cast<float*>(channel_scales(out, n, k)) + channels.first;
-    int64_t sums[columns] = {};
-    Quantised quantise[columns];
-    if constexpr (scaled)
-      for (int64_t i = 0; i < channels.count; ++i) {
-        quantise[i] = Quantised(largest_size(w + i * k, k));
-        scales[i] = quantise[i].scale;
-      }
-    W line[stretch];
-    for (int64_t first = 0; first < k; first += stretch) {
-      const int64_t count = lesser(stretch, k - first);
-      W* block = panel + first * columns;
-      for (int64_t i = 0; i < channels.count; ++i) {
-        const float* row = w + i * k + first;
-        for (int64_t c = 0; c < count; ++c) line[c] = stored(row[c], quantise[i]);
-        if constexpr (scaled)
-          for (int64_t c = 0; c < count; ++c) sums[i] += line[c];
-        for (int64_t c = 0; c < count; c += group)
-          __builtin_memcpy(block + c * columns + i * group, line + c,
-                           static_cast<size_t>(lesser(group, count - c)) * sizeof(W));
-      }
-    }
-    if constexpr (scaled) {
-      float* offsets = const_cast<float*>(channel_offsets(out, n, k)) + channels.first;
-      for (int64_t i = 0; i < channels.count; ++i)
-        offsets[i] = quantised ? -128.0f * static_cast<float>(sums[i]) : 0.0f;
+    float* scales = const_cast<float*>(channel_scales(out, n, k));
+    float* offsets = const_cast<float*>(channel_offsets(out, n, k));
+    for (int64_t i = 0, count; i < channels.count; i += count) {
+      const int64_t channel = channels.first + i, lane = channel % columns;
+      count = lesser(columns - lane, channels.count - i);
+      W* panel = static_cast<W*>(out) + channel / columns * panel_stride(k);
+      Packing<S, Format>::panel(w + i * k, k, count, panel + lane * group, scales + channel,
+                                offsets + channel);
     }
   }
 
@@ -92,14 +58,11 @@ struct Format {
 };
 
 template <class S>
-using F32Format = Format<float, float, S::width * S::panel_vectors, 1, 1, false>;
+using F32Format = Format<S, float, float, S::width * S::panel_vectors, 1, 1, false>;
 template <class S>
-using WideBf16Format = Format<float, uint16_t, S::width * S::panel_vectors, 1, 1, false>;
+using WideBf16Format = Format<S, float, uint16_t, S::width * S::panel_vectors, 1, 1, false>;
 template <class S>
-using WideI8Format = Format<float, int8_t, S::width * S::panel_vectors, 1, 1, true>;
-using Bf16Format = Format<uint16_t, uint16_t, 32, 2, 32, false>;
-// Activations as round(x / scale) + 128 in a byte, one scale per row.
-using I8Format = Format<uint8_t, int8_t, 32, 4, 64, true>;
+using WideI8Format = Format<S, float, int8_t, S::width * S::panel_vectors, 1, 1, true>;
 
 }  // namespace
 }  // namespace tendon

@@ -8,6 +8,10 @@
 namespace tendon {
 namespace {
 
+using Bf16Format = Format<Avx512, uint16_t, uint16_t, 32, 2, 32, false>;
+// Activations as round(x / scale) + 128 in a byte, one scale per row.
+using I8Format = Format<Avx512, uint8_t, int8_t, 32, 4, 64, true>;
+
 struct Bf16Rows {
   static void round_row(const float* x, int64_t k, int64_t padded, uint16_t* out) {
     int64_t i = 0;

@@ -12,23 +12,30 @@ import { benchExecutor } from './executor.js';
 import { Limits } from './limits.js';
 import { planContest } from './plan.js';
 import { planScaling, plantRollouts } from './rollouts.js';
+import { benchStart } from './start.js';
 import { visionContests } from './vision.js';
 
 /** Both sides of the 251 M UNet, and what the peer takes while it loads. */
 const LARGE_BYTES = 6e9;
 
 export const bench: Command = {
-  summary: 'ours against onnxruntime-node in one run; --executor: how late the real-time thread is',
+  summary:
+    'ours against onnxruntime-node in one run; --executor: how late the real-time thread is; --start: how soon a policy acts',
   usage:
-    'tendon bench [--only unet5m] [--small] [--json FILE] [--seconds 6]\n  tendon bench --executor [--plain] [--seconds 60]',
+    'tendon bench [--only unet5m] [--small] [--json FILE] [--seconds 6]\n  tendon bench --executor [--plain] [--seconds 60]\n  tendon bench --start [--small]',
   options: {
     only: { type: 'string', help: 'rows whose name contains this' },
     json: { type: 'string', help: 'write the rows to this file' },
     seconds: { type: 'string', help: 'time for each row (default 6), or of --executor (default 60)' },
     executor: { type: 'boolean', default: false, help: 'the 1 kHz executor while inference takes all cores' },
     plain: { type: 'boolean', default: false, help: 'with --executor: without SCHED_FIFO and locked memory' },
+    start: { type: 'boolean', default: false, help: 'from the start of a process to the first action' },
     policy: { type: 'string', default: 'models/arm', help: 'with --executor: what infers meanwhile' },
-    small: { type: 'boolean', default: false, help: 'without the 251 M UNet, which needs 6 GB of memory' },
+    small: {
+      type: 'boolean',
+      default: false,
+      help: 'without the 251 M UNet, which needs 6 GB of memory; with --start, without the checkpoint of 1 GB',
+    },
     threads: { type: 'string', default: String(cpus().length), help: 'threads of both sides' },
   },
   async run(values, { integer, text, say }) {
@@ -39,6 +46,7 @@ export const bench: Command = {
         { policy: text('policy'), seconds: seconds ?? 60, threads, plain: values.plain === true },
         say,
       );
+    if (values.start === true) return benchStart(values.small !== true, say);
     const budget_ms = (seconds ?? 6) * 1000;
     const folder = mkdtempSync(join(tmpdir(), 'tendon-bench-'));
     const rows: BenchRow[] = [];

@@ -28,7 +28,11 @@ export function randomCheckpoint(path: string, describe: (tensors: Tensors) => u
   return writeRandom(path, wishes(describe));
 }
 
-export function writeRandom(path: string, shapes: ReadonlyMap<string, readonly number[]>): Tensors {
+/** The beginning of a file of f32 tensors, and the bytes that follow it. */
+export function safetensorsHead(shapes: ReadonlyMap<string, readonly number[]>): {
+  readonly head: Buffer;
+  readonly bytes: number;
+} {
   const header: Record<string, unknown> = {};
   let offset = 0;
   for (const [name, shape] of shapes) {
@@ -38,11 +42,14 @@ export function writeRandom(path: string, shapes: ReadonlyMap<string, readonly n
   }
   let text = JSON.stringify(header);
   text += ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8);
-  const fd = openSync(path, 'w');
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(Buffer.byteLength(text)));
-  writeSync(fd, length);
-  writeSync(fd, text);
+  return { head: Buffer.concat([length, Buffer.from(text)]), bytes: offset };
+}
+
+export function writeRandom(path: string, shapes: ReadonlyMap<string, readonly number[]>): Tensors {
+  const fd = openSync(path, 'w');
+  writeSync(fd, safetensorsHead(shapes).head);
   [...shapes].forEach(([name, shape], i) => {
     const count = shape.reduce((a, b) => a * b, 1);
     const values = addon().philoxNormal(1, i, 0, count);

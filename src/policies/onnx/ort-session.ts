@@ -1,10 +1,12 @@
 // A denoiser that the core cannot compile, run whole on onnxruntime-node: the same table followed in TypeScript, the
 // network asked afresh at every call, one candidate after the other.
 
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
 import type { DenoiseRequest, NativeSession, Port, RunResult } from '../../native/index.js';
 import { followTable, type Prefix, type SamplerTable } from '../../samplers/index.js';
-import { TendonError } from '../../types/index.js';
+import { packageWhenNeeded, TendonError } from '../../types/index.js';
+
+const onnxruntime = packageWhenNeeded<typeof import('onnxruntime-node')>('onnxruntime-node');
 
 export interface OrtPorts {
   readonly sample: Port;
@@ -29,14 +31,16 @@ export class OrtSession implements NativeSession {
   }
 
   static async open(path: string, ports: OrtPorts, table: SamplerTable, batch: number): Promise<OrtSession> {
-    const session = await InferenceSession.create(path).catch((cause: unknown) => {
-      throw new TendonError(
-        'unsupported',
-        `${path}: onnxruntime-node cannot run it either: ${String(cause)}`,
-        { path },
-        { cause },
-      );
-    });
+    const session = await onnxruntime()
+      .InferenceSession.create(path)
+      .catch((cause: unknown) => {
+        throw new TendonError(
+          'unsupported',
+          `${path}: onnxruntime-node cannot run it either: ${String(cause)}`,
+          { path },
+          { cause },
+        );
+      });
     return new OrtSession(session, ports, table, batch);
   }
 
@@ -52,6 +56,7 @@ export class OrtSession implements NativeSession {
   async denoise(request: DenoiseRequest): Promise<RunResult & { readonly x: Float32Array }> {
     const began = process.hrtime.bigint();
     const { sample, level, conditions, output } = this.ports;
+    const { Tensor } = onnxruntime();
     const size = sample.shape.reduce((a, b) => a * b, 1);
     const x = new Float32Array(this.batch * size);
     const given = Object.fromEntries(
