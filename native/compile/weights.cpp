@@ -26,7 +26,7 @@ constexpr int64_t tiny_matrix = 4096;
 // What PackingStream keeps at most: less than what a process needs besides its weights.
 constexpr size_t kept_bytes = 32u << 20;
 // Numbers that are read at once: pages of the file do not pile up beside their copy.
-constexpr int64_t slice = 1 << 20;
+constexpr int64_t slice = 1 << 19;
 // Below this many pieces of work another thread is not worth starting.
 constexpr size_t few_jobs = 8;
 
@@ -128,8 +128,8 @@ struct Target {
 Block block_for(const Target& target, size_t bytes) {
   if (target.spare == nullptr || target.spare->bytes() == 0) return Block(bytes);
   Block taken = std::exchange(*target.spare, Block());
-  if (taken.bytes() < bytes) {
-    taken = Block();  // before it is needed twice
+  if (taken.bytes() < bytes || taken.bytes() / 2 > bytes) {  // of no use, or too much of it
+    taken = Block();                                         // before memory is needed twice
     return Block(bytes);
   }
   std::memset(taken.data(), 0, bytes);  // what lies behind the last row or column must be zero
@@ -291,12 +291,10 @@ const std::vector<PackedMatrix>& PackingStream::matrices(int product) {
   std::vector<PackedMatrix> packed;
   Jobs jobs;
   pack_product(graph_, node, kernels_, {{wanted_, packed}}, Packing::when_needed, jobs);
-  const size_t bytes = bytes_of(packed, kernels_);
-  if (bytes_ + bytes > kept_bytes) {
+  if (bytes_ + bytes_of(packed, kernels_) > kept_bytes) {
     recycle();
     bytes_ = 0;
   }
-  bytes_ += bytes;
   packed.clear();
   std::vector<Target> targets{{wanted_, packed, &spare_}};
   if (beside_ != nullptr) {
@@ -309,6 +307,8 @@ const std::vector<PackedMatrix>& PackingStream::matrices(int product) {
   }
   pack_product(graph_, node, kernels_, targets, Packing::now, jobs);
   do_all(jobs);
+  // What they hold, which is more than they need where a larger block was to be had.
+  for (const PackedMatrix& matrix : packed) bytes_ += matrix.data.bytes();
   return kept_.emplace(layout, std::move(packed)).first->second;
 }
 

@@ -26,6 +26,8 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
     web = await server.startWebServer(live, { port: 0 });
     browser = await openBrowser();
     page = await browser.newPage({ viewport: { width: 900, height: 600 } });
+    // Drawing in software takes its time on a busy machine.
+    page.setDefaultTimeout(150_000);
     page.on('console', (m) => m.type() === 'error' && errors.push(m.text()));
     page.on('pageerror', (e) => errors.push(String(e)));
     await page.goto(web.url);

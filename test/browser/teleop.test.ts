@@ -29,6 +29,7 @@ describe.skipIf(missing !== '')(`driving by hand on the page${missing}`, () => {
     source = new FakeSource();
     web = await server.startWebServer(source, { port: 0 });
     page = await browser.newPage({ viewport: { width: 900, height: 600 } });
+    page.setDefaultTimeout(150_000);
     page.on('pageerror', (error) => errors.push(String(error)));
     // A gamepad that tests move; sticks at rest are not quite at zero.
     await page.addInitScript(() => {

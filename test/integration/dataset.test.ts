@@ -57,6 +57,8 @@ describe('tendon export of a session', () => {
   const out = at('dataset');
   let data: Table;
   const events: ReadEvent[] = [];
+  /** Whether each episode succeeded: a busy machine may cost one its success, which is nothing to a dataset. */
+  const outcomes = (): boolean[] => events.flatMap((e) => (e.channel === 'episode' ? [e.body.success] : []));
 
   beforeAll(async () => {
     const start = ['start', '--headless', '--episodes', '2', '--steps', '2', '--threads', '1'];
@@ -127,12 +129,13 @@ describe('tendon export of a session', () => {
   });
 
   test('successes only, hindsight, and what is refused', () => {
-    const ended = events.flatMap((e) => (e.channel === 'episode' ? [e.body.success] : []));
-    expect(ended).toEqual([true, true]);
+    const won = outcomes().filter(Boolean).length;
+    expect(won).toBeGreaterThan(0);
     const args = ['export', file, '--only', 'successes', '--hindsight', 'goal=joint_position[0:2]'];
     expect(tendon([...args, '--out', at('hindsight')]).status).toBe(0);
     const { rows } = readTable(at('hindsight/data/chunk-000/file-000.parquet'));
-    for (const episode of [0, 1]) {
+    expect(new Set(rows.map((r) => r.episode_index)).size).toBe(won);
+    for (let episode = 0; episode < won; episode++) {
       const goals = rows.filter((r) => r.episode_index === episode).map((r) => String(r.goal));
       expect(new Set(goals).size).toBe(1);
     }
@@ -147,7 +150,11 @@ describe('tendon export of a session', () => {
 
   test('tendon sessions lists it, and says of a file that is none what it is', () => {
     const { stdout, status } = tendon(['sessions', folder]);
-    expect(stdout).toMatch(/session\.mcap +\d{4}-.* sim-arm +edm +\d+\.\d +2\/2 +0/);
+    expect(stdout).toMatch(
+      new RegExp(
+        `session\\.mcap +\\d{4}-.* sim-arm +edm +\\d+\\.\\d +${outcomes().filter(Boolean).length}/2 +0`,
+      ),
+    );
     expect(status).toBe(0);
     expect(tendon(['sessions', main]).stdout).toContain('not a recording');
   });
