@@ -34,7 +34,7 @@ class GraphObject : public Napi::ObjectWrap<GraphObject> {
   Napi::Value describe(Napi::Env env, int node) const;
 
   Graph graph_;
-  std::map<std::string, std::shared_ptr<MappedFile>> files_;
+  std::map<std::string, std::shared_ptr<WeightFile>> files_;
 };
 
 class PoolObject : public Napi::ObjectWrap<PoolObject> {

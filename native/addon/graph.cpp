@@ -46,8 +46,8 @@ Napi::Value GraphObject::weight(const Napi::CallbackInfo& info) {
     for (int i = 0; i < 5; ++i)
       if (dtype == names[i]) type = i;
     if (type < 0) throw BuildError("unsupported", "dtype: expected F32, F16, BF16, I8 or I64, got " + dtype);
-    std::shared_ptr<MappedFile>& file = files_[path];
-    if (!file) file = std::make_shared<MappedFile>(path.c_str());
+    std::shared_ptr<WeightFile>& file = files_[path];
+    if (!file) file = std::make_shared<WeightFile>(path.c_str());
     const auto offset = static_cast<size_t>(integer_of(info[4], "offset", 0, int64_t{1} << 50));
     return describe(info.Env(), graph_.weight(text_of(info[0], "name"), shape_of(info[1], "shape"),
                                               static_cast<DType>(type), file, offset));

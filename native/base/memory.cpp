@@ -6,45 +6,50 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "base/error.h"
 
 namespace tendon {
 
 namespace {
+constexpr size_t page = 64u << 10;  // the largest that a system of ours has
 constexpr size_t huge_page = 2u << 20;
+// From here on a block is mapped by itself: in the heap those that end would leave holes too small for the
+// next.
+constexpr size_t mapped_from = 256u << 10;
 
-// Of whole huge pages, from the border of one; null when there is no memory.
-void* map_aligned(size_t bytes) {
-  void* whole = mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+// From the border of one such page; null when there is no memory.
+void* map_aligned(size_t bytes, size_t border) {
+  void* whole = mmap(nullptr, bytes + border, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (whole == MAP_FAILED) return nullptr;
   auto* begin = static_cast<uint8_t*>(whole);
   const size_t before =
-      align_up(reinterpret_cast<uintptr_t>(begin), huge_page) - reinterpret_cast<uintptr_t>(begin);
+      align_up(reinterpret_cast<uintptr_t>(begin), border) - reinterpret_cast<uintptr_t>(begin);
   if (before > 0) munmap(begin, before);
-  if (before < huge_page) munmap(begin + before + bytes, huge_page - before);
+  if (before < border) munmap(begin + before + bytes, border - before);
   return begin + before;
 }
 }  // namespace
 
-Block::Block(size_t bytes) : bytes_(bytes) {
+Block::Block(size_t bytes, Touch touch) : bytes_(bytes) {
   if (bytes == 0) return;
-  const bool large = bytes >= huge_page;
-  const size_t rounded = align_up(bytes, large ? huge_page : cache_line);
-  auto* p = static_cast<uint8_t*>(large ? map_aligned(rounded) : std::aligned_alloc(cache_line, rounded));
+  const bool mapped = bytes >= mapped_from;
+  const size_t border = bytes >= huge_page ? huge_page : mapped ? page : cache_line;
+  const size_t rounded = align_up(bytes, border);
+  auto* p =
+      static_cast<uint8_t*>(mapped ? map_aligned(rounded, border) : std::aligned_alloc(border, rounded));
   if (p == nullptr)
     throw BuildError("internal",
                      format("cannot allocate %zu MB; free memory or use a lower precision", bytes >> 20));
-  data_ = std::unique_ptr<uint8_t, BlockFree>(p, BlockFree{large ? rounded : 0});
-  // What was mapped is zero, by whoever first touches it: packing does so on every core.
-  if (large) {
-    madvise(p, rounded, MADV_HUGEPAGE);
-  } else {
-    std::memset(p, 0, rounded);
-  }
+  data_ = std::unique_ptr<uint8_t, BlockFree>(p, BlockFree{mapped ? rounded : 0});
+  if (border == huge_page) madvise(p, rounded, MADV_HUGEPAGE);
+  // What was mapped is zero already.
+  if (!mapped || touch == Touch::now) std::memset(p, 0, rounded);
 }
 
 void BlockFree::operator()(uint8_t* p) const {
@@ -55,41 +60,64 @@ void BlockFree::operator()(uint8_t* p) const {
   }
 }
 
-MappedFile::MappedFile(const char* path) {
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  struct stat info {};
-  if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    const int cause = errno;
-    if (fd >= 0) close(fd);
-    throw BuildError("file_missing", format("cannot open weights file %s: %s", path, std::strerror(cause)));
+// Descriptors of the files that were read last: graphs hold their files for as long as they live, which a
+// language with a garbage collector decides, and a process has few descriptors.
+struct WeightFile::Open {
+  explicit Open(const char* path) : file(open(path, O_RDONLY | O_CLOEXEC)) {
+    if (file < 0 || fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) cause = errno == 0 ? EINVAL : errno;
   }
+  ~Open() {
+    if (file >= 0) close(file);
+  }
+  Open(const Open&) = delete;
+  Open& operator=(const Open&) = delete;
+  int file, cause = 0;
+  struct stat info {};
+};
+
+namespace {
+std::mutex recent_guard;
+std::array<std::shared_ptr<const void>, 16> recent;
+size_t next_recent = 0;
+}  // namespace
+
+WeightFile::WeightFile(const char* path) : path_(path) {
+  const std::lock_guard lock(recent_guard);
+  const struct stat& info = opened()->info;
   bytes_ = static_cast<size_t>(info.st_size);
-  void* p = bytes_ == 0 ? nullptr : mmap(nullptr, bytes_, PROT_READ, MAP_PRIVATE, fd, 0);
-  close(fd);
-  if (p == MAP_FAILED) throw BuildError("file_missing", format("cannot map weights file %s", path));
-  data_ = static_cast<const uint8_t*>(p);
+  device_ = info.st_dev, number_ = info.st_ino;
 }
 
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), bytes_);
+std::shared_ptr<const WeightFile::Open> WeightFile::opened() const {
+  if (auto open = open_.lock()) return open;
+  errno = 0;
+  const auto open = std::make_shared<Open>(path_.c_str());
+  if (open->cause != 0)
+    throw BuildError("file_missing",
+                     format("cannot open weights file %s: %s", path_.c_str(), std::strerror(open->cause)));
+  recent[next_recent++ % recent.size()] = open;
+  open_ = open;
+  return open;
 }
 
-void MappedFile::expect(size_t offset, size_t count) const {
-#ifdef MADV_POPULATE_READ
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t from = offset / page * page,
-               to = std::min(align_up(offset + count, page), align_up(bytes_, page));
-  // A kernel that does not know it, or a page that cannot be read, leaves the work to the reader.
-  if (to > from) madvise(const_cast<uint8_t*>(data_) + from, to - from, MADV_POPULATE_READ);
-#else
-  static_cast<void>(offset), static_cast<void>(count);
-#endif
-}
-
-void MappedFile::release(size_t offset, size_t count) const {
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t from = align_up(offset, page), to = (offset + count) / page * page;
-  if (to > from) madvise(const_cast<uint8_t*>(data_) + from, to - from, MADV_DONTNEED);
+void WeightFile::read(size_t offset, size_t count, void* out) const {
+  std::shared_ptr<const Open> open;
+  {
+    const std::lock_guard lock(recent_guard);
+    open = opened();
+  }
+  const auto refuse = [&](const char* why) {
+    throw BuildError("file_corrupt", format("cannot read %zu bytes at %zu of weights file %s: %s", count,
+                                            offset, path_.c_str(), why));
+  };
+  if (open->info.st_dev != device_ || open->info.st_ino != number_) refuse("another file took its place");
+  for (size_t done = 0; done < count;) {
+    const ssize_t got =
+        pread(open->file, static_cast<uint8_t*>(out) + done, count - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) refuse(got == 0 ? "it became shorter" : std::strerror(errno));
+    done += static_cast<size_t>(got);
+  }
 }
 
 }  // namespace tendon

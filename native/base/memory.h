@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 namespace tendon {
 
@@ -16,12 +17,16 @@ struct BlockFree {
   void operator()(uint8_t* p) const;
 };
 
-// A zeroed block on cache-line borders; large ones ask for huge pages, and go back to the system when they
-// end: in the heap they would leave holes that the next, larger matrix does not fit.
+// When the pages of a large block are first written: at once, so that whoever runs meets no page fault, or by
+// who fills it, on whichever core that is.
+enum class Touch : uint8_t { now, later };
+
+// A zeroed block on cache-line borders. Large ones are mapped by themselves and go back to the system when
+// they end; the largest ask for huge pages.
 class Block {
  public:
   Block() = default;
-  explicit Block(size_t bytes);
+  explicit Block(size_t bytes, Touch touch = Touch::now);
   uint8_t* data() const { return data_.get(); }
   float* floats() const { return reinterpret_cast<float*>(data_.get()); }
   size_t bytes() const { return bytes_; }
@@ -31,25 +36,24 @@ class Block {
   size_t bytes_ = 0;
 };
 
-// A file mapped read-only. Throws BuildError file_missing; stays valid for the life of the object.
-class MappedFile {
+// A file that weights are read from, piece by piece: into memory that is used again, copying costs less than
+// the page faults of a mapping, and a file that becomes shorter gives an error. Throws BuildError
+// file_missing.
+class WeightFile {
  public:
-  explicit MappedFile(const char* path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  const uint8_t* data() const { return data_; }
+  explicit WeightFile(const char* path);
   size_t bytes() const { return bytes_; }
-  // Tells the kernel that [offset, offset + count) will be read now, so that it is mapped at once and not
-  // page by page.
-  void expect(size_t offset, size_t count) const;
-  // Tells the kernel that [offset, offset + count) will not be read again, so that loading needs one copy
-  // only.
-  void release(size_t offset, size_t count) const;
+  // From any thread. Throws BuildError file_corrupt, or file_missing when it went away meanwhile.
+  void read(size_t offset, size_t count, void* out) const;
 
  private:
-  const uint8_t* data_ = nullptr;
+  struct Open;
+  std::shared_ptr<const Open> opened() const;
+
+  std::string path_;
   size_t bytes_ = 0;
+  uint64_t device_ = 0, number_ = 0;
+  mutable std::weak_ptr<const Open> open_;  // as long as it is among those that were read last
 };
 
 }  // namespace tendon

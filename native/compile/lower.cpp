@@ -213,7 +213,7 @@ class Lowerer : Values {
       GemmArgs& g = d.args;
       g.n = matrix.n;
       g.format = matrix.format;
-      g.weights = matrix.data.data();
+      g.weights = matrix.data;
       View target = out;
       int64_t row_stride = out.position_stride().value_or(out.dim.last());
       if (node.op == Op::linear) {
@@ -244,7 +244,7 @@ class Lowerer : Values {
         throw BuildError("internal", "a residual behind a transposed convolution");
       add_tail(d, tail, out, list);
       d.pending.uses_scratch = true;
-      d.pending.instruction.bytes = static_cast<double>(matrix.data.bytes());
+      d.pending.instruction.bytes = static_cast<double>(matrix.bytes);
       d.pending.instruction.product = root;
       d.pending.instruction.phase = static_cast<int>(phase);
       const char* formats[] = {"f32", "bf16", "i8"};

@@ -7,69 +7,67 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "compile/packing.h"
 #include "graph/graph.h"
 #include "kernels/kernels.h"
 
 namespace tendon {
 
-// One matrix (n, k) as a kernel wants it. A transposed convolution has one per output phase.
-struct PackedMatrix {
-  WeightFormat format;
-  int64_t n, k;
-  Block data;  // empty where it is packed when its turn comes
-};
-
-// Products of one weight in one layout share its matrices: a network unrolled over time is packed once.
-struct WeightLayout {
-  int weight;
-  Op op;
-  int64_t stride, pad;  // of a transposed convolution, whose phases they decide
-  auto operator<=>(const WeightLayout&) const = default;
-};
-
 enum class Packing : uint8_t { now, when_needed };
 
 class Weights {
  public:
-  // Packs every product of `graph` in `wanted`, falling back to f32 where the kernels lack the format or the
-  // matrix is too small to gain, and keeps the other tensors that instructions read. `when_needed` leaves the
-  // matrices empty: whoever runs the program takes them from a PackingStream.
+  // Packs every product of `graph` in `wanted`, falling back to f32 as describe_product() does, and keeps the
+  // other tensors that instructions read. `when_needed` leaves the matrices without memory: complete() packs
+  // them, or whoever runs the program takes them from a PackingStream.
   Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wanted,
           Packing packing = Packing::now);
 
-  // Packs those matrices that were left empty and that no PackingStream has packed beside its own.
-  void complete(const Graph& graph, const KernelTable& kernels);
+  // Packs those matrices of all of them that are not packed yet, reading the file once.
+  static void complete(const Graph& graph, const KernelTable& kernels, const std::vector<Weights*>& all);
 
-  const std::vector<PackedMatrix>& matrices(int product) const { return packed_.at(layout_of_.at(product)); }
+  const std::vector<PackedMatrix>& matrices(int product) const {
+    return packed_.at(layout_of_.at(product)).matrices;
+  }
   const float* tensor(int node) const { return tensors_.at(node).floats(); }
-  // Those of matrices that are packed when needed among them.
+  // Those of matrices that are not packed yet among them.
   size_t bytes() const { return bytes_; }
-  // All memory of the model, for whoever copies it elsewhere.
+  // All matrices and tensors of the model, for whoever copies them elsewhere: where each begins, and its
+  // bytes.
   template <class Visit>
-  void for_each_block(Visit visit) const {
-    for (const auto& [layout, matrices] : packed_)
-      for (const PackedMatrix& matrix : matrices) visit(matrix.data);
-    for (const auto& [node, block] : tensors_) visit(block);
+  void for_each_part(Visit visit) const {
+    for (const auto& [layout, packed] : packed_)
+      for (const PackedMatrix& matrix : packed.matrices)
+        if (matrix.data != nullptr) visit(matrix.data, matrix.bytes);
+    for (const auto& [node, block] : tensors_) visit(block.data(), block.bytes());
   }
 
  private:
-  std::map<WeightLayout, std::vector<PackedMatrix>> packed_;
-  std::map<int, WeightLayout> layout_of_;
   friend class PackingStream;
+  struct Packed {
+    int product;  // one of those that share them
+    std::vector<PackedMatrix> matrices;
+    bool done = false;
+  };
+  // Gives all matrices their memory, of which none is touched yet.
+  void place();
 
-  WeightFormat wanted_;
+  std::map<WeightLayout, Packed> packed_;
+  std::map<int, WeightLayout> layout_of_;
   std::map<int, Block> tensors_;
+  Block memory_;  // of all matrices: one block has the fewest pages
   size_t bytes_ = 0;
 };
 
 // The matrices of one product after the other, without those of all at once in memory: for a network that is
 // run once. Those of small networks are kept for the next product that has the same weight. The matrices of
-// `beside`, where there is one, are packed on the way, so that the file is read once for both.
+// `beside`, where there is one, are packed on the way, so that the file is read once for both; as many of
+// them as leave room for the largest of these, so that both together need no more than `beside` will. The
+// rest is left to complete().
 class PackingStream {
  public:
   PackingStream(const Graph& graph, const KernelTable& kernels, WeightFormat wanted,
-                Weights* beside = nullptr)
-      : graph_(graph), kernels_(kernels), wanted_(wanted), beside_(beside) {}
+                Weights* beside = nullptr);
   // Valid until the next call.
   const std::vector<PackedMatrix>& matrices(int product);
 
@@ -78,11 +76,10 @@ class PackingStream {
   const KernelTable& kernels_;
   WeightFormat wanted_;
   Weights* beside_;
-  void recycle();
-
+  size_t beside_room_ = 0;  // bytes that may still be packed for it
   std::map<WeightLayout, std::vector<PackedMatrix>> kept_;
-  Block spare_;
-  size_t bytes_ = 0;
+  Block memory_;
+  size_t used_ = 0, touched_ = 0;
 };
 
 }  // namespace tendon

@@ -66,6 +66,30 @@ void check_batch(const Node& node, const std::vector<Node>& nodes) {
   }
 }
 
+// Numbers of another type as f32.
+void widen(DType dtype, const uint8_t* p, int64_t count, float* out) {
+  const auto each = [&]<class T>(T, auto as_float) {
+    for (int64_t i = 0; i < count; ++i) {
+      T value;
+      std::memcpy(&value, p + sizeof(T) * i, sizeof(T));
+      out[i] = as_float(value);
+    }
+  };
+  switch (dtype) {
+    case DType::f32:
+      return each(float{}, [](float x) { return x; });
+    case DType::f16:
+      return each(uint16_t{}, half_to_float);
+    case DType::bf16:
+      return each(uint16_t{},
+                  [](uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); });
+    case DType::i8:
+      return each(int8_t{}, [](int8_t x) { return static_cast<float>(x); });
+    case DType::i64:
+      return each(int64_t{}, [](int64_t x) { return static_cast<float>(x); });
+  }
+}
+
 }  // namespace
 
 const char* stage_name(Stage stage) {
@@ -74,57 +98,24 @@ const char* stage_name(Stage stage) {
 }
 
 void TensorData::read(float* out, int64_t count, int64_t first, int64_t row) const {
+  const size_t each = dtype_bytes(dtype);
+  const size_t from = offset + static_cast<size_t>(first) * each;
   if (!file) {
     std::memcpy(out, own.data() + first, count * sizeof(float));
+  } else if (dtype == DType::f32) {
+    file->read(from, static_cast<size_t>(count) * each, out);
   } else {
-    const size_t from = offset + static_cast<size_t>(first * dtype_bytes(dtype));
-    const uint8_t* p = file->data() + from;
-    file->expect(from, static_cast<size_t>(count * dtype_bytes(dtype)));
-    switch (dtype) {
-      case DType::f32:
-        std::memcpy(out, p, count * sizeof(float));
-        break;
-      case DType::f16:
-      case DType::bf16:
-        for (int64_t i = 0; i < count; ++i) {
-          uint16_t bits;
-          std::memcpy(&bits, p + 2 * i, 2);
-          out[i] = dtype == DType::f16 ? half_to_float(bits)
-                                       : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-        }
-        break;
-      case DType::i8:
-        for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(static_cast<int8_t>(p[i]));
-        break;
-      case DType::i64:
-        for (int64_t i = 0; i < count; ++i) {
-          int64_t value;
-          std::memcpy(&value, p + 8 * i, 8);
-          out[i] = static_cast<float>(value);
-        }
-        break;
+    constexpr int64_t some = 4096;
+    uint8_t raw[some * sizeof(int64_t)];
+    for (int64_t done = 0; done < count; done += some) {
+      const int64_t n = std::min(some, count - done);
+      file->read(from + static_cast<size_t>(done) * each, static_cast<size_t>(n) * each, raw);
+      widen(dtype, raw, n, out + done);
     }
-    release(first, count);
   }
   if (row_scale.empty()) return;
   if (row == 0) row = count / static_cast<int64_t>(row_scale.size());
   for (int64_t i = 0; i < count; ++i) out[i] *= row_scale[static_cast<size_t>((first + i) / row)];
-}
-
-const float* TensorData::direct(int64_t first, int64_t count) const {
-  if (!row_scale.empty()) return nullptr;
-  if (!file) return own.data() + first;
-  const size_t from = offset + static_cast<size_t>(first) * sizeof(float);
-  const uint8_t* p = file->data() + from;
-  if (dtype != DType::f32 || reinterpret_cast<uintptr_t>(p) % alignof(float) != 0) return nullptr;
-  file->expect(from, static_cast<size_t>(count) * sizeof(float));
-  return reinterpret_cast<const float*>(p);
-}
-
-void TensorData::release(int64_t first, int64_t count) const {
-  if (file)
-    file->release(offset + static_cast<size_t>(first * dtype_bytes(dtype)),
-                  static_cast<size_t>(count * dtype_bytes(dtype)));
 }
 
 int Graph::push(Node node) {
@@ -149,7 +140,7 @@ int Graph::input(const std::string& name, const Shape& shape, Stage stage) {
   return push(std::move(node));
 }
 
-int Graph::weight(const std::string& name, const Shape& shape, DType dtype, std::shared_ptr<MappedFile> file,
+int Graph::weight(const std::string& name, const Shape& shape, DType dtype, std::shared_ptr<WeightFile> file,
                   size_t offset) {
   check_shape("weight " + name, shape);
   const size_t bytes = static_cast<size_t>(shape.count() * dtype_bytes(dtype));

@@ -29,17 +29,13 @@ constexpr Stage stage_class(Stage stage) { return stage & stage_step ? stage_ste
 // A tensor in a file, or numbers held by the graph itself.
 struct TensorData {
   DType dtype = DType::f32;
-  std::shared_ptr<MappedFile> file;  // null: `own` holds the numbers
+  std::shared_ptr<WeightFile> file;  // null: `own` holds the numbers
   size_t offset = 0;
   std::vector<float> own;
   std::vector<float> row_scale;  // what each row (of dim 0) is multiplied by; empty: nothing
   // Copies `count` numbers as f32, from number `first` on: the whole tensor, or rows of its dim 0, `row`
-  // numbers each. Pages of the file are given back.
+  // numbers each.
   void read(float* out, int64_t count, int64_t first = 0, int64_t row = 0) const;
-  // Where `count` numbers from `first` on lie as f32, to be given back with `release`; null: only `read`
-  // makes them that.
-  const float* direct(int64_t first, int64_t count) const;
-  void release(int64_t first, int64_t count) const;
 };
 
 struct Node {
@@ -65,7 +61,7 @@ class Graph {
   // dim 0 of `shape` is the batch of the value: 1 (or the number of guidance groups) for schedule and
   // observation inputs; for step inputs it is a placeholder 1 that compile() multiplies by the batch.
   int input(const std::string& name, const Shape& shape, Stage stage);
-  int weight(const std::string& name, const Shape& shape, DType dtype, std::shared_ptr<MappedFile> file,
+  int weight(const std::string& name, const Shape& shape, DType dtype, std::shared_ptr<WeightFile> file,
              size_t offset);
   int constant(const Shape& shape, std::vector<float> values);
   // A weight or constant of another graph, whose numbers are shared.

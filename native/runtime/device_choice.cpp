@@ -16,8 +16,8 @@ constexpr size_t word_bytes = 16;
 class Blocks {
  public:
   explicit Blocks(const Weights& weights) {
-    weights.for_each_block([this](const Block& block) {
-      if (block.bytes() > 0) blocks_[block.data()] = block.bytes();
+    weights.for_each_part([this](const uint8_t* data, size_t bytes) {
+      if (bytes > 0) blocks_[data] = bytes;
     });
   }
   struct Found {

@@ -51,13 +51,13 @@ uint8_t* Places::find(const void* host) const {
 DeviceWeights::DeviceWeights(std::shared_ptr<DeviceQueue> queue, std::shared_ptr<const Weights> weights)
     : weights_(std::move(weights)) {
   size_t total = 0;
-  weights_->for_each_block([&](const Block& block) { total += align_up(block.bytes(), 256); });
+  weights_->for_each_part([&](const uint8_t*, size_t bytes) { total += align_up(bytes, 256); });
   memory_ = DeviceBlock(queue, total);
   size_t at = 0;
-  weights_->for_each_block([&](const Block& block) {
-    places_.add(block.data(), block.bytes(), memory_.data() + at);
-    queue->device().need(queue->api().copy(queue->get(), memory_.data() + at, block.data(), block.bytes()));
-    at += align_up(block.bytes(), 256);
+  weights_->for_each_part([&](const uint8_t* data, size_t bytes) {
+    places_.add(data, bytes, memory_.data() + at);
+    queue->device().need(queue->api().copy(queue->get(), memory_.data() + at, data, bytes));
+    at += align_up(bytes, 256);
   });
   queue->wait();  // other queues will read them
 }

@@ -126,41 +126,52 @@ void profile_program(const Program& program, Pool& pool, int rounds, const std::
 
 // The lightest format whose outputs on probe inputs stay near those of f32. Memory and reading the file are
 // what a large network is short of: one packing at a time, and of f32, which is run once, one matrix at a
-// time; the first candidate is packed of the same numbers on the way.
+// time; the first candidate is packed of the same numbers on the way. A little one is packed in all formats
+// at once.
 void PackedModel::choose_precision() {
-  const auto packed_as = [&](WeightFormat format, Packing packing = Packing::now) {
-    return std::make_shared<Weights>(graph_, *kernels_, format, packing);
+  const auto described_as = [&](Precision precision) {
+    return std::make_shared<Weights>(graph_, *kernels_, format_of(precision), Packing::when_needed);
   };
-  auto full = packed_as(WeightFormat::f32, device_ ? Packing::now : Packing::when_needed);
-  const bool little = !device_ && full->bytes() <= little_memory;
-  if (little) full->complete(graph_, *kernels_);
-  std::vector<Precision> candidates;
-  std::shared_ptr<Weights> first;
-  for (const Precision candidate : {Precision::i8, Precision::bf16}) {
-    if (!kernels_->gemm[static_cast<int>(format_of(candidate))].available) continue;
-    auto described = packed_as(format_of(candidate), Packing::when_needed);
-    if (described->bytes() >= full->bytes()) continue;  // too small a network to gain
-    if (candidates.empty() && !device_ && !little) first = std::move(described);
-    candidates.push_back(candidate);
+  const auto pack = [&](const std::vector<Weights*>& all) { Weights::complete(graph_, *kernels_, all); };
+  const auto full = described_as(Precision::f32);
+  struct Candidate {
+    Precision precision;
+    std::shared_ptr<Weights> weights;
+  };
+  std::vector<Candidate> candidates;
+  for (const Precision precision : {Precision::i8, Precision::bf16}) {
+    if (!kernels_->gemm[static_cast<int>(format_of(precision))].available) continue;
+    auto weights = described_as(precision);
+    if (weights->bytes() < full->bytes()) candidates.push_back({precision, std::move(weights)});
   }
-  const std::vector<float> want = probe(full, first.get());
-  if (!little) full.reset();
-  if (first) first->complete(graph_, *kernels_);
+  Weights* beside = nullptr;
+  if (device_) {
+    pack({full.get()});
+  } else if (full->bytes() <= little_memory) {
+    std::vector<Weights*> all{full.get()};
+    for (const Candidate& candidate : candidates) all.push_back(candidate.weights.get());
+    pack(all);
+  } else if (!candidates.empty()) {
+    beside = candidates.front().weights.get();
+  }
+  const std::vector<float> want = probe(full, beside);
   double scale = 1e-12;
   for (float v : want) scale = std::max(scale, std::fabs(static_cast<double>(v)));
-  for (const Precision candidate : candidates) {
-    auto packed = first ? std::exchange(first, nullptr) : packed_as(format_of(candidate));
+  for (Candidate& candidate : candidates) {
+    const auto packed = std::move(candidate.weights);
+    pack({packed.get()});
     const std::vector<float> got = probe(packed);
     double worst = 0;
     for (size_t i = 0; i < want.size(); ++i)
       worst = std::max(worst, std::fabs(static_cast<double>(got[i]) - want[i]));
     if (!(worst / scale <= automatic_limit)) continue;
     weights_ = packed;
-    report_.precision = candidate;
+    report_.precision = candidate.precision;
     report_.precision_error = worst / scale;
     return;
   }
-  weights_ = full ? full : packed_as(WeightFormat::f32);
+  pack({full.get()});
+  weights_ = full;
   report_.precision = Precision::f32;
 }
 
@@ -198,7 +209,7 @@ void PackedModel::run_packing(const Program& program, List list, PackingStream& 
   for (const Instruction& instruction : program.list(list)) {
     KernelArgs args = instruction.args;
     if (GemmArgs* gemm = std::get_if<GemmArgs>(&args); gemm != nullptr && gemm->weights == nullptr)
-      gemm->weights = stream.matrices(instruction.product)[instruction.phase].data.data();
+      gemm->weights = stream.matrices(instruction.product)[instruction.phase].data;
     pool_->run([&](const Team& team) {
       if (!instruction.solo) {
         dispatch(*program.kernels, args, {team.member, team.size}, [&] { team.sync(); });

@@ -1,4 +1,5 @@
 // What everything stands on: random numbers that are known, parts that cover, threads that keep in step.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -8,7 +9,10 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -96,18 +100,38 @@ TEST("base: jobs of several callers take turns") {
   CHECK(sum == 400);
 }
 
-TEST("base: files are mapped whole and refused in words") {
+TEST("base: files are read in pieces, and what is not there is refused in words") {
   char path[] = "/tmp/tendon-base-XXXXXX";
   const int fd = mkstemp(path);
   CHECK(fd >= 0 && write(fd, "weights", 7) == 7);
   close(fd);
   {
-    const MappedFile file(path);
-    CHECK(file.bytes() == 7 && std::memcmp(file.data(), "weights", 7) == 0);
+    const WeightFile file(path);
+    char some[4] = {};
+    file.read(2, 4, some);
+    CHECK(file.bytes() == 7 && std::memcmp(some, "ight", 4) == 0);
+    CHECK_THROWS(file.read(4, 4, some), "file_corrupt");
+    CHECK(truncate(path, 3) == 0);
+    CHECK_THROWS(file.read(2, 4, some), "file_corrupt");
+  }
+  {
+    // More files than a process may have descriptors, each read again when all are known.
+    std::vector<std::unique_ptr<WeightFile>> many;
+    for (int i = 0; i < 2000; ++i) many.push_back(std::make_unique<WeightFile>(path));
+    char one = 0;
+    for (const auto& file : many) file->read(1, 1, &one);
+    CHECK(one == 'e');
+    // Another file in its place is not the one whose tensors were checked.
+    const std::string other = std::string(path) + "-other";
+    const int with = open(other.c_str(), O_CREAT | O_WRONLY, 0600);
+    CHECK(with >= 0 && write(with, "stronger", 8) == 8);
+    close(with);
+    CHECK(rename(other.c_str(), path) == 0);
+    CHECK_THROWS(many.front()->read(1, 1, &one), "file_corrupt");
   }
   unlink(path);
-  CHECK_THROWS(MappedFile(path), "file_missing");
-  CHECK_THROWS(MappedFile("/tmp"), "file_missing");
+  CHECK_THROWS(WeightFile(path), "file_missing");
+  CHECK_THROWS(WeightFile("/tmp"), "file_missing");
   const Block block(100);
   CHECK(reinterpret_cast<uintptr_t>(block.data()) % cache_line == 0 && block.data()[99] == 0);
 }

@@ -228,7 +228,8 @@ std::vector<std::vector<float>> packed_rows(const Graph& graph, int product, Pac
   for (const PackedMatrix& m : matrices) {
     rows.emplace_back(static_cast<size_t>(m.n * m.k));
     for (int64_t n = 0; n < m.n; ++n)
-      for (int64_t k = 0; k < m.k; ++k) rows.back()[n * m.k + k] = m.data.floats()[k * m.n + n];
+      for (int64_t k = 0; k < m.k; ++k)
+        rows.back()[n * m.k + k] = reinterpret_cast<const float*>(m.data)[k * m.n + n];
   }
   return rows;
 }
