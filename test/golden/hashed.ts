@@ -1,16 +1,7 @@
 // Numbers that the golden scripts and the tests both make for themselves (make/hashed.py is the same), and checkpoints
 // of them under recorded key names: networks of any size without a weight in the repository.
 
-import {
-  closeSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -103,22 +94,4 @@ export async function withHashed<T>(
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
-}
-
-/** A safetensors file of zeros, of its full size and with nothing on the disk. */
-export function writeHoles(path: string, shapes: ReadonlyMap<string, readonly number[]>): void {
-  const header: Record<string, unknown> = {};
-  let at = 0;
-  for (const [name, shape] of shapes) {
-    const bytes = 4 * shape.reduce((n, d) => n * d, 1);
-    header[name] = { dtype: 'F32', shape, data_offsets: [at, at + bytes] };
-    at += bytes;
-  }
-  const text = JSON.stringify(header);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  const file = openSync(path, 'w');
-  writeSync(file, Buffer.concat([length, Buffer.from(text)]));
-  ftruncateSync(file, 8 + text.length + at);
-  closeSync(file);
 }

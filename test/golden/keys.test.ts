@@ -5,8 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { writeHoles } from '../../src/cli/bench/weights.js';
 import { openFamily } from '../../src/policies/load.js';
-import { keys, writeHoles } from './hashed.js';
+import { keys } from './hashed.js';
 
 /** Statistics among the weights, as LeRobot ≤ 0.3.3 kept them. */
 function statistics(config: Record<string, unknown>): [string, number[]][] {

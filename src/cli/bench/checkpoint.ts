@@ -1,11 +1,11 @@
 // A LeRobot diffusion policy on states of any size, as the folder that its training would have left: what loading and
 // starting are measured on.
 
-import { closeSync, ftruncateSync, mkdirSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Tensors } from '../../policies/checkpoint.js';
 import { unetGraph } from '../../policies/diffusion/unet.js';
-import { safetensorsHead, wishes, writeRandom } from './weights.js';
+import { wishes, writeHoles, writeRandom } from './weights.js';
 
 const STATE = 14;
 const ACTION = 7;
@@ -57,12 +57,4 @@ export function diffusionFolder(dir: string, down_dims: number[], holes = false)
   if (holes) writeHoles(file, shapes);
   else writeRandom(file, shapes);
   return statSync(file).size;
-}
-
-function writeHoles(file: string, shapes: ReadonlyMap<string, readonly number[]>): void {
-  const { head, bytes } = safetensorsHead(shapes);
-  const fd = openSync(file, 'w');
-  writeSync(fd, head);
-  ftruncateSync(fd, head.length + bytes);
-  closeSync(fd);
 }

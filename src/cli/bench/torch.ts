@@ -2,12 +2,11 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import type { GraphBuilder } from '../../native/index.js';
+import { packageFile } from '../../types/package.js';
 
 const PYTHON = '/usr/bin/python3';
-/** Beside the TypeScript; the compiled command finds it in src. */
-const SCRIPT = fileURLToPath(new URL('../../../src/cli/bench/pytorch_peer.py', import.meta.url));
+const SCRIPT = packageFile('src/cli/bench/pytorch_peer.py');
 
 let present: boolean | undefined;
 export function hasTorch(): boolean {

@@ -1,6 +1,6 @@
 // Random weights for a network of any size, as a safetensors file: benches need sizes that nobody can commit.
 
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { addon, type GraphBuilder, type Value } from '../../native/index.js';
 import { Tensors } from '../../policies/checkpoint.js';
 import { openSafetensors } from '../../weights/index.js';
@@ -29,7 +29,7 @@ export function randomCheckpoint(path: string, describe: (tensors: Tensors) => u
 }
 
 /** The beginning of a file of f32 tensors, and the bytes that follow it. */
-export function safetensorsHead(shapes: ReadonlyMap<string, readonly number[]>): {
+function safetensorsHead(shapes: ReadonlyMap<string, readonly number[]>): {
   readonly head: Buffer;
   readonly bytes: number;
 } {
@@ -66,3 +66,12 @@ export function writeRandom(path: string, shapes: ReadonlyMap<string, readonly n
 /** Scales of norms, and the variances of batch norms. */
 const isNorm = (name: string): boolean =>
   /(^|\.)(block\.1|bn\d|downsample\.1|ln|ln\d|ln_f|norm\d?)\.(weight|running_var)$/.test(name);
+
+/** A file of zeros, of its full size and with nothing on the disk. */
+export function writeHoles(file: string, shapes: ReadonlyMap<string, readonly number[]>): void {
+  const { head, bytes } = safetensorsHead(shapes);
+  const fd = openSync(file, 'w');
+  writeSync(fd, head);
+  ftruncateSync(fd, head.length + bytes);
+  closeSync(fd);
+}
