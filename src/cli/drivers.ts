@@ -3,11 +3,11 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { LoadOptions } from '../policies/index.js';
 import { findTask } from '../sim/tasks.js';
+import { packageFile } from '../types/package.js';
 
-export const PACKAGE_ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const PACKAGE_ROOT = packageFile('');
 
 export interface Driver {
   readonly name: string;

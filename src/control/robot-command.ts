@@ -1,33 +1,37 @@
 // The `command` of a robot file: one topic for all joints, or parts that share them out (two arms, an arm and its
 // gripper). Read by robot-file.ts, which asks here what is wrong with it and for the whole of it.
 
-import { z } from 'zod';
-import type { CommandPart, CommandQuantity, RobotFile } from '../types/index.js';
+import * as z from 'zod';
+import { type CommandPart, type CommandQuantity, lazily, type RobotFile } from '../types/index.js';
 import { messageType, milliseconds, name, qos, topic } from './robot-fields.js';
 
-const part = z.strictObject({
-  topic,
-  type: messageType,
-  joints: z.array(name).min(1).optional(),
-  names: z.array(name).min(1).optional(),
-  group: z.string().default(''),
-  frame_id: z.string().default(''),
-  reach_ms: milliseconds.optional(),
-  interval_ms: milliseconds.default(100),
-  ahead_ms: milliseconds.default(400),
-  stamp: z.enum(['valid', 'zero']).default('valid'),
-  qos: qos.optional(),
-});
+const part = lazily(() =>
+  z.strictObject({
+    topic,
+    type: messageType,
+    joints: z.array(name).min(1).optional(),
+    names: z.array(name).min(1).optional(),
+    group: z.string().default(''),
+    frame_id: z.string().default(''),
+    reach_ms: milliseconds.optional(),
+    interval_ms: milliseconds.default(100),
+    ahead_ms: milliseconds.default(400),
+    stamp: z.enum(['valid', 'zero']).default('valid'),
+    qos: qos.optional(),
+  }),
+);
 
-export const commandSchema = part
-  .omit({ joints: true })
-  .partial({ topic: true, type: true })
-  .extend({
-    quantity: z.enum(['position', 'velocity']).optional(),
-    lifetime_ms: milliseconds.default(100),
-    parts: z.array(part).min(1).optional(),
-  });
-type Given = z.infer<typeof commandSchema>;
+export const commandSchema = lazily(() =>
+  part()
+    .omit({ joints: true })
+    .partial({ topic: true, type: true })
+    .extend({
+      quantity: z.enum(['position', 'velocity']).optional(),
+      lifetime_ms: milliseconds.default(100),
+      parts: z.array(part()).min(1).optional(),
+    }),
+);
+type Given = z.infer<ReturnType<typeof commandSchema>>;
 
 /** Types whose numbers are velocities; of all others `quantity` can say so. */
 const quantityOf = (type: string): CommandQuantity =>

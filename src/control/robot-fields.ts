@@ -1,6 +1,6 @@
 // The small schemas that every part of a robot file is made of.
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const name = z.string().min(1);
 export const topic = z.string().regex(/^\/?[A-Za-z_~][\w/~]*$/, 'a ROS name such as /joint_states');

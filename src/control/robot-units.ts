@@ -2,19 +2,21 @@
 // an ALOHA's grippers from 0 to 1. A robot file says so in `units`; the limits, which it gives in the robot's, become the
 // policy's here, so that everything between the bridge and the policy speaks one language.
 
-import { z } from 'zod';
-import type { RobotFile } from '../types/index.js';
+import * as z from 'zod';
+import { lazily, type RobotFile } from '../types/index.js';
 import { name } from './robot-fields.js';
 
 /** Per joint, robot = policy · scale + offset, for commands and for the features that are named. */
-export const unitsSchema = z.strictObject({
-  scale: z.array(z.number().refine((scale) => scale !== 0, 'a number other than 0')),
-  offset: z.array(z.number()).optional(),
-  features: z.array(name).min(1),
-});
+export const unitsSchema = lazily(() =>
+  z.strictObject({
+    scale: z.array(z.number().refine((scale) => scale !== 0, 'a number other than 0')),
+    offset: z.array(z.number()).optional(),
+    features: z.array(name).min(1),
+  }),
+);
 
 /** Units with nothing left open; undefined when the policy counts as the robot does. */
-export function wholeUnits(units: z.infer<typeof unitsSchema> | undefined): RobotFile['units'] {
+export function wholeUnits(units: z.infer<ReturnType<typeof unitsSchema>> | undefined): RobotFile['units'] {
   return units && { ...units, offset: units.offset ?? units.scale.map(() => 0) };
 }
 
@@ -39,7 +41,7 @@ export function convertLimits(limits: RobotFile['limits'], units: RobotFile['uni
 
 /** Refuses units that fit neither the joints nor the features. */
 export function checkUnits(
-  units: z.infer<typeof unitsSchema>,
+  units: z.infer<ReturnType<typeof unitsSchema>>,
   joint_names: readonly string[],
   lengths: Readonly<Record<string, number>>,
   refuse: (path: (string | number)[], message: string) => void,

@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { LoadOptions } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
+import { packageFile } from '../types/package.js';
 import type { EpisodeRecord } from './episode.js';
 import { wilson } from './wilson.js';
 
@@ -39,7 +40,7 @@ export async function evaluatePolicy(options: EvaluateOptions): Promise<Evaluati
   const records: EpisodeRecord[] = [];
   const drive = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: data });
+      const worker = new Worker(packageFile('dist/eval/worker.js'), { workerData: data });
       const next = (): void => {
         const seed = waiting.shift();
         if (seed !== undefined) worker.postMessage(seed);

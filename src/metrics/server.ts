@@ -1,10 +1,11 @@
 // GET /metrics over HTTP, for a Prometheus that comes by. It shows counters and takes nothing in; still it listens on
 // loopback unless told otherwise.
 
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { TendonError } from '../types/index.js';
+import { packageWhenNeeded, TendonError } from '../types/index.js';
 import type { LoopMetrics } from './loop-metrics.js';
+
+const nodeHttp = packageWhenNeeded<typeof import('node:http')>('node:http');
 
 export interface MetricsServer {
   readonly url: string;
@@ -17,7 +18,7 @@ export async function serveMetrics(
   port: number,
   host = '127.0.0.1',
 ): Promise<MetricsServer> {
-  const http = createServer((request, response) => {
+  const http = nodeHttp().createServer((request, response) => {
     const say = (status: number, text: string): void => {
       response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' }).end(text);
     };

@@ -3,7 +3,6 @@
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import {
   ERROR_CODES,
   type ErrorCode,
@@ -11,6 +10,7 @@ import {
   type ExecutorPort,
   TendonError,
 } from '../types/index.js';
+import { packageFile } from '../types/package.js';
 
 export type Precision = 'f32' | 'bf16' | 'int8' | 'auto';
 export type Stage = 'schedule' | 'observation' | 'step';
@@ -385,7 +385,7 @@ export interface Addon {
   isa(limit?: string): string;
 }
 
-const ADDON_PATH = fileURLToPath(new URL('../../build/Release/tendon.node', import.meta.url));
+const ADDON_PATH = packageFile('build/Release/tendon.node');
 let loaded: Addon | undefined;
 
 /** The addon, loaded on first use. Throws `native_unavailable` with what to do. */

@@ -3,10 +3,13 @@
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 import { TendonError } from '../types/index.js';
 import { ELEMENT_BYTES, openSafetensors, openTorch, type WeightFile } from '../weights/index.js';
+
+// A config is read once: to compile its check would take longer than the check does.
+z.config({ jitless: true });
 
 const FeatureType = z.enum(['STATE', 'VISUAL', 'ENV', 'ACTION', 'REWARD', 'LANGUAGE']);
 /** Numbers of one feature, beyond any camera there is: what a config may make this process allocate is bounded. */

@@ -2,7 +2,7 @@
 
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { TendonError } from '../types/index.js';
 import { openAct } from './act/index.js';
 import { openBeso } from './beso/index.js';

@@ -1,24 +1,25 @@
 // What a recording holds: one row per channel, from which come the topics, the JSON schemas that Foxglove reads and the
 // check of what is read back. All times ending in _ns are the controller's monotonic clock.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { chunkMode, rotation, teleopShare, workspace } from '../control/index.js';
-import { ANSWERS, COMMAND_FATES, CONTROL_STATES, INTERPOLATIONS } from '../types/index.js';
+import { ANSWERS, COMMAND_FATES, CONTROL_STATES, INTERPOLATIONS, lazily } from '../types/index.js';
 
 /** JSON has no NaN, no infinity and loses the sign of −0; these are written as text, so that a replay sees them. */
-const number = z.union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity', '-0'])]);
-const numbers = z.array(number);
-const features = z.record(z.string(), numbers);
-const count = z.number().int().min(0);
+type Numbers = (number | 'NaN' | 'Infinity' | '-Infinity' | '-0')[];
+const numbers = (): z.ZodType<Numbers> =>
+  z.array(z.union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity', '-0'])]));
+const features = () => z.record(z.string(), numbers());
+const count = () => z.number().int().min(0);
 
-export const CHANNELS = {
+export const channels = lazily(() => ({
   /** What reached the controller from outside; `kind` as in types/tap.ts, with that kind's own fields. */
   input: z.looseObject({ now_ns: z.number(), kind: z.string() }),
   /** What the robot was like, as the controller first saw it in a tick; `images` names the cameras' channels. */
   observation: z.object({
-    number: count,
+    number: count(),
     stamp_ns: z.number(),
-    values: features,
+    values: features(),
     images: z.array(z.string()),
   }),
   /** One control period: `observation` is the number of the newest, −1 before the first. */
@@ -28,13 +29,13 @@ export const CHANNELS = {
     stamp_ns: z.number(),
     expires_ns: z.number(),
     fate: z.enum(COMMAND_FATES),
-    values: numbers,
+    values: numbers(),
   }),
   /** An inference began: the stamps it looks at, oldest first, its goal, and the sampler's choice in force. */
   asked: z.object({
     now_ns: z.number(),
     window_ns: z.array(z.number()),
-    goal: features.optional(),
+    goal: features().optional(),
     choice: z
       .object({
         sampler: z.string(),
@@ -52,12 +53,12 @@ export const CHANNELS = {
     cause: z.string(),
     stamp_ns: z.number().optional(),
     period_ns: z.number().optional(),
-    horizon: count.optional(),
-    action_dim: count.optional(),
-    n_candidates: count.optional(),
-    chosen: count.optional(),
-    actions: numbers.optional(),
-    candidates: numbers.optional(),
+    horizon: count().optional(),
+    action_dim: count().optional(),
+    n_candidates: count().optional(),
+    chosen: count().optional(),
+    actions: numbers().optional(),
+    candidates: numbers().optional(),
     timing: z
       .object({
         queue_ns: z.number(),
@@ -75,14 +76,14 @@ export const CHANNELS = {
     cause: z.string(),
   }),
   /** Totals of the supervisor's interventions by name, when any has changed. */
-  interventions: z.object({ now_ns: z.number(), counts: z.record(z.string(), count) }),
+  interventions: z.object({ now_ns: z.number(), counts: z.record(z.string(), count()) }),
   /** A command of the real-time executor. */
   executed: z.object({
-    sequence: count,
+    sequence: count(),
     stamp_ns: z.number(),
     expires_ns: z.number(),
     phase: z.string(),
-    values: numbers,
+    values: numbers(),
   }),
   /** A simulated episode ended. */
   episode: z.object({
@@ -93,97 +94,106 @@ export const CHANNELS = {
     mode: z.string(),
   }),
   /** The disk did not keep up: so many batches are missing here. */
-  gap: z.object({ now_ns: z.number(), batches: count }),
-} as const;
+  gap: z.object({ now_ns: z.number(), batches: count() }),
+}));
 
-export type ChannelName = keyof typeof CHANNELS;
+export type ChannelName = keyof ReturnType<typeof channels>;
 export type RecordedEvent = {
-  [Name in ChannelName]: { readonly channel: Name; readonly body: z.infer<(typeof CHANNELS)[Name]> };
+  [Name in ChannelName]: {
+    readonly channel: Name;
+    readonly body: z.infer<ReturnType<typeof channels>[Name]>;
+  };
 }[ChannelName];
 
 export const topicOf = (name: ChannelName): string => `/${name}`;
 
 /** Cameras have a channel each, with frames as Foxglove shows them. */
 export const cameraTopic = (key: string): string => `/camera/${key}`;
-export const cameraFrame = z.object({
-  timestamp: z.object({ sec: z.number().int(), nsec: z.number().int() }),
-  frame_id: z.string(),
-  width: count,
-  height: count,
-  encoding: z.enum(['rgb8', 'mono8']),
-  step: count,
-  /** base64 */
-  data: z.string(),
-});
+export const cameraFrame = lazily(() =>
+  z.object({
+    timestamp: z.object({ sec: z.number().int(), nsec: z.number().int() }),
+    frame_id: z.string(),
+    width: count(),
+    height: count(),
+    encoding: z.enum(['rgb8', 'mono8']),
+    step: count(),
+    /** base64 */
+    data: z.string(),
+  }),
+);
 
 /** What a session was, written first, under the name `tendon.session`. */
-export const sessionHeader = z.object({
-  format: z.literal(1),
-  started: z.string(),
-  /** Wall-clock nanoseconds at the controller's 0, as text. */
-  epoch_ns: z.string(),
-  robot: z.string(),
-  joint_names: z.array(z.string()),
-  observation_dims: z.record(z.string(), count),
-  action_dim: count,
-  policy: z.object({
-    dir: z.string(),
-    family: z.string(),
-    n_obs_steps: count,
-    n_action_steps: count,
-    horizon: count,
-    rate_hz: z.number().positive().optional(),
-  }),
-  /** As given to loadPolicy. */
-  load: z.record(z.string(), z.unknown()),
-  isa: z.string(),
-  /** Of the policy's noise when the session began. */
-  seed: z.number(),
-  /** The controller's options, without its ports. */
-  controller: z.object({
-    rate_hz: z.number().positive(),
-    position_key: z.string(),
-    limits: z.object({
-      lower: z.array(z.number()),
-      upper: z.array(z.number()),
-      velocity: z.array(z.number()),
-      acceleration: z.array(z.number()).optional(),
-      jerk: z.array(z.number()).optional(),
-      step_from_measured: z.array(z.number()).optional(),
+export const sessionHeader = lazily(() =>
+  z.object({
+    format: z.literal(1),
+    started: z.string(),
+    /** Wall-clock nanoseconds at the controller's 0, as text. */
+    epoch_ns: z.string(),
+    robot: z.string(),
+    joint_names: z.array(z.string()),
+    observation_dims: z.record(z.string(), count()),
+    action_dim: count(),
+    policy: z.object({
+      dir: z.string(),
+      family: z.string(),
+      n_obs_steps: count(),
+      n_action_steps: count(),
+      horizon: count(),
+      rate_hz: z.number().positive().optional(),
     }),
-    freshness_ms: z.number(),
-    inference_ms: z.number(),
-    lifetime_ms: z.number(),
-    execute: z.number().optional(),
-    interpolation: z.enum(INTERPOLATIONS).optional(),
-    rotations: z.array(rotation).optional(),
-    workspace: workspace.optional(),
-    chunks: chunkMode.optional(),
-    teleop: teleopShare.optional(),
-    operator_timeout_ms: z.number().optional(),
-    dry_run: z.boolean().optional(),
-    quantity: z.enum(['position', 'velocity']).optional(),
+    /** As given to loadPolicy. */
+    load: z.record(z.string(), z.unknown()),
+    isa: z.string(),
+    /** Of the policy's noise when the session began. */
+    seed: z.number(),
+    /** The controller's options, without its ports. */
+    controller: z.object({
+      rate_hz: z.number().positive(),
+      position_key: z.string(),
+      limits: z.object({
+        lower: z.array(z.number()),
+        upper: z.array(z.number()),
+        velocity: z.array(z.number()),
+        acceleration: z.array(z.number()).optional(),
+        jerk: z.array(z.number()).optional(),
+        step_from_measured: z.array(z.number()).optional(),
+      }),
+      freshness_ms: z.number(),
+      inference_ms: z.number(),
+      lifetime_ms: z.number(),
+      execute: z.number().optional(),
+      interpolation: z.enum(INTERPOLATIONS).optional(),
+      rotations: z.array(rotation()).optional(),
+      workspace: workspace().optional(),
+      chunks: chunkMode().optional(),
+      teleop: teleopShare().optional(),
+      operator_timeout_ms: z.number().optional(),
+      dry_run: z.boolean().optional(),
+      quantity: z.enum(['position', 'velocity']).optional(),
+    }),
   }),
-});
-export type SessionHeader = z.infer<typeof sessionHeader>;
+);
+export type SessionHeader = z.infer<ReturnType<typeof sessionHeader>>;
 
 /** What came of it, written last, under the name `tendon.summary`; missing where the recorder was killed. */
-export const sessionSummary = z.object({
-  duration_s: z.number(),
-  episodes: count,
-  successes: count,
-  takeovers: count,
-  interventions: count,
-});
-export type SessionSummary = z.infer<typeof sessionSummary>;
+export const sessionSummary = lazily(() =>
+  z.object({
+    duration_s: z.number(),
+    episodes: count(),
+    successes: count(),
+    takeovers: count(),
+    interventions: count(),
+  }),
+);
+export type SessionSummary = z.infer<ReturnType<typeof sessionSummary>>;
 
 /** As text where JSON would lose it. */
-export function writeNumbers(values: ArrayLike<number>): z.infer<typeof numbers> {
+export function writeNumbers(values: ArrayLike<number>): Numbers {
   return Array.from(values, (v) =>
     Number.isFinite(v) && !Object.is(v, -0) ? v : Object.is(v, -0) ? '-0' : (String(v) as 'NaN'),
   );
 }
 
-export function readNumbers(values: z.infer<typeof numbers>): number[] {
+export function readNumbers(values: Numbers): number[] {
   return values.map(Number);
 }

@@ -18,6 +18,7 @@ import {
   type SamplerChoice,
   TendonError,
 } from '../types/index.js';
+import { packageFile } from '../types/package.js';
 import type { ChannelName, SessionHeader, SessionSummary } from './events.js';
 import {
   type FromWorker,
@@ -91,7 +92,7 @@ export class SessionRecorder implements ControlTap {
       epoch_ns,
       action_dim: header.action_dim,
     };
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData });
+    const worker = new Worker(packageFile('dist/record/worker.js'), { workerData });
     await new Promise<void>((resolve, reject) => {
       const refuse = (cause: string): void =>
         reject(

@@ -94,6 +94,9 @@ function guard(bytes: Uint8Array): void {
   if (at !== size) refuse(`${size - at} bytes after the end`, at);
 }
 
+/** Loads the package: with a connection, so that no frame of a robot under way waits for it. */
+export const prepareCbor = (): void => void codec();
+
 /**
  * One CBOR frame: maps as objects, typed arrays as typed arrays (views of `bytes` where aligned), 64-bit integers
  * above 2^53 as BigInt. Throws `bridge_protocol`.

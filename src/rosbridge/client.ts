@@ -2,7 +2,6 @@
 // advertises and subscribes again and replays nothing; every call ends, by an answer, a timeout or the loss of the
 // connection. It speaks to the servers in dialects.ts and finds out by itself which one it has.
 
-import { randomUUID } from 'node:crypto';
 import { type BridgeDialect, type Nanoseconds, TendonError } from '../types/index.js';
 import { type RosAuth, rosauth } from './auth.js';
 import { Calls } from './calls.js';
@@ -181,7 +180,7 @@ export class BridgeClient {
     const { dialect } = this;
     const spelled = dialect === undefined ? canonicalType(type) : spellType(dialect, type, 'srv');
     const limit_ms = timeout_ms ?? this.options.call_timeout_ms ?? 2000;
-    const id = randomUUID();
+    const id = crypto.randomUUID();
     const op: Op<'call_service'> = { op: 'call_service', id, service, type: spelled, args };
     const reply = await this.calls.ask(id, `service ${service}`, limit_ms, () => this.sendOp('services', op));
     const { values } = reply;
@@ -202,7 +201,7 @@ export class BridgeClient {
     args: Message,
     options: { timeout_ms: number; feedback?: (values: unknown) => void },
   ): GoalHandle {
-    const id = randomUUID();
+    const id = crypto.randomUUID();
     const { dialect } = this;
     if (dialect !== undefined && !dialect.actions) {
       const why = `${dialect.name} has no actions. Send commands on a topic instead.`;

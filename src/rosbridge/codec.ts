@@ -2,7 +2,7 @@
 // One FrameDecoder belongs to one connection, because fragments are only in order within one.
 
 import { TendonError } from '../types/index.js';
-import { parseCbor } from './cbor.js';
+import { parseCbor, prepareCbor } from './cbor.js';
 import { Fragments } from './fragments.js';
 import { parseJson } from './json.js';
 import { pngToText } from './png.js';
@@ -18,6 +18,7 @@ export class FrameDecoder {
 
   constructor(max_length: number) {
     this.fragments = new Fragments(max_length);
+    prepareCbor();
   }
 
   /** The op in a frame, or undefined while its fragments are incomplete. Throws `bridge_protocol` only. */

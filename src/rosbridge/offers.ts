@@ -1,7 +1,6 @@
 // What this client offers: topics it publishes and services it answers, advertised now and after every reconnect.
 // Nothing is queued: what cannot be sent now is dropped and counted.
 
-import { randomUUID } from 'node:crypto';
 import { asTendonError, TendonError } from '../types/index.js';
 import { encodeCbor } from './cbor.js';
 import type { Channel, Link } from './channels.js';
@@ -38,7 +37,12 @@ export class Offers {
   topic(topic: string, type: string, options: AdvertiseOptions): Publisher {
     const { link } = this;
     const channel = options.channel ?? 'commands';
-    const op: Op<'advertise'> = { op: 'advertise', id: randomUUID(), topic, type: canonicalType(type) };
+    const op: Op<'advertise'> = {
+      op: 'advertise',
+      id: crypto.randomUUID(),
+      topic,
+      type: canonicalType(type),
+    };
     if (options.latch === true) op.latch = true;
     if (options.qos !== undefined) op.qos = options.qos;
     this.topics.set(op, channel);

@@ -1,8 +1,7 @@
 // The embedded rosbridge server: no ROS, no other process. It listens on loopback, checks who connects, and hands
 // each socket to a Session; the simulation in the same process publishes and answers through `server` directly.
 
-import { timingSafeEqual } from 'node:crypto';
-import { createServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocketServer } from 'ws';
@@ -20,6 +19,8 @@ import { type AllowList, Session } from './session.js';
 import { epochStamp } from './time.js';
 
 const ws = packageWhenNeeded<typeof import('ws')>('ws');
+const nodeHttp = packageWhenNeeded<typeof import('node:http')>('node:http');
+const nodeCrypto = packageWhenNeeded<typeof import('node:crypto')>('node:crypto');
 
 export interface ServerOptions {
   /** Default 127.0.0.1. Anything else wants a token. */
@@ -87,7 +88,7 @@ export class RosbridgeServer {
         { host },
       );
     }
-    const http = createServer((_, response) =>
+    const http = nodeHttp().createServer((_, response) =>
       response.writeHead(426).end('rosbridge speaks WebSocket only\n'),
     );
     await new Promise<void>((resolve, reject) => {
@@ -195,7 +196,9 @@ export class RosbridgeServer {
     const given =
       request.headers.authorization?.replace(/^Bearer /, '') ?? path.searchParams.get('token') ?? '';
     const [expected, got] = [Buffer.from(token), Buffer.from(given)];
-    return expected.length === got.length && timingSafeEqual(expected, got) ? undefined : '401 Unauthorized';
+    return expected.length === got.length && nodeCrypto().timingSafeEqual(expected, got)
+      ? undefined
+      : '401 Unauthorized';
   }
 
   private sweep(): void {

@@ -1,7 +1,6 @@
 // One client of the embedded server: its ops become calls on the hub, the hub's answers become frames. No op
 // makes another wait, and what a client gets wrong is its own trouble: a remark after set_level, no more.
 
-import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import { asTendonError, TendonError } from '../types/index.js';
@@ -159,7 +158,7 @@ export class Session {
         owner: this,
         type: canonicalType(op.type),
         start: (args, feedback, done) => {
-          const id = randomUUID();
+          const id = crypto.randomUUID();
           this.goals.set(id, { feedback, done });
           const goal: Op<'send_action_goal'> = {
             op: 'send_action_goal',
@@ -267,7 +266,7 @@ export class Session {
   /** Forwards a call to this client, which offers the service. */
   private ask(service: string, args: Message, timeout_ms: number): Promise<CallReply> {
     return new Promise((resolve) => {
-      const id = randomUUID();
+      const id = crypto.randomUUID();
       const finish = (reply: CallReply) => {
         clearTimeout(timer);
         this.asked.delete(id);
@@ -281,7 +280,7 @@ export class Session {
   }
 
   private sendGoal(op: Op<'send_action_goal'>): void {
-    const id = String(op.id ?? randomUUID());
+    const id = String(op.id ?? crypto.randomUUID());
     const { action } = op;
     if (this.cancels.size >= MAX_NAMES) throw new TendonError('bridge_protocol', 'Too many goals at once.');
     const done = (reply: CallReply & { readonly status: number }) => {
@@ -311,7 +310,9 @@ export class Session {
     const wish = wholeNumber(fragment_size);
     const size = wish === 0 ? Number.POSITIVE_INFINITY : Math.max(MIN_FRAGMENT, wish);
     if (text.length <= size) this.outbox.answer(text);
-    else for (const piece of cutFragments(text, size, randomUUID())) this.outbox.answer(stringifyJson(piece));
+    else
+      for (const piece of cutFragments(text, size, crypto.randomUUID()))
+        this.outbox.answer(stringifyJson(piece));
   }
 
   private remark(level: string, msg: string, id?: string | number): void {

@@ -3,6 +3,7 @@
 // old, which only means that a frame may be dropped there instead of here.
 
 import { Worker } from 'node:worker_threads';
+import { packageFile } from '../types/package.js';
 import type { Connecting, ConnectionCounters, ConnectionOptions } from './connection.js';
 import type { FromSocket, SocketData, SocketState, ToSocket } from './socket-worker.js';
 
@@ -24,7 +25,7 @@ export class ThreadedConnection implements Connecting {
       on_round_trip: _____,
       ...data
     } = options;
-    this.worker = new Worker(new URL('./socket-worker.js', import.meta.url), {
+    this.worker = new Worker(packageFile('dist/rosbridge/socket-worker.js'), {
       workerData: data satisfies SocketData,
     });
     this.worker.unref();

@@ -1,7 +1,6 @@
 // What this client wants to hear: subscribed now and after every reconnect. Nothing in rosbridge is acknowledged, so
 // silence is watched for, and a compression that yields nothing is given up.
 
-import { randomUUID } from 'node:crypto';
 import type { Nanoseconds } from '../types/index.js';
 import { deserialise, isSerialisable } from './cdr.js';
 import type { Channel, Link } from './channels.js';
@@ -46,7 +45,7 @@ export class Subscriptions {
   add(topic: string, type: string, listener: Listener, options: SubscribeOptions): () => void {
     const { link } = this;
     const wanted: Wanted = {
-      id: randomUUID(),
+      id: crypto.randomUUID(),
       topic,
       type: canonicalType(type),
       listener,

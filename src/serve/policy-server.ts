@@ -1,7 +1,7 @@
 // A policy behind the wire of openpi's policy server (websocket_policy_server.py): a robot's program that speaks to π0 speaks
 // to any policy here. One request, one answer, binary msgpack both ways; metadata on connecting.
 
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { WebSocket } from 'ws';
 import { asTendonError, NS_PER_MS, type Policy, packageWhenNeeded, TendonError } from '../types/index.js';
@@ -10,6 +10,7 @@ import { Float, NdArray } from './ndarray.js';
 import { observationOf } from './observation.js';
 
 const ws = packageWhenNeeded<typeof import('ws')>('ws');
+const nodeHttp = packageWhenNeeded<typeof import('node:http')>('node:http');
 
 export interface PolicyServerOptions {
   readonly policy: Policy;
@@ -42,7 +43,7 @@ export async function servePolicy(options: PolicyServerOptions): Promise<PolicyS
       `serving on ${host} without a key lets anybody on the network ask this policy: give one, or stay on 127.0.0.1`,
       { host },
     );
-  const http = createServer((request, response) => {
+  const http = nodeHttp().createServer((request, response) => {
     const health = request.url === '/healthz';
     response.writeHead(health ? 200 : 404).end(health ? 'OK\n' : '');
   });

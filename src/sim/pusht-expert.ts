@@ -2,6 +2,7 @@
 // each point of its edge, so the point is chosen whose twist takes off most of the remaining error, less the way there;
 // the disc walks round to it and pushes as far as that twist helps. Nothing is remembered.
 
+import { lazily } from '../types/index.js';
 import { clear, type Pose, RING, rotate, toBody, toWorld, type Vec, wrap } from './pusht-geometry.js';
 import { AGENT_RADIUS, DRAG_RADIUS, SIDE } from './pusht-model.js';
 
@@ -48,16 +49,20 @@ const ringLength = RING.map((p, i) => {
   return Math.hypot(q[0] - p[0], q[1] - p[1]);
 });
 /** Length of the ring from i to j, the shorter way. */
-const ringWay = RING.map((_, i) =>
-  RING.map((_, j) => {
-    let there = 0;
-    for (let k = i; k !== j; k = (k + 1) % RING.length) there += ringLength[k]!;
-    const whole = ringLength.reduce((a, b) => a + b, 0);
-    return Math.min(there, whole - there);
-  }),
+const ringWay = lazily(() =>
+  RING.map((_, i) =>
+    RING.map((_, j) => {
+      let there = 0;
+      for (let k = i; k !== j; k = (k + 1) % RING.length) there += ringLength[k]!;
+      const whole = ringLength.reduce((a, b) => a + b, 0);
+      return Math.min(there, whole - there);
+    }),
+  ),
 );
 /** Ring points from which each contact's start is in sight. */
-const gates = CONTACTS.map((c) => RING.map((p, k) => (clear(p, c.start) ? k : -1)).filter((k) => k >= 0));
+const gates = lazily(() =>
+  CONTACTS.map((c) => RING.map((p, k) => (clear(p, c.start) ? k : -1)).filter((k) => k >= 0)),
+);
 
 /** Whether the disc may be sent to world point `v`. */
 const inside = (v: Vec): boolean => v.every((x) => x >= 0 && x <= SIDE);
@@ -70,8 +75,8 @@ function way(from: Vec, c: number, seen: readonly number[]): { length: number; n
   if (clear(from, start)) return { length: far(from, start), next: start };
   let best = { length: Number.POSITIVE_INFINITY, next: start };
   for (const k of seen)
-    for (const g of gates[c]!) {
-      const length = far(from, RING[k]!) + ringWay[k]![g]! + far(RING[g]!, start);
+    for (const g of gates()[c]!) {
+      const length = far(from, RING[k]!) + ringWay()[k]![g]! + far(RING[g]!, start);
       if (length < best.length) best = { length, next: RING[k]! };
     }
   return best;

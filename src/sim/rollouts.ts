@@ -3,6 +3,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { TendonError } from '../types/index.js';
+import { packageFile } from '../types/package.js';
 import type { RolloutReply, RolloutRequest } from './rollout-worker.js';
 import type { TaskModel, TaskSpec } from './task.js';
 import { findTask } from './tasks.js';
@@ -61,7 +62,7 @@ class RolloutThread {
   private broken: Error | undefined;
 
   constructor(task: string) {
-    this.worker = new Worker(new URL('./rollout-worker.js', import.meta.url), { workerData: { task } });
+    this.worker = new Worker(packageFile('dist/sim/rollout-worker.js'), { workerData: { task } });
     // A thread that waits for work keeps no process alive.
     this.worker.unref();
     this.worker.on('message', ({ returns, error }: RolloutReply) => {

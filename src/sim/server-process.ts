@@ -2,8 +2,8 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { type ErrorCode, TendonError } from '../types/index.js';
+import { packageFile } from '../types/package.js';
 import type { SimServerOptions } from './server.js';
 
 /** SimServerOptions that fit into a line of JSON: the task by its name. */
@@ -21,7 +21,7 @@ export interface SimProcess {
 /** Resolves once it listens. `entry` is the compiled server-main.js. Rejects with the child's own error. */
 export async function spawnSimServer(
   options: SimProcessOptions,
-  entry: string = fileURLToPath(new URL('./server-main.js', import.meta.url)),
+  entry: string = packageFile('dist/sim/server-main.js'),
 ): Promise<SimProcess> {
   const child = spawn(process.execPath, [entry], { stdio: ['pipe', 'pipe', 'inherit'] });
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));

@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { TendonError } from '../types/errors.js';
+import { packageFile } from '../types/package.js';
 
 export interface Asset {
   readonly type: string;
@@ -26,10 +26,8 @@ const CSS = 'text/css; charset=utf-8';
 const SCRIPT = 'text/javascript; charset=utf-8';
 const SVG = 'image/svg+xml';
 
-/** Both src/web and dist/web lie two folders below the package. */
-const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
-const PAGE = join(PACKAGE, 'src/web/page');
-const BUILT = join(PACKAGE, 'dist/web');
+const PAGE = packageFile('src/web/page');
+const BUILT = packageFile('dist/web');
 
 /** In the order in which the page names them. */
 const SHEETS = ['base.css', 'stage.css', 'side.css', 'phone.css'];

@@ -1,7 +1,7 @@
 // Reads what a page sends. Everything here comes from a network, so it is checked in full before the source hears
 // of it: exact fields, finite numbers, bounded lengths. The supervisor then decides whether to obey.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { OperatorIntent } from '../types/live.js';
 import type { IntentMessage } from './frames.js';
 

@@ -1,62 +1,70 @@
 // config.json of a diffusion_policy checkpoint, as `tendon import` writes it from the configuration inside (real-stanford/
 // diffusion_policy 5ba07ac): its own field names, with the features spoken of as LeRobot does.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import { CountSchema, FeaturesSchema } from '../checkpoint.js';
 
 const count = CountSchema;
 const size = z.tuple([count, count]);
 
-export const UnetConfig = z.object({
-  kind: z.literal('unet'),
-  down_dims: z.array(count).min(1).max(8),
-  kernel_size: count,
-  n_groups: count,
-  diffusion_step_embed_dim: z.number().int().min(4),
-  cond_predict_scale: z.boolean(),
-});
-export const TransformerConfig = z.object({
-  kind: z.literal('transformer'),
-  n_layer: count.max(256),
-  n_head: count,
-  n_emb: count,
-  causal_attn: z.boolean(),
-  time_as_cond: z.boolean(),
-  obs_as_cond: z.boolean(),
-  n_cond_layers: z.number().int().min(0).max(256),
-});
+export const UnetConfig = z.lazy(() =>
+  z.object({
+    kind: z.literal('unet'),
+    down_dims: z.array(count).min(1).max(8),
+    kernel_size: count,
+    n_groups: count,
+    diffusion_step_embed_dim: z.number().int().min(4),
+    cond_predict_scale: z.boolean(),
+  }),
+);
+export const TransformerConfig = z.lazy(() =>
+  z.object({
+    kind: z.literal('transformer'),
+    n_layer: count.max(256),
+    n_head: count,
+    n_emb: count,
+    causal_attn: z.boolean(),
+    time_as_cond: z.boolean(),
+    obs_as_cond: z.boolean(),
+    n_cond_layers: z.number().int().min(0).max(256),
+  }),
+);
 /** MultiImageObsEncoder: a ResNet whose last map is averaged, after its own crop and ImageNet's statistics. */
-export const ObsEncoderConfig = z.object({
-  backbone: z.string(),
-  group_norm: z.boolean(),
-  shared: z.boolean(),
-  crop_shape: size.nullable(),
-  imagenet_norm: z.boolean(),
-});
+export const ObsEncoderConfig = z.lazy(() =>
+  z.object({
+    backbone: z.string(),
+    group_norm: z.boolean(),
+    shared: z.boolean(),
+    crop_shape: size.nullable(),
+    imagenet_norm: z.boolean(),
+  }),
+);
 
-export const DpConfig = z.object({
-  type: z.literal('diffusion_policy'),
-  fps: z.number().positive().optional(),
-  n_obs_steps: count.max(64),
-  horizon: count.max(1024),
-  n_action_steps: count,
-  /** Of the steps that were observed, the newest is the first that is executed; false: the one after it. */
-  oa_step_convention: z.boolean().default(true),
-  input_features: FeaturesSchema,
-  output_features: FeaturesSchema,
-  /** The normaliser's name of a feature. */
-  normalizer_keys: z.record(z.string(), z.string()),
-  obs_as: z.enum(['global_cond', 'local_cond', 'cond']),
-  network: z.discriminatedUnion('kind', [UnetConfig, TransformerConfig]),
-  obs_encoder: ObsEncoderConfig.optional(),
-  noise_scheduler_type: z.enum(['DDPM', 'DDIM']),
-  num_train_timesteps: count.max(10_000),
-  beta_schedule: z.string(),
-  beta_start: z.number(),
-  beta_end: z.number(),
-  prediction_type: z.string(),
-  clip_sample: z.boolean(),
-  clip_sample_range: z.number().positive().default(1),
-  num_inference_steps: count,
-});
+export const DpConfig = z.lazy(() =>
+  z.object({
+    type: z.literal('diffusion_policy'),
+    fps: z.number().positive().optional(),
+    n_obs_steps: count.max(64),
+    horizon: count.max(1024),
+    n_action_steps: count,
+    /** Of the steps that were observed, the newest is the first that is executed; false: the one after it. */
+    oa_step_convention: z.boolean().default(true),
+    input_features: FeaturesSchema,
+    output_features: FeaturesSchema,
+    /** The normaliser's name of a feature. */
+    normalizer_keys: z.record(z.string(), z.string()),
+    obs_as: z.enum(['global_cond', 'local_cond', 'cond']),
+    network: z.discriminatedUnion('kind', [UnetConfig, TransformerConfig]),
+    obs_encoder: ObsEncoderConfig.optional(),
+    noise_scheduler_type: z.enum(['DDPM', 'DDIM']),
+    num_train_timesteps: count.max(10_000),
+    beta_schedule: z.string(),
+    beta_start: z.number(),
+    beta_end: z.number(),
+    prediction_type: z.string(),
+    clip_sample: z.boolean(),
+    clip_sample_range: z.number().positive().default(1),
+    num_inference_steps: count,
+  }),
+);
 export type DpConfig = z.infer<typeof DpConfig>;

@@ -1,21 +1,23 @@
 // What of a state nobody needs to learn, because it follows from what is predicted: an offset to something that stands
 // still, a distance, a direction, a cut of it. Given in the state's own units, by place; networks see it normalised.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { GraphBuilder, Value } from '../../native/index.js';
 import type { Affine } from '../processors/normalize.js';
 
 const place = z.number().int().min(0);
 
-export const FollowsSchema = z.array(
-  z.discriminatedUnion('as', [
-    /** From feature `of` to what does not move: it changes by as much, the other way. */
-    z.object({ as: z.literal('offset'), at: place, of: place }),
-    /** √(Σ of²), at least `floor`. */
-    z.object({ as: z.literal('norm'), at: place, of: z.array(place).min(1), floor: z.number().min(0) }),
-    z.object({ as: z.literal('ratio'), at: place, of: place, by: place }),
-    z.object({ as: z.literal('tanh'), at: place, of: place, scale: z.number().positive() }),
-  ]),
+export const FollowsSchema = z.lazy(() =>
+  z.array(
+    z.discriminatedUnion('as', [
+      /** From feature `of` to what does not move: it changes by as much, the other way. */
+      z.object({ as: z.literal('offset'), at: place, of: place }),
+      /** √(Σ of²), at least `floor`. */
+      z.object({ as: z.literal('norm'), at: place, of: z.array(place).min(1), floor: z.number().min(0) }),
+      z.object({ as: z.literal('ratio'), at: place, of: place, by: place }),
+      z.object({ as: z.literal('tanh'), at: place, of: place, scale: z.number().positive() }),
+    ]),
+  ),
 );
 export type Follows = z.infer<typeof FollowsSchema>;
 

@@ -3,30 +3,36 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { TendonError } from '../../types/index.js';
 import { openSafetensors, readTensor } from '../../weights/index.js';
 import { NormalizationSchema } from '../checkpoint.js';
 import type { Stats } from './normalize.js';
 
-const Step = z.object({
-  registry_name: z.string().optional(),
-  class: z.string().optional(),
-  config: z.record(z.string(), z.unknown()).default({}),
-  state_file: z.string().optional(),
-});
-const Pipeline = z.object({ name: z.string().optional(), steps: z.array(Step) });
+const Step = z.lazy(() =>
+  z.object({
+    registry_name: z.string().optional(),
+    class: z.string().optional(),
+    config: z.record(z.string(), z.unknown()).default({}),
+    state_file: z.string().optional(),
+  }),
+);
+const Pipeline = z.lazy(() => z.object({ name: z.string().optional(), steps: z.array(Step) }));
 type PipelineStep = z.infer<typeof Step>;
 
-const NormalizerConfig = z.object({
-  eps: z.number().positive().optional(),
-  norm_map: NormalizationSchema.optional(),
-});
-const RenameConfig = z.object({ rename_map: z.record(z.string(), z.string()).default({}) });
-const AbsoluteConfig = z.object({
-  enabled: z.boolean().default(true),
-  state_key: z.string().default('observation.state'),
-});
+const NormalizerConfig = z.lazy(() =>
+  z.object({
+    eps: z.number().positive().optional(),
+    norm_map: NormalizationSchema.optional(),
+  }),
+);
+const RenameConfig = z.lazy(() => z.object({ rename_map: z.record(z.string(), z.string()).default({}) }));
+const AbsoluteConfig = z.lazy(() =>
+  z.object({
+    enabled: z.boolean().default(true),
+    state_key: z.string().default('observation.state'),
+  }),
+);
 
 export interface Pipelines {
   /** Statistics by feature and name, e.g. observation.state → mean. */

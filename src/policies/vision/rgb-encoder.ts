@@ -1,7 +1,7 @@
 // The image encoder that LeRobot's diffusion and VQ-BeT share (DiffusionRgbEncoder, VQBeTRgbEncoder): a ResNet, a 1×1
 // convolution to keypoint maps, the expected position of each (spatial soft-argmax, Finn et al. 2016), a linear layer.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import type { Tensors } from '../checkpoint.js';
@@ -19,11 +19,13 @@ export const RGB_ENCODER_FIELDS = {
   crop_ratio: z.number().positive().max(1).optional(),
   crop_shape: size.optional(),
 };
-const Encoder = z.object({
-  vision_backbone: z.string(),
-  use_group_norm: z.boolean(),
-  spatial_softmax_num_keypoints: CountSchema,
-});
+const Encoder = z.lazy(() =>
+  z.object({
+    vision_backbone: z.string(),
+    use_group_norm: z.boolean(),
+    spatial_softmax_num_keypoints: CountSchema,
+  }),
+);
 export type RgbEncoderConfig = z.infer<typeof Encoder>;
 
 /** The fields that an encoder must have; throws `config_invalid` naming what is missing. */
