@@ -135,8 +135,21 @@ WeightLayout layout_of(const Node& product) {
           phased ? product.attrs.integer(1) : 0};
 }
 
+// Where rounding costs most and gains least: convolutions whose author says so, and, in a network most of
+// whose weights are read again in every step of a loop, the others, which would err in all steps alike.
+static bool stays_exact(const Graph& graph, const Node& product) {
+  if (product.op == Op::conv2d) return product.attrs.integer(2) != 0;
+  if ((product.stage & stage_step) != 0) return false;
+  int64_t looped = 0, once = 0;
+  for (const Node& node : graph.nodes())
+    if (op_info(node.op).kind == OpKind::product && node.op != Op::conv2d)
+      ((node.stage & stage_step) != 0 ? looped : once) += graph.at(node.inputs[1]).shape.count();
+  return once < looped;
+}
+
 std::vector<PackedMatrix> describe_product(const Graph& graph, const Node& product,
                                            const KernelTable& kernels, WeightFormat wanted) {
+  if (stays_exact(graph, product)) wanted = WeightFormat::f32;
   std::vector<PackedMatrix> matrices;
   for (const Source& source : sources_of(graph, product)) {
     const int64_t size = source.n * source.k;

@@ -28,8 +28,8 @@ struct PackedMatrix {
   uint8_t* data;  // null until it has a place
 };
 
-// The matrices of a product, without a place: in `wanted`, or in f32 where the kernels lack it or the matrix
-// is too small to gain by it.
+// The matrices of a product, without a place: in `wanted`, or in f32 where the kernels lack it, the product
+// is to be exact or the matrix is too small to gain by it.
 std::vector<PackedMatrix> describe_product(const Graph& graph, const Node& product,
                                            const KernelTable& kernels, WeightFormat wanted);
 

@@ -13,6 +13,7 @@ using namespace shape_rules;
 constexpr AttrInfo eps_attr{"eps", 1e-5, false, false};
 constexpr AttrInfo stride_attr{"stride", 1, false, true};
 constexpr AttrInfo pad_attr{"pad", 0, false, true};
+constexpr AttrInfo exact_attr{"exact", 0, false, true};
 
 const std::vector<OpInfo>& table() {
   static const std::vector<OpInfo> ops = {
@@ -51,7 +52,7 @@ const std::vector<OpInfo>& table() {
        OpKind::product,
        2,
        3,
-       {stride_attr, pad_attr},
+       {stride_attr, pad_attr, exact_attr},
        nullptr,
        conv2d_shape,
        "x (batch, h, w, in), W (out, in, kernel_h, kernel_w)"},

@@ -234,6 +234,32 @@ std::vector<std::vector<float>> packed_rows(const Graph& graph, int product, Pac
   return rows;
 }
 
+TEST("compile: what is done once for all steps, and convolutions that are to be exact, stay f32") {
+  const auto format = [](const Graph& graph, int product) {
+    return describe_product(graph, graph.at(product), reference_kernels(), WeightFormat::i8).at(0).format;
+  };
+  for (const int64_t width : {256, 1024}) {  // of what is done once; the loop has 512
+    Graph graph;
+    const auto matrix = [&](int64_t n, int64_t k) {
+      return graph.constant({n, k}, std::vector<float>(static_cast<size_t>(n * k)));
+    };
+    const int once =
+        graph.add("linear", {graph.input("o", {1, width}, stage_observation), matrix(512, width)}, {});
+    const int looped = graph.add("linear", {graph.input("x", {1, 512}, stage_step), matrix(512, 512)}, {});
+    graph.output("F", graph.add("add", {once, looped}, {}));
+    CHECK((format(graph, once) == WeightFormat::f32) == (width < 512));
+    CHECK(format(graph, looped) == WeightFormat::i8);
+  }
+  for (const double exact : {0.0, 1.0}) {
+    Graph graph;
+    const int w = graph.constant({64, 64, 3, 3}, std::vector<float>(64 * 64 * 9));
+    Attrs attrs;
+    attrs.values = {1, 1, exact};
+    const int product = graph.add("conv2d", {graph.input("x", {1, 32, 32, 64}, stage_step), w}, attrs);
+    CHECK((format(graph, product) == WeightFormat::f32) == (exact != 0));
+  }
+}
+
 TEST("compile: weights larger than what is read at once are packed whole, at once and when needed") {
   // Two million numbers and more, in dims that divide by nothing.
   struct Case {

@@ -137,14 +137,14 @@ export class GraphBuilder {
     return this.op('conv_transpose1d', withOptional(x, weight, bias), options);
   }
 
-  /** x (batch, h, w, in), W (out, in, kernel_h, kernel_w) */
+  /** x (batch, h, w, in), W (out, in, kernel_h, kernel_w); `exact` keeps it f32 in every precision. */
   conv2d(
     x: Value,
     weight: Value,
     bias: Value | undefined,
-    options: { stride?: number; pad?: number } = {},
+    { exact = false, ...options }: { stride?: number; pad?: number; exact?: boolean } = {},
   ): Value {
-    return this.op('conv2d', withOptional(x, weight, bias), options);
+    return this.op('conv2d', withOptional(x, weight, bias), { ...options, exact: Number(exact) });
   }
 
   /** Over the last dim, with the moments of training: (x, weight, bias, running mean, running variance). */

@@ -16,6 +16,8 @@ export interface Resnet {
   readonly group_norm: boolean;
   /** The last stage keeps its resolution and spreads its taps instead. */
   readonly dilate_last?: boolean;
+  /** Convolutions stay f32 in every precision. */
+  readonly exact?: boolean;
 }
 
 /** Blocks per stage, and whether they are bottlenecks (1×1, 3×3, 1×1 to four times the width). */
@@ -44,6 +46,7 @@ export function resnet(g: GraphBuilder, tensors: Tensors, net: Resnet, x: Value)
       ? ['conv1', 'bn1', (i: number) => `layer${i + 1}`]
       : (['0', '1', (i: number) => String(i + 4)] as const);
   tensors.ignore(new RegExp(`^${escaped(net.prefix)}.*\\.num_batches_tracked$`));
+  const { exact = false } = net;
 
   const norm = (v: Value, name: string): Value => {
     const n = v.shape[3]!;
@@ -57,7 +60,7 @@ export function resnet(g: GraphBuilder, tensors: Tensors, net: Resnet, x: Value)
     const shape = [out, v.shape[3]!, kernel, kernel];
     const weight = dilation === 1 ? tensors.weight(g, key, shape) : dilated(g, tensors, key, shape, dilation);
     const pad = dilation * Math.floor(kernel / 2);
-    return g.conv2d(v, weight, undefined, { stride, pad });
+    return g.conv2d(v, weight, undefined, { stride, pad, exact });
   };
   const relu = (v: Value): Value => g.unary('relu', v);
 
@@ -79,7 +82,9 @@ export function resnet(g: GraphBuilder, tensors: Tensors, net: Resnet, x: Value)
     return relu(g.add(h, shortcut));
   };
 
-  let h = relu(norm(g.conv2d(x, stem(g, tensors, net, conv1, x), undefined, { stride: 2, pad: 3 }), bn1));
+  let h = relu(
+    norm(g.conv2d(x, stem(g, tensors, net, conv1, x), undefined, { stride: 2, pad: 3, exact }), bn1),
+  );
   h = g.maxPool2d(h, { kernel: 3, stride: 2, pad: 1 });
   depth.blocks.forEach((count, i) => {
     const spread = i === 3 && net.dilate_last === true;

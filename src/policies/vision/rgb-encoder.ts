@@ -51,6 +51,8 @@ export function rgbEncoder(
       prefix: `${prefix}backbone.`,
       naming: 'sequential',
       group_norm: config.use_group_norm,
+      // A softmax over positions makes of a percent of its logits ten of where a keypoint lies (docs/numerics.md).
+      exact: true,
     },
     x,
   );
@@ -60,6 +62,7 @@ export function rgbEncoder(
     map,
     tensors.weight(g, `${prefix}pool.nets.weight`, [k, c, 1, 1]),
     tensors.weight(g, `${prefix}pool.nets.bias`, [k]),
+    { exact: true },
   );
   const attention = g.softmax(g.permute(g.reshape(maps, [frames, h * w, k]), [0, 2, 1]));
   // (x, y) of each position, as the file has it: numpy's linspace rounds differently from torch's.
