@@ -15,12 +15,27 @@ namespace {
 
 class Folder : public Copier {
  public:
-  explicit Folder(const Graph& from) : Copier(from) { evaluate(); }
+  explicit Folder(const Graph& from) : Copier(from), waits_(from.nodes().size()) {
+    for (int id = 0; id < static_cast<int>(waits_.size()); ++id) {
+      waits_[id] = is_computed(id) && needs_folded(from_.at(id));
+      any_waits_ = any_waits_ || waits_[id];
+    }
+    evaluate();
+  }
+  bool any_waits() const { return any_waits_; }
 
  private:
   bool is_computed(int id) const {
     return from_.at(id).stage == stage_model && op_info(from_.at(id).op).kind != OpKind::source;
   }
+  // A product's weight is packed from its numbers, so one that is computed must be folded a round before.
+  bool needs_folded(const Node& node) const {
+    if (op_info(node.op).kind == OpKind::product && !from_.at(node.inputs[1]).data) return true;
+    for (int input : node.inputs)
+      if (waits_[input]) return true;
+    return false;
+  }
+  bool folds(int id) const { return is_computed(id) && !waits_[id]; }
 
   // Compiles the model-stage part for the reference kernels and runs it once.
   void evaluate() {
@@ -28,12 +43,12 @@ class Folder : public Copier {
     bool any = false;
     for (int id = static_cast<int>(from_.nodes().size()) - 1; id >= 0; --id) {
       const Node& node = from_.at(id);
-      if (is_computed(id)) any = true;
-      if (node.stage != stage_model)
-        for (int input : node.inputs) wanted[input] = wanted[input] || is_computed(input);
+      if (folds(id)) any = true;
+      if (node.stage != stage_model || waits_[id])
+        for (int input : node.inputs) wanted[input] = wanted[input] || folds(input);
     }
     for (const Output& output : from_.outputs())
-      wanted[output.node] = wanted[output.node] || is_computed(output.node);
+      wanted[output.node] = wanted[output.node] || folds(output.node);
     if (!any) return;
     std::vector<bool> needed = wanted;
     for (int id = static_cast<int>(needed.size()) - 1; id >= 0; --id)
@@ -68,9 +83,11 @@ class Folder : public Copier {
   int visit(int id) override {
     const auto it = folded_.find(id);
     if (it != folded_.end()) return to_.constant(from_.at(id).shape, it->second);
-    return is_computed(id) ? -1 : copy(id);  // −1: only other folded values needed it
+    return folds(id) ? -1 : copy(id);  // −1: only other folded values needed it
   }
 
+  std::vector<bool> waits_;
+  bool any_waits_ = false;
   std::map<int, std::vector<float>> folded_;
 };
 
@@ -116,7 +133,11 @@ class BatchNormFolder : public Copier {
 
 }  // namespace
 
-Graph fold_constants(const Graph& graph) { return Folder(graph).run(); }
+Graph fold_constants(const Graph& graph) {
+  Folder folder(graph);
+  Graph folded = folder.run();
+  return folder.any_waits() ? fold_constants(folded) : folded;
+}
 
 Graph fold_batch_norms(const Graph& graph) { return BatchNormFolder(graph).run(); }
 

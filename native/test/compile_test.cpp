@@ -88,6 +88,36 @@ TEST("compile: only the noisy token of a causal transformer is left for the step
     if (node.op == Op::linear && (node.stage & stage_step)) CHECK(node.shape[1] == 1);
 }
 
+TEST("compile: what a product makes of constants beside its input is computed once") {
+  // As a task's embedding beside a state: split by stage, a product has no input that is not the model's.
+  std::vector<float> weight(6 * 7), beside(4);
+  fill_normal(3, 0, 0, weight.data(), 42);
+  fill_normal(3, 1, 0, beside.data(), 4);
+  const auto make = [&](bool apart) {
+    Graph g;
+    const int x = g.input("x", {1, 3}, stage_step);
+    const int constant = apart ? g.constant({1, 4}, beside) : g.input("beside", {1, 4}, stage_step);
+    const int w = g.constant({6, 7}, weight);
+    const int h = g.add("linear", {g.add("concat", {x, constant}, {{1}, {}}), w}, {});
+    g.output("y", g.add("silu", {h}, {}));
+    return g;
+  };
+  const Graph g = rewrite(make(true));
+  int products = 0;
+  for (const Node& node : g.nodes()) {
+    products += node.op == Op::linear;
+    if (node.stage == stage_model) CHECK(node.data != nullptr);
+  }
+  CHECK(products == 1);
+  auto a = Session::open(model_of(make(true), "reference", Precision::f32, 1), {});
+  auto b = Session::open(model_of(make(false), "reference", Precision::f32, 1), {});
+  const std::vector<float> x = {0.3f, -1.2f, 0.7f};
+  std::vector<float> got(6), want(6);
+  CHECK(a->run({{0, x.data()}}, {{0, got.data()}}, nullptr) == Status::ok);
+  CHECK(b->run({{0, x.data()}, {1, beside.data()}}, {{0, want.data()}}, nullptr) == Status::ok);
+  CHECK_NEAR("constants beside", got.data(), want.data(), 6, 1e-6, 1.0);
+}
+
 TEST("session: batch rows and threads do not change a row") {
   auto one = Session::open(model_of(make_unet(small_unet(), 3), "reference", Precision::f32, 1), {});
   for (const int threads : {1, 2, 3}) {
