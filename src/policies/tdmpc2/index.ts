@@ -7,7 +7,7 @@ import { parseConfig, Tensors } from '../checkpoint.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
 import { discountOf, Tdmpc2Config } from './config.js';
-import { tdmpc2Networks } from './networks.js';
+import { taskMask, tdmpc2Networks } from './networks.js';
 
 const STATE = 'observation.state';
 const IMAGE = 'observation.image';
@@ -53,6 +53,7 @@ export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0)
     /^(_detach_Qs_params|_target_Qs_params|_target_Qs|_detach_Qs)\.|^log_std_(min|dif)$|__batch_size|__device|^_action_masks$/,
   );
   const networks = tdmpc2Networks(config, tensors, task);
+  const mask = taskMask(config, tensors, task);
   const { state, rgb } = config.obs_shape;
   const graph = () => {
     const g = worldGraph(networks, { horizon: config.horizon, discount: discountOf(config, task) });
@@ -87,7 +88,10 @@ export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0)
       return inputs;
     },
     // Actions of TD-MPC2 are the environment's own, in [−1, 1].
-    decode: () => undefined,
+    decode(actions) {
+      if (mask !== undefined)
+        for (let i = 0; i < actions.length; i++) if (mask[i % mask.length] === 0) actions[i] = 0;
+    },
     encode: () => undefined,
   };
 }

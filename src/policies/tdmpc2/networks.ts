@@ -26,7 +26,7 @@ export function tdmpc2Networks(config: Tdmpc2Config, tensors: Tensors, task: num
     return g.reshape(g.softmax(groups), [1, n]);
   };
   const embedding = config.multitask ? taskEmbedding(config, tensors, task) : undefined;
-  const mask = config.multitask ? taskMask(config, tensors, task) : undefined;
+  const mask = taskMask(config, tensors, task);
   const withTask = (g: GraphBuilder, x: Value): Value =>
     embedding === undefined ? x : g.concat([x, g.constant(embedding, [1, embedding.length])], 1);
   const masked = (g: GraphBuilder, x: Value): Value =>
@@ -44,7 +44,8 @@ export function tdmpc2Networks(config: Tdmpc2Config, tensors: Tensors, task: num
   }
   const scalar = (g: GraphBuilder, logits: Value): Value => twoHotInverse(g, config, logits);
   const net = (name: string): readonly Layer[] => layersOf(tensors, name);
-  const joined = (g: GraphBuilder, z: Value, a: Value): Value => g.concat([withTask(g, z), a], 1);
+  // Planners draw every dim; the task's networks see zero where it has none.
+  const joined = (g: GraphBuilder, z: Value, a: Value): Value => g.concat([withTask(g, z), masked(g, a)], 1);
 
   return {
     latent_dim: config.latent_dim,
@@ -168,7 +169,25 @@ function taskEmbedding(config: Tdmpc2Config, tensors: Tensors, task: number): Fl
   return norm > 1 ? row.map((v) => v / (norm + 1e-7)) : row;
 }
 
-function taskMask(config: Tdmpc2Config, tensors: Tensors, task: number): Float32Array {
-  const all = readTensor(tensors.ref('_action_masks', [config.tasks.length, config.action_dim]));
-  return all.slice(task * config.action_dim, (task + 1) * config.action_dim);
+/** 1 for each action dim that the task has, 0 for the rest; undefined when it has them all. */
+export function taskMask(config: Tdmpc2Config, tensors: Tensors, task: number): Float32Array | undefined {
+  if (!config.multitask) return undefined;
+  const mask = savedMask(config, tensors, task);
+  return mask.every((v) => v === 1) ? undefined : mask;
+}
+
+/** Checkpoints before 2025, the released ones among them, have no masks; their runs' action_dims say the same. */
+function savedMask({ tasks, action_dim, action_dims }: Tdmpc2Config, tensors: Tensors, task: number) {
+  if (tensors.has('_action_masks')) {
+    const all = readTensor(tensors.ref('_action_masks', [tasks.length, action_dim]));
+    return all.slice(task * action_dim, (task + 1) * action_dim);
+  }
+  const dims = action_dims?.[task];
+  if (dims === undefined || dims > action_dim)
+    throw new TendonError(
+      'config_invalid',
+      `tdmpc2: the checkpoint has no _action_masks, so action_dims must say how many of the ${action_dim} action dims each of the ${tasks.length} tasks has; got ${JSON.stringify(action_dims) ?? 'none'}`,
+      { task },
+    );
+  return Float32Array.from({ length: action_dim }, (_, i) => (i < dims ? 1 : 0));
 }
