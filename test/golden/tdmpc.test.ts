@@ -114,3 +114,10 @@ describe.each(Object.keys(CASES))('%s', (name) => {
     }
   });
 });
+
+it('asks both critics where there are two, and draws among more', () => {
+  const config = TdmpcConfig.parse(golden('tdmpc_lerobot_env').config);
+  expect(tdmpcTable(config, 3)).toMatchObject({ drawn: 2, with_replacement: true });
+  const two = tdmpcTable({ ...config, q_ensemble_size: 2 }, 3);
+  expect(two).toMatchObject({ critics: 2, drawn: 2, with_replacement: false });
+});

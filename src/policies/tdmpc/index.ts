@@ -29,7 +29,8 @@ export function tdmpcTable(config: TdmpcConfig, action_dim: number): PlannerTabl
     momentum: config.gaussian_mean_momentum,
     critics: config.q_ensemble_size,
     drawn: 2,
-    with_replacement: true,
+    // Of two, LeRobot asks both.
+    with_replacement: config.q_ensemble_size > 2,
     ask: 'minimum',
     pick: 'sampled',
   };
