@@ -36,6 +36,7 @@ export const POLICY_OPTIONS = {
   steps: { type: 'string', help: 'denoising steps; default: the checkpoint’s' },
   candidates: { type: 'string', help: 'chunks drawn at once; default 1' },
   precision: { type: 'string', help: 'auto (default), f32, bf16, int8' },
+  'model-task': { type: 'string', help: 'of a tdmpc2 checkpoint for several tasks: which, by name or place' },
   guidance: { type: 'string', help: 'λ of classifier-free guidance; default: the checkpoint’s' },
   'parallel-tolerance': {
     type: 'string',
@@ -56,7 +57,7 @@ export function loadOptions(values: Values): LoadOptions {
       throw new TendonError('config_invalid', `--${name}: expected a number, got "${value}"`);
     return parsed;
   };
-  const { sampler, precision, device } = values;
+  const { sampler, precision, device, 'model-task': task } = values;
   if (precision !== undefined && !['auto', 'f32', 'bf16', 'int8'].includes(String(precision)))
     throw new TendonError(
       'config_invalid',
@@ -68,6 +69,7 @@ export function loadOptions(values: Values): LoadOptions {
       ? { precision: precision as NonNullable<LoadOptions['precision']> }
       : {}),
     ...(typeof device === 'string' ? { device } : {}),
+    ...(typeof task === 'string' ? { task: /^\d+$/.test(task) ? Number(task) : task } : {}),
     ...given('steps', number('steps')),
     ...given('candidates', number('candidates')),
     ...given('guidance_scale', number('guidance')),

@@ -19,6 +19,8 @@ export interface LoadOptions {
   readonly churn?: Churn;
   /** Compiles guidance through the derivative as well, for prefixes that ask for it; else at the first of them. */
   readonly prefix_derivative?: boolean;
+  /** Of a checkpoint for several tasks (TD-MPC2's): which one, by its place or its name. */
+  readonly task?: string | number;
   readonly threads?: number;
   readonly pool?: NativePool;
   /** Lowers the instruction set, as TENDON_ISA. */

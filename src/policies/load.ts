@@ -23,7 +23,7 @@ import { openVqbet } from './vqbet/index.js';
 import { ModemConfig } from './world-model/modem.js';
 import { PlanningPolicy, type WorldModelFamily } from './world-model/planning-policy.js';
 
-type Open<Family> = (dir: string, config: Record<string, unknown>) => Family;
+type Open<Family> = (dir: string, config: Record<string, unknown>, task?: string | number) => Family;
 
 /** Families by the `type` of config.json. */
 const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
@@ -50,7 +50,7 @@ export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODE
 export type LoadedPolicy = DenoisingPolicy | PlanningPolicy;
 
 /** The family of a checkpoint folder. Errors say which file and field are wrong. */
-export function openFamily(dir: string): DenoiserFamily | WorldModelFamily {
+export function openFamily(dir: string, task?: string | number): DenoiserFamily | WorldModelFamily {
   if (existsSync(dir) && statSync(dir).isFile())
     throw new TendonError(
       'unsupported',
@@ -70,7 +70,13 @@ export function openFamily(dir: string): DenoiserFamily | WorldModelFamily {
       `${dir}/config.json: type is ${type === undefined ? 'missing' : `"${type}"`}; the families there are: ${FAMILY_NAMES.join(', ')}`,
       { dir, type },
     );
-  return open(dir, config);
+  if (task !== undefined && type !== 'tdmpc2')
+    throw new TendonError(
+      'config_invalid',
+      `task: ${dir} holds a policy for one task; a choice of ${task} is for tdmpc2 (scalezero has task_id in its config.json)`,
+      { dir, task },
+    );
+  return open(dir, config, task);
 }
 
 /** TD-MPC2's own configs name no type; nobody else has simplicial latents and a stack of critics. */
@@ -81,7 +87,7 @@ function typeOf(config: Record<string, unknown>): string | undefined {
 
 /** The policy of a checkpoint folder, ready to infer. */
 export async function loadPolicy(dir: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
-  const family = openFamily(dir);
+  const family = openFamily(dir, options.task);
   if (!('kind' in family)) return DenoisingPolicy.create(family, options);
   const demonstration = await demonstrationOf(dir, family, options);
   const pool = demonstration?.policy?.pool;

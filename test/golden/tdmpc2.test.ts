@@ -1,7 +1,7 @@
 // TD-MPC2 against its own code (test/golden/tdmpc2_tiny*): every network, then three successive plans with every draw
 // taped: cold, warm, exploring. Two of the cases are multi-task ones, seen by a task with fewer action dims than there are.
 
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -99,6 +99,39 @@ it('a checkpoint without action masks needs the action_dims of its run', () => {
   expect(action_dims).toEqual([3, 2, 1]);
   for (const wrong of [others, { ...config, action_dims: [3] }, { ...config, action_dims: [3, 4, 1] }])
     expect(() => openTdmpc2(dir, wrong, 1)).toThrow(/no _action_masks, so action_dims must say/);
+});
+
+it('loads the task that is asked for, by place, by name or by task_id', async () => {
+  const { dir, config } = golden('tdmpc2_tiny_multi');
+  const tasks = config.tasks as string[];
+  const folder = mkdtempSync(join(tmpdir(), 'tendon-tdmpc2-'));
+  try {
+    copyFileSync(join(dir, 'tdmpc2.pt'), join(folder, 'tdmpc2.pt'));
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, task_id: tasks[1] }));
+    const first = async (from: string, task?: string | number): Promise<number[]> => {
+      const policy = await loadPolicy(from, {
+        threads: 1,
+        precision: 'f32',
+        ...(task === undefined ? {} : { task }),
+      });
+      policy.reset(3);
+      const values = {
+        'observation.state': new Float32Array(policy.spec.observation_dims['observation.state']!),
+      };
+      const { actions } = await policy.infer({ stamp_ns: 0, values });
+      policy.close();
+      return [...actions];
+    };
+    const second = await first(dir, 1);
+    expect(await first(dir, tasks[1])).toEqual(second);
+    expect(await first(folder)).toEqual(second);
+    expect(await first(dir)).not.toEqual(second);
+    for (const wrong of [tasks.length, 'nothing'])
+      await expect(loadPolicy(dir, { task: wrong })).rejects.toThrow(/^task: expected 0 to 2 or one of/);
+    await expect(loadPolicy('models/arm', { task: 1 })).rejects.toThrow(/a policy for one task/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 it('runs from the file that TD-MPC2 saves, as from safetensors', async () => {

@@ -37,6 +37,8 @@ export const Tdmpc2Config = z.lazy(() =>
     task_dim: z.number().int().min(0).default(0),
     multitask: z.boolean().default(false),
     tasks: z.array(z.string()).min(1).default(['task']),
+    /** Ours: which of them is done, by its place or its name. */
+    task_id: z.union([z.number().int().min(0), z.string()]).default(0),
     episode_length: z.union([steps, z.array(steps)]).default(500),
     episode_lengths: z.array(steps).optional(),
     action_dims: z.array(positive).optional(),

@@ -34,7 +34,11 @@ export function tdmpc2Table(config: Tdmpc2Config): PlannerTable {
   };
 }
 
-export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0): WorldModelFamily {
+export function openTdmpc2(
+  dir: string,
+  json: Record<string, unknown>,
+  wanted?: string | number,
+): WorldModelFamily {
   const config = parseConfig(Tdmpc2Config, json, dir, 'tdmpc2');
   const others = Object.keys(config.obs_shape).filter((key) => key !== 'state' && key !== 'rgb');
   if (others.length > 0)
@@ -42,10 +46,13 @@ export function openTdmpc2(dir: string, json: Record<string, unknown>, task = 0)
       'config_invalid',
       `${join(dir, 'config.json')}: obs_shape: expected state or rgb, got ${others.join(', ')}`,
     );
-  if (task < 0 || task >= config.tasks.length)
+  const chosen = wanted ?? config.task_id;
+  const task = typeof chosen === 'string' ? config.tasks.indexOf(chosen) : chosen;
+  if (config.tasks[task] === undefined)
     throw new TendonError(
       'config_invalid',
-      `task: expected 0 to ${config.tasks.length - 1} (${config.tasks.join(', ')}), got ${task}`,
+      `task: expected 0 to ${config.tasks.length - 1} or one of ${config.tasks.join(', ')}, got ${chosen}`,
+      { task: chosen },
     );
   const tensors = Tensors.open(dir, 'tdmpc2', 'model');
   // Copies of the critics for training, and buffers that only say what the config says.
