@@ -29,7 +29,21 @@ function iddpm(n: number, { sigma_min, sigma_max }: SigmaRange): number[] {
   for (let j = M; j > 0; j--)
     u[j - 1] = Math.sqrt((u[j]! ** 2 + 1) / Math.max(bar(j - 1) / bar(j), 0.001) - 1);
   const kept = [...u].filter((v) => v >= sigma_min && v <= sigma_max);
-  return ramp(n, 0, kept.length - 1).map((i) => kept[Math.round(i)]!);
+  const stride = n === 1 ? 0 : (kept.length - 1) / (n - 1);
+  return Array.from({ length: n }, (_, i) => kept[halfEven(stride * i)]!);
+}
+
+/** A half to the even number, as torch rounds. */
+function halfEven(value: number): number {
+  const up = Math.round(value);
+  return up - value === 0.5 && up % 2 === 1 ? up - 1 : up;
+}
+
+/** The βs of a cosine schedule taken for levels, as BESO does. */
+function cosineBeta(n: number): number[] {
+  const bar = ramp(n + 1).map((t) => Math.cos(((t + 0.008) / 1.008) * Math.PI * 0.5) ** 2);
+  const beta = ramp(n, 0, n - 1).map((i) => Math.min(0.999, 1 - bar[i + 1]! / bar[i]!));
+  return beta.reverse();
 }
 
 const SCHEDULES: Readonly<Record<string, (n: number, range: SigmaRange) => number[]>> = {
@@ -48,6 +62,7 @@ const SCHEDULES: Readonly<Record<string, (n: number, range: SigmaRange) => numbe
   vp: (n) => vp(n),
   ve,
   iddpm,
+  cosine_beta: (n) => cosineBeta(n),
 };
 
 export const SIGMA_SCHEDULES = Object.keys(SCHEDULES);

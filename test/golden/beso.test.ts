@@ -1,15 +1,11 @@
 // BESO against its own code (test/golden/beso_small): the network, guidance, σ schedules, and every sampler with its
 // noise, in the native loop and in the TypeScript one.
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { addon, type Precision } from '../../src/native/index.js';
 import { BesoConfig } from '../../src/policies/beso/config.js';
 import { besoGraph } from '../../src/policies/beso/graph.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
-import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
-import { loadPolicy, openFamily } from '../../src/policies/index.js';
 import {
   dpmAdaptive,
   edmPreconditioner,
@@ -21,8 +17,7 @@ import {
   sigmaSchedule,
   sigmaTable,
 } from '../../src/samplers/index.js';
-import { writeSafetensors } from '../../src/weights/index.js';
-import { BARS, golden, relativeError, runGraph, withCheckpoint } from './golden.js';
+import { BARS, golden, relativeError, runGraph } from './golden.js';
 
 const beso = golden('beso_small');
 const features = {
@@ -109,6 +104,20 @@ describe('beso_small', () => {
       expect(relativeError(got, beso.get(`sched.${name}`))).toBeLessThan(1e-5);
     });
 
+  it('matches the cosine_beta schedule', () => {
+    // cosine_beta_schedule(5)
+    const want = [0.999, 0.7240524, 0.4736353, 0.2795438, 0.1012941, 0];
+    const got = sigmaSchedule('cosine_beta', 5, { sigma_min: 0.05, sigma_max: 1 });
+    expect(relativeError(got, want)).toBeLessThan(1e-6);
+  });
+
+  it('rounds the ties of iddpm to the even level, as torch does', () => {
+    // get_iddpm_sigmas(7, 0.005, 1)
+    const want = [0.9998443, 0.7721294, 0.5834219, 0.4213184, 0.2776941, 0.1438058, 0.006422469, 0];
+    const got = sigmaSchedule('iddpm', 7, { sigma_min: 0.005, sigma_max: 1 });
+    expect(relativeError(got, want)).toBeLessThan(1e-4);
+  });
+
   describe.each(BARS)('samplers in %s, to %d', (precision, bar) => {
     for (const steps of [3, 10])
       for (const name of [
@@ -163,86 +172,4 @@ describe('beso_small', () => {
         expect(relativeError(got.slice(b * 10, b * 10 + 10), want)).toBeLessThan(1e-4);
       }
     });
-
-  it.each(['model.safetensors', 'model_state_dict.pth'])(
-    'predicts through loadPolicy from %s: earlier actions in the window, the last row out',
-    async (file) => {
-      const json = { ...beso.config, ...features };
-      const x = beso.get('predict.x');
-      const window = Array.from({ length: 5 }, (_, i) => ({
-        stamp_ns: i,
-        values: {
-          'observation.state': beso.get('predict.state').slice(i * 10, i * 10 + 10),
-          'observation.goal': beso.get('predict.goal'),
-        },
-      }));
-      await withCheckpoint(join(beso.dir, file), json, async (dir) => {
-        const policy = await loadPolicy(dir, { precision: 'f32' });
-        const chunk = await policy.infer(window, { noise: x });
-        expect(chunk.horizon).toBe(1);
-        expect(relativeError(chunk.actions, beso.get('predict.out').slice(8))).toBeLessThan(1e-4);
-      });
-    },
-  );
-
-  it('acts on a window that grows over the first steps, with its own bounded actions in it', async () => {
-    const json = { ...beso.config, ...features };
-    // Bounds of 1.1 times these cut into what this network says.
-    const limit = 0.05;
-    const modes = { STATE: 'IDENTITY', ENV: 'IDENTITY', ACTION: 'MEAN_STD' };
-    await withCheckpoint(
-      join(beso.dir, 'model.safetensors'),
-      { ...json, normalization_mapping: modes },
-      async (dir) => {
-        const flat = (value: number) => ({ shape: [2], values: new Float32Array(2).fill(value) });
-        writeSafetensors(join(dir, 'stats.safetensors'), {
-          'action.mean': flat(0),
-          'action.std': flat(1),
-          'action.min': flat(-limit),
-          'action.max': flat(limit),
-        });
-        const step = {
-          registry_name: 'normalizer_processor',
-          config: { norm_map: modes },
-          state_file: 'stats.safetensors',
-        };
-        for (const side of ['pre', 'post'])
-          writeFileSync(join(dir, `policy_${side}processor.json`), JSON.stringify({ steps: [step] }));
-        const policy = await loadPolicy(dir, { precision: 'f32' });
-        const family = openFamily(dir) as DenoiserFamily;
-        const table = family.table(family.defaults.sampler, family.defaults.steps);
-        const given: number[] = [];
-        let cut = 0;
-        for (let t = 1; t <= 3; t++) {
-          const state = beso.get('predict.state').slice(0, t * 10);
-          const noise = beso.get('predict.x');
-          const newest = {
-            stamp_ns: t,
-            values: { 'observation.state': state.slice(-10), 'observation.goal': beso.get('predict.goal') },
-          };
-          const chunk = await policy.infer(newest, { noise });
-          // The peer's own way: a sequence of t slots, whose last is noise.
-          const model = await addon().compileModel(besoGraph(config, tensors(), t, 1).native, {
-            precision: 'f32',
-          });
-          const session = await model.openSession({ batch: 1 });
-          await session.setTable(encodeRows(table), family.schedule(table));
-          const fresh = [...noise.slice(2 * (t - 1), 2 * t)].map((v) => v * table.start_scale);
-          const { x } = await session.denoise({
-            inputs: { state, goal: beso.get('predict.goal') },
-            start: Float32Array.from([...given, ...fresh]),
-          });
-          const want = [...x.slice(-2)].map((v) => {
-            const bounded = Math.min(Math.max(v, -1.1 * limit), 1.1 * limit);
-            if (bounded !== v) cut++;
-            return bounded;
-          });
-          expect(relativeError(chunk.actions, want)).toBeLessThan(1e-4);
-          given.push(...want);
-        }
-        expect(cut).toBeGreaterThan(0);
-        policy.close();
-      },
-    );
-  });
 });

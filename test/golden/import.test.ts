@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { FrameInput } from '../../src/native/index.js';
+import { convertDp } from '../../src/policies/convert/dp.js';
 import { convert, writeCheckpoint } from '../../src/policies/convert/index.js';
 import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { openFamily } from '../../src/policies/load.js';
@@ -82,6 +83,43 @@ describe('diffusion_policy', () => {
     const single = { ...table, rows: [table.rows[0]!], levels: [io.get('t')[0]!] };
     const { F } = await runGraph(family.graph(1), 1, { x: half('x'), ...family.schedule(single), ...given });
     expect(relativeError(F!, half('out'))).toBeLessThan(1e-4);
+  });
+
+  const map = (of: object): Map<string, never> =>
+    new Map(
+      Object.entries(of).map(([key, value]) => [
+        key,
+        (typeof value === 'object' && !Array.isArray(value) ? map(value) : value) as never,
+      ]),
+    );
+
+  /** The encoder of an image policy of one camera, 84 × 84, as it is converted. */
+  function encoderOf(obs_encoder: object): unknown {
+    const policy = {
+      ...{ _target_: 'p.DiffusionUnetImagePolicy', horizon: 16, n_action_steps: 8, n_obs_steps: 2 },
+      ...{ down_dims: [64], kernel_size: 5, n_groups: 8, diffusion_step_embed_dim: 128 },
+      shape_meta: { obs: { top: { shape: [3, 84, 84], type: 'rgb' } }, action: { shape: [2] } },
+      noise_scheduler: {
+        _target_: 's.DDPMScheduler',
+        num_train_timesteps: 100,
+        beta_start: 1e-4,
+        beta_end: 0.02,
+      },
+      obs_encoder,
+    };
+    const root = map({ cfg: { policy }, state_dicts: {} });
+    const tensors = new Map([['state_dicts.ema_model.x', {} as never]]);
+    return convertDp({ path: 'latest.ckpt', root, tensors } as never).config.obs_encoder;
+  }
+
+  test('an image policy crops only at random, and resizes only to the size there is', () => {
+    const crop_shape = [76, 76];
+    expect(encoderOf({ crop_shape })).toMatchObject({ crop_shape });
+    expect(encoderOf({ crop_shape, random_crop: true })).toMatchObject({ crop_shape });
+    expect(encoderOf({ crop_shape, random_crop: false })).toMatchObject({ crop_shape: null });
+    expect(encoderOf({ crop_shape, resize_shape: [84, 84] })).toMatchObject({ crop_shape });
+    expect(() => encoderOf({ resize_shape: [84, 96] })).toThrow(/resize_shape \[84,96\] of top/);
+    expect(() => encoderOf({ resize_shape: { top: [96, 96] } })).toThrow(/resize_shape/);
   });
 });
 

@@ -26,10 +26,8 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
   const tensors = Tensors.open(dir, 'beso');
   const keys = Object.keys({ ...config.input_features, ...config.output_features });
   const identity = Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY');
-  const statistics = identity
-    ? { stats: {}, version: 'current' as const, eps: 1e-12 }
-    : statisticsOf(dir, tensors, keys);
-  const { stats, version, eps } = statistics;
+  // Bounds hold for actions that are not normalised as well.
+  const { stats, version, eps } = statisticsOf(dir, tensors, keys, identity);
   const modes = config.normalization_mapping;
   const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
   const action = actionMap(config.output_features, modes, stats, version, eps);
@@ -42,10 +40,14 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
       'config_invalid',
       `${dir}/config.json: expected ${STATE} of state_dim ${config.state_dim} and action of action_dim ${config.action_dim}, got ${features.dims[STATE]} and ${action.dim}`,
     );
-  if (config.goal_conditioned && (goalKey === null || goalDim === undefined || goalDim > config.state_dim))
+  const each = goalDim === goals * config.state_dim;
+  if (
+    config.goal_conditioned &&
+    (goalKey === null || goalDim === undefined || (goalDim > config.state_dim && !each))
+  )
     throw new TendonError(
       'config_invalid',
-      `${dir}/config.json: goal_conditioned needs goal_feature "${goalKey}" among input_features with at most state_dim ${config.state_dim} values, got ${goalDim ?? 'none'}`,
+      `${dir}/config.json: goal_conditioned needs goal_feature "${goalKey}" among input_features with at most state_dim ${config.state_dim} values, or goal_seq_len ${goals} times as many, got ${goalDim ?? 'none'}`,
     );
 
   // The causal mask is a buffer in the file; the graph makes its own.
@@ -88,7 +90,9 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
     table(sampler, n, { eta, churn } = {}) {
       refuseEta(sampler, eta);
       const sigmas = sigmaSchedule(config.sigma_schedule, n, config);
-      return sigmaTable(sampler, sigmas, edmPreconditioner(config.sigma_data), churn);
+      const table = sigmaTable(sampler, sigmas, edmPreconditioner(config.sigma_data), churn);
+      // Where it begins does not depend on the schedule, though vp and iddpm begin at other levels.
+      return { ...table, start_scale: config.sigma_max };
     },
     schedule: (table: SamplerTable) => ({ c_noise: Float32Array.from(table.levels) }),
     condition(history, given, groups) {
@@ -103,10 +107,10 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
           );
       });
       if (goalKey === null) return { state };
-      // The same goal in every goal slot, zeros behind it, and nothing at all in the unconditional half.
+      // A goal for each slot, or the same in all with zeros behind it; nothing at all in the unconditional half.
       const goal = new Float32Array(groups * goals * config.state_dim);
       const values = given?.[goalKey] ?? history.at(-1)!.values[goalKey]!;
-      for (let i = 0; i < goals; i++)
+      for (let i = 0; i < (each ? 1 : goals); i++)
         applyForward(features.affine[goalKey]!, values, goal, i * config.state_dim);
       return { state, goal };
     },

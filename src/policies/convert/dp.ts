@@ -96,11 +96,7 @@ function lowDimFields(reader: Reader, kind: 'unet' | 'transformer'): Record<stri
 
 function imageFields(reader: Reader): Record<string, unknown> {
   const encoder = 'policy.obs_encoder';
-  if (reader.find(`${encoder}.resize_shape`) != null)
-    throw new TendonError(
-      'unsupported',
-      `${reader.path}: obs_encoder.resize_shape is not supported; resize before`,
-    );
+  const resize = reader.find(`${encoder}.resize_shape`) ?? undefined;
   if (reader.find('policy.obs_as_global_cond') === false)
     throw new TendonError(
       'unsupported',
@@ -111,6 +107,12 @@ function imageFields(reader: Reader): Record<string, unknown> {
   for (const [key, attr] of Object.entries(reader.dict('policy.shape_meta.obs'))) {
     const { shape, type } = attr as Dict;
     const visual = type === 'rgb';
+    // The real robot's configuration resizes to the size that its frames have.
+    if (visual && resize !== undefined && String(resize) !== String((shape as Plain[]).slice(1)))
+      throw new TendonError(
+        'unsupported',
+        `${reader.path}: obs_encoder.resize_shape ${JSON.stringify(resize)} of ${key}, whose shape is [${shape}], is not supported; resize before`,
+      );
     const feature = `observation.${visual ? 'images.' : ''}${key}`;
     features[feature] = { type: visual ? 'VISUAL' : 'STATE', shape };
     normalizer_keys[feature] = key;
@@ -128,7 +130,11 @@ function imageFields(reader: Reader): Record<string, unknown> {
         reader.find(`${encoder}.use_group_norm`) === true &&
         reader.find(`${encoder}.share_rgb_model`) !== true,
       shared: reader.find(`${encoder}.share_rgb_model`) === true,
-      crop_shape: reader.find(`${encoder}.crop_shape`) ?? null,
+      // A crop that is not random is never applied: the peer's ImageNet step takes its place.
+      crop_shape:
+        reader.find(`${encoder}.random_crop`) === false
+          ? null
+          : (reader.find(`${encoder}.crop_shape`) ?? null),
       imagenet_norm: reader.find(`${encoder}.imagenet_norm`) === true,
     },
   };
