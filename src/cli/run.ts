@@ -25,6 +25,7 @@ import { openRecorder, RECORD_OPTION } from './recording.js';
 import { ServiceManager } from './service.js';
 
 /** How often a leader that fell silent is noticed, ms. */
+const LONGER_THAN_CHUNKS_MS = 600_000;
 const LEADER_POLL_MS = 20;
 
 export const run: Command = {
@@ -105,9 +106,7 @@ export const run: Command = {
       log.record('state', { from, to, cause }, `${from} → ${to}: ${cause}`);
       service?.status(`${to}: ${cause}`);
     });
-    say(`connecting to ${url} …`);
-    await robot.connect();
-    // Asked to run once; after that only an operator sets it going again.
+    // Asked to run once; after that only an operator sets it going again, as after a hold before it began.
     const begun = controller.supervisor.onChange(({ to }) => {
       if (to === 'READY') setImmediate(() => controller.go());
       if (to === 'RUNNING' || to === 'STOPPED') begun();
@@ -126,7 +125,12 @@ export const run: Command = {
     });
     const letGo = listenToKeys(process.stdin, {
       stop: () => controller.emergencyStop('stopped by a key'),
-      hold: () => controller.hold('held by a key'),
+      hold: () => {
+        begun();
+        controller.hold('held by a key');
+        if (controller.state === 'INIT' || controller.state === 'READY')
+          say('  held before it began: r starts');
+      },
       resume: () => {
         if (controller.state === 'READY') controller.go();
         else controller.resume();
@@ -146,6 +150,15 @@ export const run: Command = {
       quit,
     });
     if (letGo !== undefined) say(`  ${KEYS_HELP}`);
+    say(`connecting to ${url} …`);
+    try {
+      // Whoever may stop the robot is heard from here on: a latched stop comes with the first subscription.
+      await robot.connect();
+    } catch (cause) {
+      letGo?.();
+      clearInterval(watchLeader);
+      throw cause;
+    }
     const executor =
       values['dry-run'] === true || file.executor === undefined
         ? undefined
@@ -159,6 +172,8 @@ export const run: Command = {
             robot,
             position_key,
             publish_hz: file.executor?.publish_hz,
+            rate_hz: file.rate_hz,
+            sole: file.executor?.udp === undefined,
             clock,
             onCommand: recorder && ((command) => recorder.executed(command)),
           });
@@ -237,6 +252,8 @@ function openExecutor(
     () =>
       new (addon().Executor)({
         ...options,
+        // No chunk lasts as long: the thread finishes the one it has.
+        heartbeat_ms: options.heartbeat_ms ?? LONGER_THAN_CHUNKS_MS,
         joints: file.joint_names.length,
         limits: file.limits,
         lifetime_ms: file.command.lifetime_ms,

@@ -31,11 +31,15 @@ export class Commands {
   private readonly limiter: Limiter;
   private readonly guard: WorkspaceGuard | undefined;
   private readonly desired: Float64Array;
+  /** The command before the newest. */
+  private readonly heard: Float64Array;
   private readonly both: readonly [Command, Command];
   private turn = 0;
   private readonly period_ns: Nanoseconds;
   /** Nobody drove in the last period. */
   private following = false;
+  /** The last command did not reach the robot. */
+  private unheard = false;
   /** Periods in which a stop is still to be told. */
   private halts = 0;
 
@@ -46,6 +50,7 @@ export class Commands {
     this.limiter = new Limiter(limits, new Float64Array(dim));
     this.guard = workspace && new WorkspaceGuard(workspace, limits, dim);
     this.desired = new Float64Array(dim);
+    this.heard = new Float64Array(dim);
     const command = (): Command => ({ stamp_ns: 0, expires_ns: 0, values: new Float64Array(dim) });
     this.both = [command(), command()];
   }
@@ -88,6 +93,7 @@ export class Commands {
     }
     // Other hands may have moved it since the last period.
     if (this.following) this.begin(observation);
+    else if (this.unheard) this.rejoin(observation);
     this.following = false;
     const driven = state === 'RUNNING' || (state === 'TELEOP' && shared.target !== undefined);
     const has_action = driven && player.at(now_ns, desired);
@@ -178,11 +184,15 @@ export class Commands {
   private send(now_ns: Nanoseconds): void {
     const { supervisor, options, stats, tap } = this.host;
     const command = this.both[this.turn++ & 1]!;
+    this.heard.set(this.last);
     const bits = this.limiter.limit(this.desired, this.period_ns / NS_PER_S, command.values);
     if (bits !== 0) this.countLimits(bits);
     (command as { stamp_ns: number }).stamp_ns = now_ns;
     (command as { expires_ns: number }).expires_ns = now_ns + options.lifetime_ms * NS_PER_MS;
     const sent = options.dry_run !== true && options.robot.send(command);
+    this.unheard = options.dry_run !== true && !sent;
+    // The next one starts from what the robot has, at rest.
+    if (this.unheard) this.limiter.restart(this.heard);
     if (sent) stats.sent();
     else if (options.dry_run !== true) supervisor.count('send_failed');
     tap?.command(command.values, command.expires_ns, sent ? 'sent' : options.dry_run ? 'dry' : 'refused');

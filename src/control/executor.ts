@@ -10,12 +10,16 @@ import {
   type ExecutorPhase,
   type ExecutorPort,
   type ExecutorStats,
+  type Nanoseconds,
   NS_PER_MS,
+  NS_PER_S,
   type Robot,
 } from '../types/index.js';
 import type { Controller } from './controller.js';
 
 const DRAINED_ROWS = 256;
+/** Rows that the native thread holds at most; a longer chunk is followed by its next before they end. */
+const MOST_ROWS = 256;
 const OFFSET_READINGS = 16;
 
 export interface ExecutedCommand extends Command {
@@ -48,9 +52,14 @@ export class RealTimeExecutor {
     this.port.begin(Float64Array.from({ length: this.port.joints }, (_, i) => position[i] ?? Number.NaN));
   }
 
-  /** Follows `chunk` instead of what came before. */
-  feed(chunk: ActionChunk): void {
-    this.port.feed(chunk.stamp_ns + this.offset_ns, chunk.period_ns, chunk.actions);
+  /** Follows `chunk` instead of what came before; `period_ns` where the policy does not know its own. */
+  feed(chunk: ActionChunk, period_ns: Nanoseconds = 0): void {
+    const { joints } = this.port;
+    this.port.feed(
+      chunk.stamp_ns + this.offset_ns,
+      chunk.period_ns > 0 ? chunk.period_ns : period_ns,
+      chunk.actions.subarray(0, MOST_ROWS * joints),
+    );
   }
 
   /** Goes to one target and stays for `lifetime_ns`, as when a person drives. */
@@ -120,6 +129,10 @@ export interface DriveOptions {
   readonly robot: Pick<Robot, 'latest' | 'send'>;
   /** Observation whose first values are the measured joint positions. */
   readonly position_key: string;
+  /** Control rate: a row of a policy that does not know its own rate lasts a period of it. */
+  readonly rate_hz: number;
+  /** What is sent to the robot is its only command; without datagrams that go on when the bridge is gone. */
+  readonly sole?: boolean;
   /** Sends the newest command to the robot too, at this pace; without it datagrams are the only way out. */
   readonly publish_hz?: number | undefined;
   readonly clock: Pick<Clock, 'now_ns'>;
@@ -135,8 +148,9 @@ const BEAT_MS = 5;
  * dry_run, so that one of the two commands the robot. Returns the way to stop.
  */
 export function drive(options: DriveOptions) {
-  const { controller, executor, robot, position_key, publish_hz, clock, onCommand } = options;
+  const { controller, executor, robot, position_key, publish_hz, clock, onCommand, sole } = options;
   const { supervisor } = controller;
+  const period_ns = Math.round(NS_PER_S / options.rate_hz);
   const forget = [
     supervisor.onChange(({ from, to }) => {
       if (to === 'STOPPED') executor.emergencyStop();
@@ -147,10 +161,21 @@ export function drive(options: DriveOptions) {
       }
     }),
     controller.onChunk((chunk) => {
-      if (supervisor.state === 'RUNNING') executor.feed(chunk);
+      if (supervisor.state === 'RUNNING') executor.feed(chunk, period_ns);
     }),
   ];
   let published_ns = Number.NEGATIVE_INFINITY;
+  /** When a command last did not reach the robot. */
+  let unheard_ns: Nanoseconds | undefined;
+  /** Other hands may have moved a robot that was not commanded: it is held where it is found. False: not seen yet. */
+  const rejoin = (): boolean => {
+    const observation = robot.latest();
+    const measured = observation?.values[position_key];
+    if (measured === undefined || observation!.stamp_ns <= unheard_ns!) return false;
+    unheard_ns = undefined;
+    executor.begin(measured);
+    return true;
+  };
   const timer = setInterval(() => {
     executor.beat();
     const now_ns = clock.now_ns();
@@ -164,7 +189,9 @@ export function drive(options: DriveOptions) {
     if (publish_hz === undefined || newest === undefined || supervisor.state === 'STOPPED') return;
     if (now_ns - published_ns < 1e9 / publish_hz - (BEAT_MS * NS_PER_MS) / 2) return;
     published_ns = now_ns;
-    robot.send(newest);
+    // What was drained before the thread began anew is not sent.
+    if (sole && unheard_ns !== undefined) rejoin();
+    else if (!robot.send(newest)) unheard_ns = now_ns;
   }, BEAT_MS);
   return (): void => {
     clearInterval(timer);

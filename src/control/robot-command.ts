@@ -37,6 +37,11 @@ type Given = z.infer<ReturnType<typeof commandSchema>>;
 const quantityOf = (type: string): CommandQuantity =>
   /\/(Twist|TwistStamped|JointJog)$/.test(type) ? 'velocity' : 'position';
 
+const goals = ({ type }: { type?: string | undefined }): boolean =>
+  /\/FollowJointTrajectory$/.test(type ?? '');
+/** Whether any part of it is an action's goal. */
+export const sendsGoals = (command: Given): boolean => [command, ...(command.parts ?? [])].some(goals);
+
 /** The command in parts, each with its joints and their names; `checkCommand` found nothing wrong. */
 export function wholeCommand(command: Given, joint_names: readonly string[]): RobotFile['command'] {
   const { quantity, lifetime_ms, parts: given, ...one } = command;
@@ -59,7 +64,6 @@ export function checkCommand(
     if (type === undefined) refuse(['command', 'type'], 'a type such as std_msgs/Float64MultiArray');
   } else if (topic !== undefined || type !== undefined)
     refuse(['command', 'parts'], 'parts, or a topic and a type, not both');
-  const goals = (entry: { type?: string | undefined }) => /\/FollowJointTrajectory$/.test(entry.type ?? '');
   if (parts !== undefined && parts.length > 1 && parts.some(goals))
     refuse(['command', 'parts'], 'one part when trajectories are sent as goals');
   const times = new Map(joint_names.map((joint) => [joint, 0]));

@@ -15,7 +15,7 @@ import {
   type Workspace,
 } from '../types/index.js';
 import { chainTo } from './kinematics.js';
-import { checkCommand, commandSchema, wholeCommand } from './robot-command.js';
+import { checkCommand, commandSchema, sendsGoals, wholeCommand } from './robot-command.js';
 import { count, messageType, milliseconds, name, positive, qos, topic } from './robot-fields.js';
 import { chunkMode, leader, rotation, workspaceBox } from './robot-parts.js';
 import { checkUnits, convertLimits, unitsSchema, wholeUnits } from './robot-units.js';
@@ -84,7 +84,7 @@ const schema = lazily(() =>
         .strictObject({
           rate_hz: positive.max(1000).default(1000),
           interpolation: z.enum(['linear', 'cubic', 'quintic']).default('linear'),
-          heartbeat_ms: milliseconds.default(100),
+          heartbeat_ms: milliseconds.optional(),
           udp: z
             .strictObject({ host: z.string().min(1), port: z.number().int().min(1).max(65_535) })
             .optional(),
@@ -165,6 +165,13 @@ const schema = lazily(() =>
       });
       if (file.workspace !== undefined && file.workspace.urdf === undefined && file.limits.urdf === undefined)
         refuse(['workspace', 'urdf'], 'a URDF beside the robot file, here or in limits');
+      if (file.limits.step_from_measured !== undefined && file.executor !== undefined)
+        refuse(
+          ['limits', 'step_from_measured'],
+          'none with an executor, which does not see what is measured',
+        );
+      if (file.executor !== undefined && sendsGoals(file.command))
+        refuse(['executor'], 'none where trajectories are sent as goals: both would drive the robot');
       if (file.workspace !== undefined && file.executor !== undefined)
         refuse(['workspace'], 'none with an executor, which knows joints only');
       if (file.rotations.length > 0 && file.executor !== undefined)
@@ -204,6 +211,12 @@ const schema = lazily(() =>
           refuse(['executor', 'udp'], 'no units: datagrams carry the policy’s numbers as they are');
       }
       const blind_s = (file.deadlines.no_data_ms - file.deadlines.freshness_ms) / 1000;
+      const offset = file.units?.offset?.some((o) => o !== 0) === true;
+      if (offset && wholeCommand(file.command, file.joint_names).quantity === 'velocity')
+        refuse(
+          ['units', 'offset'],
+          'none with commands that are velocities: a commanded zero would be a speed',
+        );
       if (wholeCommand(file.command, file.joint_names).quantity === 'velocity')
         file.limits.velocity?.forEach((change, joint) => {
           const top = Math.max(-(file.limits.lower?.[joint] ?? 0), file.limits.upper?.[joint] ?? 0);

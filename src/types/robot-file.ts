@@ -183,7 +183,8 @@ export interface RobotFile {
     | {
         readonly rate_hz: number;
         readonly interpolation: Exclude<Interpolation, 'hold'>;
-        readonly heartbeat_ms: number;
+        /** Brakes when JavaScript is silent for so long; absent: finishes the chunk first. */
+        readonly heartbeat_ms?: number | undefined;
         readonly udp?: { readonly host: string; readonly port: number } | undefined;
         /** Its newest command on the command topic too, at this pace. */
         readonly publish_hz?: number | undefined;

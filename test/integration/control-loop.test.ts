@@ -22,6 +22,8 @@ class FakeRobot implements Robot {
   publishing = true;
   ahead_ns = 0;
   broken: 'nan' | 'short' | undefined;
+  /** Nothing gets through, as with a socket that is backed up. */
+  deaf = false;
   private newest: Observation | undefined;
   private listener: ((status: RobotStatus) => void) | undefined;
   private readonly timer = setInterval(() => this.publish(), 5);
@@ -29,6 +31,7 @@ class FakeRobot implements Robot {
   connect = async (): Promise<void> => undefined;
   latest = (): Observation | undefined => this.newest;
   send(command: Command): boolean {
+    if (this.deaf) return false;
     this.position = command.values[0]!;
     this.sent.push({ at_ns: clock.now_ns(), value: command.values[0]!, expires_ns: command.expires_ns });
     return true;
@@ -361,6 +364,18 @@ describe('the controller', () => {
     robot.drop(true);
     await until(() => robot.sent.length > sent);
     expect(Math.abs(robot.sent[sent]!.value - 5)).toBeLessThanOrEqual(0.011);
+  });
+
+  test('commands that do not get through for a while do not come as one jump', async () => {
+    const { robot, supervisor } = await begin();
+    await until(() => robot.sent.length > 20);
+    const before = robot.sent.length;
+    robot.deaf = true;
+    await until(() => supervisor.counts.send_failed > 30);
+    robot.deaf = false;
+    await until(() => robot.sent.length > before + 5);
+    for (const [i, { value }] of robot.sent.entries())
+      if (i > 0) expect(Math.abs(value - robot.sent[i - 1]!.value)).toBeLessThanOrEqual(0.01 + 1e-6);
   });
 
   test('a fault while the operator drives does not hand over to the policy', async () => {

@@ -244,6 +244,7 @@ test('the executor drives what the controller decides: chunks, hold, stop', asyn
     robot,
     position_key: 'joint_position',
     publish_hz: 50,
+    rate_hz: 100,
     clock,
   });
   closers.push(letGo);

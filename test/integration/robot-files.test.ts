@@ -9,7 +9,7 @@ import { loadRobotFile } from '../../src/control/index.js';
 import { RosbridgeServer } from '../../src/rosbridge/index.js';
 import { spawnSimServer } from '../../src/sim/server-process.js';
 import { FAKE_DRIVERS } from './fake-drivers.js';
-import { startTendon, until } from './tendon-process.js';
+import { startTendon, until, wait } from './tendon-process.js';
 import { writeTinyAct } from './tiny-act.js';
 
 const SIM = resolve('dist/sim/server-main.js');
@@ -122,6 +122,16 @@ test('an emergency stop tells a base to stand, at once', async () => {
   expect(driver.taken[last]![0]).toBeCloseTo(goal[0]!, 2);
   expect(driver.taken[last + 1]).toEqual([0, 0]);
   await until(tendon.output, () => tendon.events().some(({ to }) => to === 'STOPPED'));
+});
+
+test('a stop that is latched before the robot is met is in force', async () => {
+  const { server, driver, run } = await robot('diff-drive');
+  server.advertise('/estop', 'std_msgs/Bool', true)({ data: true });
+  const tendon = run();
+  await until(tendon.output, () => tendon.events().some(({ to }) => to === 'STOPPED'));
+  await wait(500);
+  expect(tendon.events().some(({ to }) => to === 'RUNNING')).toBe(false);
+  expect(driver.taken.flat().every((speed) => speed === 0)).toBe(true);
 });
 
 test('a base whose odometry falls silent is brought to rest, by way of its limits', async () => {
