@@ -132,7 +132,8 @@ export class Inference {
       this.delay.push(now_ns - asked_ns);
       // What was asked before a hold, stop or reset is not acted on.
       if (epoch !== this.epoch) return tap?.answered(now_ns, 'forgotten', chunk, '');
-      const fault = faultOfChunk(chunk, this.scratch.length);
+      const latest_ns = now_ns + options.freshness_ms * NS_PER_MS;
+      const fault = faultOfChunk(chunk, this.scratch.length, latest_ns);
       if (fault !== undefined) throw new Error(fault);
       this.failures = 0;
       tap?.answered(now_ns, 'used', chunk, '');
@@ -167,11 +168,20 @@ export class Inference {
   }
 }
 
-/** What is wrong with a chunk for a robot of `joints`, or undefined. */
-function faultOfChunk(chunk: ActionChunk, joints: number): string | undefined {
-  const { action_dim, horizon, actions, stamp_ns, period_ns } = chunk;
+/** What is wrong with a chunk for a robot of `joints` that may begin at `latest_ns` or before, or undefined. */
+function faultOfChunk(chunk: ActionChunk, joints: number, latest_ns: Nanoseconds): string | undefined {
+  const { action_dim, horizon, actions, stamp_ns, period_ns, candidates, n_candidates } = chunk;
   if (action_dim !== joints || actions.length !== horizon * action_dim)
     return `the chunk is ${horizon} × ${action_dim} in ${actions.length} numbers, the robot has ${joints} joints`;
-  if (!Number.isFinite(stamp_ns) || !(period_ns >= 0)) return 'the chunk has no valid stamp or period';
-  return actions.every(Number.isFinite) ? undefined : 'the chunk has numbers that are not finite';
+  if (!Number.isInteger(horizon)) return `the chunk has ${horizon} rows`;
+  if (!Number.isFinite(stamp_ns) || !(period_ns >= 0 && period_ns < Number.POSITIVE_INFINITY))
+    return 'the chunk has no valid stamp or period';
+  // Its first row would be held until then, and nothing else asked for.
+  if (stamp_ns > latest_ns) return 'the chunk has a stamp from the future';
+  if (!actions.every(Number.isFinite)) return 'the chunk has numbers that are not finite';
+  // One of these may be chosen instead.
+  if (candidates === undefined) return undefined;
+  if (!(n_candidates >= 1) || candidates.length !== n_candidates * actions.length)
+    return `the chunk has ${n_candidates} candidates in ${candidates.length} numbers`;
+  return candidates.every(Number.isFinite) ? undefined : 'a candidate has numbers that are not finite';
 }

@@ -110,7 +110,9 @@ class Ensemble implements Overlap {
         weights += weight;
         for (let i = 0; i < action_dim; i++) mean[i]! += weight * one[i]!;
       }
-      for (let i = 0; i < action_dim; i++) actions[row * action_dim + i] = mean[i]! / weights;
+      // A stamp or period so odd that the moment is rounded out of every chunk: the row as it came.
+      for (let i = 0, at = row * action_dim; i < action_dim; i++, at++)
+        actions[at] = spoke > 0 ? mean[i]! / weights : arrived.actions[at]!;
     }
     return { ...arrived, actions };
   }
