@@ -58,6 +58,8 @@ export class SimSession {
   poses: Float32Array | undefined;
   private ending: NodeJS.Timeout | undefined;
   private restarting = false;
+  /** An episode was asked for in a state that nothing starts from. */
+  private starting = false;
   private closed = false;
 
   private constructor(
@@ -170,6 +172,8 @@ export class SimSession {
       if (this.controller.supervisor.state === 'STOPPED' && !goes_on) return;
       this.controller.reset(chosen);
       if (!goes_on) return;
+      // After a stop the controller must see the robot first.
+      this.starting = this.controller.supervisor.state === 'INIT';
       this.controller.go();
       this.controller.resume();
     } finally {
@@ -203,6 +207,8 @@ export class SimSession {
     );
     this.controller.supervisor.onChange(({ to, cause }) => {
       if (!this.restarting) this.options.onNote?.(`${to}: ${cause}`);
+      if (to === 'READY' && this.starting) setImmediate(() => this.controller.go());
+      if (to === 'READY' || to === 'STOPPED') this.starting = false;
     });
   }
 
