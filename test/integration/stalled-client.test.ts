@@ -144,7 +144,7 @@ deadlines: { no_data_ms: 1000, freshness_ms: ${FRESHNESS_MS}, connect_ms: 20000 
   await until('pictures are acted on again', () => supervisor.state === 'RUNNING' && later().length > 30);
   const samples = await memory();
 
-  // A control period later at most than the tick that found it fresh.
+  // The tick that begins an inference is the one that found the picture fresh.
   const oldest_ms = Math.max(...acted.map(({ age_ms }) => age_ms));
   expect(oldest_ms).toBeLessThanOrEqual(FRESHNESS_MS + OFFSET_MS);
   // There was old to act on: what lay in the sockets was read first, and refused.
