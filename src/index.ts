@@ -4,9 +4,12 @@ export * from './control/index.js';
 export { type EvaluateOptions, type Evaluation, evaluatePolicy } from './eval/evaluate.js';
 export { openPolicy, physicsPolicy } from './eval/open-policy.js';
 export { LoopMetrics, serveMetrics } from './metrics/index.js';
+export { addon, GraphBuilder, native } from './native/index.js';
 export {
   DenoisingPolicy,
   FAMILY_NAMES,
+  type ImportOptions,
+  importOnnx,
   type LoadedPolicy,
   type LoadOptions,
   loadPolicy,
@@ -22,3 +25,4 @@ export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { servePolicy } from './serve/index.js';
 export { findTask, taskNames } from './sim/tasks.js';
 export * from './types/index.js';
+export { writeOnnx } from './weights/onnx-write.js';

@@ -38,14 +38,15 @@ export const check: Command = {
     say(`
   on zeros   ${describe(still)}
   on noise   ${describe(noisy)}`);
-    const { report, session } = await policy.describe();
-    for (const { name, flops, instructions } of session.stages())
-      if (instructions > 0)
-        say(`  ${name.padEnd(12)} ${instructions} instructions, ${(flops / 1e6).toFixed(2)} MFLOP`);
+    const described = await policy.describe().catch((caught: TendonError) => {
+      if (caught.code !== 'unsupported') throw caught;
+      say(`  ${caught.message}`);
+    });
+    if (described !== undefined) await sayStages(described.session, say);
     const peak = process.resourceUsage().maxRSS * 1024;
     say(`
   loaded in ${loaded_ms.toFixed(0)} ms, first chunk after ${first_ms.toFixed(0)} ms, ${(process.uptime() * 1e3).toFixed(0)} ms since the process began
-  ${report.precision} on ${report.isa}: ${mb(report.packed_bytes)} packed weights, ${mb(session.arena_bytes)} arena; file ${mb(fileBytes(dir))}
+  ${described === undefined ? '' : memoryOf(described)}file ${mb(fileBytes(dir))}
   memory: loading took ${mb(loading - before)} at most, on top of ${mb(before)}; ${mb(peak)} in all after the runs`);
     policy.close();
     if (!still.finite || !noisy.finite)
@@ -54,6 +55,23 @@ export const check: Command = {
     return 0;
   },
 };
+
+type Described = Awaited<ReturnType<LoadedPolicy['describe']>>;
+
+const memoryOf = ({ report, session }: Described): string =>
+  `${report.precision} on ${report.isa}: ${mb(report.packed_bytes)} packed weights, ${mb(session.arena_bytes)} arena; `;
+
+/** Each stage with its work and its time, measured instruction by instruction. */
+async function sayStages(session: Described['session'], say: (line: string) => void): Promise<void> {
+  const times = await session.profile(RUNS);
+  for (const { name, flops, instructions } of session.stages()) {
+    if (instructions === 0) continue;
+    const ns = times.filter(({ stage }) => stage === name).reduce((sum, { ns }) => sum + ns, 0);
+    say(
+      `  ${name.padEnd(12)} ${instructions} instructions, ${(flops / 1e6).toFixed(2)} MFLOP, ${(ns / 1e6).toFixed(3)} ms`,
+    );
+  }
+}
 
 interface Timing {
   readonly ms: number[];

@@ -202,6 +202,7 @@ export class LiveSession implements LiveSource {
     })
       .then(async (session) => {
         this.session = session;
+        this.paused = false;
         this.successes = 0;
         this.done = 0;
         this.begin();

@@ -24,6 +24,7 @@ import {
 import { TemporalEnsemble } from './act/ensemble.js';
 import type { DenoiserFamily, LoadOptions } from './denoiser-family.js';
 import { DenoiserSessions, groupsOf } from './denoiser-sessions.js';
+import { checkGoal } from './features.js';
 import { History } from './history.js';
 
 export class DenoisingPolicy implements Policy {
@@ -137,6 +138,7 @@ export class DenoisingPolicy implements Policy {
     for (let i = 0; i < count; i++) start[i] = start[i]! * table.start_scale;
     const acts = this.family.keeps_actions ? history.length - 1 : this.family.first_row;
     if (this.family.keeps_actions) this.writeGiven(start, choice.candidates, acts);
+    checkGoal(options.goal, this.spec);
     const inputs = this.family.condition(history, options.goal, groups);
     const towards = this.prefix(options.prefix, newest, acts);
     const begins = conditioned ? this.beginning(towards) : undefined;

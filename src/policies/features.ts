@@ -1,7 +1,7 @@
 // Low-dimensional observations of a LeRobot-style config to the network's condition vector: normalised features in
 // config order, one observation after the other.
 
-import { type Goal, type Observation, TendonError } from '../types/index.js';
+import { type Goal, type Observation, type PolicySpec, TendonError } from '../types/index.js';
 import type { Feature } from './checkpoint.js';
 import {
   type Affine,
@@ -64,6 +64,25 @@ export function actionMap(
     );
   const dim = action.shape[0]!;
   return { dim, affine: normalizer('action', modes.ACTION ?? 'IDENTITY', stats.action, dim, version, eps) };
+}
+
+/** Throws `input_invalid` for a goal that the policy does not know, or of another length. */
+export function checkGoal(goal: Goal | undefined, { family, goal_dims, observation_dims }: PolicySpec): void {
+  for (const [key, values] of Object.entries(goal ?? {})) {
+    const length = goal_dims[key] ?? observation_dims[key];
+    if (length === undefined)
+      throw new TendonError(
+        'input_invalid',
+        `goal: ${family} expected ${Object.keys(goal_dims).join(', ') || 'none'}, got ${key}`,
+        { key },
+      );
+    if (values.length !== length || !values.every(Number.isFinite))
+      throw new TendonError(
+        'input_invalid',
+        `goal ${key}: expected ${length} finite numbers, got ${values.length === length ? [...values].join(', ') : values.length}`,
+        { expected: length, got: values.length },
+      );
+  }
 }
 
 /** (history · width) normalised numbers; a goal replaces the observation's feature of the same key. */

@@ -55,6 +55,8 @@ export interface ClientStatus {
 // The first answer is often slow (both sides are still warming up), and half its round trip is the error of the
 // offset: so the server's clock is asked for several times after connecting, then now and then.
 const QUICK_MEASURES = 10;
+/** action_msgs/GoalStatus. */
+const GOAL_ABORTED = 6;
 const QUICK_MEASURE_NS = 50e6;
 const MEASURE_NS = 10e9;
 
@@ -221,14 +223,15 @@ export class BridgeClient {
     const result = this.calls
       .ask(id, `action ${action}`, options.timeout_ms, () => this.sendOp('services', op), options.feedback)
       .then((reply) => {
-        if (reply.result === false) {
+        const status = reply.op === 'action_result' ? Number(reply.status ?? 0) : 0;
+        // rosbridge_suite says true of every goal that ended, however it did.
+        if (reply.result === false || status === GOAL_ABORTED) {
           throw new TendonError(
             'bridge_protocol',
             `Action ${action} failed: ${JSON.stringify(reply.values)}.`,
             { action },
           );
         }
-        const status = reply.op === 'action_result' ? Number(reply.status ?? 0) : 0;
         return { status, values: (reply.values ?? {}) as Message };
       });
     return { result, cancel };
@@ -271,7 +274,8 @@ export class BridgeClient {
     if (mine.includes('services')) {
       this.clock.reset();
       this.quick_measures = QUICK_MEASURES;
-      await this.measureClock();
+      // It may be another server by now, and one that was slow to say its time may say it now.
+      await this.measureClock(true);
       if (!connection.open) return;
       this.dialect ??= DIALECTS['ros2-web-bridge'];
     } else while (this.dialect === undefined && connection.open) await new Promise((go) => setTimeout(go, 5));
@@ -286,11 +290,11 @@ export class BridgeClient {
    * Asks the server for its time. The spelling of the answer tells ROS 1 from ROS 2; ros2-web-bridge never answers
    * a service it does not know.
    */
-  private async measureClock(): Promise<void> {
+  private async measureClock(opened = false): Promise<void> {
     this.measured_ns = this.options.now_ns();
-    if (this.dialect?.name === 'ros2-web-bridge') return;
-    const asked_ns = this.measured_ns;
     const configured = this.options.dialect !== undefined && this.options.dialect !== 'auto';
+    if (this.dialect?.name === 'ros2-web-bridge' && (configured || !opened)) return;
+    const asked_ns = this.measured_ns;
     try {
       const { time } = await this.call('/rosapi/get_time', 'rosapi/GetTime', {}, 500);
       const server = readTime(time);

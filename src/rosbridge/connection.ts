@@ -134,10 +134,12 @@ export class Connection implements Connecting {
       response = upgrade;
       this.stream = upgrade.socket;
     });
-    socket.on('unexpected-response', (request: ClientRequest, refusal: IncomingMessage) => {
+    socket.on('unexpected-response', (_: ClientRequest, refusal: IncomingMessage) => {
       this.cause =
         `${url} refused the connection: ${refusal.statusCode} ${refusal.statusMessage ?? ''}`.trim();
-      request.destroy();
+      // Destroying the request alone would leave the socket connecting for ever.
+      refusal.resume();
+      socket.terminate();
     });
     socket.on('open', () => {
       this.attempts = 0;

@@ -1,5 +1,5 @@
-// What a socket heard while nobody took it: of every topic the newest message, of everything else all of it, in order and
-// within bounds. Between the socket's thread and the process, so that a process that is held up finds little and fresh.
+// What a socket heard while nobody took it: of every topic as many messages as were asked for, of everything else all of
+// it, in order and within bounds. Between the socket's thread and the process, so that a process that is held up finds little and fresh.
 
 import type { Op } from './protocol.js';
 
@@ -15,18 +15,28 @@ const MOST_OTHERS = 10_000;
 export class Held {
   /** Messages that a newer one of their topic took the place of, or that were one too many. */
   overtaken = 0;
-  private newest = new Map<string, HeldOp>();
+  private topics = new Map<string, HeldOp[]>();
+  private readonly wanted = new Map<string, number>();
   private others: HeldOp[] = [];
 
   get empty(): boolean {
-    return this.newest.size === 0 && this.others.length === 0;
+    return this.topics.size === 0 && this.others.length === 0;
+  }
+
+  /** Of `topic` the newest `count` are kept: one of what flows, all of what is said once, such as a stop. */
+  want(topic: string, count: number): void {
+    this.wanted.set(topic, Math.max(count, this.wanted.get(topic) ?? 1));
   }
 
   add(op: Op, at_ms: number): void {
     if (op.op === 'publish') {
-      // Deleted first, so that the order is that of the newest.
-      if (this.newest.delete(op.topic)) this.overtaken++;
-      this.newest.set(op.topic, { op, at_ms });
+      const held = this.topics.get(op.topic) ?? [];
+      held.push({ op, at_ms });
+      if (held.length > (this.wanted.get(op.topic) ?? 1)) {
+        held.shift();
+        this.overtaken++;
+      }
+      this.topics.set(op.topic, held);
       return;
     }
     if (this.others.length === MOST_OTHERS) {
@@ -38,9 +48,9 @@ export class Held {
 
   /** All of it, oldest first. */
   take(): HeldOp[] {
-    const all = [...this.others, ...this.newest.values()].sort((a, b) => a.at_ms - b.at_ms);
+    const all = [...this.others, ...[...this.topics.values()].flat()].sort((a, b) => a.at_ms - b.at_ms);
     this.others = [];
-    this.newest = new Map();
+    this.topics = new Map();
     return all;
   }
 }

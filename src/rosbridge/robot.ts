@@ -32,6 +32,8 @@ export interface CommandDrops {
 }
 
 const WATCH_MS = 20;
+/** Messages that may wait on a topic on which each counts: a stop that is let go again at once is a stop. */
+const SAID_ONCE = 100;
 type Writer = (values: Float64Array, stamp: RosTime) => Message;
 
 /** What a person may say through the bridge; each is called as the message arrives. */
@@ -248,7 +250,7 @@ export class RosbridgeRobot implements Robot {
         stop.type,
         // Only a Bool that says false is not a stop: when in doubt, stop.
         ({ data }) => data !== false && say(`stopped by ${stop.topic}`),
-        { channel: 'commands' },
+        { channel: 'commands', queue_length: SAID_ONCE },
       );
     if (stop?.service !== undefined)
       this.client.advertiseService(stop.service, 'std_srvs/Trigger', () => {
@@ -282,7 +284,7 @@ export class RosbridgeRobot implements Robot {
         teleop.clutch.topic,
         'std_msgs/Bool',
         ({ data }) => tell((operator) => operator.clutch?.(data === true)),
-        { channel: 'commands' },
+        { channel: 'commands', queue_length: SAID_ONCE },
       );
   }
 

@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Connection, type ConnectionCounters, type ConnectionOptions } from './connection.js';
 import { Held, type HeldOp } from './held.js';
+import type { Op } from './protocol.js';
 
 /** What a socket's thread is made of: everything of a connection that can be sent to a thread. */
 export type SocketData = Omit<
@@ -32,6 +33,8 @@ export type FromSocket = { readonly state: SocketState } & (
   | { readonly kind: 'round_trip'; readonly ms: number }
 );
 
+/** How a subscription begins: it says how many of its messages may wait, here as with the server. */
+const SUBSCRIBE = '{"op":"subscribe"';
 /** How often the process hears how much waits in the socket, ms. */
 const STATE_MS = 20;
 
@@ -69,8 +72,13 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
   }, STATE_MS);
   port.on('message', (message: ToSocket) => {
     if (message.kind === 'start') connection.start();
-    else if (message.kind === 'send') connection.send(message.frame as string | Buffer);
-    else if (message.kind === 'taken') {
+    else if (message.kind === 'send') {
+      if (typeof message.frame === 'string' && message.frame.startsWith(SUBSCRIBE)) {
+        const { topic, queue_length } = JSON.parse(message.frame) as Op<'subscribe'>;
+        held.want(topic, queue_length ?? 1);
+      }
+      connection.send(message.frame as string | Buffer);
+    } else if (message.kind === 'taken') {
       taken = true;
       handOver();
     } else {

@@ -19,7 +19,12 @@ interface Sample extends Parts {
   readonly stamp_ns: Nanoseconds;
 }
 
-const HISTORY = 16;
+/** What is kept of a topic for one that comes later: as long as a slow camera takes, and of pictures a few. */
+const HISTORY_NS = 1e9;
+const MOST_SAMPLES = 1024;
+const MOST_PICTURES = 16;
+/** Times of the first stream that are tried, newest first, before others' samples are waited for. */
+const MOST_TRIED = 8;
 
 interface Frame {
   readonly msg: Message;
@@ -120,7 +125,9 @@ export class Stream {
 
   private keep({ stamp_ns, arrived_ns }: Frame, parts: Parts): true {
     this.samples.push({ stamp_ns: Math.min(stamp_ns, arrived_ns), ...parts });
-    if (this.samples.length > HISTORY) this.samples.shift();
+    const most = Object.keys(this.spec.images).length > 0 ? MOST_PICTURES : MOST_SAMPLES;
+    while (this.samples.length > most || stamp_ns - this.samples[0]!.stamp_ns > HISTORY_NS)
+      this.samples.shift();
     ++this.counters.samples;
     this.refused = '';
     this.heard_ns = arrived_ns;
@@ -136,16 +143,38 @@ export class Stream {
   /** The sample that belongs to `at_ns`: the latest before it, or the nearest within max_skew_ms. */
   at(at_ns: Nanoseconds): Sample | undefined {
     const { max_skew_ms, freshness_ms } = this.spec;
-    let best: Sample | undefined;
-    for (const sample of this.samples) {
-      const distance = Math.abs(at_ns - sample.stamp_ns);
-      if (max_skew_ms === undefined) {
-        if (sample.stamp_ns <= at_ns && distance <= freshness_ms * NS_PER_MS) best = sample;
-      } else if (distance <= max_skew_ms * NS_PER_MS) {
-        if (best === undefined || distance <= Math.abs(at_ns - best.stamp_ns)) best = sample;
-      }
+    const after = this.countUpTo(at_ns);
+    const before = this.samples[after - 1];
+    if (max_skew_ms === undefined)
+      return before && at_ns - before.stamp_ns <= freshness_ms * NS_PER_MS ? before : undefined;
+    const next = this.samples[after];
+    const distance = (sample: Sample | undefined): number =>
+      sample === undefined ? Number.POSITIVE_INFINITY : Math.abs(at_ns - sample.stamp_ns);
+    const best = distance(next) <= distance(before) ? next : before;
+    return distance(best) <= max_skew_ms * NS_PER_MS ? best : undefined;
+  }
+
+  /** Until when it has something to say: a topic that others are matched with closely, until a little after its newest. */
+  get until_ns(): Nanoseconds {
+    const { max_skew_ms } = this.spec;
+    if (max_skew_ms === undefined) return Number.POSITIVE_INFINITY;
+    return (this.newest?.stamp_ns ?? Number.NEGATIVE_INFINITY) + max_skew_ms * NS_PER_MS;
+  }
+
+  /** Stamps of its samples up to `at_ns`, newest first. */
+  *stampsUpTo(at_ns: Nanoseconds): Iterable<Nanoseconds> {
+    for (let i = this.countUpTo(at_ns) - 1; i >= 0; i--) yield this.samples[i]!.stamp_ns;
+  }
+
+  /** How many samples are not newer than `at_ns`; they lie in the order of their stamps. */
+  private countUpTo(at_ns: Nanoseconds): number {
+    let [low, high] = [0, this.samples.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.samples[middle]!.stamp_ns <= at_ns) low = middle + 1;
+      else high = middle;
     }
-    return best;
+    return low;
   }
 }
 
@@ -167,10 +196,22 @@ export class Synchroniser {
 
   /** Looks for a newer or fuller observation after a sample came; true when there is one. */
   update(): boolean {
-    const at_ns = this.streams[0]?.newest?.stamp_ns;
-    if (at_ns === undefined) return false;
-    const parts = this.streams.map((stream) => stream.at(at_ns));
-    if (parts.includes(undefined) || parts.every((part, i) => part === this.parts[i])) return false;
+    const [first, ...others] = this.streams;
+    if (first === undefined) return false;
+    let tried = 0;
+    // Not what is newest of the first, but what is newest of all: a picture may be long on its way.
+    for (const at_ns of first.stampsUpTo(Math.min(...others.map((stream) => stream.until_ns)))) {
+      if (at_ns < (this.latest?.stamp_ns ?? at_ns) || ++tried > MOST_TRIED) return false;
+      const parts = this.streams.map((stream) => stream.at(at_ns));
+      if (parts.every((part, i) => part === this.parts[i])) return false;
+      if (parts.includes(undefined)) continue;
+      this.join(at_ns, parts);
+      return true;
+    }
+    return false;
+  }
+
+  private join(at_ns: Nanoseconds, parts: readonly (Sample | undefined)[]): void {
     this.parts = parts;
     const values: Record<string, Float32Array> = {};
     const images: Record<string, Image> = {};
@@ -181,7 +222,6 @@ export class Synchroniser {
     this.finish(values);
     const pictures = Object.keys(images).length > 0;
     this.latest = pictures ? { stamp_ns: at_ns, values, images } : { stamp_ns: at_ns, values };
-    return true;
   }
 
   /** Adds what is made of several topics, and turns what the policy counts otherwise into its units. */

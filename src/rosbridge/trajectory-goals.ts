@@ -1,7 +1,7 @@
 // Trajectories as action goals: control_msgs/FollowJointTrajectory, as joint_trajectory_controller takes them. A newer goal
 // takes the place of the one before, which the robot then reports as given up.
 
-import type { CommandPart, RobotFile } from '../types/index.js';
+import { type CommandPart, type RobotFile, TendonError } from '../types/index.js';
 import type { BridgeClient, GoalHandle } from './client.js';
 import { durationOf, header } from './messages.js';
 import { canonicalType } from './protocol.js';
@@ -18,6 +18,8 @@ export interface Points {
 
 /** How long a goal may take beyond its own length before it counts as lost, ms. */
 const GRACE_MS = 5000;
+/** action_msgs/GoalStatus; by somebody else, where a newer goal of ours has not taken its place. */
+const GOAL_CANCELED = 5;
 
 export class GoalSender {
   private current: GoalHandle | undefined;
@@ -48,7 +50,14 @@ export class GoalSender {
     const mine = this.client.sendGoal(part.topic, GOAL_TYPE, args, { timeout_ms });
     this.current = mine;
     try {
-      await mine.result;
+      const { status, values } = await mine.result;
+      const { error_code = 0, error_string } = values;
+      if (error_code !== 0 || status === GOAL_CANCELED)
+        throw new TendonError(
+          'bridge_protocol',
+          `Action ${part.topic} ended with status ${status} and code ${error_code}: ${error_string || 'it does not say why'}.`,
+          { action: part.topic },
+        );
     } catch (caught) {
       if (this.current === mine) throw caught;
     }

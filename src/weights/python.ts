@@ -1,24 +1,35 @@
 // Plain data out of what a pickle says of Python objects that are never built: OmegaConf's configurations
 // (omegaconf 2.x: containers keep nodes under _content, nodes their value under _val) and numpy's arrays.
 
+import { TendonError } from '../types/index.js';
 import { isOpaque, type PickleValue, readPickle } from './pickle.js';
 import { corrupt, withFile } from './source.js';
 import { decodeElements, ELEMENT_BYTES } from './tensor.js';
 
 /** Nested deeper than any configuration; cycles (_parent) are never followed. */
 const MAX_DEPTH = 64;
+/** Values of any configuration. A pickle may name one object many times, which nested is a tree without end. */
+const MAX_VALUES = 100_000;
+/** Statistics of joints and actions. */
+const MAX_PICKLE = 64 * 1024 * 1024;
 
 export type Plain = null | boolean | number | string | Plain[] | { [key: string]: Plain };
 
 /** Dicts, lists, numbers and text as JSON has them; whatever else is left out. */
-export function plainOf(value: PickleValue | undefined, depth = 0): Plain | undefined {
+export function plainOf(
+  value: PickleValue | undefined,
+  depth = 0,
+  left = { values: MAX_VALUES },
+): Plain | undefined {
+  if (--left.values < 0)
+    throw new TendonError('file_corrupt', `its configuration has more than ${MAX_VALUES} values`);
   if (value === undefined || depth > MAX_DEPTH) return undefined;
   if (value === null || typeof value === 'boolean' || typeof value === 'number' || typeof value === 'string')
     return value;
-  if (Array.isArray(value)) return value.map((item) => plainOf(item, depth + 1) ?? null);
+  if (Array.isArray(value)) return value.map((item) => plainOf(item, depth + 1, left) ?? null);
   if (value instanceof Map) {
     const entries = [...value].flatMap(([key, item]): [string, Plain][] => {
-      const plain = plainOf(item, depth + 1);
+      const plain = plainOf(item, depth + 1, left);
       return plain === undefined || (typeof key !== 'string' && typeof key !== 'number')
         ? []
         : [[String(key), plain]];
@@ -27,8 +38,8 @@ export function plainOf(value: PickleValue | undefined, depth = 0): Plain | unde
   }
   if (!isOpaque(value) || !(value.state instanceof Map)) return undefined;
   const state = value.state;
-  if (/^omegaconf\.nodes\./.test(value.name)) return plainOf(state.get('_val'), depth + 1);
-  return /^omegaconf\./.test(value.name) ? plainOf(state.get('_content'), depth + 1) : undefined;
+  if (/^omegaconf\.nodes\./.test(value.name)) return plainOf(state.get('_val'), depth + 1, left);
+  return /^omegaconf\./.test(value.name) ? plainOf(state.get('_content'), depth + 1, left) : undefined;
 }
 
 const DTYPES: Readonly<Record<string, string>> = {
@@ -73,6 +84,7 @@ function bytesOf(value: PickleValue | undefined): Buffer | undefined {
 /** The arrays of a pickled dict by name (the original ACT's dataset_stats.pkl). */
 export function openNumpyDict(path: string): ReadonlyMap<string, { shape: number[]; values: Float32Array }> {
   const root = withFile(path, (source) => {
+    if (source.size > MAX_PICKLE) throw corrupt(source, `a pickle of ${source.size} bytes is no statistics`);
     const value = readPickle(source, source.read(0, source.size));
     if (!(value instanceof Map)) throw corrupt(source, 'it is no pickled dict');
     return value;

@@ -21,7 +21,7 @@ import { readTime } from '../../src/rosbridge/time.js';
 
 const MS = 1e6;
 
-function streams(more = '') {
+function streams(more = '', slower = '') {
   const file = parseRobotFile(
     `
 name: two
@@ -30,7 +30,7 @@ rate_hz: 50
 joint_names: [a, b]
 limits: { lower: [-3, -3], upper: [3, 3], velocity: [1, 1] }
 observation:
-  - { topic: /slow, type: std_msgs/Float64MultiArray, features: { x: { length: 1 } } }
+  - { topic: /slow, type: std_msgs/Float64MultiArray, features: { x: { length: 1 } } ${slower} }
   - { topic: /fast, type: std_msgs/Float64MultiArray, features: { y: { length: 1 }, z: { length: 1 } }, freshness_ms: 50 ${more} }
 command: { topic: /command, type: std_msgs/Float64MultiArray }
 `,
@@ -60,6 +60,34 @@ describe('joining topics', () => {
     expect(now()).toEqual({ ms: 130, x: 2, y: 110 });
     add(fast, 150, 150, 0);
     expect(now()).toEqual({ ms: 161, x: 3, y: 150 });
+  });
+
+  // Joints at 500 Hz; pictures at 20 Hz that are 60 ms on their way.
+  it.each([
+    ['pictures first', 0, ''],
+    ['joints first', 1, ''],
+    ['pictures first, matched within 10 ms', 0, ', max_skew_ms: 10'],
+    ['joints first, matched within 10 ms', 1, ', max_skew_ms: 10'],
+  ])('joins fast joints with a camera that is late: %s', (_, first, more) => {
+    const { slow: pictures, fast: joints } = first === 0 ? streams(more) : streams('', more);
+    const joined = new Synchroniser(first === 0 ? [pictures, joints] : [joints, pictures]);
+    let times = 0;
+    let last = Number.NEGATIVE_INFINITY;
+    const add = (stream: Stream, ms: number, arrived_ms: number) => {
+      stream.add({ data: stream === joints ? [ms, 0] : [ms] }, ms * MS, arrived_ms * MS);
+      if (!joined.update()) return;
+      times++;
+      const { stamp_ns, values } = joined.latest!;
+      expect(stamp_ns).toBeGreaterThanOrEqual(last);
+      last = stamp_ns;
+      expect(Math.abs(values.x![0]! - values.y![0]!)).toBeLessThanOrEqual(more === '' ? 200 : 10);
+    };
+    for (let ms = 0; ms < 1000; ms += 2) {
+      add(joints, ms, ms);
+      if (ms % 50 === 10 && ms >= 60) add(pictures, ms - 60, ms);
+    }
+    expect(times).toBeGreaterThanOrEqual(18);
+    expect(last / MS).toBeGreaterThan(880);
   });
 
   it('with max_skew_ms joins only samples of the same moment, in whichever order they come', () => {

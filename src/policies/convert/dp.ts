@@ -27,6 +27,13 @@ export function convertDp(file: TorchFile): Converted {
     );
   const weights = weightsOf(file, reader.find('training.use_ema') !== false);
   const scheduler = reader.dict('policy.noise_scheduler');
+  for (const [key, usual] of USUAL)
+    if (scheduler[key] !== undefined && scheduler[key] !== null && scheduler[key] !== usual)
+      throw new TendonError(
+        'unsupported',
+        `${reader.path}: noise_scheduler.${key} is ${JSON.stringify(scheduler[key])}; only ${JSON.stringify(usual)} is supported`,
+        { key },
+      );
   const trained = reader.number('policy.noise_scheduler.num_train_timesteps');
   return {
     found: `diffusion_policy ${name}`,
@@ -45,10 +52,20 @@ export function convertDp(file: TorchFile): Converted {
       beta_end: reader.number('policy.noise_scheduler.beta_end'),
       prediction_type: scheduler.prediction_type ?? 'epsilon',
       clip_sample: scheduler.clip_sample ?? true,
+      clip_sample_range: scheduler.clip_sample_range ?? 1,
       num_inference_steps: reader.find('policy.num_inference_steps') ?? trained,
     },
   };
 }
+
+/** What diffusers' schedulers may be told besides, with the value that ours follow (that of every shipped config). */
+const USUAL = [
+  ['variance_type', 'fixed_small'],
+  ['set_alpha_to_one', true],
+  ['steps_offset', 0],
+  ['thresholding', false],
+  ['timestep_spacing', 'leading'],
+] as const;
 
 const KINDS: Readonly<Record<string, 'unet' | 'transformer' | 'image'>> = {
   DiffusionUnetLowdimPolicy: 'unet',

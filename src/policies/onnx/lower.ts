@@ -65,8 +65,10 @@ function clip(im: Importer, node: OnnxNode): Live {
     [1, 'maximum'],
     [2, 'minimum'],
   ] as const) {
-    const bound = node.inputs[input] ? im.scalar(node.inputs[input]) : undefined;
-    if (bound !== undefined) value = im.g.binary(name, value, im.g.constant([bound], [1]));
+    if (!node.inputs[input]) continue;
+    const bound = im.scalar(node.inputs[input]);
+    if (bound === undefined) throw new RangeError('a bound that is computed');
+    value = im.g.binary(name, value, im.g.constant([bound], [1]));
   }
   return live(value, x.order);
 }
@@ -76,7 +78,13 @@ const pass: Lowering = (im, node) => im.raw(node.inputs[0]!);
 export const LOWERINGS: Readonly<Record<string, Lowering>> = {
   Identity: pass,
   Dropout: pass,
-  Cast: pass,
+  Cast: (im, node) => {
+    const known = im.raw(node.inputs[0]!);
+    // FLOAT, FLOAT16, DOUBLE, BFLOAT16; to any other type numbers would be cut.
+    if (known.kind === 'live' && ![1, 10, 11, 16].includes(whole(node, 'to', 1)))
+      throw new RangeError('a computed value cut to whole numbers');
+    return known;
+  },
   Add: elementwise('add'),
   Sub: elementwise('sub'),
   Mul: elementwise('mul'),
@@ -86,7 +94,10 @@ export const LOWERINGS: Readonly<Record<string, Lowering>> = {
   Relu: unary('relu'),
   Tanh: unary('tanh'),
   Sigmoid: unary('sigmoid'),
-  Elu: unary('elu'),
+  Elu: (im, node) => {
+    if ((node.attributes.alpha ?? 1) !== 1) throw new RangeError(`an alpha of ${node.attributes.alpha}`);
+    return unary('elu')(im, node);
+  },
   Softplus: unary('softplus'),
   Mish: unary('mish'),
   Exp: unary('exp'),

@@ -57,6 +57,10 @@ export function pool(im: Importer, node: OnnxNode): Live {
     if (values.some((v) => v !== values[0])) throw new RangeError('windows that are not square');
     return values[0] ?? fallback;
   };
+  const spread = list(node, 'dilations') ?? [];
+  if (spread.some((d) => d !== 1)) throw new RangeError('taps that are spread');
+  if (!['NOTSET', undefined].includes(node.attributes.auto_pad as string | undefined))
+    throw new RangeError(`auto_pad ${node.attributes.auto_pad}`);
   if (kernel!.length !== 2 || whole(node, 'ceil_mode', 0) === 1) throw new RangeError('windows of this kind');
   return live(
     im.g.maxPool2d(value, { kernel: one(kernel!, 1), stride: one(stride!, 1), pad: one(pad!, 0) }),

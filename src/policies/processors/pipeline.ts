@@ -24,6 +24,10 @@ const NormalizerConfig = z.lazy(() =>
   z.object({
     eps: z.number().positive().optional(),
     norm_map: NormalizationSchema.optional(),
+    /** Of some features only: no shipped policy asks for it. */
+    normalize_observation_keys: z
+      .null('null, for all of them: to normalise some is not supported')
+      .optional(),
   }),
 );
 const RenameConfig = z.lazy(() => z.object({ rename_map: z.record(z.string(), z.string()).default({}) }));
