@@ -26,7 +26,7 @@ export const evaluate: Command = {
     delays: { type: 'string', help: 'inference delays in ms, e.g. 0,50,100,200,300: prints a table instead' },
     modes: {
       type: 'string',
-      default: 'receding,async,ensemble,bid,rtc,rtc-16',
+      default: 'receding,async,async-average,async-conservative,ensemble,bid,rtc,rtc-16,rtc-lerobot',
       help: 'ways to join chunks, with --delays',
     },
     workers: { type: 'string', default: String(cpus().length), help: 'processes at once' },

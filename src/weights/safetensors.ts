@@ -1,5 +1,5 @@
 // Safetensors: an 8-byte length, a JSON header, then the bytes of the tensors without gaps. Only the header is read
-// here; the core maps the file itself at offsets that have been checked against its size.
+// here; the core reads the file itself at offsets that have been checked against its size.
 
 import type { TensorRef } from '../native/index.js';
 import { type ByteSource, corrupt, withFile } from './source.js';
