@@ -229,7 +229,7 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
   closers.push(() => robot.close());
   const watched = Object.create(robot) as RosbridgeRobot;
   let controller: Controller;
-  const { look, wrong } = eyes({
+  const { look, refused, wrong } = eyes({
     rate_hz: RATE_HZ,
     lifetime_ms: LIFETIME_MS,
     freshness_ms: FRESHNESS_MS,
@@ -240,7 +240,10 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
   watched.send = (command: Command): boolean => {
     look(command);
     const deadline_ms = performance.timeOrigin + command.expires_ns / 1e6;
-    return robot.send({ ...command, values: Float64Array.of(...command.values.subarray(0, 2), deadline_ms) });
+    const values = Float64Array.of(...command.values.subarray(0, 2), deadline_ms);
+    const sent = robot.send({ ...command, values });
+    if (!sent) refused();
+    return sent;
   };
   controller = new Controller({
     robot: watched,

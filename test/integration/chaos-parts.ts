@@ -86,5 +86,9 @@ export function eyes({ rate_hz, lifetime_ms, freshness_ms, limits, observed_ns, 
     before = { tick: ticks, values, speed };
     seen.sent++;
   };
-  return { look, wrong, seen };
+  /** The command just looked at did not get through: the next begins where the robot is, as after a silence. */
+  const refused = (): void => {
+    before = undefined;
+  };
+  return { look, refused, wrong, seen };
 }

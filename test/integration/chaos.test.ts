@@ -163,7 +163,7 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
 
   const watched = Object.create(robot) as RosbridgeRobot;
   let controller: Controller;
-  const { look, wrong, seen } = eyes({
+  const { look, refused, wrong, seen } = eyes({
     rate_hz: RATE_HZ,
     lifetime_ms: LIFETIME_MS,
     freshness_ms: FRESHNESS_MS,
@@ -173,7 +173,9 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
   });
   watched.send = (command: Command): boolean => {
     look(command);
-    return robot.send(command);
+    const sent = robot.send(command);
+    if (!sent) refused();
+    return sent;
   };
   controller = new Controller({
     robot: watched,
