@@ -135,11 +135,7 @@ WeightLayout layout_of(const Node& product) {
           phased ? product.attrs.integer(1) : 0};
 }
 
-// Where rounding costs most and gains least: convolutions whose author says so, and, in a network most of
-// whose weights are read again in every step of a loop, the others, which would err in all steps alike.
-static bool stays_exact(const Graph& graph, const Node& product) {
-  if (product.op == Op::conv2d) return product.attrs.integer(2) != 0;
-  if ((product.stage & stage_step) != 0) return false;
+bool is_mostly_looped(const Graph& graph) {
   int64_t looped = 0, once = 0;
   for (const Node& node : graph.nodes())
     if (op_info(node.op).kind == OpKind::product && node.op != Op::conv2d)
@@ -147,9 +143,17 @@ static bool stays_exact(const Graph& graph, const Node& product) {
   return once < looped;
 }
 
+// Where rounding costs most and gains least: convolutions whose author says so, and, beside a loop that reads
+// most of the weights, what is done once for all of its steps, which would err in all of them alike.
+static bool stays_exact(const Node& product, bool mostly_looped) {
+  if (product.op == Op::conv2d) return product.attrs.integer(2) != 0;
+  return mostly_looped && (product.stage & stage_step) == 0;
+}
+
 std::vector<PackedMatrix> describe_product(const Graph& graph, const Node& product,
-                                           const KernelTable& kernels, WeightFormat wanted) {
-  if (stays_exact(graph, product)) wanted = WeightFormat::f32;
+                                           const KernelTable& kernels, WeightFormat wanted,
+                                           bool mostly_looped) {
+  if (stays_exact(product, mostly_looped)) wanted = WeightFormat::f32;
   std::vector<PackedMatrix> matrices;
   for (const Source& source : sources_of(graph, product)) {
     const int64_t size = source.n * source.k;

@@ -28,10 +28,15 @@ struct PackedMatrix {
   uint8_t* data;  // null until it has a place
 };
 
+// Whether most weights of a network, those of its 2-D convolutions left out, are read again in every step of
+// a loop.
+bool is_mostly_looped(const Graph& graph);
+
 // The matrices of a product, without a place: in `wanted`, or in f32 where the kernels lack it, the product
 // is to be exact or the matrix is too small to gain by it.
 std::vector<PackedMatrix> describe_product(const Graph& graph, const Node& product,
-                                           const KernelTable& kernels, WeightFormat wanted);
+                                           const KernelTable& kernels, WeightFormat wanted,
+                                           bool mostly_looped);
 
 // Memory that one thread uses again for piece after piece: outside the heap, which would keep it.
 class Scratch {

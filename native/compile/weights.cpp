@@ -38,6 +38,7 @@ Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wa
     for (size_t i = 0; i < node.inputs.size(); ++i)
       if (!is_product(node) || i != 1) is_read[node.inputs[i]] = true;
   for (const Output& output : graph.outputs()) is_read[output.node] = true;
+  const bool mostly_looped = is_mostly_looped(graph);
   for (size_t node = 0; node < nodes.size(); ++node) {
     const int id = static_cast<int>(node);
     if (is_product(nodes[node])) {
@@ -45,7 +46,7 @@ Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wa
       layout_of_[id] = layout;
       const auto [entry, is_new] = packed_.try_emplace(layout, Packed{id, {}});
       if (is_new) {
-        entry->second.matrices = describe_product(graph, nodes[node], kernels, wanted);
+        entry->second.matrices = describe_product(graph, nodes[node], kernels, wanted, mostly_looped);
         for (const PackedMatrix& matrix : entry->second.matrices) bytes_ += matrix.bytes;
       }
     }
@@ -83,13 +84,12 @@ void Weights::complete(const Graph& graph, const KernelTable& kernels, const std
   do_all(jobs);
 }
 
-PackingStream::PackingStream(const Graph& graph, const KernelTable& kernels, WeightFormat wanted,
+PackingStream::PackingStream(const Graph& graph, const KernelTable& kernels, const Weights& described,
                              Weights* beside)
-    : graph_(graph), kernels_(kernels), wanted_(wanted), beside_(beside) {
+    : graph_(graph), kernels_(kernels), described_(described), beside_(beside) {
   size_t largest = 0, all = 0;
-  for (const Node& node : graph.nodes()) {
-    if (!is_product(node)) continue;
-    const size_t bytes = room_for(describe_product(graph, node, kernels, wanted));
+  for (const auto& [layout, packed] : described.packed_) {
+    const size_t bytes = room_for(packed.matrices);
     largest = std::max(largest, bytes);
     all += bytes;
   }
@@ -104,7 +104,7 @@ const std::vector<PackedMatrix>& PackingStream::matrices(int product) {
   const Node& node = graph_.at(product);
   const WeightLayout layout = layout_of(node);
   if (const auto found = kept_.find(layout); found != kept_.end()) return found->second;
-  std::vector<PackedMatrix> packed = describe_product(graph_, node, kernels_, wanted_);
+  std::vector<PackedMatrix> packed = described_.matrices(product);
   if (used_ + room_for(packed) > memory_.bytes()) {
     kept_.clear();
     used_ = 0;

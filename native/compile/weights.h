@@ -66,7 +66,8 @@ class Weights {
 // rest is left to complete().
 class PackingStream {
  public:
-  PackingStream(const Graph& graph, const KernelTable& kernels, WeightFormat wanted,
+  // Of what `described` describes; it must outlive the stream.
+  PackingStream(const Graph& graph, const KernelTable& kernels, const Weights& described,
                 Weights* beside = nullptr);
   // Valid until the next call.
   const std::vector<PackedMatrix>& matrices(int product);
@@ -74,7 +75,7 @@ class PackingStream {
  private:
   const Graph& graph_;
   const KernelTable& kernels_;
-  WeightFormat wanted_;
+  const Weights& described_;
   Weights* beside_;
   size_t beside_room_ = 0;  // bytes that may still be packed for it
   std::map<WeightLayout, std::vector<PackedMatrix>> kept_;

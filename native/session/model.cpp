@@ -192,7 +192,7 @@ std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights, We
       }
     });
   } else {
-    PackingStream stream_of(graph_, *kernels_, WeightFormat::f32, beside);
+    PackingStream stream_of(graph_, *kernels_, *weights, beside);
     for (const List list : order) {
       if (list == List::step) select_call(*program, 0);
       run_packing(*program, list, stream_of);

@@ -252,7 +252,7 @@ TEST("graph: mistakes are named where they are made") {
 // Numbers of a product's matrices by the reference kernels, whose f32 packing is (k, n).
 std::vector<std::vector<float>> packed_rows(const Graph& graph, int product, Packing packing) {
   const Weights weights(graph, reference_kernels(), WeightFormat::f32, packing);
-  PackingStream stream(graph, reference_kernels(), WeightFormat::f32);
+  PackingStream stream(graph, reference_kernels(), weights);
   const auto& matrices = packing == Packing::now ? weights.matrices(product) : stream.matrices(product);
   std::vector<std::vector<float>> rows;
   for (const PackedMatrix& m : matrices) {
@@ -266,7 +266,10 @@ std::vector<std::vector<float>> packed_rows(const Graph& graph, int product, Pac
 
 TEST("compile: what is done once for all steps, and convolutions that are to be exact, stay f32") {
   const auto format = [](const Graph& graph, int product) {
-    return describe_product(graph, graph.at(product), reference_kernels(), WeightFormat::i8).at(0).format;
+    return describe_product(graph, graph.at(product), reference_kernels(), WeightFormat::i8,
+                            is_mostly_looped(graph))
+        .at(0)
+        .format;
   };
   for (const int64_t width : {256, 1024}) {  // of what is done once; the loop has 512
     Graph graph;
