@@ -25,8 +25,9 @@ import { openRecorder, RECORD_OPTION } from './recording.js';
 import { ServiceManager } from './service.js';
 
 /** How often a leader that fell silent is noticed, ms. */
-const LONGER_THAN_CHUNKS_MS = 600_000;
 const LEADER_POLL_MS = 20;
+/** No chunk lasts as long: without a heartbeat of its own the real-time thread finishes the one that it has. */
+const LONGER_THAN_CHUNKS_MS = 600_000;
 
 export const run: Command = {
   summary: 'run a policy on a robot behind rosbridge',
@@ -252,7 +253,6 @@ function openExecutor(
     () =>
       new (addon().Executor)({
         ...options,
-        // No chunk lasts as long: the thread finishes the one it has.
         heartbeat_ms: options.heartbeat_ms ?? LONGER_THAN_CHUNKS_MS,
         joints: file.joint_names.length,
         limits: file.limits,

@@ -31,7 +31,7 @@ export class Commands {
   private readonly limiter: Limiter;
   private readonly guard: WorkspaceGuard | undefined;
   private readonly desired: Float64Array;
-  /** The command before the newest. */
+  /** The command before the newest: what the robot has where the newest does not reach it. */
   private readonly heard: Float64Array;
   private readonly both: readonly [Command, Command];
   private turn = 0;
@@ -189,13 +189,15 @@ export class Commands {
     if (bits !== 0) this.countLimits(bits);
     (command as { stamp_ns: number }).stamp_ns = now_ns;
     (command as { expires_ns: number }).expires_ns = now_ns + options.lifetime_ms * NS_PER_MS;
-    const sent = options.dry_run !== true && options.robot.send(command);
-    this.unheard = options.dry_run !== true && !sent;
-    // The next one starts from what the robot has, at rest.
-    if (this.unheard) this.limiter.restart(this.heard);
-    if (sent) stats.sent();
-    else if (options.dry_run !== true) supervisor.count('send_failed');
-    tap?.command(command.values, command.expires_ns, sent ? 'sent' : options.dry_run ? 'dry' : 'refused');
+    const fate = options.dry_run ? 'dry' : options.robot.send(command) ? 'sent' : 'refused';
+    this.unheard = fate === 'refused';
+    if (fate === 'sent') stats.sent();
+    if (this.unheard) {
+      supervisor.count('send_failed');
+      // The next one starts from what the robot has, at rest.
+      this.limiter.restart(this.heard);
+    }
+    tap?.command(command.values, command.expires_ns, fate);
   }
 
   private countLimits(bits: number): void {

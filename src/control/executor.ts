@@ -167,14 +167,13 @@ export function drive(options: DriveOptions) {
   let published_ns = Number.NEGATIVE_INFINITY;
   /** When a command last did not reach the robot. */
   let unheard_ns: Nanoseconds | undefined;
-  /** Other hands may have moved a robot that was not commanded: it is held where it is found. False: not seen yet. */
-  const rejoin = (): boolean => {
+  /** Other hands may have moved a robot that was not commanded since: once it is seen, it is held where it is found. */
+  const rejoin = (since_ns: Nanoseconds): void => {
     const observation = robot.latest();
     const measured = observation?.values[position_key];
-    if (measured === undefined || observation!.stamp_ns <= unheard_ns!) return false;
+    if (measured === undefined || observation!.stamp_ns <= since_ns) return;
     unheard_ns = undefined;
     executor.begin(measured);
-    return true;
   };
   const timer = setInterval(() => {
     executor.beat();
@@ -190,7 +189,7 @@ export function drive(options: DriveOptions) {
     if (now_ns - published_ns < 1e9 / publish_hz - (BEAT_MS * NS_PER_MS) / 2) return;
     published_ns = now_ns;
     // What was drained before the thread began anew is not sent.
-    if (sole && unheard_ns !== undefined) rejoin();
+    if (sole && unheard_ns !== undefined) rejoin(unheard_ns);
     else if (!robot.send(newest)) unheard_ns = now_ns;
   }, BEAT_MS);
   return (): void => {

@@ -2,11 +2,11 @@
 // gripper). Read by robot-file.ts, which asks here what is wrong with it and for the whole of it.
 
 import * as z from 'zod';
-import { type CommandPart, type CommandQuantity, lazily, type RobotFile } from '../types/index.js';
+import type { CommandPart, CommandQuantity, RobotFile } from '../types/index.js';
 import { messageType, milliseconds, name, qos, topic } from './robot-fields.js';
 
-const part = lazily(() =>
-  z.strictObject({
+export const commandSchema = z.lazy(() => {
+  const part = z.strictObject({
     topic,
     type: messageType,
     joints: z.array(name).min(1).optional(),
@@ -18,20 +18,17 @@ const part = lazily(() =>
     ahead_ms: milliseconds.default(400),
     stamp: z.enum(['valid', 'zero']).default('valid'),
     qos: qos.optional(),
-  }),
-);
-
-export const commandSchema = lazily(() =>
-  part()
+  });
+  return part
     .omit({ joints: true })
     .partial({ topic: true, type: true })
     .extend({
       quantity: z.enum(['position', 'velocity']).optional(),
       lifetime_ms: milliseconds.default(100),
-      parts: z.array(part()).min(1).optional(),
-    }),
-);
-type Given = z.infer<ReturnType<typeof commandSchema>>;
+      parts: z.array(part).min(1).optional(),
+    });
+});
+type Given = z.infer<typeof commandSchema>;
 
 /** Types whose numbers are velocities; of all others `quantity` can say so. */
 const quantityOf = (type: string): CommandQuantity =>

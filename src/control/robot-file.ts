@@ -8,7 +8,6 @@ import {
   BRIDGE_DIALECTS,
   featureLengths,
   INTERPOLATIONS,
-  lazily,
   packageWhenNeeded,
   type RobotFile,
   TendonError,
@@ -23,7 +22,7 @@ import { readUrdfJoints, readUrdfLimits } from './urdf.js';
 
 const yaml = packageWhenNeeded<typeof import('yaml')>('yaml');
 
-const stream = lazily(() =>
+const stream = z.lazy(() =>
   z.strictObject({
     topic,
     type: messageType,
@@ -47,7 +46,7 @@ const stream = lazily(() =>
   }),
 );
 
-const schema = lazily(() =>
+const schema = z.lazy(() =>
   z
     .strictObject({
       name,
@@ -74,11 +73,11 @@ const schema = lazily(() =>
         jerk: z.array(positive).optional(),
         step_from_measured: z.array(positive).optional(),
       }),
-      observation: z.array(stream()).min(1),
-      units: unitsSchema().optional(),
+      observation: z.array(stream).min(1),
+      units: unitsSchema.optional(),
       measured: name.default('joint_position'),
       join: z.record(name, z.array(name).min(2)).default({}),
-      command: commandSchema(),
+      command: commandSchema,
       services: z.record(name, z.strictObject({ name: topic, type: messageType })).default({}),
       executor: z
         .strictObject({
@@ -117,11 +116,11 @@ const schema = lazily(() =>
           timeout_ms: milliseconds.default(500),
         })
         .optional(),
-      chunks: chunkMode().default({ mode: 'receding' }),
-      workspace: workspaceBox().optional(),
+      chunks: chunkMode.default({ mode: 'receding' }),
+      workspace: workspaceBox.optional(),
       interpolation: z.enum(INTERPOLATIONS).default('hold'),
-      rotations: z.array(rotation()).default([]),
-      teleop: leader().optional(),
+      rotations: z.array(rotation).default([]),
+      teleop: leader.optional(),
       deadlines: z
         .strictObject({
           freshness_ms: milliseconds.default(200),
@@ -211,13 +210,13 @@ const schema = lazily(() =>
           refuse(['executor', 'udp'], 'no units: datagrams carry the policy’s numbers as they are');
       }
       const blind_s = (file.deadlines.no_data_ms - file.deadlines.freshness_ms) / 1000;
-      const offset = file.units?.offset?.some((o) => o !== 0) === true;
-      if (offset && wholeCommand(file.command, file.joint_names).quantity === 'velocity')
+      const velocities = wholeCommand(file.command, file.joint_names).quantity === 'velocity';
+      if (velocities && file.units?.offset?.some((offset) => offset !== 0))
         refuse(
           ['units', 'offset'],
           'none with commands that are velocities: a commanded zero would be a speed',
         );
-      if (wholeCommand(file.command, file.joint_names).quantity === 'velocity')
+      if (velocities)
         file.limits.velocity?.forEach((change, joint) => {
           const top = Math.max(-(file.limits.lower?.[joint] ?? 0), file.limits.upper?.[joint] ?? 0);
           if (change * blind_s < top)
@@ -226,14 +225,14 @@ const schema = lazily(() =>
               `${file.joint_names[joint]} to come to rest (${(top / change).toFixed(2)} s at limits.velocity) between freshness_ms and no_data_ms, got ${blind_s} s`,
             );
         });
-      if (file.executor !== undefined && wholeCommand(file.command, file.joint_names).quantity === 'velocity')
+      if (file.executor !== undefined && velocities)
         refuse(['executor'], 'commands that are positions: holding a velocity would go on moving');
     }),
 );
 
 /** The limits of the file, with those of its URDF where it gives none. Throws `config_invalid` or `file_missing`. */
 function wholeLimits(
-  data: Pick<z.infer<ReturnType<typeof schema>>, 'limits' | 'joint_names'>,
+  data: Pick<z.infer<typeof schema>, 'limits' | 'joint_names'>,
   file: string,
 ): RobotFile['limits'] {
   const { urdf, ...given } = data.limits;
@@ -268,8 +267,8 @@ function wholeLimits(
 
 /** The chain to the tip, in the units that commands are counted in. */
 function wholeWorkspace(
-  { urdf, tip, lower, upper }: z.infer<ReturnType<typeof workspaceBox>>,
-  { limits, joint_names }: Pick<z.infer<ReturnType<typeof schema>>, 'limits' | 'joint_names'>,
+  { urdf, tip, lower, upper }: z.infer<typeof workspaceBox>,
+  { limits, joint_names }: Pick<z.infer<typeof schema>, 'limits' | 'joint_names'>,
   units: RobotFile['units'],
   file: string,
 ): Workspace {
@@ -329,7 +328,7 @@ export function parseRobotFile(text: string, file: string): RobotFile {
     const why = caught instanceof Error ? caught.message : String(caught);
     throw new TendonError('config_invalid', `${file} is not YAML: ${why}`, { file }, { cause: caught });
   }
-  const result = schema().safeParse(given);
+  const result = schema.safeParse(given);
   if (result.success) {
     const { teleop, workspace, ...data } = result.data;
     const units = wholeUnits(data.units);

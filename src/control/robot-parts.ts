@@ -1,11 +1,11 @@
 // Parts of a robot file that others need too: how chunks are joined, and how a person takes part.
 
 import * as z from 'zod';
-import { LEADER_MODES, lazily, PREFIX_SCHEDULES } from '../types/index.js';
+import { LEADER_MODES, PREFIX_SCHEDULES } from '../types/index.js';
 import { messageType, milliseconds, positive, topic } from './robot-fields.js';
 
 /** How chunks are joined; what docs/chunks.md explains. */
-export const chunkMode = lazily(() =>
+export const chunkMode = z.lazy(() =>
   z.discriminatedUnion('mode', [
     z.strictObject({ mode: z.literal('receding') }),
     z.strictObject({
@@ -30,24 +30,25 @@ export const chunkMode = lazily(() =>
   ]),
 );
 
+const positiveShare = z.number().min(0).max(1);
 /** How a person and the policy share the robot; docs/teleop.md. */
-export const teleopShare = lazily(() =>
+export const teleopShare = z.lazy(() =>
   z.discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('take_over') }),
-    z.strictObject({ kind: z.literal('blend'), share: z.number().min(0).max(1) }),
+    z.strictObject({ kind: z.literal('blend'), share: positiveShare }),
     z
       .strictObject({ kind: z.literal('confidence'), low: z.number().min(0), high: positive })
       .refine(({ low, high }) => low < high, 'low less than high'),
     z.strictObject({
       kind: z.literal('steer'),
-      strength: z.number().min(0).max(1).default(1),
+      strength: positiveShare.default(1),
       rows: z.number().int().min(1).max(64).default(4),
     }),
   ]),
 );
 
 /** `teleop` of a robot file. */
-export const leader = lazily(() =>
+export const leader = z.lazy(() =>
   z
     .strictObject({
       topic,
@@ -68,7 +69,7 @@ export const leader = lazily(() =>
         .union([z.strictObject({ topic }), z.strictObject({ button: z.number().int().min(0).max(63) })])
         .optional(),
       timeout_ms: milliseconds.default(300),
-      share: teleopShare().default({ kind: 'take_over' }),
+      share: teleopShare.default({ kind: 'take_over' }),
     })
     .refine(
       ({ type, axes }) => axes !== undefined || !/(Twist|TwistStamped|Joy)$/.test(type),
@@ -77,28 +78,28 @@ export const leader = lazily(() =>
 );
 
 /** An orientation among the commanded values. */
-export const rotation = lazily(() =>
+export const rotation = z.lazy(() =>
   z.strictObject({
     at: z.number().int().min(0),
     as: z.enum(['quaternion', 'rotation_vector']),
   }),
 );
 
-const corner = () => z.tuple([z.number(), z.number(), z.number()]);
+const corner = z.tuple([z.number(), z.number(), z.number()]);
 /** `workspace` of a robot file: a box for a link of the URDF. */
-export const workspaceBox = lazily(() =>
+export const workspaceBox = z.lazy(() =>
   z
     .strictObject({
       urdf: z.string().min(1).optional(),
       tip: z.string().min(1),
-      lower: corner(),
-      upper: corner(),
+      lower: corner,
+      upper: corner,
     })
     .refine(({ lower, upper }) => lower.every((v, i) => v < upper[i]!), 'lower below upper in x, y and z'),
 );
 
 /** The same with the chain that was read from the URDF. */
-export const workspace = lazily(() =>
+export const workspace = z.lazy(() =>
   z.object({
     lower: z.array(z.number()),
     upper: z.array(z.number()),

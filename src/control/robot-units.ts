@@ -3,11 +3,11 @@
 // policy's here, so that everything between the bridge and the policy speaks one language.
 
 import * as z from 'zod';
-import { lazily, type RobotFile } from '../types/index.js';
+import type { RobotFile } from '../types/index.js';
 import { name } from './robot-fields.js';
 
 /** Per joint, robot = policy · scale + offset, for commands and for the features that are named. */
-export const unitsSchema = lazily(() =>
+export const unitsSchema = z.lazy(() =>
   z.strictObject({
     scale: z.array(z.number().refine((scale) => scale !== 0, 'a number other than 0')),
     offset: z.array(z.number()).optional(),
@@ -16,7 +16,7 @@ export const unitsSchema = lazily(() =>
 );
 
 /** Units with nothing left open; undefined when the policy counts as the robot does. */
-export function wholeUnits(units: z.infer<ReturnType<typeof unitsSchema>> | undefined): RobotFile['units'] {
+export function wholeUnits(units: z.infer<typeof unitsSchema> | undefined): RobotFile['units'] {
   return units && { ...units, offset: units.offset ?? units.scale.map(() => 0) };
 }
 
@@ -41,7 +41,7 @@ export function convertLimits(limits: RobotFile['limits'], units: RobotFile['uni
 
 /** Refuses units that fit neither the joints nor the features. */
 export function checkUnits(
-  units: z.infer<ReturnType<typeof unitsSchema>>,
+  units: z.infer<typeof unitsSchema>,
   joint_names: readonly string[],
   lengths: Readonly<Record<string, number>>,
   refuse: (path: (string | number)[], message: string) => void,

@@ -29,6 +29,6 @@ export function headerOf(facts: SessionFacts): RecorderOptions['header'] {
     load: { ...load },
     isa: facts.isa,
     seed: facts.seed,
-    controller: sessionHeader().shape.controller.parse(controller),
+    controller: sessionHeader.unwrap().shape.controller.parse(controller),
   };
 }

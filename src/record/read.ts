@@ -5,12 +5,12 @@ import { createReadStream } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { McapTypes } from '@mcap/core';
 import type * as z from 'zod';
-import { type Image, lazily, type Observation, packageWhenNeeded, TendonError } from '../types/index.js';
+import { type Image, type Observation, packageWhenNeeded, TendonError } from '../types/index.js';
 import {
+  CHANNELS,
   type ChannelName,
   cameraFrame,
   cameraTopic,
-  channels,
   type RecordedEvent,
   readNumbers,
   type SessionHeader,
@@ -22,8 +22,8 @@ import {
 
 const mcap = packageWhenNeeded<typeof import('@mcap/core')>('@mcap/core');
 
-const names = lazily(
-  () => new Map(Object.keys(channels()).map((name) => [topicOf(name as ChannelName), name as ChannelName])),
+const NAMES = new Map(
+  Object.keys(CHANNELS).map((name) => [topicOf(name as ChannelName), name as ChannelName]),
 );
 const CAMERA = cameraTopic('');
 const GAP = topicOf('gap');
@@ -56,7 +56,7 @@ export class Recording {
           file,
         });
       if (value.type === 'Metadata' && value.name === 'tendon.session')
-        return new Recording(file, checked(file, sessionHeader(), signed(file, value)), records);
+        return new Recording(file, checked(file, sessionHeader, signed(file, value)), records);
     }
   }
 
@@ -72,23 +72,20 @@ export class Recording {
       }
       if (value.type === 'Channel') topics.set(value.id, value.topic);
       else if (value.type === 'Metadata' && value.name === 'tendon.summary')
-        this.summary = checked(this.file, sessionSummary(), signed(this.file, value));
+        this.summary = checked(this.file, sessionSummary, signed(this.file, value));
       if (value.type !== 'Message') continue;
       const topic = topics.get(value.channelId) ?? '';
       // A damaged chunk may look like a record to be left out; what follows a hole is not a prefix any more.
       if (value.sequence > next && topic !== GAP) return;
       next = value.sequence + 1;
       if (topic.startsWith(CAMERA)) {
-        images[topic.slice(CAMERA.length)] = imageOf(checked(this.file, cameraFrame(), value.data));
+        images[topic.slice(CAMERA.length)] = imageOf(checked(this.file, cameraFrame, value.data));
         continue;
       }
-      const name = names().get(topic);
+      const name = NAMES.get(topic);
       // Channels of a later version: nothing that this one could act on.
       if (name === undefined) continue;
-      const event = {
-        channel: name,
-        body: checked(this.file, channels()[name], value.data),
-      } as RecordedEvent;
+      const event = { channel: name, body: checked(this.file, CHANNELS[name], value.data) } as RecordedEvent;
       yield event.channel === 'observation' ? { ...event, images: pick(images, event.body.images) } : event;
     }
   }
@@ -175,7 +172,7 @@ function signed(file: string, { name, metadata }: McapTypes.Metadata): string {
   });
 }
 
-function imageOf({ width, height, encoding, data }: z.infer<ReturnType<typeof cameraFrame>>): Image {
+function imageOf({ width, height, encoding, data }: z.infer<typeof cameraFrame>): Image {
   return { width, height, channels: encoding === 'rgb8' ? 3 : 1, data: Buffer.from(data, 'base64') };
 }
 

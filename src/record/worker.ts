@@ -4,7 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as z from 'zod';
 import { COMMAND_FATES, type Image } from '../types/index.js';
-import { type ChannelName, cameraFrame, cameraTopic, channels, topicOf, writeNumbers } from './events.js';
+import { CHANNELS, type ChannelName, cameraFrame, cameraTopic, topicOf, writeNumbers } from './events.js';
 import { McapFile } from './mcap-file.js';
 
 export interface WorkerData {
@@ -47,7 +47,7 @@ class Writer {
   constructor(private readonly data: WorkerData) {
     this.mcap = new McapFile(data.file);
     this.mcap.metadata('tendon.session', data.header);
-    for (const [name, schema] of Object.entries(channels()))
+    for (const [name, schema] of Object.entries(CHANNELS))
       this.open(topicOf(name as ChannelName), `tendon.${name}`, z.toJSONSchema(schema));
   }
 
@@ -88,11 +88,11 @@ class Writer {
       return;
     }
     const topic = cameraTopic(channel.camera);
-    if (!this.channels.has(topic)) this.open(topic, 'foxglove.RawImage', z.toJSONSchema(cameraFrame()));
+    if (!this.channels.has(topic)) this.open(topic, 'foxglove.RawImage', z.toJSONSchema(cameraFrame));
     this.write(topic, order, now_ns, stamp_ns, this.frame(channel.camera, body as Image, stamp_ns));
   }
 
-  private frame(key: string, image: Image, stamp_ns: number): z.infer<ReturnType<typeof cameraFrame>> {
+  private frame(key: string, image: Image, stamp_ns: number): z.infer<typeof cameraFrame> {
     const at = this.wall(stamp_ns);
     return {
       timestamp: { sec: Number(at / 1_000_000_000n), nsec: Number(at % 1_000_000_000n) },

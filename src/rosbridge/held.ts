@@ -1,5 +1,6 @@
 // What a socket heard while nobody took it: of every topic as many messages as were asked for, of everything else all of
-// it, in order and within bounds. Between the socket's thread and the process, so that a process that is held up finds little and fresh.
+// it, in order and within bounds. Between the socket's thread and the process, so that a process that is held up finds
+// little and fresh.
 
 import type { Op } from './protocol.js';
 
