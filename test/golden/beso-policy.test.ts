@@ -4,27 +4,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { addon } from '../../src/native/index.js';
-import { BesoConfig } from '../../src/policies/beso/config.js';
 import { besoGraph } from '../../src/policies/beso/graph.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
 import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { loadPolicy, openFamily } from '../../src/policies/index.js';
 import { encodeRows } from '../../src/samplers/index.js';
 import { writeSafetensors } from '../../src/weights/index.js';
-import { golden, relativeError, withCheckpoint } from './golden.js';
-
-const beso = golden('beso_small');
-const json = {
-  ...beso.config,
-  type: 'beso',
-  input_features: {
-    'observation.state': { type: 'STATE', shape: [10] },
-    'observation.goal': { type: 'ENV', shape: [10] },
-  },
-  output_features: { action: { type: 'ACTION', shape: [2] } },
-  normalization_mapping: { STATE: 'IDENTITY', ENV: 'IDENTITY', ACTION: 'IDENTITY' },
-};
-const config = BesoConfig.parse(json);
+import { beso, config, json } from './beso-small.js';
+import { relativeError, withCheckpoint } from './golden.js';
 
 describe('beso_small from a folder', () => {
   it.each(['model.safetensors', 'model_state_dict.pth'])(

@@ -3,7 +3,6 @@
 
 import { describe, expect, it } from 'vitest';
 import { addon, type Precision } from '../../src/native/index.js';
-import { BesoConfig } from '../../src/policies/beso/config.js';
 import { besoGraph } from '../../src/policies/beso/graph.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
 import {
@@ -17,19 +16,9 @@ import {
   sigmaSchedule,
   sigmaTable,
 } from '../../src/samplers/index.js';
-import { BARS, golden, relativeError, runGraph } from './golden.js';
+import { beso, config } from './beso-small.js';
+import { BARS, relativeError, runGraph } from './golden.js';
 
-const beso = golden('beso_small');
-const features = {
-  type: 'beso',
-  input_features: {
-    'observation.state': { type: 'STATE', shape: [10] },
-    'observation.goal': { type: 'ENV', shape: [10] },
-  },
-  output_features: { action: { type: 'ACTION', shape: [2] } },
-  normalization_mapping: { STATE: 'IDENTITY', ENV: 'IDENTITY', ACTION: 'IDENTITY' },
-};
-const config = BesoConfig.parse({ ...beso.config, ...features });
 const tensors = (): Tensors => Tensors.open(beso.dir, 'beso');
 const precondition = edmPreconditioner(0.5);
 const scaled = (values: Float32Array, by: number): Float32Array => values.map((v) => v * by);

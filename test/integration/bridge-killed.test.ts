@@ -4,16 +4,15 @@
 // in the command itself, in this machine's time, so that no stamp of ours is believed.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { WebSocket, WebSocketServer } from 'ws';
 import { Controller, MonotonicClock } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/control/robot-file.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { Random } from '../../src/sim/random.js';
 import type { Command } from '../../src/types/index.js';
+import { network } from './chaos-network.js';
 import { eyes, restless } from './chaos-parts.js';
 import { closedAfterEach, until, wait } from './support.js';
 
@@ -115,102 +114,19 @@ function bridges() {
   return { arrivals, state, start, kill };
 }
 
-/** Stands before whichever bridge is up. */
-async function network(port: () => number, random: Random) {
-  const near = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-  const weather = { longest_ms: 0, twice: 0, torn: 0, garbage: 0 };
-  const seen = { duplicated: 0, overtaken: 0, torn: 0, garbage: 0, left: 0, left_late_ms: -LIFETIME_MS };
-  const links = new Set<{ client: WebSocket; far: WebSocket }>();
-  const relay = (from: WebSocket, to: WebSocket, outward: boolean): void => {
-    let [sequence, latest] = [0, 0];
-    from.on('message', (data: Buffer, binary) => {
-      const number = ++sequence;
-      const text = String(data);
-      const flows = text.startsWith('{"op":"publish"');
-      if (outward && flows) {
-        const { msg } = JSON.parse(text) as { msg: { data: number[] } };
-        seen.left++;
-        seen.left_late_ms = Math.max(seen.left_late_ms, epoch_ms() - msg.data[2]!);
-      }
-      const say = (what: Buffer, as_binary: boolean): void => {
-        if (to.readyState === WebSocket.OPEN) to.send(what, { binary: as_binary });
-      };
-      if (random.next() < weather.garbage) {
-        seen.garbage++;
-        say(bytes(random), random.next() < 0.5);
-      }
-      // Of what flows anyway a part may be lost; of everything else a torn copy comes besides.
-      const torn = random.next() < weather.torn;
-      if (torn) {
-        seen.torn++;
-        say(data.subarray(0, Math.floor(random.next() * data.length)), binary);
-        if (flows) return;
-      }
-      const pass = (): void => {
-        if (number < latest) seen.overtaken++;
-        latest = Math.max(latest, number);
-        say(data, binary);
-      };
-      const copies = random.next() < weather.twice ? 2 : 1;
-      seen.duplicated += copies - 1;
-      for (let i = 0; i < copies; i++) {
-        const delay_ms = random.next() ** 3 * weather.longest_ms;
-        if (delay_ms < 1) pass();
-        else setTimeout(pass, delay_ms);
-      }
-    });
-  };
-  near.on('connection', (client) => {
-    const far = new WebSocket(`ws://127.0.0.1:${port() || 1}`, { perMessageDeflate: false });
-    const link = { client, far };
-    links.add(link);
-    const early: [Buffer, boolean][] = [];
-    const keep = (data: unknown, binary: boolean) => early.push([data as Buffer, binary]);
-    client.on('message', keep);
-    far.on('open', () => {
-      client.off('message', keep);
-      for (const [data, binary] of early) far.send(data, { binary });
-      relay(client, far, true);
-    });
-    relay(far, client, false);
-    for (const [end, other] of [
-      [client, far],
-      [far, client],
-    ] as const) {
-      end.on('error', () => end.terminate());
-      end.on('close', () => {
-        links.delete(link);
-        other.terminate();
-      });
-    }
-  });
-  await new Promise((listening) => near.once('listening', listening));
-  closers.push(() => {
-    for (const { client } of links) client.terminate();
-    near.close();
-  });
-  const address = near.address();
-  const near_port = typeof address === 'object' && address !== null ? address.port : 0;
-  /** Bytes that are no WebSocket frame, under the feet of one end. */
-  const inject = (outward: boolean): void => {
-    for (const { client, far } of links) {
-      const socket = Reflect.get(outward ? far : client, '_socket') as Socket | null;
-      socket?.write(Buffer.concat([Buffer.from([0xff]), bytes(random)]));
-    }
-  };
-  return { url: `ws://127.0.0.1:${near_port}`, weather, seen, inject };
-}
-
-function bytes(random: Random): Buffer {
-  return Buffer.from(Array.from({ length: 1 + Math.floor(random.next() * 40) }, () => random.next() * 256));
-}
-
 const epoch_ms = () => performance.timeOrigin + performance.now();
 
 test(`${KILLS} killed bridges: nothing outside limits, nothing past its deadline, running again without help`, async () => {
   const random = new Random(23);
   const { arrivals, state, start, kill } = bridges();
-  const storm = await network(() => state.port, random);
+  const left = { commands: 0, late_ms: -LIFETIME_MS };
+  const onLeave = (text: string): void => {
+    if (!text.startsWith('{"op":"publish"')) return;
+    const { msg } = JSON.parse(text) as { msg: { data: number[] } };
+    left.commands++;
+    left.late_ms = Math.max(left.late_ms, epoch_ms() - msg.data[2]!);
+  };
+  const storm = await network({ port: () => state.port, random, closers, onLeave });
   await start();
   const file = parseRobotFile(
     `
@@ -293,14 +209,14 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
   expect(arrivals.filter(({ a, b }) => !(Math.abs(a) <= 1 && Math.abs(b) <= 1))).toEqual([]);
   expect(arrivals.filter(({ late_ms }) => !(late_ms <= 0)).slice(0, 5)).toEqual([]);
   // Nor had any waited on this side for the network to come back.
-  expect(storm.seen.left_late_ms).toBeLessThanOrEqual(-LIFETIME_MS / 2);
+  expect(left.late_ms).toBeLessThanOrEqual(-LIFETIME_MS / 2);
   expect(robot.drops.expired).toBe(0);
   expect(supervisor.counts.internal_error).toBe(0);
   // It was as bad as it was meant to be.
   expect(state.killed).toBe(KILLS);
   expect(pids.size).toBe(KILLS + 1);
   expect(arrivals.length).toBeGreaterThan(5 * KILLS);
-  expect(storm.seen.left).toBeGreaterThan(5 * KILLS);
+  expect(left.commands).toBeGreaterThan(5 * KILLS);
   expect(storm.seen.duplicated).toBeGreaterThan(100);
   expect(storm.seen.overtaken).toBeGreaterThan(100);
   expect(storm.seen.torn).toBeGreaterThan(20);

@@ -1,9 +1,8 @@
 // A whole controller behind a network that delays, duplicates and reorders every message and now and then cuts the
-// connection: what leaves stays within the limits and is young, what the network made old is recognised, a stale robot is held in the very
-// tick that finds it stale, and when the storm is over everything runs again without help.
+// connection: what leaves stays within the limits and is young, what the network made old is recognised, a stale robot is
+// held in the very tick that finds it stale, and when the storm is over everything runs again without help.
 
 import { expect, test } from 'vitest';
-import { WebSocket, WebSocketServer } from 'ws';
 import { Controller, MonotonicClock } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/control/robot-file.js';
 import {
@@ -15,6 +14,7 @@ import {
 } from '../../src/rosbridge/index.js';
 import { Random } from '../../src/sim/random.js';
 import type { Command } from '../../src/types/index.js';
+import { network } from './chaos-network.js';
 import { eyes, restless } from './chaos-parts.js';
 import { closedAfterEach, until, wait } from './support.js';
 
@@ -37,79 +37,6 @@ function ageOf(data: string): number | undefined {
 function stampOf(msg: Message): number {
   const { stamp } = msg.header as { stamp: { sec: number; nanosec: number } };
   return stamp.sec * 1e3 + stamp.nanosec / 1e6;
-}
-
-/** Between client and server, message by message. */
-async function network(server_url: string, random: Random) {
-  const near = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-  const weather = { shortest_ms: 0, longest_ms: 0, twice: 0 };
-  const seen = { delayed: 0, duplicated: 0, overtaken: 0, commands: 0, oldest_ms: 0 };
-  const links = new Set<WebSocket>();
-  const relay = (from: WebSocket, to: WebSocket): void => {
-    let [sequence, latest] = [0, 0];
-    from.on('message', (data, isBinary) => {
-      const number = ++sequence;
-      // As it leaves the client, before any weather.
-      const age_ms = links.has(from) ? ageOf(String(data)) : undefined;
-      if (age_ms !== undefined) {
-        seen.commands++;
-        seen.oldest_ms = Math.max(seen.oldest_ms, age_ms);
-      }
-      const pass = (): void => {
-        if (number < latest) seen.overtaken++;
-        latest = Math.max(latest, number);
-        if (to.readyState === WebSocket.OPEN) to.send(data as Buffer, { binary: isBinary });
-      };
-      const copies = random.next() < weather.twice ? 2 : 1;
-      seen.duplicated += copies - 1;
-      for (let i = 0; i < copies; i++) {
-        const delay_ms = weather.shortest_ms + random.next() ** 3 * weather.longest_ms;
-        if (delay_ms === 0) pass();
-        else {
-          seen.delayed++;
-          setTimeout(pass, delay_ms);
-        }
-      }
-    });
-  };
-  near.on('connection', (client) => {
-    const far = new WebSocket(server_url, { perMessageDeflate: false });
-    links.add(client);
-    const early: [Buffer, boolean][] = [];
-    const keep = (data: unknown, binary: boolean) => early.push([data as Buffer, binary]);
-    client.on('message', keep);
-    far.on('open', () => {
-      client.off('message', keep);
-      for (const [data, binary] of early) far.send(data, { binary });
-      relay(client, far);
-    });
-    relay(far, client);
-    for (const [end, other] of [
-      [client, far],
-      [far, client],
-    ] as const) {
-      end.on('error', () => end.terminate());
-      end.on('close', () => {
-        links.delete(client);
-        other.terminate();
-      });
-    }
-  });
-  await new Promise((listening) => near.once('listening', listening));
-  closers.push(() => {
-    for (const link of links) link.terminate();
-    near.close();
-  });
-  const address = near.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  return {
-    url: `ws://127.0.0.1:${port}`,
-    weather,
-    seen,
-    cut: () => {
-      for (const link of links) link.terminate();
-    },
-  };
 }
 
 /** A drive as docs/safety.md asks for: refuses what is old, repeated or out of order, and moves by the rest. */
@@ -144,7 +71,14 @@ async function drive() {
 test('40 storms: nothing outside limits, nothing expired, held at once, running again by itself', async () => {
   const random = new Random(11);
   const { server, state } = await drive();
-  const storm = await network(server.url, random);
+  const left = { commands: 0, oldest_ms: 0 };
+  const onLeave = (text: string): void => {
+    const age_ms = ageOf(text);
+    if (age_ms === undefined) return;
+    left.commands++;
+    left.oldest_ms = Math.max(left.oldest_ms, age_ms);
+  };
+  const storm = await network({ port: () => server.port, random, closers, onLeave });
   const file = parseRobotFile(
     `
 name: two
@@ -215,8 +149,8 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
   expect(wrong.slice(0, 5)).toEqual([]);
   expect(state.outside).toBe(0);
   // Nothing left too old: what arrived so was made old on the way, and the drive could tell by its stamp.
-  expect(storm.seen.commands).toBeGreaterThan(100);
-  expect(storm.seen.oldest_ms).toBeLessThanOrEqual(LIFETIME_MS + OFFSET_MS);
+  expect(left.commands).toBeGreaterThan(100);
+  expect(left.oldest_ms).toBeLessThanOrEqual(LIFETIME_MS + OFFSET_MS);
   expect(state.old).toBeGreaterThan(0);
   // The storm was one: it delayed, doubled and reordered, and the drive had something to refuse.
   expect(storm.seen.duplicated).toBeGreaterThan(50);
