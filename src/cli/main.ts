@@ -105,6 +105,12 @@ Try: tendon start                      a simulated arm and a page to watch it
      tendon inspect models/arm         what the compiler made of the network`;
 }
 
+// A reader that has heard enough (`| head`) must not end what drives a robot.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'EPIPE') throw cause;
+  });
+
 main(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;

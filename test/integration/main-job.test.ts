@@ -1,7 +1,7 @@
 // The main job as users run it, from the built program: simulation in its own process, a real WebSocket, the native
 // policy, the controller. `npm test` builds first.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -122,6 +122,17 @@ describe('the main job', () => {
     expect(stderr).toContain(sentence);
     expect(stderr).not.toContain('    at ');
     expect(status).toBe(2);
+  });
+
+  test('a reader that has heard enough ends nothing', async () => {
+    const child = spawn(process.execPath, [main, 'inspect', join(root, 'models/arm')]);
+    let complaints = '';
+    child.stderr.on('data', (text) => {
+      complaints += text;
+    });
+    child.stdout.once('data', () => child.stdout.destroy());
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    expect([code, complaints]).toEqual([0, '']);
   });
 
   test('a damaged checkpoint is refused by name', () => {
