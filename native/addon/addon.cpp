@@ -108,6 +108,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   expose("TreePlanner", TreePlannerObject::define(env), classes->tree_planner);
   expose("Tree", TreeObject::define(env), classes->tree);
   expose("Executor", ExecutorObject::define(env), classes->executor);
+  expose("Stalls", StallsObject::define(env), classes->stalls);
   exports.Set("compileModel", Napi::Function::New<compile_model>(env));
   exports.Set("philoxNormal", Napi::Function::New<philox<fill_normal>>(env));
   exports.Set("philoxUniform", Napi::Function::New<philox<fill_uniform>>(env));

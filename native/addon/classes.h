@@ -13,6 +13,7 @@
 
 #include "addon/work.h"
 #include "chunk/executor.h"
+#include "chunk/stalls.h"
 #include "session/session.h"
 
 namespace tendon::addon {
@@ -214,9 +215,24 @@ class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
   std::unique_ptr<Executor> executor_;
 };
 
+class StallsObject : public Napi::ObjectWrap<StallsObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit StallsObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value refused(const Napi::CallbackInfo& info);
+  Napi::Value now_ns(const Napi::CallbackInfo& info);
+  Napi::Value drain(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+  std::unique_ptr<Stalls> stalls_;
+  std::string refused_;
+};
+
 // Constructors by class, kept per environment so that worker threads have their own.
 struct Classes {
-  Napi::FunctionReference graph, pool, cancel, model, session, planner, search, tree_planner, tree, executor;
+  Napi::FunctionReference graph, pool, cancel, model, session, planner, search, tree_planner, tree, executor,
+      stalls;
   static Classes& of(Napi::Env env) { return *env.GetInstanceData<Classes>(); }
 };
 

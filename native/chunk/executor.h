@@ -12,14 +12,12 @@
 #include <string>
 
 #include "chunk/histogram.h"
+#include "chunk/moment.h"
 #include "chunk/ring.h"
 #include "chunk/stepper.h"
 #include "chunk/udp.h"
 
 namespace tendon {
-
-// CLOCK_MONOTONIC, ns: the time of every stamp here.
-int64_t monotonic_ns();
 
 struct ExecutorOptions {
   StepperOptions step;
@@ -30,21 +28,6 @@ struct ExecutorOptions {
   int udp_port = 0;
   int fifo_priority = 0;     // 1 to 99: SCHED_FIFO; 0: as any other thread
   bool lock_memory = false;  // the thread's program, stack and data stay in memory
-};
-
-// The absolute times of a loop: periods that are past are skipped, never made up for.
-class Pace {
- public:
-  Pace(int64_t first_ns, int64_t period_ns) : due_ns_(first_ns), period_ns_(period_ns) {}
-  int64_t due_ns() const { return due_ns_; }
-  // Awake at `now_ns`: the latest moment that is due, and how many before it were missed; moves on.
-  struct Turn {
-    int64_t at_ns, late_ns, missed;
-  };
-  Turn wake(int64_t now_ns);
-
- private:
-  int64_t due_ns_, period_ns_;
 };
 
 // A row of the ring: sequence, stamp and expiry in monotonic ns, phase, then the joints.

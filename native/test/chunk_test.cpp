@@ -2,12 +2,15 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
+#include <set>
 #include <thread>
 
 #include "base/error.h"
 #include "base/philox.h"
 #include "chunk/executor.h"
+#include "chunk/stalls.h"
 #include "test/allocations.h"
 #include "test/check.h"
 
@@ -233,6 +236,26 @@ TEST("chunk: the thread runs, allocates nothing, and ends") {
   std::vector<double> out(6 * 1024);
   const size_t rows_out = executor.ring().drain(out.data(), 1024);
   CHECK(rows_out == executor.stepper().steps().commands && out[0] == 1 && out[2] - out[1] == 100 * ms);
+}
+
+TEST("chunk: every processor is watched for stalls, and only those long enough are told") {
+  std::vector<double> out(stall_row * 4096);
+  std::set<int> processors;
+  Stalls all(0);
+  for (const int64_t end_ns = monotonic_ns() + 2000 * ms;
+       all.refused().empty() && processors.size() < std::thread::hardware_concurrency() &&
+       monotonic_ns() < end_ns;) {
+    const size_t count = all.drain(out.data(), 4096);
+    for (size_t i = 0; i < count; ++i) {
+      const double* row = out.data() + i * stall_row;
+      CHECK(row[0] <= row[1] && row[1] <= static_cast<double>(monotonic_ns()));
+      processors.insert(static_cast<int>(row[2]));
+    }
+  }
+  CHECK(!all.refused().empty() || processors.size() == std::thread::hardware_concurrency());
+  Stalls none(int64_t{3600} * 1000 * ms);
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  CHECK(none.drain(out.data(), 4096) == 0);
 }
 
 TEST("chunk: options that cannot work are refused") {

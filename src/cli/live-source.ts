@@ -226,7 +226,7 @@ export class LiveSession implements LiveSource {
     this.counted = new LoopMetrics(session);
     this.readInfer = session.controller.stats.infer_ms.reader();
     this.readLate = session.controller.stats.late_us.reader();
-    session.controller.go();
+    session.go();
     session.controller.onChunk((chunk) => this.emitChunk(session, chunk));
     this.timers = [
       setInterval(() => this.emitStatus(), STATUS_MS),

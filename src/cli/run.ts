@@ -20,7 +20,7 @@ import { checkFit } from './fit.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
 import { openLog } from './log.js';
 import { observe } from './observe.js';
-import { preferControl } from './priority.js';
+import { collectGarbage, preferControl } from './priority.js';
 import { openRecorder, RECORD_OPTION } from './recording.js';
 import { ServiceManager } from './service.js';
 
@@ -197,6 +197,7 @@ export const run: Command = {
     if (executor !== undefined && executor.stats().refused !== '') refused.push(executor.stats().refused);
     if (refused.length > 0) say(`  the control loop goes on without ${refused.join(' and ')}`);
     const letShow = dry?.show(robot, log);
+    collectGarbage();
     controller.start();
     service?.ready();
     if (service !== undefined && service.refused !== '') say(`  systemd was not told: ${service.refused}`);

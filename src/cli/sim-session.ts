@@ -13,7 +13,7 @@ import { findTask } from '../sim/tasks.js';
 import { TendonError } from '../types/index.js';
 import { needsOf } from './command.js';
 import { modelFolder, PACKAGE_ROOT } from './drivers.js';
-import { preferControl } from './priority.js';
+import { collectGarbage, preferControl } from './priority.js';
 import { openRecorder } from './recording.js';
 
 export { PACKAGE_ROOT } from './drivers.js';
@@ -88,6 +88,7 @@ export class SimSession {
         'config_invalid',
         `the policy commands ${policy.spec.action_dim} joints, the task ${options.task} has ${task.spec.joint_names.length}; choose another --policy or --task`,
       );
+    const twin = await task.create();
     const sim = await spawnSimServer({ task: options.task, seed, port: options.bridge_port ?? 0 });
     const clock = new MonotonicClock();
     const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url: sim.url } }, clock);
@@ -121,7 +122,6 @@ export class SimSession {
     );
     const controller = new Controller({ ...settings, tap: recorder });
     recorder?.watch(controller);
-    const twin = await task.create();
     const session = new SimSession(
       options,
       sim,
@@ -143,6 +143,7 @@ export class SimSession {
       throw caught;
     }
     preferControl();
+    collectGarbage();
     controller.start();
     session.watchProcess();
     return session;
@@ -150,6 +151,12 @@ export class SimSession {
 
   get bridge_url(): string {
     return this.sim.url;
+  }
+
+  /** Sets the policy going, as soon as the robot has been seen. */
+  go(): void {
+    this.starting = this.controller.supervisor.state === 'INIT';
+    this.controller.go();
   }
 
   /** Asks for the episode of `seed`, or the next in order. A stop is cleared, for a person asked. */
@@ -172,9 +179,7 @@ export class SimSession {
       if (this.controller.supervisor.state === 'STOPPED' && !goes_on) return;
       this.controller.reset(chosen);
       if (!goes_on) return;
-      // After a stop the controller must see the robot first.
-      this.starting = this.controller.supervisor.state === 'INIT';
-      this.controller.go();
+      this.go();
       this.controller.resume();
     } finally {
       this.restarting = false;
@@ -255,13 +260,18 @@ export class SimSession {
     this.sim.process.once('close', () => {
       if (this.closed) return;
       this.options.onNote?.('the simulation ended; starting it again');
+      clearTimeout(this.ending);
+      this.ending = undefined;
       const again = (): void => {
         if (this.closed) return;
-        spawnSimServer({ task: this.options.task, seed: this.nextSeed++, port })
+        const seed = this.nextSeed++;
+        spawnSimServer({ task: this.options.task, seed, port })
           .then((sim) => {
             this.sim = sim;
             if (this.closed) return sim.stop();
-            this.controller.go();
+            // Another episode, and the controller may have been suspended for one that never came. A stop stays.
+            if (this.controller.supervisor.state !== 'STOPPED') this.controller.reset(seed);
+            this.go();
             this.watchProcess();
             return undefined;
           })

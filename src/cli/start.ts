@@ -1,13 +1,14 @@
 // `tendon start`: the main job. A simulated robot in its own process, the policy that drives it, and a page to watch
 // and disturb them; or, with --headless, episodes and a table.
 
-import { readFileSync } from 'node:fs';
-import { INTERVENTIONS, type Intervention, type Supervisor } from '../control/index.js';
+import { INTERVENTIONS, type Intervention, type Miss, type Supervisor } from '../control/index.js';
 import { wilson } from '../eval/wilson.js';
+import { NS_PER_S } from '../types/index.js';
 import { startWebServer, type WebServer } from '../web/index.js';
 import type { Command } from './command.js';
 import { loadOptions, POLICY_OPTIONS } from './command.js';
 import { LiveSession } from './live-source.js';
+import { type MachineReport, MachineWatch } from './machine-watch.js';
 import { RECORD_OPTION } from './recording.js';
 import { type EpisodeResult, SimSession } from './sim-session.js';
 
@@ -94,10 +95,11 @@ async function headless(
     },
     onNote: (note) => say(`  ${note}`),
   });
-  const stolen = stolenMs();
-  session.controller.go();
+  const watch = new MachineWatch(session.clock);
+  session.go();
   await Promise.race([finished, stopped]);
   const { stats, supervisor } = session.controller;
+  const machine = watch.end(stats.misses, NS_PER_S / session.rate_hz);
   const won = results.filter((r) => r.success).length;
   const [low, high] = wilson(won, Math.max(1, results.length));
   const [late50, late99] = stats.late_us.quantiles(0.5, 0.99);
@@ -105,12 +107,24 @@ async function headless(
   await session.close();
   say(`
   success            ${won}/${results.length}  (95 % interval ${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)} %)
-  control ticks      ${stats.ticks}, deadline misses ${stats.deadline_misses}
+  control ticks      ${stats.ticks}, deadline misses ${stats.deadline_misses}${ofTheMachine(machine, stats.misses)}
   tick lateness      p50 ${late50?.toFixed(0)} µs, p99 ${late99?.toFixed(0)} µs, worst ${(stats.worst_late_ns / 1e6).toFixed(2)} ms
-  taken by the host  ${stolen === undefined ? 'unknown' : `${(stolenMs() ?? 0) - stolen} ms of processor time (virtual machines only)`}
+  the machine        ${ofItself(machine)}
   inference          p50 ${infer50?.toFixed(1)} ms, p99 ${infer99?.toFixed(1)} ms
   interventions      ${byCause(supervisor)}`);
   return results.length >= episodes ? 0 : 1;
+}
+
+/** Whose the misses were, as far as it can be told. */
+function ofTheMachine(machine: MachineReport | string, misses: readonly Miss[]): string {
+  if (misses.length === 0 || typeof machine === 'string') return '';
+  return `, in ${misses.length} ticks; ${machine.its_misses} of these while the machine itself stood still`;
+}
+
+function ofItself(machine: MachineReport | string): string {
+  if (typeof machine === 'string') return `not watched: no right to ${machine}`;
+  const { stalls, worst_ms } = machine;
+  return `stood still ${stalls} times for 2 ms or more, at worst ${worst_ms.toFixed(1)} ms (real-time threads beside the loop)`;
 }
 
 /** How often the supervisor stepped in, and why. */
@@ -118,14 +132,4 @@ function byCause({ counts }: Supervisor): string {
   const some = (Object.keys(INTERVENTIONS) as Intervention[]).filter((cause) => counts[cause] > 0);
   if (some.length === 0) return 'none';
   return some.map((cause) => `${counts[cause]} × ${INTERVENTIONS[cause]}`).join('\n                     ');
-}
-
-/** Processor time that a virtual machine's host gave to others, ms since boot: it explains lateness that is not ours. */
-function stolenMs(): number | undefined {
-  try {
-    const ticks = Number(readFileSync('/proc/stat', 'utf8').split('\n')[0]!.split(/ +/)[8]);
-    return Number.isFinite(ticks) ? ticks * 10 : undefined;
-  } catch {
-    return undefined;
-  }
 }

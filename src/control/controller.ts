@@ -201,7 +201,7 @@ export class Controller {
       await clock.sleepUntil(due_ns);
       if (!this.running) break;
       const now_ns = clock.now_ns();
-      const missed = this.stats.tick(now_ns - due_ns, this.period_ns);
+      const missed = this.stats.tick(due_ns, now_ns - due_ns, this.period_ns);
       if (missed > JUMP_PERIODS || now_ns < due_ns - this.period_ns)
         this.supervisor.trouble('clock_jump', `${Math.round((now_ns - due_ns) / NS_PER_MS)} ms`);
       // The process may be holding an arm up: whatever goes wrong in one tick, there is a next one.

@@ -37,6 +37,15 @@ export class Ring {
   }
 }
 
+/** A tick that came a period late or more. */
+export interface Miss {
+  readonly due_ns: Nanoseconds;
+  readonly late_ns: Nanoseconds;
+}
+
+/** So many misses are remembered one by one. */
+const MISSES = 256;
+
 export class LoopStats {
   ticks = 0;
   deadline_misses = 0;
@@ -44,16 +53,22 @@ export class LoopStats {
   actions = 0;
   listener_errors = 0;
   worst_late_ns = 0;
+  /** The newest, oldest first. */
+  readonly misses: Miss[] = [];
   readonly late_us = new Ring();
   readonly infer_ms = new Ring();
 
-  /** Records a tick `late_ns` after its time; returns the whole periods it missed. */
-  tick(late_ns: Nanoseconds, period_ns: Nanoseconds): number {
+  /** Records a tick that was due at `due_ns` and came `late_ns` after; returns the whole periods it missed. */
+  tick(due_ns: Nanoseconds, late_ns: Nanoseconds, period_ns: Nanoseconds): number {
     this.ticks++;
     this.late_us.push(late_ns / 1000);
     this.worst_late_ns = Math.max(this.worst_late_ns, late_ns);
     const missed = Math.floor(late_ns / period_ns);
-    if (missed > 0) this.deadline_misses += missed;
+    if (missed > 0) {
+      this.deadline_misses += missed;
+      this.misses.push({ due_ns, late_ns });
+      if (this.misses.length > MISSES) this.misses.shift();
+    }
     return missed;
   }
 

@@ -8,6 +8,7 @@ import {
   type ErrorCode,
   type ExecutorOptions,
   type ExecutorPort,
+  type Nanoseconds,
   TendonError,
 } from '../types/index.js';
 import { packageFile } from '../types/package.js';
@@ -342,6 +343,23 @@ export interface NativeModel {
   openTree(table: TreeTable): Promise<NativeTreePlanner>;
 }
 
+/** While it is open: when a real-time thread on one of this process's processors was not run in time. */
+export interface NativeStalls {
+  /** What the system refused of real-time threads, so that nothing follows for the machine; else empty. */
+  readonly refused: string;
+  /** CLOCK_MONOTONIC. */
+  nowNs(): Nanoseconds;
+  /** Those since the last call; more than a thousand on one processor are not kept. */
+  drain(): Stall[];
+  close(): void;
+}
+
+export interface Stall {
+  readonly from_ns: Nanoseconds;
+  readonly to_ns: Nanoseconds;
+  readonly processor: number;
+}
+
 export interface Addon {
   readonly Graph: new () => NativeGraph;
   readonly Pool: new (options?: { readonly threads?: number; readonly pin?: boolean }) => NativePool;
@@ -349,6 +367,10 @@ export interface Addon {
   readonly Search: new (table: PlannerTable) => NativeSearch;
   readonly Tree: new (table: TreeTable) => NativeTree;
   readonly Executor: new (options: ExecutorOptions) => ExecutorPort;
+  /** Notes from here on what takes at least `least_ms`. */
+  readonly Stalls: new (
+    least_ms: number,
+  ) => NativeStalls;
   compileModel(
     graph: NativeGraph,
     options: {

@@ -17,6 +17,8 @@ export class SimCommands {
   refusal = '';
   /** Whether the watchdog holds the robot. */
   holding = true;
+  /** Whether any was taken since `restart`. */
+  begun = false;
   private points: readonly Point[] = [];
   private arrived_ms = Number.NEGATIVE_INFINITY;
   private from: Float64Array | undefined;
@@ -75,6 +77,12 @@ export class SimCommands {
     this.held = undefined;
   }
 
+  /** As `forget`, and nothing was ever commanded. */
+  restart(): void {
+    this.forget();
+    this.begun = false;
+  }
+
   /** The target in force at `now_ms`, given the measured `position`. */
   target(now_ms: number, position: Float64Array): Float64Array {
     const last = this.points.at(-1);
@@ -107,6 +115,7 @@ export class SimCommands {
       if (!accepting) throw new TendonError('input_invalid', 'the robot is stopped or paused.');
       this.points = points;
       this.arrived_ms = performance.now();
+      this.begun = true;
       this.from = undefined;
     } catch (caught) {
       ++this.refused;

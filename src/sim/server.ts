@@ -143,7 +143,8 @@ class SimRobot {
       const before = instance.jointPosition();
       instance.advance(commands.target(performance.now(), before), period_s);
       this.before = before;
-      this.time_s += period_s;
+      // An episode begins with its first command: what a process takes to start is not the policy's time.
+      if (commands.begun) this.time_s += period_s;
     }
     this.publishState();
     if (this.tick_count++ % STATUS_TICKS === 0) this.publishStatus();
@@ -223,7 +224,7 @@ class SimRobot {
       if (!Number.isSafeInteger(seed) || Number(seed) < 0)
         throw wrong('/reset', 'seed: a whole number', seed);
       this.seed = Number(seed);
-      this.commands.forget();
+      this.commands.restart();
       this.pushing = undefined;
       instance.reset(this.seed);
       this.before = instance.jointPosition();

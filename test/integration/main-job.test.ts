@@ -39,9 +39,10 @@ describe('the main job', () => {
       onNote: (note) => notes.push(note),
     });
     try {
-      session.controller.go();
-      await until(() => results.length >= 1);
-      expect(results[0]).toMatchObject({ seed: 0, success: true });
+      session.go();
+      // A machine that stands still may fail an episode, not three.
+      await until(() => results.some(({ success }) => success) || results.length >= 3);
+      expect(results.map(({ success }) => success)).toContain(true);
       await until(() => session.controller.supervisor.state === 'RUNNING' && (session.status?.step ?? 0) > 5);
       const { limits } = session.twin.spec;
       (session as unknown as { sim: { process: { kill(signal: string): void } } }).sim.process.kill(
@@ -69,6 +70,7 @@ describe('the main job', () => {
     const { stdout, status } = tendon('start', '--headless', '--episodes', '2', '--steps', '3');
     expect(stdout).toMatch(/success\s+2\/2/);
     expect(stdout).toMatch(/deadline misses \d+/);
+    expect(stdout).toMatch(/the machine +(stood still \d+ times|not watched: no right to)/);
     expect(status).toBe(0);
   });
 

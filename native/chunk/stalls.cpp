@@ -1,0 +1,86 @@
+#include "chunk/stalls.h"
+
+#include <sched.h>
+
+#include "base/error.h"
+#include "chunk/moment.h"
+
+namespace tendon {
+
+namespace {
+
+constexpr int64_t period_ns = 1'000'000;
+constexpr int fifo_priority = 90;
+
+}  // namespace
+
+Stalls::Stalls(int64_t least_ns) {
+#if defined(__linux__)
+  cpu_set_t ours;
+  CPU_ZERO(&ours);
+  if (sched_getaffinity(0, sizeof ours, &ours) != 0) throw BuildError("internal", "no processors are known");
+  try {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+      if (CPU_ISSET(cpu, &ours)) watch_on(cpu, least_ns);
+  } catch (...) {
+    end();
+    throw;
+  }
+#else
+  (void)least_ns;
+  refused_ = "threads that stay on a processor (Linux only)";
+#endif
+}
+
+Stalls::~Stalls() { end(); }
+
+void Stalls::watch_on(int cpu, int64_t least_ns) {
+#if defined(__linux__)
+  Watch& one = watches_.emplace_back(cpu, least_ns);
+  try {
+    one.thread = start_thread(watch, &one);
+  } catch (...) {
+    watches_.pop_back();
+    throw;
+  }
+  cpu_set_t its;
+  CPU_ZERO(&its);
+  CPU_SET(cpu, &its);
+  if (pthread_setaffinity_np(one.thread, sizeof its, &its) != 0)
+    refused_ = "threads that stay on a processor";
+  if (std::string why = prefer(one.thread, fifo_priority); !why.empty()) refused_ = std::move(why);
+#else
+  (void)cpu, (void)least_ns;
+#endif
+}
+
+void Stalls::end() {
+  for (Watch& one : watches_) one.quit.store(true, std::memory_order_relaxed);
+  for (Watch& one : watches_) pthread_join(one.thread, nullptr);
+  watches_.clear();
+}
+
+void Stalls::watch(void* argument) {
+  Watch& own = *static_cast<Watch*>(argument);
+  Pace pace(monotonic_ns() + period_ns, period_ns);
+  while (!own.quit.load(std::memory_order_relaxed)) {
+    const int64_t due_ns = pace.due_ns();
+    sleep_until(due_ns);
+    const int64_t now_ns = monotonic_ns();
+    if (pace.wake(now_ns).late_ns < own.least_ns) continue;
+    double* row = own.ring.next();
+    if (row == nullptr) continue;
+    row[0] = static_cast<double>(due_ns);
+    row[1] = static_cast<double>(now_ns);
+    row[2] = own.cpu;
+    own.ring.push();
+  }
+}
+
+size_t Stalls::drain(double* out, size_t most) {
+  size_t count = 0;
+  for (Watch& one : watches_) count += one.ring.drain(out + count * stall_row, most - count);
+  return count;
+}
+
+}  // namespace tendon

@@ -1,0 +1,60 @@
+// Beside a control loop: what of its lateness was the machine's own. A virtual machine, its firmware or its kernel may
+// stop for longer than a control period, and no program on it can do anything about that; but a program can tell.
+
+import type { Miss } from '../control/index.js';
+import { addon, type NativeStalls, native, type Stall } from '../native/index.js';
+import { type Clock, type Nanoseconds, NS_PER_MS } from '../types/index.js';
+
+/** Shorter stalls are everyday scheduling. */
+const LEAST_MS = 2;
+
+export interface MachineReport {
+  /** Stalls of 2 ms or more, and the longest, ms. */
+  readonly stalls: number;
+  readonly worst_ms: number;
+  /** Of the misses, those that would have been none without a stall. */
+  readonly its_misses: number;
+}
+
+export class MachineWatch {
+  private readonly watch: NativeStalls;
+  private readonly offset_ns: Nanoseconds;
+
+  constructor(clock: Pick<Clock, 'now_ns'>) {
+    this.watch = native(() => new (addon().Stalls)(LEAST_MS));
+    this.offset_ns = clock.now_ns() - this.watch.nowNs();
+  }
+
+  /** Ends the watch. A text where the system allows no such watch: what it refused. */
+  end(misses: readonly Miss[], period_ns: Nanoseconds): MachineReport | string {
+    const stalls = this.watch.drain().map(({ from_ns, to_ns, processor }) => ({
+      from_ns: from_ns + this.offset_ns,
+      to_ns: to_ns + this.offset_ns,
+      processor,
+    }));
+    const { refused } = this.watch;
+    this.watch.close();
+    return refused === '' ? reportOf(stalls, misses, period_ns) : refused;
+  }
+}
+
+/** A miss is the machine's when, less what one processor stood still in it, the tick would have been in time. */
+export function reportOf(
+  stalls: readonly Stall[],
+  misses: readonly Miss[],
+  period_ns: Nanoseconds,
+): MachineReport {
+  const stoodStill = ({ due_ns, late_ns }: Miss): Nanoseconds => {
+    const by = new Map<number, Nanoseconds>();
+    for (const { from_ns, to_ns, processor } of stalls) {
+      const both_ns = Math.min(to_ns, due_ns + late_ns) - Math.max(from_ns, due_ns);
+      if (both_ns > 0) by.set(processor, (by.get(processor) ?? 0) + both_ns);
+    }
+    return Math.max(0, ...by.values());
+  };
+  return {
+    stalls: stalls.length,
+    worst_ms: stalls.reduce((worst, { from_ns, to_ns }) => Math.max(worst, to_ns - from_ns), 0) / NS_PER_MS,
+    its_misses: misses.filter((miss) => miss.late_ns - stoodStill(miss) < period_ns).length,
+  };
+}
