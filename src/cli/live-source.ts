@@ -6,15 +6,25 @@ import type { LoadOptions } from '../policies/index.js';
 import { taskNames } from '../sim/tasks.js';
 import {
   type ActionChunk,
+  type IntentAnswer,
   type LiveFrame,
   type LiveScene,
   type LiveSource,
   NS_PER_MS,
   type OperatorIntent,
-  type SamplerChoice,
   TendonError,
 } from '../types/index.js';
 import { driversOf } from './drivers.js';
+import {
+  ACCEPTED,
+  type ControlStatus,
+  choose,
+  controlStatus,
+  Listeners,
+  pageTime,
+  refused,
+  takeOver,
+} from './live-feed.js';
 import { type EpisodeResult, SimSession, type SimSessionOptions } from './sim-session.js';
 
 const STATUS_MS = 100;
@@ -23,7 +33,7 @@ const POSES_MS = 33;
 const DRAWN = 16;
 
 export class LiveSession implements LiveSource {
-  private readonly listeners = new Set<(frame: LiveFrame) => void>();
+  private readonly listeners = new Listeners();
   private timers: NodeJS.Timeout[] = [];
   private successes = 0;
   private done = 0;
@@ -31,8 +41,7 @@ export class LiveSession implements LiveSource {
   private drawnPoses: Float32Array | undefined;
   private switching = false;
   private counted: LoopMetrics | undefined;
-  private readInfer: () => number[] = () => [];
-  private readLate: () => number[] = () => [];
+  private readStatus: (() => ControlStatus) | undefined;
   private switched = 0;
   private readonly record: string | undefined;
   /** As asked for at the start: what was said of a sampler is the diffusion policy's. */
@@ -67,6 +76,7 @@ export class LiveSession implements LiveSource {
     const { spec, shapes } = this.session.twin;
     return {
       kind: 'scene',
+      simulated: true,
       task: spec.name,
       summary: spec.summary,
       joint_names: spec.joint_names,
@@ -79,11 +89,10 @@ export class LiveSession implements LiveSource {
   }
 
   subscribe(listener: (frame: LiveFrame) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return this.listeners.add(listener);
   }
 
-  request(intent: OperatorIntent): { accepted: boolean; reason: string } {
+  request(intent: OperatorIntent): IntentAnswer {
     const { controller, robot } = this.session;
     const call = (service: string, args: Record<string, unknown>): void => {
       robot.call(service, args).catch((caught: Error) => this.session.options.onNote?.(caught.message));
@@ -93,8 +102,7 @@ export class LiveSession implements LiveSource {
         controller.hold();
         break;
       case 'resume':
-        if (controller.supervisor.state === 'STOPPED')
-          return { accepted: false, reason: 'stopped: reset first' };
+        if (controller.supervisor.state === 'STOPPED') return refused('stopped: reset first');
         controller.resume();
         break;
       case 'stop':
@@ -111,51 +119,28 @@ export class LiveSession implements LiveSource {
         break;
       case 'goal':
         if (intent.goal.length !== this.session.twin.spec.goal_dim)
-          return { accepted: false, reason: `a goal here has ${this.session.twin.spec.goal_dim} numbers` };
+          return refused(`a goal here has ${this.session.twin.spec.goal_dim} numbers`);
         call('set_goal', { position: intent.goal });
         break;
       case 'push':
         call('push', { name: intent.name, force: intent.force });
         break;
       case 'choose':
-        return this.choose(intent.choice);
+        return choose(this.session.policy, intent.choice);
       case 'driver':
         return this.switchDriver(intent.driver);
       case 'task':
         return this.switchTask(intent.task);
       case 'teleop':
-        return this.drive(intent);
+        return takeOver(controller, intent, (point) => this.session.twin.pointAction(point));
     }
-    return { accepted: true, reason: '' };
+    return ACCEPTED;
   }
 
   async close(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
     this.counted?.close();
     await this.session.close();
-  }
-
-  private drive(intent: OperatorIntent & { kind: 'teleop' }): { accepted: boolean; reason: string } {
-    const { controller, twin } = this.session;
-    const { engaged, values, point, repeat } = intent;
-    if (values !== undefined && point !== undefined)
-      return { accepted: false, reason: 'joint targets or a point for the hand, not both' };
-    const { state, cause } = controller.supervisor;
-    if (repeat === true && state !== 'TELEOP')
-      return { accepted: false, reason: `nobody drives any more: ${state}, ${cause}` };
-    if (!engaged) controller.takeOver(undefined);
-    else if (
-      !controller.takeOver(values ?? (point && [...twin.pointAction(point)]) ?? [...controller.command])
-    )
-      return { accepted: false, reason: `nobody can take over now (${controller.supervisor.state})` };
-    return { accepted: true, reason: '' };
-  }
-
-  private choose(choice: Partial<SamplerChoice>): { accepted: boolean; reason: string } {
-    this.session.policy
-      .choose(choice)
-      .catch((caught: Error) => this.session.options.onNote?.(`choice refused: ${caught.message}`));
-    return { accepted: true, reason: '' };
   }
 
   /** What drives, by the name that the page has for it; one that was named by hand has its policy's kind. */
@@ -172,27 +157,26 @@ export class LiveSession implements LiveSource {
     return known.includes(this.driver) ? known : [this.driver, ...known];
   }
 
-  private switchTask(task: string): { accepted: boolean; reason: string } {
-    if (!taskNames().includes(task)) return { accepted: false, reason: `there is no task ${task}` };
+  private switchTask(task: string): IntentAnswer {
+    if (!taskNames().includes(task)) return refused(`there is no task ${task}`);
     const { policy: _, ...options } = this.session.options;
     return this.switchTo({ ...options, task, load: this.load }, `the task ${task}`);
   }
 
   /** Another episode, with the same seed for both to be compared by. */
-  private switchDriver(name: string): { accepted: boolean; reason: string } {
+  private switchDriver(name: string): IntentAnswer {
     const { options } = this.session;
-    if (name === this.driver) return { accepted: true, reason: '' };
+    if (name === this.driver) return ACCEPTED;
     const found = driversOf(options.task).find((d) => d.name === name);
-    if (found === undefined)
-      return { accepted: false, reason: `there is no driver ${name} for the task ${options.task}` };
+    if (found === undefined) return refused(`there is no driver ${name} for the task ${options.task}`);
     const { sampler: _, steps: __, candidates: ___, ...load } = this.load;
     const own = found.name === driversOf(options.task)[0]!.name ? this.load : { ...load, ...found.load };
     return this.switchTo({ ...options, policy: found.policy, load: own }, `the driver ${name}`);
   }
 
   /** A new session in the place of this one; `what` is for people. */
-  private switchTo(chosen: SimSessionOptions, what: string): { accepted: boolean; reason: string } {
-    if (this.switching) return { accepted: false, reason: 'another session is being started' };
+  private switchTo(chosen: SimSessionOptions, what: string): IntentAnswer {
+    if (this.switching) return refused('another session is being started');
     this.switching = true;
     const old = this.session;
     const { record: _, ...options } = chosen;
@@ -206,7 +190,7 @@ export class LiveSession implements LiveSource {
         this.successes = 0;
         this.done = 0;
         this.begin();
-        this.emit(this.scene());
+        this.listeners.emit(this.scene());
         await old.close();
       })
       .catch((caught: unknown) => {
@@ -216,7 +200,7 @@ export class LiveSession implements LiveSource {
       .finally(() => {
         this.switching = false;
       });
-    return { accepted: true, reason: '' };
+    return ACCEPTED;
   }
 
   private begin(): void {
@@ -224,8 +208,8 @@ export class LiveSession implements LiveSource {
     const { session } = this;
     this.counted?.close();
     this.counted = new LoopMetrics(session);
-    this.readInfer = session.controller.stats.infer_ms.reader();
-    this.readLate = session.controller.stats.late_us.reader();
+    const { controller, policy, robot } = session;
+    this.readStatus = controlStatus({ controller, policy, robot, position_key: 'joint_position' });
     session.go();
     session.controller.onChunk((chunk) => this.emitChunk(session, chunk));
     this.timers = [
@@ -239,26 +223,22 @@ export class LiveSession implements LiveSource {
     if (result.success) this.successes++;
   }
 
-  private emit(frame: LiveFrame): void {
-    for (const listener of this.listeners) listener(frame);
-  }
-
   private emitPoses(): void {
     const { poses } = this.session;
     if (poses === undefined || poses === this.drawnPoses) return;
     this.drawnPoses = poses;
-    this.emit({ kind: 'poses', stamp_ns: now_ns(), poses });
+    this.listeners.emit({ kind: 'poses', stamp_ns: pageTime(), poses });
   }
 
   private emitChunk(session: SimSession, chunk: ActionChunk): void {
-    if (this.listeners.size === 0 || session !== this.session) return;
+    if (!this.listeners.some || session !== this.session) return;
     const n = Math.min(chunk.n_candidates, DRAWN);
     const { horizon, action_dim } = chunk;
     const all = chunk.candidates ?? chunk.actions;
     const paths = new Float32Array(n * horizon * 3);
     for (let row = 0; row < n * horizon; row++)
       paths.set(session.twin.actionPoint(all.subarray(row * action_dim, (row + 1) * action_dim)), 3 * row);
-    this.emit({
+    this.listeners.emit({
       kind: 'chunk',
       stamp_ns: chunk.stamp_ns,
       chosen: chunk.chosen,
@@ -271,40 +251,21 @@ export class LiveSession implements LiveSource {
   }
 
   private emitStatus(): void {
-    const { controller, robot, policy, status } = this.session;
-    const { supervisor, stats } = controller;
-    const observation = robot.latest();
-    const position = observation?.values.joint_position;
-    const goal = observation?.values.goal;
-    const { drops } = robot;
-    this.emit({
-      kind: 'status',
-      stamp_ns: now_ns(),
-      state: supervisor.state,
-      cause: supervisor.cause,
+    const { robot, status, twin } = this.session;
+    const control = this.readStatus!();
+    this.listeners.emit({
+      ...control,
       paused: this.paused,
-      connected: supervisor.state !== 'INIT',
       episode: status?.episode ?? 0,
       successes: this.successes,
       episodes_done: this.done,
       mode: status?.mode ?? '',
-      command: [...controller.command],
-      position: position === undefined ? [] : [...position],
-      goal: goal === undefined ? [] : [...goal],
-      hand: position === undefined ? [] : [...this.session.twin.actionPoint(position)],
-      infer_ms: this.readInfer(),
-      late_us: this.readLate(),
-      ticks: stats.ticks,
-      deadline_misses: stats.deadline_misses,
-      interventions: supervisor.interventions,
-      drops: Object.values(drops).reduce((sum, n) => sum + n, 0),
-      choice: policy.choice,
+      goal: [...(robot.latest()?.values.goal ?? [])],
+      hand: control.position.length === 0 ? [] : [...twin.actionPoint(control.position)],
       driver: this.driver,
     });
   }
 }
-
-const now_ns = (): number => Math.round(performance.now() * NS_PER_MS);
 
 /** arm.mcap → arm.1.mcap, arm.2.mcap: another task is another recording. */
 function numbered(file: string, n: number): string {

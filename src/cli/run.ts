@@ -20,8 +20,10 @@ import { checkFit } from './fit.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
 import { openLog } from './log.js';
 import { observe } from './observe.js';
+import { operatorOf } from './operator.js';
 import { collectGarbage, preferControl } from './priority.js';
 import { openRecorder, RECORD_OPTION } from './recording.js';
+import { openPage } from './robot-page.js';
 import { ServiceManager } from './service.js';
 
 /** How often a leader that fell silent is noticed, ms. */
@@ -31,7 +33,8 @@ const LONGER_THAN_CHUNKS_MS = 600_000;
 
 export const run: Command = {
   summary: 'run a policy on a robot behind rosbridge',
-  usage: 'tendon run --policy DIR --robot launch/FILE.yaml [--bridge ws://HOST:9090] [--dry-run]',
+  usage:
+    'tendon run --policy DIR --robot launch/FILE.yaml [--bridge ws://HOST:9090] [--page 8080] [--dry-run]',
   options: {
     policy: { type: 'string', help: 'checkpoint folder' },
     robot: { type: 'string', help: 'robot file: topics, joint order, limits, deadlines' },
@@ -46,6 +49,12 @@ export const run: Command = {
       type: 'boolean',
       default: false,
       help: 'everything but publishing commands, which are shown',
+    },
+    page: { type: 'string', help: 'port of a live page with HOLD, STOP and plots; 0 takes a free one' },
+    'page-host': {
+      type: 'string',
+      default: '127.0.0.1',
+      help: 'address of the page; anything but loopback is open to the network',
     },
     metrics: { type: 'string', help: 'port for GET /metrics (Prometheus); 0 takes a free one' },
     'metrics-host': {
@@ -107,11 +116,7 @@ export const run: Command = {
       log.record('state', { from, to, cause }, `${from} → ${to}: ${cause}`);
       service?.status(`${to}: ${cause}`);
     });
-    // Asked to run once; after that only an operator sets it going again, as after a hold before it began.
-    const begun = controller.supervisor.onChange(({ to }) => {
-      if (to === 'READY') setImmediate(() => controller.go());
-      if (to === 'RUNNING' || to === 'STOPPED') begun();
-    });
+    const operator = operatorOf(controller, seed, say);
     const leader = file.teleop && new Leader(file.teleop, controller);
     const watchLeader = setInterval(() => leader?.poll(clock.now_ns()), LEADER_POLL_MS);
     robot.onOperator({
@@ -125,29 +130,16 @@ export const run: Command = {
       quit = resolve;
     });
     const letGo = listenToKeys(process.stdin, {
-      stop: () => controller.emergencyStop('stopped by a key'),
-      hold: () => {
-        begun();
-        controller.hold('held by a key');
-        if (controller.state === 'INIT' || controller.state === 'READY')
-          say('  held before it began: r starts');
-      },
-      resume: () => {
-        if (controller.state === 'READY') controller.go();
-        else controller.resume();
-        if (controller.state === 'STOPPED') say('  a stop is latched: c, then y, clears it');
-      },
+      stop: () => operator.stop('a key'),
+      hold: () => operator.hold('a key'),
+      resume: () => operator.resume(),
       question: () =>
         say(
           controller.state === 'STOPPED'
             ? '  clear the stop? y does, any other key leaves it'
             : `  nothing is stopped: ${controller.state}`,
         ),
-      clear: () => {
-        if (controller.state !== 'STOPPED') return;
-        controller.reset(seed);
-        say('  the stop is cleared and nothing moves: r starts from where the robot is');
-      },
+      clear: () => operator.clear(),
       quit,
     });
     if (letGo !== undefined) say(`  ${KEYS_HELP}`);
@@ -187,6 +179,14 @@ export const run: Command = {
       values.metrics === undefined
         ? undefined
         : { port: integer('metrics', 0, 65535), host: text('metrics-host') };
+    const letLook =
+      values.page === undefined
+        ? undefined
+        : await openPage(
+            { file, controller, robot, policy, position_key, operator },
+            { port: integer('page', 0, 65535), host: text('page-host') },
+            say,
+          );
     const letObserve = await observe(
       { controller, robot, clock, rate_hz: file.rate_hz, executor: executor && (() => executor.stats()) },
       log,
@@ -214,6 +214,7 @@ export const run: Command = {
     await controller.stop();
     letShow?.();
     await letObserve();
+    await letLook?.();
     letDrive?.();
     letFollow?.();
     const executed = executor?.stats();

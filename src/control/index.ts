@@ -4,6 +4,7 @@ export { InferenceDelay } from './delay.js';
 export { type DriveOptions, drive, type ExecutedCommand, RealTimeExecutor } from './executor.js';
 export { ObservationHistory } from './history.js';
 export { interpolate } from './interpolate.js';
+export { TipPosition } from './kinematics.js';
 export { type Follower, Leader, type LeaderReading } from './leader.js';
 export { checkLimits, LIMITED, Limiter, type Limits } from './limiter.js';
 export type { ControllerOptions } from './options.js';

@@ -105,12 +105,22 @@ export class TipPosition {
     return Math.sqrt(squares);
   }
 
-  private place(q: ArrayLike<number>): void {
+  /** Where every joint of the chain and, last, the tip is with joints at `q`: (chain + 1, 3), m; for drawing. */
+  points(q: ArrayLike<number>): Float64Array {
+    const out = new Float64Array(3 * (this.workspace.chain.length + 1));
+    this.place(q, out);
+    out.set(this.position, out.length - 3);
+    return out;
+  }
+
+  private place(q: ArrayLike<number>, joints?: Float64Array): void {
     const { pose, turn } = this;
     pose.fill(0);
     for (const i of [0, 5, 10]) pose[i] = 1;
-    for (const link of this.workspace.chain) {
+    for (let l = 0; l < this.workspace.chain.length; l++) {
+      const link = this.workspace.chain[l]!;
       this.multiply(link.origin);
+      for (let i = 0; joints !== undefined && i < 3; i++) joints[3 * l + i] = pose[4 * i + 3]!;
       if (link.kind === 'fixed') continue;
       const value = link.scale * q[link.joint]! + link.offset;
       const [x, y, z] = link.axis as [number, number, number];

@@ -29,6 +29,8 @@ export interface SamplerMenu {
 /** The scene: sent once and on every change of task. */
 export interface LiveScene {
   readonly kind: 'scene';
+  /** Whether there are episodes, a pause and a choice of tasks: a robot has none of them. */
+  readonly simulated: boolean;
   readonly task: string;
   readonly summary: string;
   readonly joint_names: readonly string[];
@@ -121,10 +123,18 @@ export type OperatorIntent =
       readonly repeat?: boolean;
     };
 
+/** What became of an intent. */
+export interface IntentAnswer {
+  readonly accepted: boolean;
+  /** Why not; else empty. */
+  readonly reason: string;
+  /** Accepted, but only this says whether it came about: resolves with why not, or empty. */
+  readonly outcome?: Promise<string>;
+}
+
 /** Where LiveFrames come from and OperatorIntents go; the web room knows nothing else. */
 export interface LiveSource {
   scene(): LiveScene;
   subscribe(listener: (frame: LiveFrame) => void): () => void;
-  /** False with a reason when refused. */
-  request(intent: OperatorIntent): { readonly accepted: boolean; readonly reason: string };
+  request(intent: OperatorIntent): IntentAnswer;
 }

@@ -130,9 +130,10 @@ function attend(client: WebSocket, source: LiveSource): Mailbox {
     };
     if (!read.ok) return reply(read.id, false, read.reason);
     const { id, intent } = read.message;
-    const { accepted, reason } = source.request(intent);
+    const { accepted, reason, outcome } = source.request(intent);
     if (intent.kind === 'teleop') engaged = intent.engaged && accepted;
-    reply(id, accepted, reason);
+    if (outcome === undefined) reply(id, accepted, reason);
+    else void outcome.then((why) => reply(id, why === '', why));
   });
   mailbox.post('scene', encodeFrame(source.scene()));
   return mailbox;

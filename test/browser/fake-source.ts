@@ -16,6 +16,7 @@ type Vector3 = readonly [number, number, number];
 
 const ARM: LiveScene = {
   kind: 'scene',
+  simulated: true,
   task: 'fake_arm',
   summary: 'A scripted arm swings over a table and never tires: reach the ghost, mind the post.',
   joint_names: ['base', 'shoulder', 'elbow', 'wrist'],

@@ -50,6 +50,8 @@ export class Panel {
     fill(this.select.precision, menu.precisions);
     this.slider.steps.max = String(menu.max_steps);
     this.slider.candidates.max = String(menu.max_candidates);
+    document.body.dataset.simulated = String(scene.simulated);
+    setText(byId('reset'), scene.simulated ? 'Reset' : 'Clear stop');
     setText(byId('task-name'), scene.task);
     setText(byId('task-summary'), scene.summary);
     document.title = `${scene.task} · Tendon`;

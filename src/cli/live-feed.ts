@@ -1,0 +1,103 @@
+// What every page is told ten times a second, whatever it shows beside it; and the answers to what every operator may
+// ask of a controller.
+
+import type { Controller } from '../control/index.js';
+import type { OpenedPolicy } from '../eval/open-policy.js';
+import {
+  type IntentAnswer,
+  type LiveFrame,
+  type LiveStatus,
+  NS_PER_MS,
+  type Observation,
+  type OperatorIntent,
+  type SamplerChoice,
+} from '../types/index.js';
+
+export const ACCEPTED: IntentAnswer = { accepted: true, reason: '' };
+export const refused = (reason: string): IntentAnswer => ({ accepted: false, reason });
+
+/** What of a status is the controller's, the robot's and the policy's. */
+export type ControlStatus = Omit<
+  LiveStatus,
+  'paused' | 'episode' | 'successes' | 'episodes_done' | 'mode' | 'goal' | 'hand' | 'driver'
+>;
+
+export interface Watched {
+  readonly controller: Controller;
+  readonly policy: OpenedPolicy;
+  readonly robot: { latest(): Observation | undefined; readonly drops: object };
+  readonly position_key: string;
+}
+
+/** Gives what is new since the last call. */
+export function controlStatus({ controller, policy, robot, position_key }: Watched): () => ControlStatus {
+  const { supervisor, stats } = controller;
+  const [readInfer, readLate] = [stats.infer_ms.reader(), stats.late_us.reader()];
+  return () => ({
+    kind: 'status',
+    stamp_ns: pageTime(),
+    state: supervisor.state,
+    cause: supervisor.cause,
+    connected: supervisor.state !== 'INIT',
+    command: [...controller.command],
+    position: [...(robot.latest()?.values[position_key] ?? [])],
+    infer_ms: readInfer(),
+    late_us: readLate(),
+    ticks: stats.ticks,
+    deadline_misses: stats.deadline_misses,
+    interventions: supervisor.interventions,
+    drops: Object.values(robot.drops).reduce((sum: number, n: number) => sum + n, 0),
+    choice: policy.choice,
+  });
+}
+
+export const pageTime = (): number => Math.round(performance.now() * NS_PER_MS);
+
+/** Those who look. */
+export class Listeners {
+  private readonly all = new Set<(frame: LiveFrame) => void>();
+
+  get some(): boolean {
+    return this.all.size > 0;
+  }
+
+  add(listener: (frame: LiveFrame) => void): () => void {
+    this.all.add(listener);
+    return () => this.all.delete(listener);
+  }
+
+  emit(frame: LiveFrame): void {
+    for (const listener of this.all) listener(frame);
+  }
+}
+
+/** A person takes over, drives on or gives back. `pointAction`: the targets that lead the hand to a point. */
+export function takeOver(
+  controller: Controller,
+  intent: OperatorIntent & { kind: 'teleop' },
+  pointAction: ((point: readonly number[]) => ArrayLike<number>) | undefined,
+): IntentAnswer {
+  const { engaged, values, point, repeat } = intent;
+  if (values !== undefined && point !== undefined)
+    return refused('joint targets or a point for the hand, not both');
+  if (point !== undefined && pointAction === undefined)
+    return refused('joint targets only: where this robot’s hand would be is not known');
+  const { state, cause } = controller.supervisor;
+  if (repeat === true && state !== 'TELEOP') return refused(`nobody drives any more: ${state}, ${cause}`);
+  const targets = values ?? (point && pointAction?.(point)) ?? controller.command;
+  if (!engaged) controller.takeOver(undefined);
+  else if (!controller.takeOver(Array.from(targets)))
+    return refused(`nobody can take over now (${controller.supervisor.state})`);
+  return ACCEPTED;
+}
+
+/** Chooses the sampler of the next inferences; one that cannot be is refused when it has been tried. */
+export function choose(policy: OpenedPolicy, choice: Partial<SamplerChoice>): IntentAnswer {
+  return {
+    ...ACCEPTED,
+    outcome: policy.choose(choice).then(
+      () => '',
+      (caught: Error) => caught.message,
+    ),
+  };
+}

@@ -1,0 +1,167 @@
+// The page of `tendon run`: what the controller, the bridge and the policy say, and a person's hold, stop and choices.
+// Where the robot file has a workspace the arm is drawn as its URDF's chain of joints, with the paths of its chunks.
+
+import type { Controller } from '../control/index.js';
+import type { LoadedPolicy } from '../policies/index.js';
+import type { RosbridgeRobot } from '../rosbridge/index.js';
+import {
+  type ActionChunk,
+  type IntentAnswer,
+  type LiveFrame,
+  type LiveScene,
+  type LiveSource,
+  NS_PER_MS,
+  type OperatorIntent,
+  type RobotFile,
+} from '../types/index.js';
+import { startWebServer } from '../web/index.js';
+import { ChainDrawing } from './chain-drawing.js';
+import { ACCEPTED, choose, controlStatus, Listeners, pageTime, refused, takeOver } from './live-feed.js';
+import type { Operator } from './operator.js';
+
+const STATUS_MS = 100;
+const POSES_MS = 50;
+/** Candidates drawn on the page; more would hide each other. */
+const DRAWN = 16;
+
+export interface RobotPageOptions {
+  readonly file: RobotFile;
+  readonly controller: Controller;
+  readonly robot: RosbridgeRobot;
+  readonly policy: LoadedPolicy;
+  readonly position_key: string;
+  readonly operator: Operator;
+}
+
+export class RobotPage implements LiveSource {
+  private readonly listeners = new Listeners();
+  private readonly timers: NodeJS.Timeout[];
+  private readonly drawing: ChainDrawing | undefined;
+  private readonly letChunks: () => void;
+
+  constructor(private readonly options: RobotPageOptions) {
+    const { file, controller } = options;
+    this.drawing = file.workspace && new ChainDrawing(file.workspace);
+    const readStatus = controlStatus(options);
+    this.letChunks = controller.onChunk((chunk) => this.emitChunk(chunk));
+    this.timers = [
+      setInterval(() => {
+        const control = readStatus();
+        const { position } = control;
+        const hand = this.drawing && position.length > 0 ? [...this.drawing.hand(position)] : [];
+        const { driver } = this;
+        const none = { paused: false, episode: 0, successes: 0, episodes_done: 0, mode: '', goal: [] };
+        this.listeners.emit({ ...control, ...none, hand, driver });
+      }, STATUS_MS),
+      setInterval(() => this.emitPoses(), POSES_MS),
+    ];
+  }
+
+  scene(): LiveScene {
+    const { file, policy } = this.options;
+    return {
+      kind: 'scene',
+      simulated: false,
+      task: file.name,
+      summary:
+        this.drawing === undefined
+          ? 'Nothing to draw: the robot file has no workspace with a URDF.'
+          : 'The joints of the URDF’s chain, over the floor of the workspace.',
+      joint_names: file.joint_names,
+      limits: { lower: file.limits.lower, upper: file.limits.upper },
+      shapes: this.drawing?.shapes ?? [],
+      goal_dim: 0,
+      menu: { ...policy.menu(), drivers: [this.driver] },
+      tasks: [file.name],
+    };
+  }
+
+  subscribe(listener: (frame: LiveFrame) => void): () => void {
+    return this.listeners.add(listener);
+  }
+
+  request(intent: OperatorIntent): IntentAnswer {
+    const { controller, operator, policy } = this.options;
+    switch (intent.kind) {
+      case 'hold':
+        operator.hold('the page');
+        return ACCEPTED;
+      case 'stop':
+        operator.stop('the page');
+        return ACCEPTED;
+      case 'resume':
+        if (controller.state === 'STOPPED') return refused('stopped: reset first');
+        operator.resume();
+        return ACCEPTED;
+      case 'reset':
+        if (controller.state !== 'STOPPED') return refused(`nothing is stopped: ${controller.state}`);
+        operator.clear();
+        return ACCEPTED;
+      case 'choose':
+        return choose(policy, intent.choice);
+      case 'teleop':
+        return takeOver(controller, intent, undefined);
+      case 'goal':
+        return refused('the goal is what the robot’s topics say');
+      case 'driver':
+      case 'task':
+      case 'pause':
+      case 'push':
+        return refused('this is a robot, not a simulation');
+    }
+  }
+
+  close(): void {
+    this.letChunks();
+    for (const timer of this.timers) clearInterval(timer);
+  }
+
+  private get driver(): string {
+    return this.options.policy.menu().drivers[0]!;
+  }
+
+  private emitPoses(): void {
+    const { robot, position_key } = this.options;
+    const position = robot.latest()?.values[position_key];
+    if (this.drawing === undefined || position === undefined || !this.listeners.some) return;
+    this.listeners.emit({ kind: 'poses', stamp_ns: pageTime(), poses: this.drawing.poses(position) });
+  }
+
+  private emitChunk(chunk: ActionChunk): void {
+    if (this.drawing === undefined || !this.listeners.some) return;
+    const n = Math.min(chunk.n_candidates, DRAWN);
+    const { horizon, action_dim } = chunk;
+    const all = chunk.candidates ?? chunk.actions;
+    const paths = new Float32Array(n * horizon * 3);
+    for (let row = 0; row < n * horizon; row++)
+      paths.set(this.drawing.hand(all.subarray(row * action_dim, (row + 1) * action_dim)), 3 * row);
+    this.listeners.emit({
+      kind: 'chunk',
+      stamp_ns: chunk.stamp_ns,
+      chosen: chunk.chosen,
+      n_candidates: n,
+      horizon,
+      paths,
+      ...(chunk.scores === undefined ? {} : { scores: chunk.scores.slice(0, n) }),
+      infer_ms: chunk.timing.total_ns / NS_PER_MS,
+    });
+  }
+}
+
+/** Serves the page until the returned function is called. Throws `config_invalid` when the port is taken. */
+export async function openPage(
+  options: RobotPageOptions,
+  address: { readonly port: number; readonly host: string },
+  say: (text: string) => void,
+): Promise<() => Promise<void>> {
+  const page = new RobotPage(options);
+  const server = await startWebServer(page, address).catch((caught) => {
+    page.close();
+    throw caught;
+  });
+  say(`  the page: ${server.url}`);
+  return async () => {
+    page.close();
+    await server.close();
+  };
+}
