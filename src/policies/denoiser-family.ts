@@ -51,6 +51,8 @@ export interface DenoiserFamily {
   readonly keeps_actions?: boolean;
   /** The network was trained with the beginning of its chunk given: inputs prefix and prefix_weights (0 or 1). */
   readonly conditioned?: boolean;
+  /** Columns of x after the actions, which the network denoises with them (diffusion_policy's painted observations). */
+  readonly columns_beside?: number;
   /** Normalised bounds of each action, (action_dim): what is sampled beyond is brought back to them. */
   readonly bounds?: { readonly low: Float32Array; readonly high: Float32Array };
   /** The network for `groups` guidance groups: step input `x`, output first. */

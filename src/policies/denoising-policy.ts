@@ -121,13 +121,12 @@ export class DenoisingPolicy implements Policy {
     const { session, table } = await this.sessions.for(choice, through);
     const groups = groupsOf(choice);
     const { action_dim } = this.spec;
-    const size = this.family.model_horizon * action_dim;
-    const count = choice.candidates * size;
+    const count = choice.candidates * this.family.model_horizon * this.width;
     const start = options.noise?.slice() ?? this.draw(count);
     if (start.length !== count)
       throw new TendonError(
         'input_invalid',
-        `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${action_dim} values, got ${start.length}`,
+        `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${this.width} values, got ${start.length}`,
       );
     const added = options.step_noise ?? this.draw(count * table.noise_draws);
     if (added.length !== count * table.noise_draws)
@@ -243,7 +242,12 @@ export class DenoisingPolicy implements Policy {
   ): { prefix?: Float32Array; prefix_weights?: Float32Array } {
     if (given === undefined) return {};
     const n = this.spec.action_dim;
-    const { encode, model_horizon } = this.family;
+    const { encode, model_horizon, columns_beside } = this.family;
+    if (columns_beside !== undefined)
+      throw new TendonError(
+        'unsupported',
+        `${this.spec.family}: observations are painted into this chunk, which cannot be drawn towards a prefix as well; choose chunks mode receding, async or ensemble`,
+      );
     if (encode === undefined)
       throw new TendonError(
         'unsupported',
@@ -262,6 +266,11 @@ export class DenoisingPolicy implements Policy {
     const prefix_weights = new Float32Array(model_horizon);
     prefix_weights.set(given.weights.subarray(0, rows), acts);
     return { prefix, prefix_weights };
+  }
+
+  /** Columns of x. */
+  private get width(): number {
+    return this.spec.action_dim + (this.family.columns_beside ?? 0);
   }
 
   private bound(x: Float32Array): void {
@@ -287,11 +296,15 @@ export class DenoisingPolicy implements Policy {
     timing: ActionChunk['timing'],
   ): ActionChunk {
     const { action_dim, horizon } = this.spec;
-    const rows = this.family.model_horizon * action_dim;
+    const { width } = this;
+    const rows = this.family.model_horizon;
     const candidates = new Float32Array(n * horizon * action_dim);
     for (let c = 0; c < n; c++) {
-      const from = c * rows + first_row * action_dim;
-      const part = x.slice(from, from + horizon * action_dim);
+      const part = new Float32Array(horizon * action_dim);
+      for (let t = 0; t < horizon; t++) {
+        const from = (c * rows + first_row + t) * width;
+        part.set(x.subarray(from, from + action_dim), t * action_dim);
+      }
       this.family.decode(part, newest);
       if (this.ensemble !== undefined && c === 0) part.set(this.ensemble.update(part));
       candidates.set(part, c * horizon * action_dim);
