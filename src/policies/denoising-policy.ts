@@ -118,7 +118,7 @@ export class DenoisingPolicy implements Policy {
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
     const { conditioned } = this.family;
     const through = options.prefix?.derivative === true && !conditioned;
-    const { session, table } = await this.sessions.for(choice, through);
+    const { session, start_scale, noise_draws } = await this.sessions.for(choice, through);
     const groups = groupsOf(choice);
     const { action_dim } = this.spec;
     const count = choice.candidates * this.family.model_horizon * this.width;
@@ -128,13 +128,13 @@ export class DenoisingPolicy implements Policy {
         'input_invalid',
         `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${this.width} values, got ${start.length}`,
       );
-    const added = options.step_noise ?? this.draw(count * table.noise_draws);
-    if (added.length !== count * table.noise_draws)
+    const added = options.step_noise ?? this.draw(count * noise_draws);
+    if (added.length !== count * noise_draws)
       throw new TendonError(
         'input_invalid',
-        `step_noise: expected ${table.noise_draws} draws (of this sampler at these steps) × ${count} values, got ${added.length}`,
+        `step_noise: expected ${noise_draws} draws (of this sampler at these steps) × ${count} values, got ${added.length}`,
       );
-    for (let i = 0; i < count; i++) start[i] = start[i]! * table.start_scale;
+    for (let i = 0; i < count; i++) start[i] = start[i]! * start_scale;
     const acts = this.family.keeps_actions ? history.length - 1 : this.family.first_row;
     if (this.family.keeps_actions) this.writeGiven(start, choice.candidates, acts);
     checkGoal(options.goal, this.spec);
@@ -154,6 +154,7 @@ export class DenoisingPolicy implements Policy {
           guidance: choice.guidance_scale,
           ...(through || conditioned ? {} : towards),
           cancel,
+          ...(options.signal === undefined ? {} : { signal: options.signal }),
         }),
       );
       if (result.status === 'cancelled')

@@ -3,9 +3,10 @@
 // over the first steps: attention is causal, so slots that are not filled yet change nothing.
 
 import {
+  adaptiveRange,
+  DPM_ADAPTIVE,
   edmPreconditioner,
   refuseEta,
-  type SamplerTable,
   SIGMA_SAMPLERS,
   sigmaSchedule,
   sigmaTable,
@@ -81,7 +82,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
       precision: 'auto',
       guidance_scale: config.guidance_scale,
     },
-    samplers: SIGMA_SAMPLERS,
+    samplers: [...SIGMA_SAMPLERS, DPM_ADAPTIVE],
     max_steps: 100,
     guidable: config.goal_conditioned,
     keeps_actions: true,
@@ -94,7 +95,12 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
       // Where it begins does not depend on the schedule, though vp and iddpm begin at other levels.
       return { ...table, start_scale: config.sigma_max };
     },
-    schedule: (table: SamplerTable) => ({ c_noise: Float32Array.from(table.levels) }),
+    adaptive(steps) {
+      const range = adaptiveRange(config.sigma_schedule, steps, config);
+      const precondition = edmPreconditioner(config.sigma_data);
+      return { ...range, precondition, start_scale: config.sigma_max };
+    },
+    schedule: ({ levels }) => ({ c_noise: Float32Array.from(levels) }),
     condition(history, given, groups) {
       const state = new Float32Array(groups * steps * config.state_dim);
       history.forEach((observation, i) => {
