@@ -28,7 +28,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
   const keys = Object.keys({ ...config.input_features, ...config.output_features });
   const identity = Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY');
   // Bounds hold for actions that are not normalised as well.
-  const { stats, version, eps } = statisticsOf(dir, tensors, keys, identity);
+  const { stats, version, eps, rename } = statisticsOf(dir, tensors, keys, identity);
   const modes = config.normalization_mapping;
   const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
   const action = actionMap(config.output_features, modes, stats, version, eps);
@@ -73,6 +73,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
       goal_dims: goalKey === null ? {} : { [goalKey]: goalDim! },
       rate_hz: config.fps,
     },
+    ...(rename === undefined ? {} : { rename }),
     model_horizon: steps,
     first_row: steps - 1,
     defaults: {
