@@ -97,6 +97,32 @@ describe.each(CASES)('%s', (name) => {
   );
 });
 
+describe.each(['sample', 'v_prediction'])('a network that predicts %s', (prediction_type) => {
+  const name = 'dp_memory_layers';
+  const io = golden(name);
+  const { checkpoint, width } = checkpointOf(name);
+  const history = historyOf(vector(`${name}/obs`, TO * OBS));
+
+  it.each(['ddim', 'ddpm'])('goes five steps of %s', async (sampler) => {
+    const config = { ...checkpoint.config, prediction_type };
+    await withHashed({ ...checkpoint, config }, NORMALIZER, async (dir) => {
+      const policy = await loadPolicy(dir, { precision: 'f32', sampler, steps: 5 });
+      const { actions } = await policy.infer(history, {
+        noise: vector(`${name}/start`, H * width),
+        ...(sampler === 'ddpm' ? { step_noise: vector(`${name}/noise`, 4 * H * width) } : {}),
+      });
+      const rows = io.get(`${sampler}.${prediction_type}`).slice((TO - 1) * ACTION);
+      expect(
+        relativeError(
+          actions,
+          rows.map((v) => 2 * v),
+        ),
+      ).toBeLessThan(1e-4);
+      policy.close();
+    });
+  });
+});
+
 it('takes each candidate’s actions from its own trajectory', async () => {
   const { checkpoint, width } = checkpointOf('dp_bert');
   const history = historyOf(vector('dp_bert/obs', TO * OBS));

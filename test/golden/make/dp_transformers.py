@@ -71,16 +71,23 @@ betas = np.array([min(1 - bar((i + 1) / 100) / bar(i / 100), 0.999) for i in ran
 ALPHA = np.cumprod(1 - betas, dtype=np.float32).astype(np.float64)
 
 
-def sample(network, start, obs, steps, noise):
-    """DDIM, or with noise DDPM, predicting ε; the trajectory is painted before each call."""
+def sample(network, start, obs, steps, noise, prediction="epsilon"):
+    """DDIM, or with noise DDPM; the trajectory is painted before each call."""
     x = start.clone()
     ratio = 100 // steps
     for i, t in enumerate(reversed(range(0, steps * ratio, ratio))):
         if network.painted:
             x[:, :OBSERVED, ACTION:] = obs
-        eps = network(x, t, obs)
+        out = network(x, t, obs)
         now, before = ALPHA[t], ALPHA[t - ratio] if t >= ratio else 1.0
-        x0 = ((x - math.sqrt(1 - now) * eps) / math.sqrt(now)).clamp(-1, 1)
+        a, b = math.sqrt(now), math.sqrt(1 - now)
+        # What the output is of x = a·x0 + b·ε; for v, v = a·ε − b·x0 (Salimans and Ho 2022).
+        x0, eps = {
+            "epsilon": lambda: ((x - b * out) / a, out),
+            "sample": lambda: (out, (x - a * out) / b),
+            "v_prediction": lambda: (a * x - b * out, a * out + b * x),
+        }[prediction]()
+        x0 = x0.clamp(-1, 1)
         if noise is None:
             x = math.sqrt(before) * x0 + math.sqrt(1 - before) * eps
             continue
@@ -105,5 +112,9 @@ for case, options in CASES.items():
     if options["painted"]:
         x[:, :OBSERVED, ACTION:] = obs
     io = {"out": network(x, 37, obs)[0], "ddim": sample(network, start, obs, 5, None), "ddpm": sample(network, start, obs, 5, noise)}
+    if case == "dp_memory_layers":
+        for prediction in ("sample", "v_prediction"):
+            io[f"ddim.{prediction}"] = sample(network, start, obs, 5, None, prediction)
+            io[f"ddpm.{prediction}"] = sample(network, start, obs, 5, noise, prediction)
     kind = {"horizon": HORIZON, "n_obs_steps": OBSERVED, "action_dim": ACTION, "obs_dim": OBS, "n_emb": D, "n_head": HEADS, "n_layer": LAYERS}
     save(case, {**kind, **options}, None, io)
