@@ -94,9 +94,12 @@ function given(name: string, value: number | undefined): Record<string, number> 
 
 /** What a policy must have ready for these ways to join chunks and to share, so that the first inference is not slow. */
 export function needsOf(mode: ChunkMode, share?: TeleopShare): LoadOptions {
-  const derivative = (mode.mode === 'rtc' && mode.derivative) || share?.kind === 'steer';
+  const steers = share?.kind === 'steer';
+  const derivative = (mode.mode === 'rtc' && mode.derivative) || steers;
+  const candidates = 'candidates' in mode ? mode.candidates : undefined;
   return {
-    ...('candidates' in mode && mode.candidates !== undefined ? { candidates: mode.candidates } : {}),
+    joins: { prefix: mode.mode === 'rtc' || steers, candidates: candidates !== undefined },
+    ...(candidates === undefined ? {} : { candidates }),
     ...(derivative ? { prefix_derivative: true } : {}),
   };
 }

@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly atol?: number;
   /** Compiles guidance through the derivative as well, for prefixes that ask for it; else at the first of them. */
   readonly prefix_derivative?: boolean;
+  /** How chunks will be joined: drawn towards a prefix, chosen among candidates. Refused at load where they cannot be. */
+  readonly joins?: { readonly prefix?: boolean; readonly candidates?: boolean };
   /** Of a checkpoint for several tasks (TD-MPC2's): which one, by its place or its name. */
   readonly task?: string | number;
   readonly threads?: number;

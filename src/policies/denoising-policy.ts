@@ -63,6 +63,7 @@ export class DenoisingPolicy implements Policy {
   /** Packs the weights and warms the session up, so that the first inference is as fast as the next. */
   static async create(family: DenoiserFamily, options: LoadOptions): Promise<DenoisingPolicy> {
     const policy = new DenoisingPolicy(family, options);
+    if (options.joins?.prefix) policy.encoder();
     await policy.choose({});
     return policy;
   }
@@ -243,17 +244,8 @@ export class DenoisingPolicy implements Policy {
   ): { prefix?: Float32Array; prefix_weights?: Float32Array } {
     if (given === undefined) return {};
     const n = this.spec.action_dim;
-    const { encode, model_horizon, columns_beside } = this.family;
-    if (columns_beside !== undefined)
-      throw new TendonError(
-        'unsupported',
-        `${this.spec.family}: observations are painted into this chunk, which cannot be drawn towards a prefix as well; choose chunks mode receding, async or ensemble`,
-      );
-    if (encode === undefined)
-      throw new TendonError(
-        'unsupported',
-        `${this.spec.family} does not denoise, so its chunks cannot be drawn towards a prefix; choose chunks mode receding, async or ensemble`,
-      );
+    const { model_horizon } = this.family;
+    const encode = this.encoder();
     const rows = Math.min(given.weights.length, model_horizon - acts);
     if (given.actions.length !== given.weights.length * n || !given.actions.every(Number.isFinite))
       throw new TendonError(
@@ -261,12 +253,29 @@ export class DenoisingPolicy implements Policy {
         `prefix: expected ${given.weights.length} × ${n} finite actions, got ${given.actions.length} numbers`,
       );
     const actions = given.actions.slice(0, rows * n);
-    encode.call(this.family, actions, newest);
+    encode(actions, newest);
     const prefix = new Float32Array(model_horizon * n);
     prefix.set(actions, acts * n);
     const prefix_weights = new Float32Array(model_horizon);
     prefix_weights.set(given.weights.subarray(0, rows), acts);
     return { prefix, prefix_weights };
+  }
+
+  /** From actions to rows of x, for a prefix; throws where none can be. */
+  private encoder(): NonNullable<DenoiserFamily['encode']> {
+    const { encode, columns_beside } = this.family;
+    const { family } = this.spec;
+    if (columns_beside !== undefined)
+      throw new TendonError(
+        'unsupported',
+        `${family}: observations are painted into this chunk, which cannot be drawn towards a prefix as well; choose chunks mode receding, async or ensemble`,
+      );
+    if (encode === undefined)
+      throw new TendonError(
+        'unsupported',
+        `${family} does not denoise, so its chunks cannot be drawn towards a prefix; choose chunks mode receding, async or ensemble`,
+      );
+    return (rows, newest) => encode.call(this.family, rows, newest);
   }
 
   /** Columns of x. */

@@ -144,6 +144,7 @@ it('cannot be drawn towards a prefix, and says so', async () => {
     const prefix = { actions: new Float32Array(ACTION), weights: Float32Array.of(1) };
     const infer = policy.infer(historyOf(new Float32Array(TO * OBS)), { prefix });
     await expect(infer).rejects.toThrow(/painted into this chunk/);
+    await expect(loadPolicy(dir, { joins: { prefix: true } })).rejects.toThrow(/painted into this chunk/);
     policy.close();
   });
 });

@@ -33,7 +33,12 @@ describe('at load', () => {
     [{ rtol: 0.1 }, /^rtol: .* steps and candidates/],
     [{ atol: 0.1 }, /^atol: /],
     [{ parallel_tolerance: 1e-3 }, /^parallel_tolerance: /],
-    [{ prefix_derivative: true }, /^prefix_derivative: .* receding or async/],
+    [{ prefix_derivative: true }, /^prefix_derivative: .* another share than steer/],
+    [
+      { joins: { prefix: true } },
+      /^chunks: .* is not drawn towards a prefix; .* receding, async or ensemble/,
+    ],
+    [{ joins: { candidates: true } }, /^chunks: .* none to choose among/],
     [{ sampler: 'policy', candidates: 4 }, /^candidates: .* the prior acting alone/],
     [{ sampler: 'policy', steps: 4 }, /^steps: .* the prior acting alone/],
     [{ sampler: 'random-shooting', steps: 4 }, /^steps: .* draws once; expected 1, or cem, got 4/],
@@ -44,7 +49,8 @@ describe('at load', () => {
 
   it('what asks for nothing is no such question', async () => {
     const nothing = { guidance_scale: 1, eta: 0, churn: { s_churn: 0 }, parallel_tolerance: 0 };
-    const plain = await loadPolicy(dir, { ...nothing, prefix_derivative: false, ...SMALL });
+    const joins = { prefix: false, candidates: false };
+    const plain = await loadPolicy(dir, { ...nothing, joins, prefix_derivative: false, ...SMALL });
     expect(plain.choice).toMatchObject({ sampler: 'mppi', ...SMALL });
     plain.close();
   });
@@ -105,4 +111,10 @@ it('a plan with the simulation as its model refuses the same', async () => {
   const prefix = { actions: new Float32Array(2), weights: Float32Array.of(1) };
   await expect(physics.infer({ stamp_ns: 0, values }, { prefix })).rejects.toThrow(/^prefix: physics/);
   physics.close();
+});
+
+it('a policy that does not denoise is refused before its first prefix', async () => {
+  const act = writeCheckpointOf('act', join(dir, 'act'));
+  await expect(loadPolicy(act, { joins: { prefix: true } })).rejects.toThrow(/act does not denoise/);
+  (await loadPolicy(act, { joins: { prefix: false } })).close();
 });

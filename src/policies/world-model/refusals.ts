@@ -5,6 +5,8 @@ import { type Goal, type InferOptions, type PolicySpec, TendonError } from '../.
 import type { LoadOptions } from '../denoiser-family.js';
 import { TREE_SEARCH } from './planners.js';
 
+const NO_PREFIX = 'is not drawn towards a prefix; choose chunks mode receding, async or ensemble';
+
 /** Options of a denoiser, with what each is when it asks for nothing, and why a planner has none. */
 const DENOISERS = {
   guidance_scale: [1, 'has no half without a goal to guide by'],
@@ -13,10 +15,7 @@ const DENOISERS = {
   rtol: [undefined, 'takes no steps whose error could be bounded; its effort is steps and candidates'],
   atol: [undefined, 'takes no steps whose error could be bounded; its effort is steps and candidates'],
   parallel_tolerance: [0, 'has iterations that each follow from the one before; leave it out'],
-  prefix_derivative: [
-    false,
-    'is not drawn towards a prefix; choose chunks mode receding or async, and another share than steer',
-  ],
+  prefix_derivative: [false, `${NO_PREFIX}, and another share than steer`],
 } as const satisfies Partial<Record<keyof LoadOptions, readonly [unknown, string]>>;
 
 /** Throws `config_invalid` for options of loading that would change nothing. */
@@ -27,7 +26,14 @@ export function refuseLoadOptions(family: string, sampler: string, options: Load
     if (asked !== undefined && asked !== nothing)
       refuse(name, `${family} plans with ${sampler}, which ${why}; got ${asked}`);
   }
-  const { steps, candidates } = options;
+  const { steps, candidates, joins } = options;
+  if (joins?.prefix)
+    refuse('chunks', `${family} plans with ${sampler}, which ${NO_PREFIX}, and another share than steer`);
+  if (joins?.candidates)
+    refuse(
+      'chunks',
+      `${family} plans with ${sampler}, whose candidates are its own search’s and none to choose among; choose chunks mode receding, async or ensemble`,
+    );
   if (sampler === 'policy' && (steps ?? candidates) !== undefined)
     refuse(
       steps === undefined ? 'candidates' : 'steps',
@@ -50,8 +56,7 @@ export function refuseInferOptions(
   const no = (name: string, why: string): never => {
     throw new TendonError('unsupported', `${name}: ${family} plans with ${sampler}, which ${why}`, { name });
   };
-  if (options.prefix !== undefined)
-    no('prefix', 'is not drawn towards a prefix; choose chunks mode receding, async or ensemble');
+  if (options.prefix !== undefined) no('prefix', NO_PREFIX);
   if (options.noise !== undefined || options.step_noise !== undefined)
     no(
       options.noise === undefined ? 'step_noise' : 'noise',
