@@ -113,7 +113,7 @@ describe('diffusion_policy', () => {
     new Map(
       Object.entries(of).map(([key, value]) => [
         key,
-        (typeof value === 'object' && !Array.isArray(value) ? map(value) : value) as never,
+        (typeof value === 'object' && value !== null && !Array.isArray(value) ? map(value) : value) as never,
       ]),
     );
 
@@ -135,6 +135,44 @@ describe('diffusion_policy', () => {
     const tensors = new Map([['state_dicts.ema_model.x', {} as never]]);
     return convertDp({ path: 'latest.ckpt', root, tensors } as never).config.obs_encoder;
   }
+
+  /** A transformer of horizon 8 on two observations, as it is converted. */
+  function transformerOf(obs_as_cond: boolean | undefined, model: object): Record<string, unknown> {
+    const noise_scheduler = {
+      _target_: 's.DDIMScheduler',
+      ...{ num_train_timesteps: 100, beta_start: 1e-4, beta_end: 0.02, prediction_type: 'v_prediction' },
+    };
+    const policy = {
+      ...{ _target_: 'p.DiffusionTransformerLowdimPolicy', horizon: 8, n_action_steps: 4, n_obs_steps: 2 },
+      ...{
+        obs_dim: 5,
+        action_dim: 3,
+        noise_scheduler,
+        ...(obs_as_cond === undefined ? {} : { obs_as_cond }),
+      },
+      model: { horizon: 8, n_layer: 2, n_head: 4, n_emb: 32, ...model },
+    };
+    const root = map({ cfg: { policy }, state_dicts: {} });
+    const tensors = new Map([['state_dicts.ema_model.x', {} as never]]);
+    return convertDp({ path: 'latest.ckpt', root, tensors } as never).config;
+  }
+
+  test('a transformer paints unless told to condition, with room for as many observations as its table has', () => {
+    expect(transformerOf(true, { n_obs_steps: 2, causal_attn: true })).toMatchObject({
+      obs_as: 'cond',
+      network: { causal_attn: true, time_as_cond: true, n_cond_layers: 0 },
+      prediction_type: 'v_prediction',
+    });
+    expect(transformerOf(true, { n_obs_steps: 2 }).network).not.toHaveProperty('cond_positions');
+    expect(transformerOf(true, { n_obs_steps: null }).network).toMatchObject({ cond_positions: 8 });
+    expect(transformerOf(true, {}).network).toMatchObject({ cond_positions: 8 });
+    // The peer's own default.
+    for (const obs_as_cond of [undefined, false])
+      expect(transformerOf(obs_as_cond, { time_as_cond: false })).toMatchObject({
+        obs_as: 'inpainting',
+        network: { causal_attn: false, time_as_cond: false },
+      });
+  });
 
   test('an image policy crops only at random, and resizes only to the size there is', () => {
     const crop_shape = [76, 76];
