@@ -44,6 +44,11 @@ export const POLICY_OPTIONS = {
   },
   eta: { type: 'string', help: 'η of DDIM, 0 (default, deterministic) to 1' },
   churn: { type: 'string', help: 's_churn of euler and heun; default 0' },
+  rtol: {
+    type: 'string',
+    help: 'error that a step of dpm_adaptive may make, relative to the sample; default 0.05',
+  },
+  atol: { type: 'string', help: 'and at least, in normalised actions; default 0.0078' },
   threads: { type: 'string', help: 'threads of the native core; default all cores but one' },
   device: { type: 'string', help: 'where the network runs: cpu (default) or cuda:0, cuda:1, …' },
 } as const satisfies Record<string, OptionSpec>;
@@ -74,6 +79,8 @@ export function loadOptions(values: Values): LoadOptions {
     ...given('candidates', number('candidates')),
     ...given('guidance_scale', number('guidance')),
     ...given('eta', number('eta')),
+    ...given('rtol', number('rtol')),
+    ...given('atol', number('atol')),
     ...(number('churn') === undefined ? {} : { churn: { s_churn: number('churn')! } }),
     ...given('parallel_tolerance', number('parallel-tolerance')),
     // One core stays free for the control loop and the bridge.
@@ -87,9 +94,12 @@ function given(name: string, value: number | undefined): Record<string, number> 
 
 /** What a policy must have ready for these ways to join chunks and to share, so that the first inference is not slow. */
 export function needsOf(mode: ChunkMode, share?: TeleopShare): LoadOptions {
-  const derivative = (mode.mode === 'rtc' && mode.derivative) || share?.kind === 'steer';
+  const steers = share?.kind === 'steer';
+  const derivative = (mode.mode === 'rtc' && mode.derivative) || steers;
+  const candidates = 'candidates' in mode ? mode.candidates : undefined;
   return {
-    ...('candidates' in mode && mode.candidates !== undefined ? { candidates: mode.candidates } : {}),
+    joins: { prefix: mode.mode === 'rtc' || steers, candidates: candidates !== undefined },
+    ...(candidates === undefined ? {} : { candidates }),
     ...(derivative ? { prefix_derivative: true } : {}),
   };
 }

@@ -169,7 +169,11 @@ export class LiveSession implements LiveSource {
     if (name === this.driver) return ACCEPTED;
     const found = driversOf(options.task).find((d) => d.name === name);
     if (found === undefined) return refused(`there is no driver ${name} for the task ${options.task}`);
-    const { sampler: _, steps: __, candidates: ___, ...load } = this.load;
+    // What was said of the sampler at the start was said of the first; what holds for any goes with the others.
+    const { precision, threads, pin, pool, isa, device } = this.load;
+    const load = Object.fromEntries(
+      Object.entries({ precision, threads, pin, pool, isa, device }).filter(([, value]) => value !== undefined),
+    );
     const own = found.name === driversOf(options.task)[0]!.name ? this.load : { ...load, ...found.load };
     return this.switchTo({ ...options, policy: found.policy, load: own }, `the driver ${name}`);
   }

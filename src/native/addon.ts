@@ -110,6 +110,8 @@ export interface DenoiseRequest {
   readonly prefix?: Float32Array;
   readonly prefix_weights?: Float32Array;
   readonly cancel?: CancelToken;
+  /** The same for sessions that TypeScript drives; the native ones look at `cancel`. */
+  readonly signal?: AbortSignal;
 }
 
 export interface NativeSession {

@@ -1,7 +1,7 @@
 // What a family brings so that a policy can denoise with its network, and how a policy is loaded.
 
 import type { GraphBuilder, NativePool, NativeSession, NetworkInputs, Precision } from '../native/index.js';
-import type { Churn, SamplerTable, Stochastic } from '../samplers/index.js';
+import type { AdaptiveRange, Churn, Follow, SamplerTable, Stochastic } from '../samplers/index.js';
 import type { Goal, Observation, PolicySpec, SamplerChoice } from '../types/index.js';
 
 export interface LoadOptions {
@@ -17,8 +17,13 @@ export interface LoadOptions {
   /** Noise that the sampler adds beyond its own, where it takes any: DDIM's η, churn of euler and heun. */
   readonly eta?: number;
   readonly churn?: Churn;
+  /** Of dpm_adaptive: the error that a step may make, relative (0.05) and at least (0.0078), as k-diffusion has them. */
+  readonly rtol?: number;
+  readonly atol?: number;
   /** Compiles guidance through the derivative as well, for prefixes that ask for it; else at the first of them. */
   readonly prefix_derivative?: boolean;
+  /** How chunks will be joined: drawn towards a prefix, chosen among candidates. Refused at load where they cannot be. */
+  readonly joins?: { readonly prefix?: boolean; readonly candidates?: boolean };
   /** Of a checkpoint for several tasks (TD-MPC2's): which one, by its place or its name. */
   readonly task?: string | number;
   readonly threads?: number;
@@ -51,17 +56,21 @@ export interface DenoiserFamily {
   readonly keeps_actions?: boolean;
   /** The network was trained with the beginning of its chunk given: inputs prefix and prefix_weights (0 or 1). */
   readonly conditioned?: boolean;
+  /** Columns of x after the actions, which the network denoises with them (diffusion_policy's painted observations). */
+  readonly columns_beside?: number;
   /** Normalised bounds of each action, (action_dim): what is sampled beyond is brought back to them. */
   readonly bounds?: { readonly low: Float32Array; readonly high: Float32Array };
   /** The network for `groups` guidance groups: step input `x`, output first. */
   graph(groups: number): GraphBuilder;
   table(sampler: string, steps: number, noise?: Stochastic): SamplerTable;
+  /** Where dpm_adaptive begins and ends; absent where the network does not denoise at any σ between. */
+  adaptive?(steps: number): AdaptiveRange & { readonly start_scale: number };
   /** Each schedule input for every call. */
-  schedule(table: SamplerTable): Record<string, Float32Array>;
+  schedule(table: Pick<SamplerTable, 'levels'>): Record<string, Float32Array>;
   /** Observation inputs, normalised, and the cameras' frames, for `groups` groups (conditional first). */
   condition(history: readonly Observation[], goal: Goal | undefined, groups: number): NetworkInputs;
-  /** Runs the network elsewhere, where the core cannot compile it: a session for `batch` candidates. */
-  foreign?(table: SamplerTable, batch: number): Promise<NativeSession>;
+  /** Runs the network elsewhere, where the core cannot compile it: a session for `batch` candidates on `threads`. */
+  foreign?(follow: Follow, batch: number, threads: number): Promise<NativeSession>;
   /** Normalised rows (rows, action_dim) to physical units, in place. */
   decode(rows: Float32Array, newest: Observation): void;
   /** And back, in place; absent where a chunk cannot be drawn towards anything. */

@@ -63,6 +63,7 @@ export class DenoisingPolicy implements Policy {
   /** Packs the weights and warms the session up, so that the first inference is as fast as the next. */
   static async create(family: DenoiserFamily, options: LoadOptions): Promise<DenoisingPolicy> {
     const policy = new DenoisingPolicy(family, options);
+    if (options.joins?.prefix) policy.encoder();
     await policy.choose({});
     return policy;
   }
@@ -118,24 +119,23 @@ export class DenoisingPolicy implements Policy {
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
     const { conditioned } = this.family;
     const through = options.prefix?.derivative === true && !conditioned;
-    const { session, table } = await this.sessions.for(choice, through);
+    const { session, start_scale, noise_draws } = await this.sessions.for(choice, through);
     const groups = groupsOf(choice);
     const { action_dim } = this.spec;
-    const size = this.family.model_horizon * action_dim;
-    const count = choice.candidates * size;
+    const count = choice.candidates * this.family.model_horizon * this.width;
     const start = options.noise?.slice() ?? this.draw(count);
     if (start.length !== count)
       throw new TendonError(
         'input_invalid',
-        `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${action_dim} values, got ${start.length}`,
+        `noise: expected ${choice.candidates} × ${this.family.model_horizon} × ${this.width} values, got ${start.length}`,
       );
-    const added = options.step_noise ?? this.draw(count * table.noise_draws);
-    if (added.length !== count * table.noise_draws)
+    const added = options.step_noise ?? this.draw(count * noise_draws);
+    if (added.length !== count * noise_draws)
       throw new TendonError(
         'input_invalid',
-        `step_noise: expected ${table.noise_draws} draws (of this sampler at these steps) × ${count} values, got ${added.length}`,
+        `step_noise: expected ${noise_draws} draws (of this sampler at these steps) × ${count} values, got ${added.length}`,
       );
-    for (let i = 0; i < count; i++) start[i] = start[i]! * table.start_scale;
+    for (let i = 0; i < count; i++) start[i] = start[i]! * start_scale;
     const acts = this.family.keeps_actions ? history.length - 1 : this.family.first_row;
     if (this.family.keeps_actions) this.writeGiven(start, choice.candidates, acts);
     checkGoal(options.goal, this.spec);
@@ -155,6 +155,7 @@ export class DenoisingPolicy implements Policy {
           guidance: choice.guidance_scale,
           ...(through || conditioned ? {} : towards),
           cancel,
+          ...(options.signal === undefined ? {} : { signal: options.signal }),
         }),
       );
       if (result.status === 'cancelled')
@@ -243,12 +244,8 @@ export class DenoisingPolicy implements Policy {
   ): { prefix?: Float32Array; prefix_weights?: Float32Array } {
     if (given === undefined) return {};
     const n = this.spec.action_dim;
-    const { encode, model_horizon } = this.family;
-    if (encode === undefined)
-      throw new TendonError(
-        'unsupported',
-        `${this.spec.family} does not denoise, so its chunks cannot be drawn towards a prefix; choose chunks mode receding, async or ensemble`,
-      );
+    const { model_horizon } = this.family;
+    const encode = this.encoder();
     const rows = Math.min(given.weights.length, model_horizon - acts);
     if (given.actions.length !== given.weights.length * n || !given.actions.every(Number.isFinite))
       throw new TendonError(
@@ -256,12 +253,34 @@ export class DenoisingPolicy implements Policy {
         `prefix: expected ${given.weights.length} × ${n} finite actions, got ${given.actions.length} numbers`,
       );
     const actions = given.actions.slice(0, rows * n);
-    encode.call(this.family, actions, newest);
+    encode(actions, newest);
     const prefix = new Float32Array(model_horizon * n);
     prefix.set(actions, acts * n);
     const prefix_weights = new Float32Array(model_horizon);
     prefix_weights.set(given.weights.subarray(0, rows), acts);
     return { prefix, prefix_weights };
+  }
+
+  /** From actions to rows of x, for a prefix; throws where none can be. */
+  private encoder(): NonNullable<DenoiserFamily['encode']> {
+    const { encode, columns_beside } = this.family;
+    const { family } = this.spec;
+    if (columns_beside !== undefined)
+      throw new TendonError(
+        'unsupported',
+        `${family}: observations are painted into this chunk, which cannot be drawn towards a prefix as well; choose chunks mode receding, async or ensemble`,
+      );
+    if (encode === undefined)
+      throw new TendonError(
+        'unsupported',
+        `${family} does not denoise, so its chunks cannot be drawn towards a prefix; choose chunks mode receding, async or ensemble`,
+      );
+    return (rows, newest) => encode.call(this.family, rows, newest);
+  }
+
+  /** Columns of x. */
+  private get width(): number {
+    return this.spec.action_dim + (this.family.columns_beside ?? 0);
   }
 
   private bound(x: Float32Array): void {
@@ -287,11 +306,15 @@ export class DenoisingPolicy implements Policy {
     timing: ActionChunk['timing'],
   ): ActionChunk {
     const { action_dim, horizon } = this.spec;
-    const rows = this.family.model_horizon * action_dim;
+    const { width } = this;
+    const rows = this.family.model_horizon;
     const candidates = new Float32Array(n * horizon * action_dim);
     for (let c = 0; c < n; c++) {
-      const from = c * rows + first_row * action_dim;
-      const part = x.slice(from, from + horizon * action_dim);
+      const part = new Float32Array(horizon * action_dim);
+      for (let t = 0; t < horizon; t++) {
+        const from = (c * rows + first_row + t) * width;
+        part.set(x.subarray(from, from + action_dim), t * action_dim);
+      }
       this.family.decode(part, newest);
       if (this.ensemble !== undefined && c === 0) part.set(this.ensemble.update(part));
       candidates.set(part, c * horizon * action_dim);

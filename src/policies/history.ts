@@ -76,13 +76,15 @@ export class History {
   }
 }
 
-/** A key that the policy itself uses is never replaced. */
+/** Keys that the map names are renamed all at once; one that comes under its new name already is never replaced. */
 function renamed(observation: Observation, map: Readonly<Record<string, string>>): Observation {
   if (Object.keys(map).length === 0) return observation;
   const move = <T>(given: Readonly<Record<string, T>>): Record<string, T> => {
     const moved = { ...given };
+    // Unless what comes under that name is renamed itself.
     for (const [from, to] of Object.entries(map))
-      if (Object.hasOwn(given, from) && !Object.hasOwn(given, to)) moved[to] = given[from] as T;
+      if (Object.hasOwn(given, from) && (!Object.hasOwn(given, to) || Object.hasOwn(map, to)))
+        moved[to] = given[from] as T;
     return moved;
   };
   const { images, values } = observation;

@@ -42,11 +42,26 @@ export function modernConfig(config: Record<string, unknown>): Record<string, un
     Object.fromEntries(Object.entries(shapes).map(([key, shape]) => [key, { type: typeOf(key), shape }]));
   return {
     ...config,
+    ...(family === 'act' ? ensembleOf(config) : {}),
+    // TD-MPC executed one planned action before it had a field for it.
+    ...(family === 'tdmpc' && config.n_action_steps === undefined ? { n_action_steps: 1 } : {}),
     type: family,
     input_features: features(input_shapes),
     output_features: features(output_shapes),
     normalization_mapping: modes,
   };
+}
+
+/** ACT's ensemble before mid-2024: the momentum of a running mean, which weighs otherwise than a coefficient. */
+function ensembleOf(config: Record<string, unknown>): Record<string, unknown> {
+  const { temporal_ensemble_coeff, temporal_ensemble_momentum: momentum } = config;
+  if (temporal_ensemble_coeff !== undefined || momentum === undefined) return {};
+  if (momentum !== null)
+    throw new TendonError(
+      'unsupported',
+      `config.json: temporal_ensemble_momentum ${String(momentum)} is not supported; put null in its place and temporal_ensemble_coeff (0.01 in the paper) beside it`,
+    );
+  return { temporal_ensemble_coeff: null };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -67,6 +67,16 @@ const SCHEDULES: Readonly<Record<string, (n: number, range: SigmaRange) => numbe
 
 export const SIGMA_SCHEDULES = Object.keys(SCHEDULES);
 
+/** The ends of a schedule, above 0: what an adaptive sampler goes between. */
+export function adaptiveRange(
+  name: string,
+  steps: number,
+  range: SigmaRange,
+): { readonly sigma_max: number; readonly sigma_min: number } {
+  const levels = sigmaSchedule(name, Math.max(2, steps), range);
+  return { sigma_max: levels[0]!, sigma_min: levels.at(-2)! };
+}
+
 /** `steps` decreasing levels and a final 0. */
 export function sigmaSchedule(name: string, steps: number, range: SigmaRange): number[] {
   const schedule = Object.hasOwn(SCHEDULES, name) ? SCHEDULES[name] : undefined;

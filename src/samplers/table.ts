@@ -72,13 +72,18 @@ export interface Prefix {
   readonly weights: ArrayLike<number>;
 }
 
+/** A sampler at work: asks the network, takes each answer F, returns x. */
+export type Loop = Generator<Question, Float64Array, ArrayLike<number>>;
+/** Begins one at x of the first level, with the draws it will add. */
+export type Follow = (start: ArrayLike<number>, noise: readonly ArrayLike<number>[], prefix?: Prefix) => Loop;
+
 /** The loop in float64, call by call: yields what the network is asked, takes its answer F, returns x. */
 export function* followTable(
   table: SamplerTable,
   start: ArrayLike<number>,
   noise: readonly ArrayLike<number>[],
   prefix?: Prefix,
-): Generator<Question, Float64Array, ArrayLike<number>> {
+): Loop {
   let x = Float64Array.from(start);
   let saved = new Float64Array(x.length);
   let history: Float64Array[] = [];

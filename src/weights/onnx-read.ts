@@ -34,6 +34,8 @@ export interface OnnxPort {
   readonly name: string;
   /** undefined where the file leaves a dim open. */
   readonly dims: readonly (number | undefined)[];
+  /** F32, I64, …; undefined where the file does not say, or names one that is not read. */
+  readonly dtype: string | undefined;
 }
 
 export interface OnnxModel {
@@ -170,11 +172,13 @@ function readAttribute(message: Message): [string, OnnxAttribute | undefined] {
 function readPort(message: Message): OnnxPort {
   let name = '';
   const dims: (number | undefined)[] = [];
+  let dtype: string | undefined;
   for (const field of message.fields()) {
     if (field.number === 1) name = message.text(field);
     if (field.number !== 2) continue;
-    // TypeProto.tensor_type.shape.dim
-    for (const [tensor, at] of children(message.inner(field), 1))
+    // TypeProto.tensor_type.{elem_type, shape.dim}
+    for (const [tensor, at] of children(message.inner(field), 1)) {
+      for (const f of tensor.inner(at).fields()) if (f.number === 1) dtype = DTYPES[f.value];
       for (const [shape, shapeAt] of children(tensor.inner(at), 2))
         for (const [dim, dimAt] of children(shape.inner(shapeAt), 1)) {
           let size: number | undefined;
@@ -182,9 +186,10 @@ function readPort(message: Message): OnnxPort {
           for (const f of one.fields()) if (f.number === 1 && f.wire === 0) size = f.value;
           dims.push(size);
         }
+    }
   }
   if (dims.length > MAX_RANK) throw corrupt(message.source, `${name} has ${dims.length} dims`);
-  return { name, dims };
+  return { name, dims, dtype };
 }
 
 function* children(message: Message, number: number): Generator<[Message, Field]> {

@@ -3,7 +3,7 @@
 
 import { TendonError } from '../types/index.js';
 import { isOpaque, type PickleValue, readPickle } from './pickle.js';
-import { corrupt, withFile } from './source.js';
+import { type ByteSource, corrupt, withFile } from './source.js';
 import { decodeElements, ELEMENT_BYTES } from './tensor.js';
 
 /** Nested deeper than any configuration; cycles (_parent) are never followed. */
@@ -81,14 +81,15 @@ function bytesOf(value: PickleValue | undefined): Buffer | undefined {
   return undefined;
 }
 
+export type NumpyDict = ReadonlyMap<string, { shape: number[]; values: Float32Array }>;
+
 /** The arrays of a pickled dict by name (the original ACT's dataset_stats.pkl). */
-export function openNumpyDict(path: string): ReadonlyMap<string, { shape: number[]; values: Float32Array }> {
-  const root = withFile(path, (source) => {
-    if (source.size > MAX_PICKLE) throw corrupt(source, `a pickle of ${source.size} bytes is no statistics`);
-    const value = readPickle(source, source.read(0, source.size));
-    if (!(value instanceof Map)) throw corrupt(source, 'it is no pickled dict');
-    return value;
-  });
+export const openNumpyDict = (path: string): NumpyDict => withFile(path, readNumpyDict);
+
+export function readNumpyDict(source: ByteSource): NumpyDict {
+  if (source.size > MAX_PICKLE) throw corrupt(source, `a pickle of ${source.size} bytes is no statistics`);
+  const root = readPickle(source, source.read(0, source.size));
+  if (!(root instanceof Map)) throw corrupt(source, 'it is no pickled dict');
   return new Map(
     [...root].flatMap(([key, value]): [string, { shape: number[]; values: Float32Array }][] => {
       const array = typeof key === 'string' ? numpyArray(value) : undefined;

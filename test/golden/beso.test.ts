@@ -6,9 +6,9 @@ import { addon, type Precision } from '../../src/native/index.js';
 import { besoGraph } from '../../src/policies/beso/graph.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
 import {
-  dpmAdaptive,
   edmPreconditioner,
   encodeRows,
+  followAdaptive,
   makeTable,
   row,
   type SamplerTable,
@@ -16,7 +16,7 @@ import {
   sigmaSchedule,
   sigmaTable,
 } from '../../src/samplers/index.js';
-import { beso, config } from './beso-small.js';
+import { asked, beso, config } from './beso-small.js';
 import { BARS, relativeError, runGraph } from './golden.js';
 
 const tensors = (): Tensors => Tensors.open(beso.dir, 'beso');
@@ -61,20 +61,6 @@ async function sample({ guidance, table, noise, precision = 'f32' }: Guided): Pr
     out.push(...result.x);
   }
   return Float32Array.from(out);
-}
-
-/** D(x; σ) of sample b by single runs of the network. */
-async function denoiser(b: number): Promise<(x: Float64Array, sigma: number) => Promise<Float64Array>> {
-  const model = await addon().compileModel(besoGraph(config, tensors(), 5, 1).native, { precision: 'f32' });
-  const session = await model.openSession({ batch: 1 });
-  const state = beso.get('state').slice(b * 50, b * 50 + 50);
-  const goal = beso.get('goal').slice(b * 10, b * 10 + 10);
-  return async (x, sigma) => {
-    const p = precondition(sigma);
-    const c_noise = Float32Array.of(p.level);
-    const run = await session.run({ x: Float32Array.from(x, (v) => p.c_in * v), c_noise, state, goal });
-    return x.map((v, i) => p.a_x * v + p.a_f * run.outputs.F![i]!);
-  };
 }
 
 describe('beso_small', () => {
@@ -133,19 +119,18 @@ describe('beso_small', () => {
   });
 
   it('matches dpm_adaptive, whose error is judged over both samples', async () => {
-    const both = await Promise.all([denoiser(0), denoiser(1)]);
+    const both = await Promise.all([asked(0), asked(1)]);
     for (const steps of [3, 10]) {
       const sigmas = beso.get(`sigmas.exp.${steps}`);
-      const { x } = await dpmAdaptive(
-        async (at, sigma) => [
-          ...(await both[0]!(at.slice(0, 10), sigma)),
-          ...(await both[1]!(at.slice(10), sigma)),
-        ],
-        beso.get('x_T'),
-        sigmas[0]!,
-        sigmas.at(-2)!,
-      );
-      expect(relativeError(x, beso.get(`sample.dpm_adaptive.${steps}`))).toBeLessThan(1e-4);
+      const range = { sigma_max: sigmas[0]!, sigma_min: sigmas.at(-2)!, precondition };
+      const loop = followAdaptive(range, {}, beso.get('x_T'));
+      let step = loop.next();
+      while (step.done !== true) {
+        const { x, level } = step.value;
+        const f = [...(await both[0]!(x.slice(0, 10), level)), ...(await both[1]!(x.slice(10), level))];
+        step = loop.next(f);
+      }
+      expect(relativeError(step.value, beso.get(`sample.dpm_adaptive.${steps}`))).toBeLessThan(1e-4);
     }
   });
 

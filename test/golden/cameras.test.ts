@@ -87,8 +87,25 @@ describe.each([
       ['observation.images.wrist', 2, 3],
     ],
   ],
+  [
+    // One encoder for both cameras.
+    'camera_diffusion_r34',
+    'diffusion_img_v06_bn_2cam',
+    { vision_backbone: 'resnet34', use_group_norm: true, use_separate_rgb_encoder_per_camera: false },
+    [
+      ['observation.images.top', 2, 3],
+      ['observation.images.wrist', 2, 3],
+    ],
+  ],
+  [
+    'camera_diffusion_r50',
+    'diffusion_img_legacy_gn',
+    { vision_backbone: 'resnet50', use_group_norm: false },
+    [['observation.image', 3, 3]],
+  ],
 ] as const)('%s', (name, list, changes, cameras) => {
-  const recorded = keys(list);
+  // A list of its own where the backbone is another than the recorded one.
+  const recorded = keys('vision_backbone' in changes ? name : list, list);
   const config: Record<string, unknown> = { ...recorded.config, type: 'diffusion', ...changes };
   const features = config.input_features as Record<string, Feature>;
   const grids = Object.fromEntries(
@@ -303,10 +320,12 @@ function normalOf(p: number): number {
   return low;
 }
 
-describe('dp_image', () => {
-  const name = 'dp_image';
+describe.each([
+  ['dp_image', 'resnet18', false, { camera_a: [96, 96], camera_b: [97, 99] }],
+  ['dp_image_shared', 'resnet34', true, { camera_a: [96, 96], camera_b: [96, 96] }],
+  ['dp_image_r50', 'resnet50', false, { camera_a: [96, 96] }],
+] as const)('%s', (name, backbone, shared, sizes) => {
   const io = golden(name);
-  const sizes = { camera_a: [96, 96], camera_b: [97, 99] } as const;
   const { shapes } = keys(name, 'dp_unet_global');
   const { config: unet } = keys('dp_unet_global');
   const one = (value: number) => ({ shape: [1], values: Float32Array.of(value) });
@@ -358,9 +377,9 @@ describe('dp_image', () => {
       cond_predict_scale: unet.cond_predict_scale,
     },
     obs_encoder: {
-      backbone: 'resnet18',
-      group_norm: true,
-      shared: false,
+      backbone,
+      group_norm: !shared,
+      shared,
       crop_shape: [76, 76],
       imagenet_norm: true,
     },
@@ -396,8 +415,8 @@ describe('dp_image', () => {
     });
   });
 
-  test('batch norm where the file says group norm is refused by its tensors', async () => {
-    const other = { ...config, obs_encoder: { ...config.obs_encoder, group_norm: false } };
+  test('the other norm than the file has is refused by its tensors', async () => {
+    const other = { ...config, obs_encoder: { ...config.obs_encoder, group_norm: shared } };
     await withHashed({ shapes, config: other }, given, async (dir) => {
       expect(() => openFamily(dir)).toThrow(expect.objectContaining({ code: 'weights_mismatch' }));
     });

@@ -61,11 +61,19 @@ export interface Keys {
   readonly config: Record<string, unknown>;
 }
 
+const read = (name: string): string =>
+  readFileSync(fileURLToPath(new URL(`./keys/${name}`, import.meta.url)), 'utf8');
+
 /** A recorded list of tensors, and the config it belongs to. */
 export function keys(list: string, config = list): Keys {
-  const read = (name: string): string =>
-    readFileSync(fileURLToPath(new URL(`./keys/${name}`, import.meta.url)), 'utf8');
-  const shapes = new Map(
+  return {
+    shapes: shapesOf(list),
+    config: JSON.parse(read(`${config}.config.json`)) as Record<string, unknown>,
+  };
+}
+
+export function shapesOf(list: string): Keys['shapes'] {
+  return new Map(
     read(`${list}.txt`)
       .trim()
       .split('\n')
@@ -74,7 +82,6 @@ export function keys(list: string, config = list): Keys {
         return [name!, shape!.match(/\d+/g)?.map(Number) ?? []] as const;
       }),
   );
-  return { shapes, config: JSON.parse(read(`${config}.config.json`)) as Record<string, unknown> };
 }
 
 /** A folder with `config` and hashed weights of those shapes, with `given` tensors in place of theirs. */

@@ -13,7 +13,7 @@ import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { openFamily } from '../../src/policies/load.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
 import { golden, relativeError, runGraph } from './golden.js';
-import { image, keys, vector, weight } from './hashed.js';
+import { image, keys, shapesOf, vector, weight } from './hashed.js';
 import { imported, writeTorchZip } from './torch-zip.js';
 
 let dir: string;
@@ -22,13 +22,17 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-/** Writes the case's checkpoint with the recorded weights and its own normaliser. */
+/** Writes the case's checkpoint with the recorded (or hashed) weights and its own normaliser. */
 function checkpoint(name: string, recorded: string): string {
   const file = join(dir, `${name}.ckpt`);
-  const network = openSafetensors(join(golden(recorded).dir, 'model.safetensors')).tensors;
+  const kept = join(golden(recorded).dir, 'model.safetensors');
+  const network = existsSync(kept) ? openSafetensors(kept).tensors : undefined;
   writeTorchZip(file, name, (tensor) => {
     const [, key, part] = /^normalizer\.params_dict\.(\w+)\.(.*)$/.exec(tensor) ?? [];
-    if (key === undefined) return readTensor(network.get(tensor.replace(/^model\./, ''))!);
+    if (key === undefined)
+      return network === undefined
+        ? weight(tensor, shapesOf(recorded).get(tensor)!)
+        : readTensor(network.get(tensor.replace(/^model\./, ''))!);
     const n = DIMS[recorded]![key]!;
     if (part === 'scale' || part === 'offset') {
       const u = vector(`normalizer.params_dict.${key}.`, 2 * n);
@@ -42,6 +46,7 @@ const SHAPES = keys('act_default_aloha').shapes;
 const DIMS: Record<string, Record<string, number>> = {
   dp_transformer_causal: { obs: 9, action: 4 },
   dp_unet_local: { obs: 5, action: 3 },
+  dp_bert: { obs: 5, action: 3 },
 };
 
 /** An observation that normalises to `want`. */
@@ -85,11 +90,30 @@ describe('diffusion_policy', () => {
     expect(relativeError(F!, half('out'))).toBeLessThan(1e-4);
   });
 
+  test('dp_bert.ckpt: time as a token, observations painted into the trajectory', async () => {
+    const out = join(dir, 'policy');
+    writeCheckpoint(out, convert(checkpoint('dp_bert', 'dp_bert')));
+    const family = openFamily(out) as DenoiserFamily;
+    const obs = vector('dp_bert/obs', 10);
+    const history = [0, 1].map((t) => ({
+      stamp_ns: t,
+      values: { 'observation.state': undone('obs', obs.slice(t * 5, (t + 1) * 5)) },
+    }));
+    const table = family.table('ddpm', 100);
+    const single = { ...table, rows: [table.rows[0]!], levels: [37] };
+    const { F } = await runGraph(family.graph(1), 1, {
+      x: vector('dp_bert/start', 64),
+      ...family.schedule(single),
+      ...family.condition(history, undefined, 1),
+    });
+    expect(relativeError(F!, golden('dp_bert').get('out'))).toBeLessThan(1e-4);
+  });
+
   const map = (of: object): Map<string, never> =>
     new Map(
       Object.entries(of).map(([key, value]) => [
         key,
-        (typeof value === 'object' && !Array.isArray(value) ? map(value) : value) as never,
+        (typeof value === 'object' && value !== null && !Array.isArray(value) ? map(value) : value) as never,
       ]),
     );
 
@@ -111,6 +135,44 @@ describe('diffusion_policy', () => {
     const tensors = new Map([['state_dicts.ema_model.x', {} as never]]);
     return convertDp({ path: 'latest.ckpt', root, tensors } as never).config.obs_encoder;
   }
+
+  /** A transformer of horizon 8 on two observations, as it is converted. */
+  function transformerOf(obs_as_cond: boolean | undefined, model: object): Record<string, unknown> {
+    const noise_scheduler = {
+      _target_: 's.DDIMScheduler',
+      ...{ num_train_timesteps: 100, beta_start: 1e-4, beta_end: 0.02, prediction_type: 'v_prediction' },
+    };
+    const policy = {
+      ...{ _target_: 'p.DiffusionTransformerLowdimPolicy', horizon: 8, n_action_steps: 4, n_obs_steps: 2 },
+      ...{
+        obs_dim: 5,
+        action_dim: 3,
+        noise_scheduler,
+        ...(obs_as_cond === undefined ? {} : { obs_as_cond }),
+      },
+      model: { horizon: 8, n_layer: 2, n_head: 4, n_emb: 32, ...model },
+    };
+    const root = map({ cfg: { policy }, state_dicts: {} });
+    const tensors = new Map([['state_dicts.ema_model.x', {} as never]]);
+    return convertDp({ path: 'latest.ckpt', root, tensors } as never).config;
+  }
+
+  test('a transformer paints unless told to condition, with room for as many observations as its table has', () => {
+    expect(transformerOf(true, { n_obs_steps: 2, causal_attn: true })).toMatchObject({
+      obs_as: 'cond',
+      network: { causal_attn: true, time_as_cond: true, n_cond_layers: 0 },
+      prediction_type: 'v_prediction',
+    });
+    expect(transformerOf(true, { n_obs_steps: 2 }).network).not.toHaveProperty('cond_positions');
+    expect(transformerOf(true, { n_obs_steps: null }).network).toMatchObject({ cond_positions: 8 });
+    expect(transformerOf(true, {}).network).toMatchObject({ cond_positions: 8 });
+    // The peer's own default.
+    for (const obs_as_cond of [undefined, false])
+      expect(transformerOf(obs_as_cond, { time_as_cond: false })).toMatchObject({
+        obs_as: 'inpainting',
+        network: { causal_attn: false, time_as_cond: false },
+      });
+  });
 
   test('an image policy crops only at random, and resizes only to the size there is', () => {
     const crop_shape = [76, 76];

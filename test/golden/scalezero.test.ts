@@ -113,17 +113,17 @@ describe.each(['scalezero', 'scalezero_gelu'])('%s', (name) => {
     expect(outputs.next_state![window.length - 1]).toBe(config.infer_context_length);
   });
 
+  const search = { steps: 2, candidates: 70 };
   test.each([
-    'tree-search',
-    'policy',
-    'mppi',
-    'cem',
-    'icem',
-    'information-theoretic-mppi',
-    'random-shooting',
-  ])('acts by %s, replayed by its seed', async (sampler) => {
+    ['tree-search', { steps: 8, candidates: 5 }],
+    ['policy', {}],
+    ['mppi', search],
+    ['cem', search],
+    ['icem', search],
+    ['information-theoretic-mppi', search],
+    ['random-shooting', { candidates: 70 }],
+  ])('acts by %s, replayed by its seed', async (sampler, effort) => {
     await withCheckpoint(`${io.dir}/model.safetensors`, io.config, async (dir) => {
-      const effort = sampler === 'tree-search' ? { steps: 8, candidates: 5 } : { steps: 2, candidates: 70 };
       const policy = await loadPolicy(dir, { sampler, threads: 1, ...effort });
       const run = async () => {
         policy.reset(4);

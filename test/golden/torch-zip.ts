@@ -9,6 +9,10 @@ export const imported = (name: string): string =>
 
 /** `values` of each named tensor; storages that are no tensor's hold the bytes they had. */
 export function writeTorchZip(path: string, name: string, values: (tensor: string) => Float32Array): void {
+  writeFileSync(path, torchZip(name, values));
+}
+
+export function torchZip(name: string, values: (tensor: string) => Float32Array): Buffer {
   const storages = JSON.parse(readFileSync(imported(`${name}.json`), 'utf8')) as Record<
     string,
     string | number[]
@@ -60,5 +64,5 @@ export function writeTorchZip(path: string, name: string, values: (tensor: strin
   end.writeUInt32LE(list.length, 12);
   end.writeUInt32LE(start, 16);
   push(end);
-  writeFileSync(path, Buffer.concat(parts));
+  return Buffer.concat(parts);
 }

@@ -9,6 +9,7 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import { loadPolicy } from '../../src/policies/index.js';
 import type { Observation } from '../../src/types/index.js';
 import { relativeError } from '../golden/golden.js';
+import { withUnreadOp } from './onnx-parts.js';
 
 const exported = fileURLToPath(new URL('../golden/onnx_unet/model.onnx', import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), 'tendon-onnx-'));
@@ -70,23 +71,6 @@ test.each(['ddim', 'ddpm', 'dpmpp_2m'])('%s: the core and onnxruntime-node agree
   // An untrained network does not settle near 1; f32 against float64 with an f32 network.
   expect(relativeError(theirs, ours)).toBeLessThan(1e-4);
 });
-
-/** Adds a node Round(out) → unused: valid ONNX that changes nothing, with an op that is not read. */
-function withUnreadOp(model: Buffer): Buffer {
-  const field = (number: number, value: Buffer): Buffer =>
-    Buffer.concat([Buffer.of((number << 3) | 2, value.length), value]);
-  const node = field(
-    1,
-    Buffer.concat([
-      field(1, Buffer.from('out')),
-      field(2, Buffer.from('unused')),
-      field(3, Buffer.from('extra')),
-      field(4, Buffer.from('Round')),
-    ]),
-  );
-  // Fields of a message may stand in any order and a message may come in pieces: one more piece of `graph`.
-  return Buffer.concat([model, Buffer.of((7 << 3) | 2, node.length), node]);
-}
 
 test('what does not fit is named', async () => {
   copyFileSync(exported, join(dir, 'model.onnx'));

@@ -5,9 +5,9 @@ import { addon } from '../../src/native/index.js';
 import {
   type DiffusersConfig,
   diffusionTable,
-  dpmAdaptive,
   edmPreconditioner,
   flowTable,
+  followAdaptive,
   type Preconditioner,
   ROW_FIELDS,
   type Row,
@@ -117,7 +117,7 @@ it('rows have the fields of the native loop, in its order', () => {
   expect(addon().samplerFields()).toEqual([...ROW_FIELDS]);
 });
 
-it('refuses what does not fit, with the reason', async () => {
+it('refuses what does not fit, with the reason', () => {
   const edm = edmPreconditioner(0.5);
   expect(() => sigmaTable('eulr', [1, 0], edm)).toThrow(/expected one of euler/);
   expect(() => sigmaTable('euler', [1, 0.5], edm)).toThrow(/final 0/);
@@ -127,10 +127,17 @@ it('refuses what does not fit, with the reason', async () => {
   for (const schedule of SIGMA_SCHEDULES)
     expect(() => sigmaSchedule(schedule, 0, range)).toThrow(/whole number/);
   expect(() => flowTable('noise_at_one', 0)).toThrow(/whole number/);
-  await expect(dpmAdaptive(async (x) => x, [1], 0.1, 1)).rejects.toThrow(/sigma_max > sigma_min/);
-  await expect(
-    dpmAdaptive(async (x) => x.map(() => Number.NaN), [1], 1, 0.01, { max_calls: 50 }),
-  ).rejects.toThrow(/no end after 50/);
+  const range01 = { sigma_max: 1, sigma_min: 0.01, precondition: edm };
+  expect(() => followAdaptive({ ...range01, sigma_max: 0.001 }, {}, [1]).next()).toThrow(
+    /sigma_max > sigma_min/,
+  );
+  expect(() => followAdaptive(range01, { atol: 0 }, [1]).next()).toThrow(/atol above 0/);
+  const lost = followAdaptive(range01, { max_calls: 50 }, [1]);
+  let calls = 0;
+  expect(() => {
+    for (let step = lost.next(); step.done !== true; step = lost.next([Number.NaN])) calls++;
+  }).toThrow(/no end after 50/);
+  expect(calls).toBe(50);
 });
 
 describe('noise that a sampler is asked for', () => {

@@ -42,7 +42,10 @@ export function actGraph(
   }
   const positions = (name: string, count: number): Value =>
     g.reshape(tensors.weight(g, name, [count, D]), [1, count, D]);
-  const places = [positions('model.encoder_1d_feature_pos_embed.weight', tokens.length)];
+  // Its name until mid-2024, when there was no environment state.
+  const before = 'model.encoder_robot_and_latent_pos_embed.weight';
+  const now = 'model.encoder_1d_feature_pos_embed.weight';
+  const places = [positions(tensors.has(before) ? before : now, tokens.length)];
   for (const camera of cameras) {
     const frame = g.input(camera.key, [1, ...camera.input], 'observation');
     const [, h, w] = pixels(g, config, tensors, frame, tokens).shape as [number, number, number];

@@ -3,9 +3,10 @@
 // over the first steps: attention is causal, so slots that are not filled yet change nothing.
 
 import {
+  adaptiveRange,
+  DPM_ADAPTIVE,
   edmPreconditioner,
   refuseEta,
-  type SamplerTable,
   SIGMA_SAMPLERS,
   sigmaSchedule,
   sigmaTable,
@@ -27,7 +28,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
   const keys = Object.keys({ ...config.input_features, ...config.output_features });
   const identity = Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY');
   // Bounds hold for actions that are not normalised as well.
-  const { stats, version, eps } = statisticsOf(dir, tensors, keys, identity);
+  const { stats, version, eps, rename } = statisticsOf(dir, tensors, keys, identity);
   const modes = config.normalization_mapping;
   const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
   const action = actionMap(config.output_features, modes, stats, version, eps);
@@ -72,6 +73,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
       goal_dims: goalKey === null ? {} : { [goalKey]: goalDim! },
       rate_hz: config.fps,
     },
+    ...(rename === undefined ? {} : { rename }),
     model_horizon: steps,
     first_row: steps - 1,
     defaults: {
@@ -81,7 +83,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
       precision: 'auto',
       guidance_scale: config.guidance_scale,
     },
-    samplers: SIGMA_SAMPLERS,
+    samplers: [...SIGMA_SAMPLERS, DPM_ADAPTIVE],
     max_steps: 100,
     guidable: config.goal_conditioned,
     keeps_actions: true,
@@ -94,7 +96,12 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
       // Where it begins does not depend on the schedule, though vp and iddpm begin at other levels.
       return { ...table, start_scale: config.sigma_max };
     },
-    schedule: (table: SamplerTable) => ({ c_noise: Float32Array.from(table.levels) }),
+    adaptive(steps) {
+      const range = adaptiveRange(config.sigma_schedule, steps, config);
+      const precondition = edmPreconditioner(config.sigma_data);
+      return { ...range, precondition, start_scale: config.sigma_max };
+    },
+    schedule: ({ levels }) => ({ c_noise: Float32Array.from(levels) }),
     condition(history, given, groups) {
       const state = new Float32Array(groups * steps * config.state_dim);
       history.forEach((observation, i) => {

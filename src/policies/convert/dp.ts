@@ -75,19 +75,9 @@ const KINDS: Readonly<Record<string, 'unet' | 'transformer' | 'image'>> = {
 
 function lowDimFields(reader: Reader, kind: 'unet' | 'transformer'): Record<string, unknown> {
   const from = 'policy.model';
-  const obs_as =
-    kind === 'transformer'
-      ? 'cond'
-      : reader.find('policy.obs_as_global_cond') === true
-        ? 'global_cond'
-        : reader.find('policy.obs_as_local_cond') === true
-          ? 'local_cond'
-          : undefined;
-  if (obs_as === undefined || (kind === 'transformer' && reader.find('policy.obs_as_cond') === false))
-    throw new TendonError(
-      'unsupported',
-      `${reader.path}: observations are painted into the trajectory (neither obs_as_global_cond, obs_as_local_cond nor obs_as_cond), which is not supported`,
-    );
+  // The peer's policies paint observations into the trajectory unless they are told otherwise.
+  const ways = kind === 'transformer' ? (['cond'] as const) : (['global_cond', 'local_cond'] as const);
+  const obs_as = ways.find((way) => reader.find(`policy.obs_as_${way}`) === true) ?? 'inpainting';
   if (reader.find('policy.pred_action_steps_only') === true)
     throw new TendonError('unsupported', `${reader.path}: pred_action_steps_only is not supported`);
   return {
@@ -105,8 +95,11 @@ function lowDimFields(reader: Reader, kind: 'unet' | 'transformer'): Record<stri
             n_emb: reader.number(`${from}.n_emb`),
             causal_attn: reader.find(`${from}.causal_attn`) === true,
             time_as_cond: reader.find(`${from}.time_as_cond`) !== false,
-            obs_as_cond: true,
             n_cond_layers: reader.find(`${from}.n_cond_layers`) ?? 0,
+            // Told of no n_obs_steps, the peer makes room for as many as the horizon has.
+            ...(obs_as === 'cond' && (reader.find(`${from}.n_obs_steps`) ?? null) === null
+              ? { cond_positions: reader.number(`${from}.horizon`) }
+              : {}),
           },
   };
 }

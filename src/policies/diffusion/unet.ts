@@ -19,6 +19,8 @@ export interface UnetShape {
   readonly naming?: 'lerobot' | 'diffusion_policy';
   /** Makes the condition (1, cond_dim) in the graph; an observation input `cond` when absent. */
   readonly condition?: (g: GraphBuilder) => Value;
+  /** Rewrites x before anything else sees it. */
+  readonly entry?: (g: GraphBuilder, x: Value) => Value;
   /** Condition per position (diffusion_policy only), 0 or absent without one. */
   readonly local_cond_dim?: number;
 }
@@ -111,7 +113,7 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
     tensors.ignore(/(^|\.)local_cond_encoder\.1\./);
   }
 
-  let h = x;
+  let h = shape.entry === undefined ? x : shape.entry(g, x);
   const skips: Value[] = [];
   down_dims.forEach((dim, level) => {
     const name = `${prefix}down_modules.${level}`;

@@ -25,8 +25,9 @@ export const TransformerConfig = z.lazy(() =>
     n_emb: count,
     causal_attn: z.boolean(),
     time_as_cond: z.boolean(),
-    obs_as_cond: z.boolean(),
     n_cond_layers: z.number().int().min(0).max(256),
+    /** Positions of observations that its table has, of which the first n_obs_steps are used; n_obs_steps when absent. */
+    cond_positions: count.optional(),
   }),
 );
 /** MultiImageObsEncoder: a ResNet whose last map is averaged, after its own crop and ImageNet's statistics. */
@@ -53,7 +54,8 @@ export const DpConfig = z.lazy(() =>
     output_features: FeaturesSchema,
     /** The normaliser's name of a feature. */
     normalizer_keys: z.record(z.string(), z.string()),
-    obs_as: z.enum(['global_cond', 'local_cond', 'cond']),
+    /** `inpainting`: the trajectory has the observations beside the actions, and those that were made are written in. */
+    obs_as: z.enum(['global_cond', 'local_cond', 'cond', 'inpainting']),
     network: z.discriminatedUnion('kind', [UnetConfig, TransformerConfig]),
     obs_encoder: ObsEncoderConfig.optional(),
     noise_scheduler_type: z.enum(['DDPM', 'DDIM']),

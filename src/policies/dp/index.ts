@@ -1,7 +1,7 @@
 // The `diffusion_policy` family: the original repository's UNet and transformer policies on low-dimensional
 // observations, and its UNet on cameras; `tendon import` brings a checkpoint into this folder's layout.
 
-import type { GraphBuilder } from '../../native/index.js';
+import type { GraphBuilder, Value } from '../../native/index.js';
 import { DIFFUSION_SAMPLERS, diffusionTable } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
@@ -12,6 +12,7 @@ import { linearNormalizer } from '../processors/linear.js';
 import { imageShapes } from '../vision/camera.js';
 import { DpConfig } from './config.js';
 import { type DpObservation, dpObservation } from './observation.js';
+import { paint, painted } from './painting.js';
 import { dpTransformerGraph } from './transformer.js';
 
 export function openDp(dir: string, json: Record<string, unknown>): DenoiserFamily {
@@ -56,6 +57,7 @@ export function openDp(dir: string, json: Record<string, unknown>): DenoiserFami
       rate_hz: config.fps,
     },
     model_horizon: config.horizon,
+    ...(config.obs_as === 'inpainting' ? { columns_beside: observation.width } : {}),
     first_row,
     defaults: {
       sampler: config.noise_scheduler_type.toLowerCase(),
@@ -73,6 +75,8 @@ export function openDp(dir: string, json: Record<string, unknown>): DenoiserFami
     condition(history) {
       if (observation.cameras.length > 0) return observation.inputs(history);
       const seen = observation.vector(history);
+      if (config.obs_as === 'inpainting')
+        return { painted: paint(seen, config.horizon, action_dim, observation.width) };
       if (config.obs_as !== 'local_cond') return { cond: seen };
       // Zeros where nothing has been observed yet.
       const local_cond = new Float32Array(config.horizon * observation.width);
@@ -92,28 +96,41 @@ function networkOf(
 ): GraphBuilder {
   const { network, horizon, n_obs_steps } = config;
   const cameras = observation.cameras.length > 0;
+  const painting = config.obs_as === 'inpainting';
+  if (painting && n_obs_steps > horizon)
+    throw new TendonError(
+      'config_invalid',
+      `n_obs_steps: expected at most the horizon of ${horizon} that they are written into, got ${n_obs_steps}`,
+    );
   if (network.kind === 'transformer') {
-    if (cameras || config.obs_as !== 'cond')
+    if (cameras || !(painting || config.obs_as === 'cond'))
       throw new TendonError(
         'unsupported',
-        'diffusion_policy: a transformer is read with obs_as "cond" and without cameras',
+        'diffusion_policy: a transformer is read with obs_as "cond" or "inpainting" and without cameras',
       );
+    if (!painting && !network.time_as_cond)
+      throw new TendonError(
+        'config_invalid',
+        'network.time_as_cond: false leaves no memory for observations; expected obs_as "inpainting"',
+      );
+    const width = action_dim + (painting ? observation.width : 0);
     return dpTransformerGraph(
       {
         ...network,
         prefix: 'model.',
-        input_dim: action_dim,
-        output_dim: action_dim,
+        input_dim: width,
+        output_dim: width,
         horizon,
         n_obs_steps,
-        cond_dim: network.obs_as_cond ? observation.width : 0,
+        cond_dim: painting ? 0 : observation.width,
+        ...(painting ? { painted_dim: observation.width } : {}),
       },
       tensors,
       groups,
     );
   }
   const local = config.obs_as === 'local_cond';
-  if (config.obs_as === 'cond' || (local && cameras))
+  if (config.obs_as === 'cond' || ((local || painting) && cameras))
     throw new TendonError(
       'unsupported',
       `diffusion_policy: a UNet is not read with obs_as "${config.obs_as}"${cameras ? ' and cameras' : ''}`,
@@ -123,8 +140,11 @@ function networkOf(
       prefix: 'model.',
       naming: 'diffusion_policy',
       horizon,
-      action_dim,
-      cond_dim: local ? 0 : observation.width * n_obs_steps,
+      action_dim: action_dim + (painting ? observation.width : 0),
+      cond_dim: local || painting ? 0 : observation.width * n_obs_steps,
+      ...(painting
+        ? { entry: (g: GraphBuilder, x: Value) => painted(g, x, observation.width, n_obs_steps) }
+        : {}),
       ...(local ? { local_cond_dim: observation.width } : {}),
       ...(cameras
         ? {

@@ -5,6 +5,7 @@ import { GraphBuilder, type Value } from '../../native/index.js';
 import { feedForward, multiHead } from '../attention.js';
 import type { Tensors } from '../checkpoint.js';
 import { causalMask, mask } from '../masks.js';
+import { painted } from './painting.js';
 
 export interface DpTransformerShape {
   readonly prefix: string;
@@ -20,6 +21,10 @@ export interface DpTransformerShape {
   readonly causal_attn: boolean;
   readonly time_as_cond: boolean;
   readonly n_cond_layers: number;
+  /** Positions of observations in the table of the memory; n_obs_steps when absent. */
+  readonly cond_positions?: number | undefined;
+  /** Columns of input_dim, its last, that hold observations: those of the first n_obs_steps rows are given. */
+  readonly painted_dim?: number;
 }
 
 export function dpTransformerGraph(
@@ -31,7 +36,8 @@ export function dpTransformerGraph(
   // Buffers of the masks, and an attribute mixin's placeholder.
   tensors.ignore(/(^|\.)(mask|memory_mask|_dummy_variable)$/);
   const g = new GraphBuilder();
-  const x = g.input('x', [groups, horizon, shape.input_dim], 'step');
+  const drawn = g.input('x', [groups, horizon, shape.input_dim], 'step');
+  const x = shape.painted_dim ? painted(g, drawn, shape.painted_dim, shape.n_obs_steps) : drawn;
   const time = g.input('timestep_embedding', [1, 1, D], 'schedule');
   const linear = (v: Value, name: string, out: number): Value => tensors.linear(g, v, prefix + name, out);
   const norm = (v: Value, name: string): Value => tensors.layerNorm(g, v, prefix + name);
@@ -65,7 +71,10 @@ export function dpTransformerGraph(
       pieces.push(
         linear(g.input('cond', [groups, observed, shape.cond_dim], 'observation'), 'cond_obs_emb', D),
       );
-    let memory = g.add(g.concat(pieces, 1), tensors.weight(g, `${prefix}cond_pos_emb`, [1, 1 + observed, D]));
+    const rows = observed > 0 ? (shape.cond_positions ?? observed) : 0;
+    const table = tensors.weight(g, `${prefix}cond_pos_emb`, [1, 1 + rows, D]);
+    const positions = rows === observed ? table : g.slice(table, 1, 0, 1 + observed);
+    let memory = g.add(g.concat(pieces, 1), positions);
     if (shape.n_cond_layers > 0)
       for (let i = 0; i < shape.n_cond_layers; i++) memory = encoderLayer(memory, `encoder.layers.${i}`);
     else memory = linear(g.unary('mish', linear(memory, 'encoder.0', 4 * D)), 'encoder.2', D);

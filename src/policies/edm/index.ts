@@ -1,9 +1,10 @@
 // The `edm` family: config → graph → sampler tables and processors.
 
 import {
+  adaptiveRange,
+  DPM_ADAPTIVE,
   edmPreconditioner,
   refuseEta,
-  type SamplerTable,
   SIGMA_SAMPLERS,
   sigmaSchedule,
   sigmaTable,
@@ -68,7 +69,7 @@ export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFam
       precision: 'auto',
       guidance_scale: config.guidance_scale,
     },
-    samplers: SIGMA_SAMPLERS,
+    samplers: [...SIGMA_SAMPLERS, DPM_ADAPTIVE],
     max_steps: 100,
     guidable: goal !== null,
     graph,
@@ -77,7 +78,12 @@ export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFam
       const sigmas = sigmaSchedule(config.sigma_schedule, steps, config);
       return sigmaTable(sampler, sigmas, edmPreconditioner(config.sigma_data), churn);
     },
-    schedule: (table: SamplerTable) => ({ c_noise: Float32Array.from(table.levels) }),
+    adaptive(steps) {
+      const range = adaptiveRange(config.sigma_schedule, steps, config);
+      const precondition = edmPreconditioner(config.sigma_data);
+      return { ...range, precondition, start_scale: range.sigma_max };
+    },
+    schedule: ({ levels }) => ({ c_noise: Float32Array.from(levels) }),
     condition(history, given, groups) {
       const conditional = conditionVector(features, history, given);
       if (groups === 1) return { cond: conditional };

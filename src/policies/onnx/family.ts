@@ -3,10 +3,13 @@
 import { join } from 'node:path';
 import type { GraphBuilder, Port, Value } from '../../native/index.js';
 import {
+  adaptiveRange,
   DIFFUSION_SAMPLERS,
+  DPM_ADAPTIVE,
   diffusionTable,
   edmPreconditioner,
   type FlowTime,
+  type Follow,
   flowTable,
   refuseEta,
   type SamplerTable,
@@ -72,6 +75,14 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
         ...(level === undefined || rows === 1 ? {} : { [level.name]: level.shape.slice(1) }),
       },
     }).run();
+  const { training } = config;
+  const { dtype } = model.inputs.find((port) => port.name === level?.name) ?? {};
+  if (dtype !== undefined && /^[IU]/.test(dtype) && training.kind !== 'diffusers')
+    throw new TendonError(
+      'config_invalid',
+      `${model.path}: the level "${config.level}" is of whole numbers (${dtype}), and a network of training.kind ${training.kind} is asked between them; expected training.kind diffusers, or a level of F32`,
+      { dtype },
+    );
   const refused = compiles(build);
   if (refused !== undefined && conditioned !== undefined)
     throw new TendonError(
@@ -115,14 +126,24 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
     ...(conditioned === undefined ? {} : { conditioned: true }),
     graph: build,
     table: (sampler, steps, noise = {}) => tableOf(config, sampler, steps, noise),
-    schedule: (table): Record<string, Float32Array> =>
-      level === undefined ? {} : { [level.name]: Float32Array.from(table.levels) },
+    ...(training.kind === 'edm'
+      ? {
+          adaptive(steps: number) {
+            const range = adaptiveRange(training.sigma_schedule, steps, training);
+            const precondition = edmPreconditioner(training.sigma_data);
+            return { ...range, precondition, start_scale: range.sigma_max };
+          },
+        }
+      : {}),
+    schedule: ({ levels }): Record<string, Float32Array> =>
+      level === undefined ? {} : { [level.name]: Float32Array.from(levels) },
     condition: (history): Record<string, Float32Array> =>
       condition === undefined ? {} : { [condition.name]: conditionVector(features, history, undefined) },
     ...(refused === undefined
       ? {}
       : {
-          foreign: (table: SamplerTable, batch: number) => OrtSession.open(model.path, ports, table, batch),
+          foreign: (follow: Follow, batch: number, threads: number) =>
+            OrtSession.open(model, ports, follow, batch, threads),
         }),
     ...actionCodec(action.affine, pipelines?.absolute_state_key),
   };
@@ -167,7 +188,7 @@ function compiles(build: () => unknown): string | undefined {
 
 function samplersOf({ training }: OnnxConfig): readonly string[] {
   if (training.kind === 'flow') return ['euler'];
-  if (training.kind === 'edm') return SIGMA_SAMPLERS;
+  if (training.kind === 'edm') return [...SIGMA_SAMPLERS, DPM_ADAPTIVE];
   return DIFFUSION_SAMPLERS;
 }
 

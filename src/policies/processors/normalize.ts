@@ -16,7 +16,7 @@ export interface Affine {
   readonly back_add: Float64Array;
 }
 
-/** Which release's arithmetic: before 0.4 the epsilon of MIN_MAX was added to the range both ways. */
+/** Which release's arithmetic: before 0.4 MIN_MAX added its epsilon to any range, on the way in alone. */
 export type NormVersion = 'current' | 'legacy';
 
 const RANGES: Readonly<Record<string, readonly [string, string]>> = {
@@ -49,6 +49,13 @@ export function normalizer(
         `normalisation ${mode} of ${feature}: expected "${name}" of length ${length}, got ${values?.length ?? 'none'}; the checkpoint's statistics do not belong to its config`,
         { feature, mode, name },
       );
+    const bad = values.findIndex((v) => !Number.isFinite(v));
+    if (bad >= 0)
+      throw new TendonError(
+        'weights_mismatch',
+        `normalisation ${mode} of ${feature}: "${name}"[${bad}] is ${values[bad]}; the checkpoint was saved before it had the statistics of its dataset`,
+        { feature, mode, name },
+      );
     return values;
   };
   if (mode === 'MEAN_STD') {
@@ -73,11 +80,12 @@ export function normalizer(
   const high = get(names[1]);
   for (let i = 0; i < length; i++) {
     const range = high[i]! - low[i]!;
-    const denominator = version === 'legacy' ? range + eps : range === 0 ? eps : range;
-    affine.mul[i] = 2 / denominator;
+    const filled = range === 0 ? eps : range;
+    const [there, back] = version === 'legacy' ? [range + eps, range] : [filled, filled];
+    affine.mul[i] = 2 / there;
     affine.add[i] = -low[i]! * affine.mul[i]! - 1;
-    affine.back_mul[i] = denominator / 2;
-    affine.back_add[i] = low[i]! + denominator / 2;
+    affine.back_mul[i] = back / 2;
+    affine.back_add[i] = low[i]! + back / 2;
   }
   return affine;
 }

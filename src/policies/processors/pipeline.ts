@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { TendonError } from '../../types/index.js';
 import { openSafetensors, readTensor } from '../../weights/index.js';
-import { NormalizationSchema } from '../checkpoint.js';
+import { NormalizationSchema, readConfig } from '../checkpoint.js';
 import type { Stats } from './normalize.js';
 
 const Step = z.lazy(() =>
@@ -31,6 +31,8 @@ const NormalizerConfig = z.lazy(() =>
   }),
 );
 const RenameConfig = z.lazy(() => z.object({ rename_map: z.record(z.string(), z.string()).default({}) }));
+/** LeRobot has no other step that renames an action. */
+const MotorsConfig = z.lazy(() => z.object({ motor_names: z.array(z.string()).min(1) }));
 const AbsoluteConfig = z.lazy(() =>
   z.object({
     enabled: z.boolean().default(true),
@@ -44,7 +46,7 @@ export interface Pipelines {
   readonly eps: number;
   /** Mode by feature type (STATE, ACTION, …) when the files say so. */
   readonly norm_map: Readonly<Record<string, string>> | undefined;
-  /** New observation key by old. */
+  /** New observation key by old, of all steps of the preprocessor that rename. */
   readonly rename: Readonly<Record<string, string>>;
   /** The observation whose first action_dim values are added to every action, when chunks are relative. */
   readonly absolute_state_key: string | undefined;
@@ -66,6 +68,8 @@ export function readPipelines(dir: string): Pipelines | undefined {
   };
   let absolute: string | undefined;
   for (const file of [pre, post]) {
+    // Of what both know only the action is for the postprocessor to undo.
+    const known = new Set(Object.keys(stats).filter((feature) => feature !== 'action'));
     for (const step of parse(file).steps) {
       const name = step.registry_name ?? step.class ?? '';
       if (name === 'normalizer_processor' || name === 'unnormalizer_processor') {
@@ -74,22 +78,59 @@ export function readPipelines(dir: string): Pipelines | undefined {
         if (norm_map !== undefined) found.norm_map = norm_map;
         const nothing =
           norm_map !== undefined && Object.values(norm_map).every((mode) => mode === 'IDENTITY');
-        readStats(dir, file, step, stats, nothing);
+        readStats(dir, file, step, stats, known, nothing);
       } else if (name === 'rename_observations_processor') {
-        found.rename = checked(RenameConfig, step.config, file, name).rename_map;
+        const map = checked(RenameConfig, step.config, file, name).rename_map;
+        // A postprocessor sees an action and no observation: there is nothing there for it to rename.
+        if (file === pre) {
+          found.rename = composed(found.rename, map);
+          moveStats(stats, map);
+        }
+      } else if (name === 'policy_action_to_robot_action_processor') {
+        // Gives each number a name and leaves it in its place.
+        checkMotors(dir, file, checked(MotorsConfig, step.config, file, name).motor_names);
       } else if (name === 'absolute_actions_processor') {
         const { enabled, state_key } = checked(AbsoluteConfig, step.config, file, name);
         if (enabled) absolute = state_key;
       } else if (!NO_WORK.has(name)) {
         throw new TendonError(
           'unsupported',
-          `${file}: the step "${name}" is not known here; expected ${[...NO_WORK].join(', ')}, (un)normalizer_processor, rename_observations_processor or absolute_actions_processor`,
+          `${file}: the step "${name}" is not known here; expected ${[...NO_WORK].join(', ')}, (un)normalizer_processor, rename_observations_processor, policy_action_to_robot_action_processor or absolute_actions_processor`,
           { file, step: name },
         );
       }
     }
   }
   return { stats, ...found, absolute_state_key: absolute };
+}
+
+/** One rename after the other, each of all keys at once (so two may change places). */
+function composed(
+  first: Readonly<Record<string, string>>,
+  then: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const at = (key: string): string => (Object.hasOwn(then, key) ? then[key]! : key);
+  return { ...then, ...Object.fromEntries(Object.entries(first).map(([key, to]) => [key, at(to)])) };
+}
+
+/** A key that is renamed after it was normalised: its statistics go with it. */
+function moveStats(stats: Record<string, Stats>, map: Readonly<Record<string, string>>): void {
+  const moved = Object.entries(map).flatMap(([from, to]) =>
+    from in stats ? [[to, stats[from]!] as const] : [],
+  );
+  for (const from of Object.keys(map)) delete stats[from];
+  for (const [to, values] of moved) stats[to] = values;
+}
+
+function checkMotors(dir: string, file: string, names: readonly string[]): void {
+  const { output_features } = readConfig(dir) as { output_features?: { action?: { shape?: number[] } } };
+  const length = output_features?.action?.shape?.[0];
+  if (length !== names.length)
+    throw new TendonError(
+      'config_invalid',
+      `${file}: motor_names: expected ${length} names, as the action has numbers in config.json, got ${names.length}: ${names.join(', ')}`,
+      { file },
+    );
 }
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, file: string, step: string): T {
@@ -118,6 +159,7 @@ function readStats(
   file: string,
   step: PipelineStep,
   stats: Record<string, Record<string, Float32Array>>,
+  known: ReadonlySet<string>,
   optional: boolean,
 ): void {
   if (step.state_file === undefined) {
@@ -137,6 +179,7 @@ function readStats(
   for (const [name, ref] of openSafetensors(join(dir, step.state_file)).tensors) {
     const dot = name.lastIndexOf('.');
     const feature = name.slice(0, dot);
+    if (known.has(feature)) continue;
     stats[feature] ??= Object.create(null) as Record<string, Float32Array>;
     stats[feature][name.slice(dot + 1)] = readTensor(ref);
   }

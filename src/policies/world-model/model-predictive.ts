@@ -17,6 +17,7 @@ import type { LoadOptions } from '../denoiser-family.js';
 import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
 import { PLANNERS, plannerTable, TREE_SEARCH } from './planners.js';
+import { refuseInferOptions, refuseLoadOptions } from './refusals.js';
 import { SequenceSearch } from './sequence-search.js';
 
 /** Candidates that a chunk brings along, for the page. */
@@ -46,8 +47,10 @@ export class ModelPredictivePolicy implements Policy {
 
   constructor(
     private readonly model: PredictiveModel,
-    { sampler = 'mppi', steps, candidates }: LoadOptions = {},
+    options: LoadOptions = {},
   ) {
+    const { sampler = 'mppi', steps, candidates } = options;
+    refuseLoadOptions(model.spec.family, sampler, options);
     this.spec = model.spec;
     this.history = new History(model.spec);
     this.wanted = {
@@ -76,6 +79,7 @@ export class ModelPredictivePolicy implements Policy {
 
   async choose(choice: Partial<SamplerChoice>): Promise<void> {
     const next = { ...this.wanted, ...choice };
+    refuseLoadOptions(this.spec.family, next.sampler, { guidance_scale: next.guidance_scale });
     this.search = this.searchFor(next);
     this.search.reset(this.seed);
     this.wanted = next;
@@ -89,8 +93,9 @@ export class ModelPredictivePolicy implements Policy {
 
   async infer(
     observation: Observation | readonly Observation[],
-    { signal }: InferOptions = {},
+    options: InferOptions = {},
   ): Promise<ActionChunk> {
+    refuseInferOptions(this.spec, this.wanted.sampler, options);
     const began = process.hrtime.bigint();
     const newest = this.history.take(observation).at(-1)!;
     const { model } = this;
@@ -103,7 +108,7 @@ export class ModelPredictivePolicy implements Policy {
     };
     const plan = await this.search.plan(
       (sequences, count) => model.returns(newest.values, physical(sequences), count),
-      signal,
+      options.signal,
     );
     this.worst_count = plan.worst_count;
     if (plan.status !== 'ok')

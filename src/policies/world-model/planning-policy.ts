@@ -35,6 +35,7 @@ import { Agency, type Demonstration } from './agency.js';
 import type { WorldNetworks } from './graph.js';
 import { modemTable } from './modem.js';
 import { PLANNERS, plannerTable, TREE_SEARCH, treeTable } from './planners.js';
+import { refuseInferOptions, refuseLoadOptions } from './refusals.js';
 
 export interface Remembered {
   readonly latent: Float32Array;
@@ -117,6 +118,7 @@ export class PlanningPolicy implements Policy {
     this.pool =
       options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
     const sampler = options.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy');
+    refuseLoadOptions(family.spec.family, sampler, options);
     const effort = this.effort(sampler);
     this.wanted = {
       sampler,
@@ -157,6 +159,7 @@ export class PlanningPolicy implements Policy {
     const sampler = choice.sampler ?? this.wanted.sampler;
     const changes = (sampler === TREE_SEARCH) !== (this.wanted.sampler === TREE_SEARCH);
     const next = { ...this.wanted, ...(changes ? this.effort(sampler) : {}), ...choice };
+    refuseLoadOptions(this.spec.family, sampler, { guidance_scale: next.guidance_scale });
     await this.readyFor(next);
     this.wanted = next;
   }
@@ -176,6 +179,7 @@ export class PlanningPolicy implements Policy {
     options: PlanOptions = {},
   ): Promise<ActionChunk> {
     const began = process.hrtime.bigint();
+    refuseInferOptions(this.spec, this.wanted.sampler, options);
     const history = this.history.take(observation);
     const { encoder, actor } = await this.readyFor(this.wanted);
     const inputs = {

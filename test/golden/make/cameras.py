@@ -143,9 +143,32 @@ def save(case, outputs):
     print(case, {name: tuple(value.shape) for name, value in outputs.items()})
 
 
+def list_keys(case, shapes):
+    with open(f"{HERE}/keys/{case}.txt", "w") as file:
+        file.writelines(f"{name}\t{shape}\ttorch.float32\n" for name, shape in shapes.items())
+
+
+def backbone(depth, group_norm, sequential):
+    """Names and shapes of torchvision's network down to its last map."""
+    norm = (lambda c: torch.nn.GroupNorm(c // 16, c)) if group_norm else torch.nn.BatchNorm2d
+    net = getattr(torchvision.models, depth)(norm_layer=norm).state_dict()
+    first = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
+    name = lambda key: ".".join([first[key.split(".")[0]], *key.split(".")[1:]]) if sequential else key
+    return {name(k): tuple(v.shape) for k, v in net.items() if not k.startswith("fc.") and "num_batches" not in k}
+
+
 def diffusion(case, key_list, changes):
     shapes, config = keys(key_list)
     config.update(changes)
+    if "vision_backbone" in changes:
+        # Another backbone, one for all cameras: under the recorded names of the first.
+        one = lambda name: name.replace("rgb_encoder.0.", "rgb_encoder.")
+        shapes = {one(k): v for k, v in shapes.items() if "rgb_encoder.1." not in k and ".backbone." not in k}
+        net = backbone(config["vision_backbone"], config["use_group_norm"], True)
+        shapes.update({f"diffusion.rgb_encoder.backbone.{k}": v for k, v in net.items()})
+        width = 2048 if config["vision_backbone"] == "resnet50" else 512
+        shapes["diffusion.rgb_encoder.pool.nets.weight"] = (config["spatial_softmax_num_keypoints"], width, 1, 1)
+        list_keys(case, shapes)
     W = Weights(shapes)
     n = config["n_obs_steps"]
     cameras = [k for k, f in config["input_features"].items() if f["type"] == "VISUAL"]
@@ -266,23 +289,21 @@ def vqbet(case, key_list):
     save(case, out)
 
 
-def dp_image(case):
-    """diffusion_policy's DiffusionUnetImagePolicy: two cameras with a ResNet each and a low-dimensional feature, whose vectors of
-    two observations are the UNet's global condition. The UNet's names are the recorded ones of its low-dimensional sibling."""
+def dp_image(case, dims, depth, shared):
+    """diffusion_policy's DiffusionUnetImagePolicy: two cameras with a ResNet each, or one for both, and a low-dimensional feature,
+    whose vectors of two observations are the UNet's global condition. The UNet's names are the recorded ones of its
+    low-dimensional sibling. Group norm takes batch norm's place in the copies, and there are none of a shared network."""
     recorded, config = keys("dp_unet_global")
-    dims = {"camera_b": (97, 99), "camera_a": (96, 96)}
-    crop, n, width = [76, 76], 2, 2 * 512 + 2
+    crop, n, width = [76, 76], 2, len(dims) * (2048 if depth == "resnet50" else 512) + 2
+    of = lambda camera: "rgb" if shared else camera
     shapes = {f"model.{name}": shape for name, shape in recorded.items()}
     for name, shape in shapes.items():
         if name.endswith("cond_encoder.1.weight"):
             shapes[name] = (shape[0], config["diffusion_step_embed_dim"] + n * width)
-    net = torchvision.models.resnet18(norm_layer=lambda c: torch.nn.GroupNorm(c // 16, c)).state_dict()
     for camera in dims:
-        for name, value in net.items():
-            if not name.startswith("fc."):
-                shapes[f"obs_encoder.key_model_map.{camera}.{name}"] = tuple(value.shape)
-    with open(f"{HERE}/keys/{case}.txt", "w") as file:
-        file.writelines(f"{name}\t{shape}\ttorch.float32\n" for name, shape in shapes.items())
+        for name, shape in backbone(depth, not shared, False).items():
+            shapes[f"obs_encoder.key_model_map.{of(camera)}.{name}"] = shape
+    list_keys(case, shapes)
 
     def renamed(name):
         name = name.replace("diffusion.unet.", "model.").replace(".conv1.block.", ".blocks.0.block.")
@@ -302,7 +323,7 @@ def dp_image(case):
         x = pictures(case, camera, n, *dims[camera]) * 2 - 1  # its image normaliser
         x = torchvision.transforms.CenterCrop(crop)(x)
         x = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])(x)
-        maps = resnet(Weights(shapes), f"obs_encoder.key_model_map.{camera}.", x, "resnet18", True, False)
+        maps = resnet(Weights(shapes), f"obs_encoder.key_model_map.{of(camera)}.", x, depth, not shared, False)
         parts.append(maps.mean((2, 3)))
     parts.append(vector(f"{case}/agent_pos", n, 2))
     cond = torch.cat(parts, 1).reshape(1, -1)
@@ -326,7 +347,17 @@ CASES = {
         {"observation.images.top": (96, 128), "observation.images.wrist": (64, 64)},
     ),
     "camera_vqbet": lambda case: vqbet(case, "vqbet_small"),
-    "dp_image": dp_image,
+    "camera_diffusion_r34": lambda case: diffusion(
+        case,
+        "diffusion_img_v06_bn_2cam",
+        {"vision_backbone": "resnet34", "use_group_norm": True, "use_separate_rgb_encoder_per_camera": False},
+    ),
+    "camera_diffusion_r50": lambda case: diffusion(
+        case, "diffusion_img_legacy_gn", {"vision_backbone": "resnet50", "use_group_norm": False}
+    ),
+    "dp_image": lambda case: dp_image(case, {"camera_b": (97, 99), "camera_a": (96, 96)}, "resnet18", False),
+    "dp_image_shared": lambda case: dp_image(case, {"camera_b": (96, 96), "camera_a": (96, 96)}, "resnet34", True),
+    "dp_image_r50": lambda case: dp_image(case, {"camera_a": (96, 96)}, "resnet50", False),
 }
 for name in sys.argv[1:] or CASES:
     CASES[name](name)

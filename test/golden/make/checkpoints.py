@@ -1,6 +1,6 @@
 # Checkpoints as other trainings save them, for `tendon import`, without the weights: imports/<case>.pkl is the data.pkl of
 # torch.save's zip, imports/<case>.json the tensor in each storage. The tests put the numbers in (test/golden/torch-zip.ts):
-#   dp_transformer, dp_unet: diffusion_policy's save_checkpoint ({cfg: OmegaConf, state_dicts, pickles}, by dill)
+#   dp_transformer, dp_unet, dp_bert: diffusion_policy's save_checkpoint ({cfg: OmegaConf, state_dicts, pickles}, by dill)
 #   act: the original ACT's state dict, under its names (from the LeRobot keys recorded for ALOHA)
 #   dataset_stats.pkl: its statistics
 # PYTHONPATH=test/golden/make /usr/bin/python3 test/golden/make/checkpoints.py  (Debian: python3-dill python3-omegaconf)
@@ -14,7 +14,7 @@ import zipfile
 import dill
 import numpy as np
 import torch
-from hashed import uniform
+from hashed import uniform, weight
 from omegaconf import OmegaConf
 
 OUT = "test/golden/imports"
@@ -22,6 +22,9 @@ os.makedirs(OUT, exist_ok=True)
 
 
 def state(case):
+    if not os.path.exists(f"test/golden/{case}/model.safetensors"):
+        lines = (line.split("\t") for line in open(f"test/golden/keys/{case}.txt"))
+        return {name: weight(name, eval(shape)) for name, shape, _ in lines}  # our own file
     data = open(f"test/golden/{case}/model.safetensors", "rb").read()
     size = struct.unpack("<Q", data[:8])[0]
     out = {}
@@ -84,6 +87,14 @@ save("dp_transformer", "dp_transformer_causal", 9, 4, {
                "model": {"_target_": "x.TransformerForDiffusion", "input_dim": 4, "output_dim": 4, "horizon": 10, "n_obs_steps": 2, "cond_dim": 9,
                          "n_layer": 2, "n_head": 4, "n_emb": 64, "p_drop_emb": 0.0, "p_drop_attn": 0.3, "causal_attn": True, "time_as_cond": True,
                          "obs_as_cond": True, "n_cond_layers": 0}}})
+save("dp_bert", "dp_bert", 5, 3, {
+    **common, "horizon": 8,
+    "policy": {"_target_": "diffusion_policy.policy.diffusion_transformer_lowdim_policy.DiffusionTransformerLowdimPolicy",
+               "noise_scheduler": scheduler, "horizon": "${horizon}", "obs_dim": 5, "action_dim": 3, "n_action_steps": "${n_action_steps}",
+               "n_obs_steps": "${n_obs_steps}", "num_inference_steps": 100, "obs_as_cond": False, "pred_action_steps_only": False,
+               "model": {"_target_": "x.TransformerForDiffusion", "input_dim": "${eval:'5+3'}", "output_dim": "${eval:'5+3'}", "horizon": "${horizon}",
+                         "n_obs_steps": None, "cond_dim": 0, "n_layer": 2, "n_head": 4, "n_emb": 32, "causal_attn": False, "time_as_cond": False,
+                         "obs_as_cond": False, "n_cond_layers": 0}}})
 save("dp_unet", "dp_unet_local", 5, 3, {
     **common, "horizon": 16,
     "policy": {"_target_": "diffusion_policy.policy.diffusion_unet_lowdim_policy.DiffusionUnetLowdimPolicy",

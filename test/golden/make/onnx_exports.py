@@ -117,6 +117,19 @@ class Critic(nn.Module):
         return torch.sign(v).abs() * v if False else v * v / (1 + v.abs()) - v
 
 
+class Timestep(nn.Module):
+    """A denoiser told its timestep as a whole number: looked up in a table, or as the number it is."""
+
+    def __init__(self, lookup):
+        super().__init__()
+        self.table = nn.Embedding(100, 6) if lookup else None
+        self.net = nn.Sequential(nn.Linear(20, 24), nn.SiLU(), nn.Linear(24, 8))
+
+    def forward(self, x, t, cond):
+        e = torch.sin(t.float() * torch.arange(1, 7) / 20).reshape(1, 6) if self.table is None else self.table(t)
+        return self.net(torch.cat([x.reshape(1, 8), e, cond], -1)).reshape(1, 4, 2)
+
+
 def save(name, net, inputs, opset):
     net.eval()
     folder = f"test/golden/onnx_{name}"
@@ -139,3 +152,5 @@ save("transformer_post", Transformer(False), {"x": r(1, 4, 3), "state": r(1, 2, 
 save("attention", Attention(), {"x": r(1, 5, 16)}, 13)
 save("pixels", Pixels(), {"image": r(1, 3, 24, 32)}, 15)
 save("critic", Critic(), {"z": r(1, 6), "action": r(1, 3)}, 13)
+save("timestep", Timestep(True), {"x": r(1, 4, 2), "t": torch.tensor([37]), "cond": r(1, 6)}, 16)
+save("timestep_scalar", Timestep(False), {"x": r(1, 4, 2), "t": torch.tensor(37), "cond": r(1, 6)}, 16)

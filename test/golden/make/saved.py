@@ -14,6 +14,8 @@ def save(case, config, weights, io):
         json.dump(config, file, indent=2)
         file.write("\n")
     for name, tensors in (("model", weights), ("io", io)):
+        if tensors is None:  # the test makes them itself
+            continue
         header, bodies, at = {}, [], 0
         for key, value in tensors.items():
             body = value.detach().to(torch.float32).contiguous().numpy().tobytes()
