@@ -3,7 +3,7 @@
 import { loadPolicy } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
 import { Limits } from './bench/limits.js';
-import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { type Command, describePool, loadOptions, POLICY_OPTIONS } from './command.js';
 
 /** Runs of every stage that are timed. */
 const PROFILE_ROUNDS = 15;
@@ -33,6 +33,7 @@ export const inspect: Command = {
   actions       ${spec.horizon} × ${spec.action_dim}, ${spec.n_action_steps} executed${spec.rate_hz === undefined ? '' : `, ${spec.rate_hz} Hz`}
   sampler       ${choice.sampler}, ${choice.steps} steps, ${choice.candidates} candidate(s)
   kernels       ${report.isa}, ${report.precision}${report.precision_error > 0 ? ` (auto: error ${report.precision_error.toExponential(1)} of the largest output on probe inputs)` : ''}
+  threads       ${describePool(policy.pool)}
   memory        ${(report.packed_bytes / 1e6).toFixed(1)} MB packed weights, ${(session.arena_bytes / 1e6).toFixed(2)} MB arena\n`);
     const limits = await Limits.measure(policy.pool);
     const measured = await session.profile(PROFILE_ROUNDS);

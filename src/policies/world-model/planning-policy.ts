@@ -14,6 +14,7 @@ import {
   type PlannerTable,
   type PlanTape,
   type Precision,
+  poolFor,
 } from '../../native/index.js';
 import {
   type ActionChunk,
@@ -114,8 +115,7 @@ export class PlanningPolicy implements Policy {
     if (demonstration?.policy !== undefined)
       this.agency = new Agency(demonstration.modem, demonstration.policy, family, () => this.uniform());
     this.history = new History(family.spec, family.rename);
-    this.pool =
-      options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
+    this.pool = poolFor(options);
     const sampler = options.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy');
     const effort = this.effort(sampler);
     this.wanted = {
