@@ -84,10 +84,10 @@ void compare(const KernelTable& table, WeightFormat format, const Shape& s, Tail
   a.out_batch_stride = s.rows.per_batch() * a.out_row_stride + 5;
   std::vector<float> x = normal(1, s.rows.batch * s.rows.batch_stride);
   const bool emulated = std::strcmp(table.isa, "cuda") == 0;
-  const bool rounds = std::strcmp(table.isa, "amx") == 0 || std::strcmp(table.isa, "avx512bf16") == 0;
+  const WeightFormat activations = table.gemm[static_cast<int>(format)].activations;
   // Activations that bf16 can hold leave nothing to round, so that the products themselves are compared. CUDA
   // multiplies int8 weights by bf16 activations.
-  if ((rounds && format == WeightFormat::bf16) || (emulated && format != WeightFormat::f32))
+  if (activations == WeightFormat::bf16 || (emulated && format != WeightFormat::f32))
     for (float& value : x) value = std::bit_cast<float>(std::bit_cast<uint32_t>(value) & 0xffff0000u);
   const std::vector<float> w = normal(2, s.n * s.rows.k()), channel = normal(3, 4 * s.n),
                            film = normal(4, 2 * s.n * s.rows.batch),
@@ -117,7 +117,7 @@ void compare(const KernelTable& table, WeightFormat format, const Shape& s, Tail
   // out. FiLM scales of up to 4 and the norm of few values magnify it.
   const double k = static_cast<double>(s.rows.k());
   double tolerance = 2e-6 * std::sqrt(k) + 2e-6;
-  if (rounds && format == WeightFormat::i8) tolerance = tail == Tail::all ? 0.15 : 0.06;
+  if (activations == WeightFormat::i8) tolerance = tail == Tail::all ? 0.15 : 0.06;
   // Normalised sums are about 1 whatever k is; group norm of a handful of values magnifies.
   const double floor = tail == Tail::all && s.groups > 0 ? 2.0 : std::sqrt(k) + 1;
   char label[160];
@@ -182,7 +182,7 @@ TEST("kernels: convolutions with the whole tail") {
 
 TEST("kernels: activations are rounded to the nearest bf16") {
   for (const KernelTable* table : test::machine_tables()) {
-    if (std::strcmp(table->isa, "amx") != 0 && std::strcmp(table->isa, "avx512bf16") != 0) continue;
+    if (table->gemm[static_cast<int>(WeightFormat::bf16)].activations != WeightFormat::bf16) continue;
     const std::vector<float> x = normal(6, 3 * 77), one(77 * 77);
     std::vector<float> identity = one, want = x;
     for (int i = 0; i < 77; ++i) identity[static_cast<size_t>(i * 78)] = 1;
