@@ -1,9 +1,10 @@
 // `tendon inspect DIR`: what the compiler made of a checkpoint.
 
-import { loadPolicy } from '../policies/index.js';
+import { loadPolicy, PlanningPolicy } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
 import { Limits } from './bench/limits.js';
 import { type Command, describePool, loadOptions, POLICY_OPTIONS } from './command.js';
+import { sayWorld } from './inspect-world.js';
 
 /** Runs of every stage that are timed. */
 const PROFILE_ROUNDS = 15;
@@ -58,6 +59,8 @@ export const inspect: Command = {
         `  ${s.name.padEnd(13)} ${(runs[s.name] ?? '').padEnd(19)} ${String(s.instructions).padStart(5)} ${String(s.matrix_products).padStart(9)} ${(s.flops / 1e6).toFixed(3).padStart(10)} ${(s.weight_bytes / 1e6).toFixed(2).padStart(12)} ${share.padStart(8)} ${least_us.toFixed(1).padStart(12)} ${took_us.toFixed(1).padStart(13)}`,
       );
     }
+    if (policy instanceof PlanningPolicy)
+      await sayWorld(policy, report.precision, limits, PROFILE_ROUNDS, values.instructions === true, say);
     say(
       '\n  at best: what the machine’s arithmetic or reading of the weights, measured just now, allows; measured: each\n  instruction timed by itself, the median of several runs',
     );

@@ -35,6 +35,7 @@ import { type Actor, priorActor, searchActor, treeActor } from './actors.js';
 import { Agency, type Demonstration } from './agency.js';
 import type { WorldNetworks } from './graph.js';
 import { modemTable } from './modem.js';
+import { askedBy, partsOf, type WorldDescription } from './parts.js';
 import { PLANNERS, plannerTable, TREE_SEARCH, treeTable } from './planners.js';
 
 export interface Remembered {
@@ -226,6 +227,19 @@ export class PlanningPolicy implements Policy {
     const { encoder } = await this.readyFor(this.wanted);
     const model = await this.modelFor(this.wanted.precision);
     return { report: model.report(), session: encoder, graph: this.family.graph() };
+  }
+
+  /** The networks one by one and the planner's programs, for `tendon inspect`. */
+  async describeWorld(): Promise<WorldDescription> {
+    const { actor } = await this.readyFor(this.wanted);
+    const { networks, discount } = this.family;
+    const asked = askedBy(this.table, discount, this.wanted, networks.critics, this.entries);
+    const searches = this.wanted.sampler !== 'policy' && this.wanted.sampler !== TREE_SEARCH;
+    return {
+      parts: partsOf(networks, asked),
+      iterations: searches ? (plannerTable(this.table, this.wanted).iterations ?? 1) : 1,
+      profile: actor.profile?.bind(actor),
+    };
   }
 
   close(): void {
