@@ -1,6 +1,9 @@
 // Every product kernel of every instruction set of this machine against the plain loops, at awkward sizes.
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/memory.h"
@@ -194,6 +197,31 @@ TEST("kernels: activations are rounded to the nearest bf16") {
     const std::vector<float> got = run(*table, a, identity, 2);
     // 8 significant bits: half a unit in the last is 2⁻⁸ of a number just above a power of two.
     CHECK_NEAR(table->isa, got.data(), want.data(), 3 * 77, 0x1.01p-8, 1e-30);
+  }
+}
+
+TEST("kernels: rows become bytes where the machine multiplies bytes, and no sum of them is cut off") {
+  constexpr int64_t k = 1031;
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (const KernelTable* table : test::machine_tables()) {
+    if (table == &cuda::emulated_kernels()) continue;
+    const bool widens = std::strcmp(table->isa, "avx512") == 0 || std::strcmp(table->isa, "neon") == 0;
+    const GemmKernels& gemm = table->gemm[static_cast<int>(WeightFormat::i8)];
+    CHECK(gemm.activations == (widens ? WeightFormat::f32 : WeightFormat::i8));
+    // The largest bytes of either sign against each other, nothing, and what is no number.
+    std::vector<float> x(5 * k, 0.0f), w(2 * k, 1.0f);
+    std::fill_n(x.begin(), k, 1.0f);
+    std::fill_n(x.begin() + k, k, -1.0f);
+    x[3 * k + 7] = nan, x[4 * k + 1030] = inf;
+    std::fill_n(w.begin() + k, k, -1.0f);
+    GemmArgs a;
+    a.rows = linear(5, k);
+    a.rows.x = x.data();
+    a.n = a.out_row_stride = a.out_batch_stride = 2;
+    a.format = WeightFormat::i8;
+    const std::vector<float> got = run(*table, a, w, 1), want = {k, -k, -k, k, 0, 0};
+    CHECK_NEAR(table->isa, got.data(), want.data(), 6, 1e-6, 1.0);
+    for (size_t i = 6; i < 10; ++i) CHECK(!std::isfinite(got[i]));
   }
 }
 
