@@ -47,6 +47,7 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
 
  private:
   Napi::Value size(const Napi::CallbackInfo& info);
+  Napi::Value cores(const Napi::CallbackInfo& info);
   std::shared_ptr<Pool> pool_;
 };
 

@@ -20,27 +20,62 @@ Precision precision_of(const Napi::Value& value) {
 }  // namespace
 
 Napi::Function PoolObject::define(Napi::Env env) {
-  return DefineClass(env, "Pool", {InstanceAccessor<&PoolObject::size>("size")});
+  return DefineClass(
+      env, "Pool",
+      {InstanceAccessor<&PoolObject::size>("size"), InstanceAccessor<&PoolObject::cores>("cores")});
 }
+
+namespace {
+// The cores to bind `threads` members to: those that are named, or else the first this process may use.
+std::vector<int> cores_of(const Napi::Value& pin, int threads) {
+  if (!pin.IsArray()) {
+    if (!pin.IsBoolean()) throw BuildError("input_invalid", "pin: expected true or an array of cores");
+    if (!pin.ToBoolean()) return {};
+    std::vector<int> cores = allowed_cores();
+    if (threads > static_cast<int>(cores.size()))
+      throw BuildError("config_invalid", format("pin: expected at most %zu threads, one for each core that "
+                                                "this process may use, got %d",
+                                                cores.size(), threads));
+    if (threads > 0) cores.resize(static_cast<size_t>(threads));
+    return cores;
+  }
+  const auto array = pin.As<Napi::Array>();
+  std::vector<int> cores;
+  for (uint32_t i = 0; i < array.Length(); ++i)
+    cores.push_back(static_cast<int>(integer_of(array.Get(i), "pin", 0, 1023)));
+  if (cores.empty()) throw BuildError("config_invalid", "pin: expected at least one core");
+  if (threads > 0 && threads != static_cast<int>(cores.size()))
+    throw BuildError("config_invalid",
+                     format("pin: expected a core for each of %d threads, got %zu", threads, cores.size()));
+  return cores;
+}
+}  // namespace
 
 // new Pool({threads, pin})
 PoolObject::PoolObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PoolObject>(info) {
   guarded(info.Env(), [&] {
     int threads = 0;
-    bool pin = false;
+    std::vector<int> cores;
     if (info[0].IsObject()) {
       const auto options = info[0].As<Napi::Object>();
-      if (options.Has("threads"))
-        threads = static_cast<int>(integer_of(property(options, "threads"), "threads", 0, 256));
-      pin = property(options, "pin").ToBoolean();
+      if (const Napi::Value given = property(options, "threads"); !given.IsUndefined())
+        threads = static_cast<int>(integer_of(given, "threads", 0, 256));
+      if (const Napi::Value pin = property(options, "pin"); !pin.IsUndefined())
+        cores = cores_of(pin, threads);
     }
-    pool_ = std::make_shared<Pool>(threads, pin);
+    pool_ = cores.empty() ? std::make_shared<Pool>(threads) : std::make_shared<Pool>(cores);
     info.This().As<Napi::Object>().TypeTag(&tag);
   });
 }
 
 Napi::Value PoolObject::size(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), pool_->size());
+}
+
+Napi::Value PoolObject::cores(const Napi::CallbackInfo& info) {
+  Napi::Array array = Napi::Array::New(info.Env());
+  for (const int core : pool_->cores()) array.Set(array.Length(), Napi::Number::New(info.Env(), core));
+  return array;
 }
 
 Napi::Function CancelObject::define(Napi::Env env) {

@@ -7,6 +7,9 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <string>
+
+#include "base/error.h"
 
 namespace tendon {
 
@@ -37,6 +40,49 @@ void wait_while_equal(const std::atomic<T>& value, T old) {
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
+cpu_set_t only(int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  return set;
+}
+
+// The calling thread on one core, until this ends; on all it had, when core is negative.
+class Bound {
+ public:
+  explicit Bound(int core) {
+    if (core < 0 || sched_getaffinity(0, sizeof before_, &before_) != 0) return;
+    const cpu_set_t own = only(core);
+    bound_ = sched_setaffinity(0, sizeof own, &own) == 0;
+  }
+  ~Bound() {
+    if (bound_) sched_setaffinity(0, sizeof before_, &before_);
+  }
+  Bound(const Bound&) = delete;
+  Bound& operator=(const Bound&) = delete;
+  bool holds() const { return bound_; }
+
+ private:
+  cpu_set_t before_;
+  bool bound_ = false;
+};
+
+// By trying: what an isolated core or a container allows, no list says for sure.
+void check_cores(const std::vector<int>& cores) {
+  if (cores.empty()) throw BuildError("config_invalid", "pin: expected at least one core");
+  for (size_t i = 0; i < cores.size(); ++i) {
+    const int core = cores[i];
+    if (std::find(cores.begin(), cores.begin() + static_cast<long>(i), core) !=
+        cores.begin() + static_cast<long>(i))
+      throw BuildError("config_invalid", format("pin: core %d is named twice; each takes one thread", core));
+    if (core >= 0 && core < CPU_SETSIZE && Bound(core).holds()) continue;
+    std::string names;
+    for (const int allowed : allowed_cores()) names += (names.empty() ? "" : ", ") + std::to_string(allowed);
+    throw BuildError("config_invalid",
+                     format("pin: this process cannot run on core %d; it may use %s", core, names.c_str()));
+  }
+}
+
 }  // namespace
 
 void Barrier::wait() {
@@ -50,20 +96,33 @@ void Barrier::wait() {
   }
 }
 
-Pool::Pool(int threads, bool pin)
-    : size_(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())),
-      pinned_(pin),
-      barrier_(size_) {
-  if (sched_getaffinity(0, sizeof cores_, &cores_) != 0)
-    pinned_ = true;  // nothing is known: nothing is moved
+std::vector<int> allowed_cores() {
+  cpu_set_t set;
+  std::vector<int> cores;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  return cores;
+}
+
+Pool::Pool(int threads)
+    : size_(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())), barrier_(size_) {
+  start_workers();
+}
+
+Pool::Pool(std::vector<int> cores)
+    : size_(static_cast<int>(cores.size())), cores_(std::move(cores)), barrier_(size_) {
+  check_cores(cores_);
+  start_workers();
+}
+
+void Pool::start_workers() {
+  known_ = sched_getaffinity(0, sizeof allowed_, &allowed_) == 0;
   for (int member = 1; member < size_; ++member) {
     workers_.emplace_back([this, member] { serve(member); });
-    if (pin) {
-      cpu_set_t cores;
-      CPU_ZERO(&cores);
-      CPU_SET(member, &cores);
-      pthread_setaffinity_np(workers_.back().native_handle(), sizeof cores, &cores);
-    }
+    if (cores_.empty()) continue;
+    const cpu_set_t own = only(cores_[static_cast<size_t>(member)]);
+    pthread_setaffinity_np(workers_.back().native_handle(), sizeof own, &own);
   }
 }
 
@@ -76,6 +135,7 @@ Pool::~Pool() {
 
 void Pool::run(const std::function<void(const Team&)>& job) {
   std::lock_guard<std::mutex> turn(turn_);
+  const Bound here(cores_.empty() ? -1 : cores_[0]);
   keep_off(sched_getcpu());
   job_ = &job;
   busy_.store(size_ - 1, std::memory_order_relaxed);
@@ -89,14 +149,15 @@ void Pool::run(const std::function<void(const Team&)>& job) {
 
 void Pool::run_alone(const std::function<void(const Team&)>& job) {
   std::lock_guard<std::mutex> turn(turn_);
+  const Bound here(cores_.empty() ? -1 : cores_[0]);
   job(Team{0, 1, nullptr});
 }
 
 // A worker that wakes on the caller's core would wait for it to stop spinning, which it does for the worker.
 void Pool::keep_off(int core) {
-  if (pinned_ || core < 0 || core == caller_core_) return;
+  if (!cores_.empty() || !known_ || core < 0 || core == caller_core_) return;
   caller_core_ = core;
-  cpu_set_t others = cores_;
+  cpu_set_t others = allowed_;
   CPU_CLR(core, &others);
   if (CPU_COUNT(&others) == 0) return;
   for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof others, &others);

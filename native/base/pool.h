@@ -36,27 +36,36 @@ struct Team {
   }
 };
 
+// The cores that this thread may run on, in order.
+std::vector<int> allowed_cores();
+
 class Pool {
  public:
-  // `threads` members including the caller of run(); 0 means one per core. `pin` binds member i to core i.
-  explicit Pool(int threads = 0, bool pin = false);
+  // `threads` members including the caller of run(); 0 means one per core.
+  explicit Pool(int threads = 0);
+  // A member for each of these cores, bound to it: workers for good, the caller for as long as its job lasts.
+  // Throws BuildError config_invalid for a core named twice or one that this process cannot run on.
+  explicit Pool(std::vector<int> cores);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
   int size() const { return size_; }
+  const std::vector<int>& cores() const { return cores_; }  // by member; empty: nothing is bound
   // Runs job(team) on every member and returns when all have left it. Jobs of several callers take turns.
   void run(const std::function<void(const Team&)>& job);
   // The same with the caller as the only member: for work too short to wake others for.
   void run_alone(const std::function<void(const Team&)>& job);
 
  private:
+  void start_workers();
   void serve(int member);
   void keep_off(int core);
 
   int size_;
-  bool pinned_;
-  cpu_set_t cores_;       // that this process may use
+  const std::vector<int> cores_;
+  cpu_set_t allowed_;     // that this process may use
+  bool known_ = false;    // whether `allowed_` is; else nothing is moved
   int caller_core_ = -1;  // where the last job's caller ran
   Barrier barrier_;
   std::mutex turn_;  // one job at a time

@@ -277,6 +277,8 @@ struct GemmKernels {
   bool (*needs_prepare)(const GemmArgs&) = nullptr;
   void (*prepare)(const GemmArgs&, Part) = nullptr;
   void (*multiply)(const GemmArgs&, Part) = nullptr;
+  // What rows are rounded to before they are multiplied.
+  WeightFormat activations = WeightFormat::f32;
 };
 
 struct KernelTable {
@@ -302,8 +304,9 @@ struct KernelTable {
 // Plain loops, the definition of every kernel.
 const KernelTable& reference_kernels();
 
-// The best table this machine can run, not above `limit` (reference | avx2 | avx512 | avx512bf16 | amx |
-// neon; empty: TENDON_ISA from the environment, else no limit). Throws BuildError for an unknown name.
+// The best table this machine can run, not above `limit` (reference | avx2 | avxvnni | avx512 | avx512vnni |
+// avx512bf16 | amx | neon; empty: TENDON_ISA from the environment, else no limit). Throws BuildError for an
+// unknown name.
 const KernelTable& select_kernels(const char* limit = "");
 
 }  // namespace tendon

@@ -1,4 +1,5 @@
-// How many times this process has allocated; allocations.cpp replaces the global operator new to know.
+// How many times this process has taken memory: from the heap in any way, or by a mapping. allocations.cpp
+// stands before the C library's functions to know.
 #pragma once
 
 #include <cstdint>
@@ -6,5 +7,7 @@
 namespace tendon::test {
 
 int64_t allocations();
+// Whether that is all of them: under a sanitizer it is operator new alone.
+bool counts_all();
 
 }  // namespace tendon::test

@@ -85,6 +85,36 @@ TEST("base: a pool runs every member once and its barriers hold") {
   }
 }
 
+TEST("base: a pool's members run on the cores that they are given, its caller until its job is over") {
+  const std::vector<int> mine = allowed_cores();
+  std::vector<int> cores(mine.rbegin(), mine.rend());  // not in the order that the system would take
+  Pool pool(cores);
+  CHECK(pool.size() == static_cast<int>(cores.size()) && pool.cores() == cores);
+  std::vector<std::vector<int>> seen(cores.size());
+  const std::function<void(const Team&)> job = [&](const Team& team) {
+    seen[static_cast<size_t>(team.member)] = allowed_cores();
+  };
+  for (int round = 0; round < 3; ++round) {
+    seen.assign(cores.size(), {});
+    pool.run(job);
+    for (size_t i = 0; i < cores.size(); ++i) CHECK(seen[i] == std::vector<int>{cores[i]});
+    CHECK(allowed_cores() == mine);
+  }
+  seen[0].clear();
+  pool.run_alone(job);
+  CHECK(seen[0] == std::vector<int>{cores[0]});
+  CHECK(allowed_cores() == mine);
+}
+
+TEST("base: a pool refuses cores that it cannot have") {
+  const int one = allowed_cores().front();
+  CHECK_THROWS(Pool(std::vector<int>{}), "config_invalid");
+  CHECK_THROWS(Pool(std::vector<int>{one, one}), "config_invalid");
+  for (const int core : {-1, 1023, 1 << 20})
+    CHECK_THROWS(Pool(std::vector<int>{one, core}), "config_invalid");
+  CHECK(!allowed_cores().empty());
+}
+
 TEST("base: jobs of several callers take turns") {
   Pool pool(2);
   int64_t sum = 0;  // guarded by nothing but the turns

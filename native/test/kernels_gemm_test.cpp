@@ -1,6 +1,9 @@
 // Every product kernel of every instruction set of this machine against the plain loops, at awkward sizes.
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/memory.h"
@@ -84,10 +87,10 @@ void compare(const KernelTable& table, WeightFormat format, const Shape& s, Tail
   a.out_batch_stride = s.rows.per_batch() * a.out_row_stride + 5;
   std::vector<float> x = normal(1, s.rows.batch * s.rows.batch_stride);
   const bool emulated = std::strcmp(table.isa, "cuda") == 0;
-  const bool rounds = std::strcmp(table.isa, "amx") == 0 || std::strcmp(table.isa, "avx512bf16") == 0;
+  const WeightFormat activations = table.gemm[static_cast<int>(format)].activations;
   // Activations that bf16 can hold leave nothing to round, so that the products themselves are compared. CUDA
   // multiplies int8 weights by bf16 activations.
-  if ((rounds && format == WeightFormat::bf16) || (emulated && format != WeightFormat::f32))
+  if (activations == WeightFormat::bf16 || (emulated && format != WeightFormat::f32))
     for (float& value : x) value = std::bit_cast<float>(std::bit_cast<uint32_t>(value) & 0xffff0000u);
   const std::vector<float> w = normal(2, s.n * s.rows.k()), channel = normal(3, 4 * s.n),
                            film = normal(4, 2 * s.n * s.rows.batch),
@@ -117,7 +120,7 @@ void compare(const KernelTable& table, WeightFormat format, const Shape& s, Tail
   // out. FiLM scales of up to 4 and the norm of few values magnify it.
   const double k = static_cast<double>(s.rows.k());
   double tolerance = 2e-6 * std::sqrt(k) + 2e-6;
-  if (rounds && format == WeightFormat::i8) tolerance = tail == Tail::all ? 0.15 : 0.06;
+  if (activations == WeightFormat::i8) tolerance = tail == Tail::all ? 0.15 : 0.06;
   // Normalised sums are about 1 whatever k is; group norm of a handful of values magnifies.
   const double floor = tail == Tail::all && s.groups > 0 ? 2.0 : std::sqrt(k) + 1;
   char label[160];
@@ -182,7 +185,7 @@ TEST("kernels: convolutions with the whole tail") {
 
 TEST("kernels: activations are rounded to the nearest bf16") {
   for (const KernelTable* table : test::machine_tables()) {
-    if (std::strcmp(table->isa, "amx") != 0 && std::strcmp(table->isa, "avx512bf16") != 0) continue;
+    if (table->gemm[static_cast<int>(WeightFormat::bf16)].activations != WeightFormat::bf16) continue;
     const std::vector<float> x = normal(6, 3 * 77), one(77 * 77);
     std::vector<float> identity = one, want = x;
     for (int i = 0; i < 77; ++i) identity[static_cast<size_t>(i * 78)] = 1;
@@ -194,6 +197,31 @@ TEST("kernels: activations are rounded to the nearest bf16") {
     const std::vector<float> got = run(*table, a, identity, 2);
     // 8 significant bits: half a unit in the last is 2⁻⁸ of a number just above a power of two.
     CHECK_NEAR(table->isa, got.data(), want.data(), 3 * 77, 0x1.01p-8, 1e-30);
+  }
+}
+
+TEST("kernels: rows become bytes where the machine multiplies bytes, and no sum of them is cut off") {
+  constexpr int64_t k = 1031;
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (const KernelTable* table : test::machine_tables()) {
+    if (table == &cuda::emulated_kernels()) continue;
+    const bool widens = std::strcmp(table->isa, "avx512") == 0 || std::strcmp(table->isa, "neon") == 0;
+    const GemmKernels& gemm = table->gemm[static_cast<int>(WeightFormat::i8)];
+    CHECK(gemm.activations == (widens ? WeightFormat::f32 : WeightFormat::i8));
+    // The largest bytes of either sign against each other, nothing, and what is no number.
+    std::vector<float> x(5 * k, 0.0f), w(2 * k, 1.0f);
+    std::fill_n(x.begin(), k, 1.0f);
+    std::fill_n(x.begin() + k, k, -1.0f);
+    x[3 * k + 7] = nan, x[4 * k + 1030] = inf;
+    std::fill_n(w.begin() + k, k, -1.0f);
+    GemmArgs a;
+    a.rows = linear(5, k);
+    a.rows.x = x.data();
+    a.n = a.out_row_stride = a.out_batch_stride = 2;
+    a.format = WeightFormat::i8;
+    const std::vector<float> got = run(*table, a, w, 1), want = {k, -k, -k, k, 0, 0};
+    CHECK_NEAR(table->isa, got.data(), want.data(), 6, 1e-6, 1.0);
+    for (size_t i = 6; i < 10; ++i) CHECK(!std::isfinite(got[i]));
   }
 }
 

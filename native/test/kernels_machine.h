@@ -13,7 +13,7 @@ namespace tendon::test {
 
 inline std::vector<const KernelTable*> machine_tables() {
   std::vector<const KernelTable*> tables;
-  for (const char* isa : {"avx2", "avx512", "avx512bf16", "amx", "neon"}) {
+  for (const char* isa : {"avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx", "neon"}) {
     const KernelTable* table = &select_kernels(isa);
     // A name above what the machine has gives its best table again.
     if (std::strcmp(table->isa, isa) == 0) tables.push_back(table);

@@ -1,4 +1,9 @@
 // The core is quiet: while it runs, nothing is allocated.
+#include <sys/mman.h>
+
+#include <cstdlib>
+
+#include "base/memory.h"
 #include "session/session.h"
 #include "test/allocations.h"
 #include "test/check.h"
@@ -16,9 +21,39 @@ int64_t allocated(int runs, Run run) {
   return test::allocations() - before;
 }
 
-TEST("quiet: the counter counts") {
+// Keeps the compiler from leaving out an allocation that nothing reads.
+template <class Pointer>
+void use(Pointer* p) {
+  asm volatile("" ::"r"(p) : "memory");
+}
+
+TEST("quiet: the counter counts every way to take memory") {
   std::vector<float> held;
   CHECK(allocated(3, [&] { std::vector<float>(100).swap(held); }) == 3);
+  if (!test::counts_all()) return;
+  // On both sides of the size from which a block is mapped by itself.
+  for (const size_t bytes : {size_t{100}, size_t{10'000}, size_t{1} << 20, size_t{5} << 20})
+    CHECK(allocated(3, [&] { use(Block(bytes).data()); }) == 3);
+  const auto counts = [&](auto take) {
+    const int64_t got = allocated(3, [&] {
+      void* p = take();
+      use(static_cast<char*>(p));
+      std::free(p);
+    });
+    CHECK(got == 3);
+  };
+  counts([] { return std::malloc(10); });
+  counts([] { return std::calloc(10, 10); });
+  counts([] { return std::realloc(nullptr, 10); });
+  counts([] { return std::aligned_alloc(64, 64); });
+  counts([] {
+    void* p = nullptr;
+    CHECK(posix_memalign(&p, 64, 10) == 0);
+    return p;
+  });
+  CHECK(allocated(3, [] {
+          munmap(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096);
+        }) == 3);
 }
 
 TEST("quiet: denoising, running, planning and searching a tree allocate nothing") {

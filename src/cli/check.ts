@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LoadedPolicy, loadPolicy } from '../policies/index.js';
 import { type Image, type Observation, type PolicySpec, TendonError } from '../types/index.js';
-import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { type Command, describePool, loadOptions, POLICY_OPTIONS } from './command.js';
 
 const RUNS = 7;
 
@@ -31,7 +31,8 @@ export const check: Command = {
     say(`${dir}: ${spec.family}; every tensor is used, none is missing
   takes    ${inputsOf(spec).join('\n           ')}
   gives    ${first.horizon} × ${spec.action_dim} actions, ${spec.n_action_steps} of them executed${spec.rate_hz === undefined ? '; the checkpoint does not say at which rate' : `, at ${spec.rate_hz} Hz`}
-  sampler  ${choice.sampler}, ${choice.steps} step(s), ${choice.candidates} candidate(s), precision ${choice.precision}`);
+  sampler  ${choice.sampler}, ${choice.steps} step(s), ${choice.candidates} candidate(s), precision ${choice.precision}
+  threads  ${describePool(policy.pool)}`);
     const still = await timed(policy, () => observe(spec, 0));
     let seed = 1;
     const noisy = await timed(policy, () => observe(spec, seed++));
@@ -75,6 +76,8 @@ async function sayStages(session: Described['session'], say: (line: string) => v
 
 interface Timing {
   readonly ms: number[];
+  /** Of the network, in one inference; undefined where nothing is denoised. */
+  readonly calls: number | undefined;
   readonly low: number;
   readonly high: number;
   readonly finite: boolean;
@@ -85,20 +88,22 @@ async function timed(policy: LoadedPolicy, next: () => Observation): Promise<Tim
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
   let finite = true;
+  let calls: number | undefined;
   for (let i = 0; i < RUNS; i++) {
     const { actions, timing } = await policy.infer(next());
     ms.push(timing.total_ns / 1e6);
+    calls = timing.calls;
     for (const action of actions) {
       finite &&= Number.isFinite(action);
       low = Math.min(low, action);
       high = Math.max(high, action);
     }
   }
-  return { ms: ms.sort((a, b) => a - b), low, high, finite };
+  return { ms: ms.sort((a, b) => a - b), calls, low, high, finite };
 }
 
-const describe = ({ ms, low, high }: Timing): string =>
-  `${ms[RUNS >> 1]!.toFixed(1)} ms (median of ${RUNS}), actions from ${low.toPrecision(3)} to ${high.toPrecision(3)}`;
+const describe = ({ ms, calls, low, high }: Timing): string =>
+  `${ms[RUNS >> 1]!.toFixed(1)} ms (median of ${RUNS})${calls === undefined ? '' : `, ${calls} call(s) of the network`}, actions from ${low.toPrecision(3)} to ${high.toPrecision(3)}`;
 
 /** Zeros for seed 0; otherwise numbers in [−1, 1] and pixels of any value, the same for the same seed. */
 function observe(spec: PolicySpec, seed: number): Observation {

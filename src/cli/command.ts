@@ -1,6 +1,7 @@
 // What a command is, and reading its options: the only place, with main.ts, that knows argv.
 
 import { cpus } from 'node:os';
+import type { NativePool } from '../native/index.js';
 import type { LoadOptions } from '../policies/index.js';
 import { type ChunkMode, type TeleopShare, TendonError } from '../types/index.js';
 
@@ -50,6 +51,10 @@ export const POLICY_OPTIONS = {
   },
   atol: { type: 'string', help: 'and at least, in normalised actions; default 0.0078' },
   threads: { type: 'string', help: 'threads of the native core; default all cores but one' },
+  pin: {
+    type: 'string',
+    help: 'binds each thread to a core of its own: of these, e.g. 1,2 or 4-7, or `any`: the first there are',
+  },
   device: { type: 'string', help: 'where the network runs: cpu (default) or cuda:0, cuda:1, …' },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -63,6 +68,7 @@ export function loadOptions(values: Values): LoadOptions {
     return parsed;
   };
   const { sampler, precision, device, 'model-task': task } = values;
+  const pin = typeof values.pin === 'string' ? coresOf(values.pin) : undefined;
   if (precision !== undefined && !['auto', 'f32', 'bf16', 'int8'].includes(String(precision)))
     throw new TendonError(
       'config_invalid',
@@ -83,10 +89,31 @@ export function loadOptions(values: Values): LoadOptions {
     ...given('atol', number('atol')),
     ...(number('churn') === undefined ? {} : { churn: { s_churn: number('churn')! } }),
     ...given('parallel_tolerance', number('parallel-tolerance')),
+    ...(pin === undefined ? {} : { pin }),
     // One core stays free for the control loop and the bridge.
-    threads: number('threads') ?? Math.max(1, cpus().length - 1),
+    threads: number('threads') ?? (Array.isArray(pin) ? pin.length : Math.max(1, cpus().length - 1)),
   };
 }
+
+/** `any`, or cores and ranges of them as taskset has them. */
+function coresOf(text: string): true | number[] {
+  if (text === 'any') return true;
+  return text.split(',').flatMap((part) => {
+    const [, first, last] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part) ?? [];
+    const from = Number(first);
+    const count = Number(last ?? first) - from + 1;
+    if (!(count >= 1))
+      throw new TendonError(
+        'config_invalid',
+        `--pin: expected any, or cores such as 1,2 or 4-7, got "${text}"`,
+      );
+    return Array.from({ length: count }, (_, i) => from + i);
+  });
+}
+
+/** How many threads compute, and where they are bound. */
+export const describePool = ({ size, cores }: NativePool): string =>
+  `${size}${cores.length === 0 ? '' : `, on cores ${cores.join(', ')}`}`;
 
 function given(name: string, value: number | undefined): Record<string, number> {
   return value === undefined ? {} : { [name]: value };

@@ -1,9 +1,10 @@
 // `tendon inspect DIR`: what the compiler made of a checkpoint.
 
-import { loadPolicy } from '../policies/index.js';
+import { loadPolicy, PlanningPolicy } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
 import { Limits } from './bench/limits.js';
-import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { type Command, describePool, loadOptions, POLICY_OPTIONS } from './command.js';
+import { sayWorld } from './inspect-world.js';
 
 /** Runs of every stage that are timed. */
 const PROFILE_ROUNDS = 15;
@@ -33,6 +34,7 @@ export const inspect: Command = {
   actions       ${spec.horizon} × ${spec.action_dim}, ${spec.n_action_steps} executed${spec.rate_hz === undefined ? '' : `, ${spec.rate_hz} Hz`}
   sampler       ${choice.sampler}, ${choice.steps} steps, ${choice.candidates} candidate(s)
   kernels       ${report.isa}, ${report.precision}${report.precision_error > 0 ? ` (auto: error ${report.precision_error.toExponential(1)} of the largest output on probe inputs)` : ''}
+  threads       ${describePool(policy.pool)}
   memory        ${(report.packed_bytes / 1e6).toFixed(1)} MB packed weights, ${(session.arena_bytes / 1e6).toFixed(2)} MB arena\n`);
     const limits = await Limits.measure(policy.pool);
     const measured = await session.profile(PROFILE_ROUNDS);
@@ -57,6 +59,8 @@ export const inspect: Command = {
         `  ${s.name.padEnd(13)} ${(runs[s.name] ?? '').padEnd(19)} ${String(s.instructions).padStart(5)} ${String(s.matrix_products).padStart(9)} ${(s.flops / 1e6).toFixed(3).padStart(10)} ${(s.weight_bytes / 1e6).toFixed(2).padStart(12)} ${share.padStart(8)} ${least_us.toFixed(1).padStart(12)} ${took_us.toFixed(1).padStart(13)}`,
       );
     }
+    if (policy instanceof PlanningPolicy)
+      await sayWorld(policy, report.precision, limits, PROFILE_ROUNDS, values.instructions === true, say);
     say(
       '\n  at best: what the machine’s arithmetic or reading of the weights, measured just now, allows; measured: each\n  instruction timed by itself, the median of several runs',
     );

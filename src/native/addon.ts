@@ -33,6 +33,15 @@ export interface NativeGraph {
 
 export interface NativePool {
   readonly size: number;
+  /** Which each thread is bound to; none when nothing is. */
+  readonly cores: readonly number[];
+}
+
+export interface PoolOptions {
+  /** 0 or absent: one per core, or per core that is named. */
+  readonly threads?: number | undefined;
+  /** Binds each thread to a core of its own: of these, or of the first that this process may use. */
+  readonly pin?: boolean | readonly number[] | undefined;
 }
 
 export interface CancelToken {
@@ -364,7 +373,7 @@ export interface Stall {
 
 export interface Addon {
   readonly Graph: new () => NativeGraph;
-  readonly Pool: new (options?: { readonly threads?: number; readonly pin?: boolean }) => NativePool;
+  readonly Pool: new (options?: PoolOptions) => NativePool;
   readonly CancelToken: new () => CancelToken;
   readonly Search: new (table: PlannerTable) => NativeSearch;
   readonly Tree: new (table: TreeTable) => NativeTree;
@@ -432,6 +441,11 @@ export function addon(): Addon {
     );
   }
   return loaded;
+}
+
+/** The pool that is shared, or one of its own. */
+export function poolFor({ pool, threads, pin }: PoolOptions & { readonly pool?: NativePool }): NativePool {
+  return pool ?? native(() => new (addon().Pool)({ threads, pin }));
 }
 
 /** Runs a call of the addon, turning its errors into TendonErrors. */

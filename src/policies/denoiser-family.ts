@@ -27,6 +27,8 @@ export interface LoadOptions {
   /** Of a checkpoint for several tasks (TD-MPC2's): which one, by its place or its name. */
   readonly task?: string | number;
   readonly threads?: number;
+  /** Binds each thread to a core of its own: of these, or of the first that this process may use. */
+  readonly pin?: boolean | readonly number[];
   readonly pool?: NativePool;
   /** Lowers the instruction set, as TENDON_ISA. */
   readonly isa?: string;

@@ -8,6 +8,7 @@ import {
   type NativePool,
   type NativeSession,
   native,
+  poolFor,
 } from '../native/index.js';
 import {
   type ActionChunk,
@@ -48,8 +49,7 @@ export class DenoisingPolicy implements Policy {
     this.history = new History(family.spec, family.rename, family.keeps_actions === true);
     if (family.ensemble !== undefined)
       this.ensemble = new TemporalEnsemble(family.ensemble, family.spec.action_dim);
-    this.pool =
-      options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
+    this.pool = poolFor(options);
     this.sessions = new DenoiserSessions(family, options, this.pool);
     this.wanted = {
       sampler: options.sampler ?? family.defaults.sampler,
@@ -159,7 +159,11 @@ export class DenoisingPolicy implements Policy {
         }),
       );
       if (result.status === 'cancelled')
-        throw new TendonError('cancelled', 'the inference was cancelled by its caller');
+        throw new TendonError(
+          'cancelled',
+          `the inference was cancelled by its caller after ${result.calls} calls of the network`,
+          { calls: result.calls },
+        );
       if (result.status !== 'ok')
         throw new TendonError(
           'policy_failed',
@@ -178,6 +182,7 @@ export class DenoisingPolicy implements Policy {
         observe_ns: result.observe_ns,
         denoise_ns: result.denoise_ns,
         total_ns,
+        calls: result.calls,
       });
     } finally {
       options.signal?.removeEventListener('abort', abort);

@@ -98,7 +98,7 @@ export async function loadPolicy(dir: string, options: LoadOptions = {}): Promis
 async function demonstrationOf(
   dir: string,
   { spec }: WorldModelFamily,
-  { threads, pool, isa }: LoadOptions,
+  { threads, pin, pool, isa }: LoadOptions,
 ): Promise<{ readonly modem: ModemConfig; readonly policy: LoadedPolicy | undefined } | undefined> {
   const { modem: given } = readConfig(dir);
   if (given === undefined) return undefined;
@@ -106,6 +106,7 @@ async function demonstrationOf(
   if (modem.policy === undefined) return { modem, policy: undefined };
   const shared = {
     ...(threads === undefined ? {} : { threads }),
+    ...(pin === undefined ? {} : { pin }),
     ...(pool === undefined ? {} : { pool }),
     ...(isa === undefined ? {} : { isa }),
   };

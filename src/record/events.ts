@@ -71,6 +71,7 @@ export const CHANNELS = {
           observe_ns: z.number(),
           denoise_ns: z.number(),
           total_ns: z.number(),
+          calls: count.optional(),
         })
         .optional(),
     }),

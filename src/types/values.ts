@@ -35,6 +35,8 @@ export interface InferTiming {
   readonly observe_ns: Nanoseconds;
   readonly denoise_ns: Nanoseconds;
   readonly total_ns: Nanoseconds;
+  /** Of a policy that denoises: how often its network was asked; with all steps solved together, once for all of them. */
+  readonly calls?: number | undefined;
 }
 
 /** A policy's answer: action `i` is to be in force at `stamp_ns + i · period_ns`. */

@@ -34,5 +34,6 @@ export const ELEMENTWISE: Readonly<Record<string, (emit: Emit, x: string) => str
     const inner = emit('Mul', emit('Add', x, emit('Mul', cube, 0.044715)), Math.sqrt(2 / Math.PI));
     return emit('Mul', emit('Mul', x, emit('Add', emit('Tanh', inner), 1)), 0.5);
   },
-  symexp: (emit, x) => emit('Mul', emit('Sign', x), emit('Sub', emit('Exp', emit('Abs', x)), 1)),
+  // sign(x)·(exp|x| − 1) without a sign, which not everybody reads: one of the two is exp 0.
+  symexp: (emit, x) => emit('Sub', emit('Exp', emit('Relu', x)), emit('Exp', emit('Relu', emit('Neg', x)))),
 };

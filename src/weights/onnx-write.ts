@@ -21,6 +21,7 @@ class OnnxWriter {
   private readonly outputs: Bytes = [];
   private readonly held: Held[] = [];
   private readonly weights = new Map<string, string>();
+  private readonly steps = new Map<number, boolean>();
   private fresh = 0;
 
   constructor(
@@ -34,6 +35,12 @@ class OnnxWriter {
       if (held !== undefined) this.held[id] = held;
     });
     for (const { name, id } of this.graph.outputs) {
+      if (this.graph.nodes.some((n) => n?.op === 'input' && n.name === name))
+        throw new TendonError(
+          'unsupported',
+          `ONNX: an input and an output are both named ${name}, which no file can say; rename the output`,
+          { name },
+        );
       this.emit('Identity', [this.last(id)], name);
       this.outputs.push(...bytes(12, valueInfo(name, this.shape(id))));
     }
@@ -49,9 +56,13 @@ class OnnxWriter {
   }
 
   private isStep(id: number): boolean {
-    const node = this.graph.nodes[id]!;
-    if (node.op === 'input') return node.stage === 'step';
-    return node.inputs.some((i) => this.isStep(i));
+    let known = this.steps.get(id);
+    if (known === undefined) {
+      const node = this.graph.nodes[id]!;
+      known = node.op === 'input' ? node.stage === 'step' : node.inputs.some((i) => this.isStep(i));
+      this.steps.set(id, known);
+    }
+    return known;
   }
 
   private emit(op: string, inputs: readonly string[], out?: string, attributes: Bytes[] = []): string {
@@ -99,9 +110,13 @@ class OnnxWriter {
     return name;
   }
 
-  /** A model value as an initializer. */
+  /** A model value as an initializer; one that is computed from weights has been written as that. */
   private weight(id: number, dims?: readonly number[]): string {
     const node = this.graph.nodes[id]!;
+    if (this.held[id] !== undefined) {
+      const name = this.last(id);
+      return dims === undefined ? name : this.emit('Reshape', [name, this.ints(dims)]);
+    }
     return this.floats(this.modelValues(id), dims ?? node.shape);
   }
 
@@ -132,15 +147,19 @@ class OnnxWriter {
     return (node.op === 'permute' || node.op === 'reshape') && this.isModel(node.inputs[0]!);
   }
 
-  /** The value with channels last; a model value is written as it is. */
+  /** The value in the layout it has; a model value is written where it is used. */
+  private holding(id: number): Held {
+    return this.held[id] ?? { name: this.weight(id), first: false };
+  }
+
+  /** The value with channels last. */
   private last(id: number): string {
-    const h = this.held[id];
-    if (h === undefined) return this.weight(id);
+    const h = this.holding(id);
     const rank = this.graph.nodes[id]!.shape.length;
     return h.first ? this.permuted(h.name, rank === 4 ? [0, 2, 3, 1] : [0, 2, 1]) : h.name;
   }
   private first(id: number): string {
-    const h = this.held[id]!;
+    const h = this.holding(id);
     const rank = this.graph.nodes[id]!.shape.length;
     return h.first ? h.name : this.permuted(h.name, rank === 4 ? [0, 3, 1, 2] : [0, 2, 1]);
   }
@@ -215,13 +234,19 @@ class OnnxWriter {
         const scaled = this.emit('Mul', [back, this.weight(b, column)]);
         return { name: this.emit('Add', [scaled, this.weight(c, column)]), first: true };
       }
-      case 'layer_norm':
+      case 'layer_norm': {
+        const n = node.shape.at(-1)!;
+        const scale = b === undefined ? this.floats(new Float32Array(n).fill(1), [n]) : this.weight(b);
         return {
-          name: this.emit('LayerNormalization', [this.last(a), this.weight(b), this.weight(c)], undefined, [
-            attribute('epsilon', { float: at.eps ?? 1e-5 }),
-          ]),
+          name: this.emit(
+            'LayerNormalization',
+            [this.last(a), scale, ...(c === undefined ? [] : [this.weight(c)])],
+            undefined,
+            [attribute('epsilon', { float: at.eps ?? 1e-5 })],
+          ),
           first: false,
         };
+      }
       case 'softmax':
         return {
           name: this.emit('Softmax', [this.last(a)], undefined, [attribute('axis', -1)]),
@@ -249,7 +274,10 @@ class OnnxWriter {
       case 'expand':
         return { name: this.emit('Expand', [this.last(a), this.ints(this.shape(id))]), first: false };
       case 'gather': {
-        const index = this.emit('Cast', [this.last(b)], undefined, [attribute('to', INT64)]);
+        // The nearest row that there is.
+        const nearest = this.emit('Max', [this.emit('Round', [this.last(b)]), this.scalar(0)]);
+        const row = this.emit('Min', [nearest, this.scalar(this.graph.nodes[a]!.shape[0]! - 1)]);
+        const index = this.emit('Cast', [row], undefined, [attribute('to', INT64)]);
         return { name: this.emit('Gather', [this.last(a), index]), first: false };
       }
       case 'sum':
@@ -259,7 +287,7 @@ class OnnxWriter {
       case 'variance':
         return { name: this.reduced(node.op, this.last(a), at.axis ?? -1), first: false };
       case 'affine': {
-        const h = this.held[a]!;
+        const h = this.holding(a);
         const scaled = (at.mul ?? 1) === 1 ? h.name : this.emit('Mul', [h.name, this.scalar(at.mul!)]);
         return { name: this.emit('Add', [scaled, this.scalar(at.add ?? 0)]), first: h.first };
       }
@@ -286,7 +314,7 @@ class OnnxWriter {
         };
       }
       case 'slice': {
-        const h = this.held[a] ?? { name: this.weight(a), first: false };
+        const h = this.holding(a);
         const axis = h.first ? (rank === 4 ? [0, 2, 3, 1] : [0, 2, 1])[at.axis!]! : at.axis!;
         return {
           name: this.emit('Slice', [
@@ -304,7 +332,7 @@ class OnnxWriter {
         const write = ELEMENTWISE[node.op];
         if (write === undefined)
           throw new TendonError('unsupported', `ONNX: the op ${node.op} cannot be written`, { op: node.op });
-        const h = this.held[a]!;
+        const h = this.holding(a);
         const emit = (op: string, ...inputs: (string | number)[]): string =>
           this.emit(
             op,

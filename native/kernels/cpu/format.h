@@ -18,6 +18,8 @@ struct Format {
   static constexpr int pad = pad_;         // k is filled with zeros up to a multiple of this
   static constexpr bool scaled = scaled_;  // int8 weights
   static constexpr bool quantised = sizeof(A_) == 1;
+  // Bytes of activations that are unsigned stand for themselves less 128.
+  static constexpr bool moved = quantised && static_cast<A_>(-1) > 0;
   static constexpr bool direct = sizeof(A_) == sizeof(float);  // f32 rows may be read where they are
 
   static int64_t panels(int64_t n) { return ceil_div(n, columns); }

@@ -212,7 +212,10 @@ struct Gemm {
   }
 
   static constexpr GemmKernels kernels() {
-    return {true, Fmt::packed_bytes, Fmt::pack, scratch_bytes, needs_prepare, prepare, multiply};
+    constexpr WeightFormat activations = Fmt::quantised ? WeightFormat::i8
+                                         : Fmt::direct  ? WeightFormat::f32
+                                                        : WeightFormat::bf16;
+    return {true, Fmt::packed_bytes, Fmt::pack, scratch_bytes, needs_prepare, prepare, multiply, activations};
   }
 };
 

@@ -86,7 +86,7 @@ struct Packing {
       for (int64_t r = 0; r < count; ++r) {
         convert(w + r * k + first, width, inverse[r], held[r]);
         for (int64_t i = width; i < padded; ++i) held[r][i] = 0;
-        if constexpr (Format::quantised)
+        if constexpr (Format::moved)
           for (int64_t i = 0; i < width; ++i) sums[r] += held[r][i];
       }
       if (count == columns) {
@@ -97,7 +97,7 @@ struct Packing {
     }
     if constexpr (Format::scaled)
       for (int64_t r = 0; r < count; ++r)
-        offsets[r] = Format::quantised ? -128.0f * static_cast<float>(sums[r]) : 0.0f;
+        offsets[r] = Format::moved ? -128.0f * static_cast<float>(sums[r]) : 0.0f;
   }
 };
 

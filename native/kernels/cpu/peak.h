@@ -25,5 +25,17 @@ double peak_multiply_add(int64_t rounds) {
   return 2.0 * chains * S::width * static_cast<double>(rounds);
 }
 
+// The same by a dot product that adds `multiplies` products to each lane's sum.
+template <class Sum, Sum dot(Sum), int multiplies>
+double peak_dot(int64_t rounds, Sum zero) {
+  constexpr int chains = 12;
+  Sum sum[chains];
+  for (Sum& s : sum) s = zero;
+  for (int64_t i = 0; i < rounds; ++i)
+    for (Sum& s : sum) s = dot(s);
+  for (Sum& s : sum) asm volatile("" ::"v"(s));
+  return 2.0 * chains * multiplies * static_cast<double>(rounds);
+}
+
 }  // namespace
 }  // namespace tendon

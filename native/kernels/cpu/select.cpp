@@ -15,8 +15,18 @@ namespace tendon {
 
 namespace {
 
-enum Level : int { level_reference, level_avx2, level_avx512, level_avx512bf16, level_amx, level_neon };
-constexpr const char* level_names[] = {"reference", "avx2", "avx512", "avx512bf16", "amx", "neon"};
+enum Level : int {
+  level_reference,
+  level_avx2,
+  level_avxvnni,
+  level_avx512,
+  level_avx512vnni,
+  level_avx512bf16,
+  level_amx,
+  level_neon
+};
+constexpr const char* level_names[] = {"reference",  "avx2",       "avxvnni", "avx512",
+                                       "avx512vnni", "avx512bf16", "amx",     "neon"};
 
 #if defined(__x86_64__)
 // The tile registers are switched on per process, by asking.
@@ -29,14 +39,21 @@ bool has_amx() {
   return syscall(SYS_arch_prctl, arch_req_xcomp_perm, tile_data) == 0;
 }
 
+// Processors without AVX-512 have it, and the newest with.
+bool has_avxvnni() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4)) != 0;
+}
+
 Level machine_level() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
     return level_reference;
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
-    return level_avx2;
-  if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512vnni")) return level_avx512;
+    return has_avxvnni() ? level_avxvnni : level_avx2;
+  if (!__builtin_cpu_supports("avx512vnni")) return level_avx512;
+  if (!__builtin_cpu_supports("avx512bf16")) return level_avx512vnni;
   return has_amx() ? level_amx : level_avx512bf16;
 }
 
@@ -46,8 +63,16 @@ const KernelTable& table_of(int level) {
       static const KernelTable table = avx2_kernels();
       return table;
     }
+    case level_avxvnni: {
+      static const KernelTable table = has_avxvnni() ? avxvnni_kernels() : avx2_kernels();
+      return table;
+    }
     case level_avx512: {
       static const KernelTable table = avx512_kernels();
+      return table;
+    }
+    case level_avx512vnni: {
+      static const KernelTable table = avx512vnni_kernels();
       return table;
     }
     case level_avx512bf16: {
@@ -87,10 +112,10 @@ const KernelTable& select_kernels(const char* limit) {
     // On an Arm machine the x86 names are above nothing it has, and neon is above all that x86 has.
     return table_of(level < best ? level : best);
   }
-  throw BuildError("config_invalid",
-                   format("isa: expected reference, avx2, avx512, avx512bf16, amx or neon (TENDON_ISA or "
-                          "the isa option), got %s",
-                          name.c_str()));
+  std::string names;
+  for (const char* known : level_names) names += (names.empty() ? "" : ", ") + std::string(known);
+  throw BuildError("config_invalid", format("isa: expected one of %s (TENDON_ISA or the isa option), got %s",
+                                            names.c_str(), name.c_str()));
 }
 
 }  // namespace tendon

@@ -3,6 +3,7 @@
 // are more than 16 rows; up to 16 rows stream weights as fast as memory gives them.
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_bf16_avx512.h"
+#include "kernels/cpu/gemm_i8_avx512.h"
 #include "kernels/cpu/tables.h"
 
 namespace tendon {

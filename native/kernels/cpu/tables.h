@@ -6,7 +6,9 @@
 namespace tendon {
 
 KernelTable avx2_kernels();
+KernelTable avxvnni_kernels();
 KernelTable avx512_kernels();
+KernelTable avx512vnni_kernels();
 KernelTable avx512bf16_kernels();
 KernelTable amx_kernels();
 KernelTable neon_kernels();

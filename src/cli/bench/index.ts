@@ -26,7 +26,10 @@ export const bench: Command = {
   options: {
     only: { type: 'string', help: 'rows whose name contains this' },
     json: { type: 'string', help: 'write the rows to this file' },
-    seconds: { type: 'string', help: 'time for each row (default 6), or of --executor (default 60)' },
+    seconds: {
+      type: 'string',
+      help: 'time for each row (default 6; 0: a few rounds), or of --executor (default 60)',
+    },
     executor: { type: 'boolean', default: false, help: 'the 1 kHz executor while inference takes all cores' },
     plain: { type: 'boolean', default: false, help: 'with --executor: without SCHED_FIFO and locked memory' },
     start: { type: 'boolean', default: false, help: 'from the start of a process to the first action' },
@@ -40,7 +43,7 @@ export const bench: Command = {
   },
   async run(values, { integer, text, say }) {
     const threads = integer('threads', 1, 256);
-    const seconds = values.seconds === undefined ? undefined : integer('seconds', 1, 3600);
+    const seconds = values.seconds === undefined ? undefined : integer('seconds', 0, 3600);
     if (values.executor === true)
       return benchExecutor(
         { policy: text('policy'), seconds: seconds ?? 60, threads, plain: values.plain === true },

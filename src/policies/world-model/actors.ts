@@ -4,6 +4,7 @@ import {
   type CancelToken,
   type FoundPlan,
   type FoundTree,
+  type InstructionReport,
   type NativeModel,
   native,
   type PlannerTable,
@@ -34,6 +35,8 @@ export interface Actor {
   readonly what: string;
   reset(seed: number): Promise<void>;
   act(request: ActRequest): Promise<Acted>;
+  /** Every instruction of its programs, timed; a tree times none. */
+  profile?(rounds: number): Promise<InstructionReport[]>;
 }
 
 export async function searchActor(model: NativeModel, table: PlannerTable): Promise<Actor> {
@@ -41,6 +44,7 @@ export async function searchActor(model: NativeModel, table: PlannerTable): Prom
   return {
     what: 'every rollout',
     reset: (seed) => planner.reset(seed),
+    profile: (rounds) => native(() => planner.profile(rounds)),
     async act({ latent, cancel, tape, explore, centre }) {
       const plan = await native(() =>
         planner.plan({
@@ -79,6 +83,7 @@ export async function priorActor(model: NativeModel): Promise<Actor> {
   return {
     what: 'the policy prior',
     reset: () => Promise.resolve(),
+    profile: (rounds) => native(() => session.profile(rounds)),
     async act({ latent }) {
       const { status, outputs } = await native(() => session.run({ latent }));
       return { status, actions: outputs.greedy_action! };

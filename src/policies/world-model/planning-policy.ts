@@ -14,6 +14,7 @@ import {
   type PlannerTable,
   type PlanTape,
   type Precision,
+  poolFor,
 } from '../../native/index.js';
 import {
   type ActionChunk,
@@ -34,6 +35,7 @@ import { type Actor, priorActor, searchActor, treeActor } from './actors.js';
 import { Agency, type Demonstration } from './agency.js';
 import type { WorldNetworks } from './graph.js';
 import { modemTable } from './modem.js';
+import { askedBy, partsOf, type WorldDescription } from './parts.js';
 import { PLANNERS, plannerTable, TREE_SEARCH, treeTable } from './planners.js';
 import { refuseInferOptions, refuseLoadOptions } from './refusals.js';
 
@@ -115,8 +117,7 @@ export class PlanningPolicy implements Policy {
     if (demonstration?.policy !== undefined)
       this.agency = new Agency(demonstration.modem, demonstration.policy, family, () => this.uniform());
     this.history = new History(family.spec, family.rename);
-    this.pool =
-      options.pool ?? new (addon().Pool)(options.threads === undefined ? {} : { threads: options.threads });
+    this.pool = poolFor(options);
     const sampler = options.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy');
     refuseLoadOptions(family.spec.family, sampler, options);
     const effort = this.effort(sampler);
@@ -230,6 +231,19 @@ export class PlanningPolicy implements Policy {
     const { encoder } = await this.readyFor(this.wanted);
     const model = await this.modelFor(this.wanted.precision);
     return { report: model.report(), session: encoder, graph: this.family.graph() };
+  }
+
+  /** The networks one by one and the planner's programs, for `tendon inspect`. */
+  async describeWorld(): Promise<WorldDescription> {
+    const { actor } = await this.readyFor(this.wanted);
+    const { networks, discount } = this.family;
+    const asked = askedBy(this.table, discount, this.wanted, networks.critics, this.entries);
+    const searches = this.wanted.sampler !== 'policy' && this.wanted.sampler !== TREE_SEARCH;
+    return {
+      parts: partsOf(networks, asked),
+      iterations: searches ? (plannerTable(this.table, this.wanted).iterations ?? 1) : 1,
+      profile: actor.profile?.bind(actor),
+    };
   }
 
   close(): void {
