@@ -11,6 +11,7 @@ import {
   Connection,
   type ConnectionCounters,
   type ConnectionOptions,
+  zeroCounters,
 } from './connection.js';
 import { DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
 import type { Message, ServiceHandler } from './hub.js';
@@ -152,9 +153,9 @@ export class BridgeClient {
   }
 
   counters(): ConnectionCounters {
-    const sum = { opened: 0, dropped_offline: 0, dropped_backlog: 0, malformed: 0 };
+    const sum = zeroCounters();
     for (const { counters } of this.unique) {
-      for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += counters[key];
+      for (const key of Object.keys(sum) as (keyof ConnectionCounters)[]) sum[key] += counters[key];
     }
     return sum;
   }

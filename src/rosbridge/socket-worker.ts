@@ -22,7 +22,6 @@ export interface SocketState {
   readonly cause: string;
   readonly buffered_bytes: number;
   readonly counters: ConnectionCounters;
-  readonly overtaken: number;
 }
 
 export type FromSocket = { readonly state: SocketState } & (
@@ -54,7 +53,7 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
   });
   const state = (): SocketState => {
     const { open, cause, buffered_bytes, counters } = connection;
-    return { open, cause, buffered_bytes, counters: { ...counters }, overtaken: held.overtaken };
+    return { open, cause, buffered_bytes, counters: { ...counters, overtaken: held.overtaken } };
   };
   type Said = FromSocket extends infer One ? (One extends unknown ? Omit<One, 'state'> : never) : never;
   const say = (what: Said): void => port.postMessage({ ...what, state: state() });
