@@ -59,7 +59,7 @@ const schema = z.lazy(() =>
           .optional(),
         rosauth: z.strictObject({ secret: z.string().min(8), client: name, dest: name }).optional(),
         separate_connections: z.boolean().default(false),
-        socket_thread: z.boolean().default(false),
+        socket_thread: z.union([z.boolean(), z.literal('auto')]).default('auto'),
       }),
       rate_hz: positive.max(1000),
       joint_names: z.array(name).min(1),

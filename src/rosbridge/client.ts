@@ -29,8 +29,8 @@ export interface ClientOptions {
   readonly auth?: RosAuth;
   readonly tls?: ConnectionOptions['tls'];
   readonly separate_connections?: boolean;
-  /** Each socket is read by a thread of its own, which keeps the newest of every topic. */
-  readonly socket_thread?: boolean;
+  /** Each socket, or the one that carries images, is read by a thread of its own, which keeps the newest of every topic. */
+  readonly socket_thread?: boolean | 'images';
   readonly connect_timeout_ms?: number;
   readonly call_timeout_ms?: number;
   readonly ping_ms?: number;
@@ -241,7 +241,9 @@ export class BridgeClient {
   private makeConnection(channel: Channel): Connecting {
     const { options } = this;
     const mine: readonly Channel[] = options.separate_connections === true ? [channel] : CHANNELS;
-    const Kind = options.socket_thread === true ? ThreadedConnection : Connection;
+    const { socket_thread } = options;
+    const threaded = socket_thread === true || (socket_thread === 'images' && mine.includes('images'));
+    const Kind = threaded ? ThreadedConnection : Connection;
     const connection: Connecting = new Kind({
       url: options.url,
       headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
@@ -281,6 +283,7 @@ export class BridgeClient {
       this.dialect ??= DIALECTS['ros2-web-bridge'];
     } else while (this.dialect === undefined && connection.open) await new Promise((go) => setTimeout(go, 5));
     if (!connection.open) return;
+    if (this.dialect !== undefined) connection.unpack?.(this.dialect.serialisation);
     this.offers.renew(mine);
     this.subscriptions.renew(mine);
     this.live.add(connection);

@@ -5,6 +5,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { asTendonError, packageWhenNeeded } from '../types/index.js';
+import type { Serialisation } from './cdr.js';
 import { FrameDecoder } from './codec.js';
 import { Liveness } from './liveness.js';
 import type { Op } from './protocol.js';
@@ -25,8 +26,8 @@ export interface ConnectionOptions {
   readonly connect_timeout_ms: number;
   readonly backoff_ms: readonly [number, number];
   on_open(response_headers: IncomingMessage['headers']): void;
-  /** `held_ms`: how long ago it came. */
-  on_op(op: Op, held_ms: number): void;
+  /** `held_ms`: how long ago it came. `memory`: what it lies in, where nothing else does. */
+  on_op(op: Op, held_ms: number, memory?: ArrayBuffer): void;
   on_down(cause: string): void;
   on_malformed(cause: string): void;
   on_round_trip(ms: number): void;
@@ -68,6 +69,8 @@ export interface Connecting {
   stop(): void;
   /** Sends now or not at all. */
   send(frame: string | Buffer): boolean;
+  /** What is inside cbor-raw, for one that unpacks pictures before they are handed over. */
+  unpack?(serialisation: Serialisation): void;
 }
 
 export class Connection implements Connecting {
@@ -190,8 +193,10 @@ export class Connection implements Connecting {
       if (this.socket !== socket) return;
       liveness.heard(performance.now());
       try {
-        const op = decoder.decode(data as Buffer, binary);
-        if (op !== undefined) this.options.on_op(op, 0);
+        const frame = data as Buffer<ArrayBuffer>;
+        const op = decoder.decode(frame, binary);
+        const alone = binary && frame.byteLength === frame.buffer.byteLength;
+        if (op !== undefined) this.options.on_op(op, 0, alone ? frame.buffer : undefined);
       } catch (caught) {
         ++this.counters.malformed;
         this.options.on_malformed(asTendonError(caught, 'a message listener').message);

@@ -3,7 +3,8 @@
 import { type Image, type RobotFile, type RobotStream, TendonError } from '../types/index.js';
 import { decodeCompressed } from './compressed.js';
 import type { Message } from './hub.js';
-import { AXES, axisOf, readImage, readNumbers, readStrings } from './messages.js';
+import { IMAGE_TYPE, readImage } from './images.js';
+import { AXES, axisOf, readNumbers, readStrings } from './messages.js';
 
 export interface Parts {
   readonly values: Readonly<Record<string, Float32Array>>;
@@ -223,7 +224,7 @@ export const READERS: Readonly<Record<string, (stream: RobotStream, file: RobotF
   },
   'nav_msgs/Odometry': odometryReader,
   'tendon_msgs/Observation': namedReader,
-  'sensor_msgs/Image': imageReader,
+  [IMAGE_TYPE]: imageReader,
 };
 export const SLOW_READERS: Readonly<Record<string, (stream: RobotStream) => SlowReader>> = {
   'sensor_msgs/CompressedImage': compressedReader,

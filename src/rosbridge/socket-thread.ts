@@ -4,6 +4,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { packageFile } from '../types/package.js';
+import type { Serialisation } from './cdr.js';
 import {
   type Connecting,
   type ConnectionCounters,
@@ -71,6 +72,10 @@ export class ThreadedConnection implements Connecting {
     }
     this.count();
     return false;
+  }
+
+  unpack(serialisation: Serialisation): void {
+    this.say({ kind: 'unpack', serialisation });
   }
 
   private hire(): Worker {

@@ -2,7 +2,7 @@
 // silence is watched for, and a compression that yields nothing is given up.
 
 import type { Nanoseconds } from '../types/index.js';
-import { deserialise, isSerialisable } from './cdr.js';
+import { unpackRaw } from './cdr.js';
 import type { Channel, Link } from './channels.js';
 import type { Compression } from './codec.js';
 import { chooseCompression } from './dialects.js';
@@ -85,7 +85,7 @@ export class Subscriptions {
     for (const wanted of all) {
       wanted.heard = true;
       wanted.heard_ns = arrived_ns;
-      msg ??= this.unpack(op.msg, wanted.type);
+      msg ??= unpackRaw(op.msg, wanted.type, this.link.dialect()?.serialisation ?? 'cdr');
       wanted.listener(msg, arrived_ns);
     }
   }
@@ -107,13 +107,6 @@ export class Subscriptions {
 
   private *all(): Iterable<Wanted> {
     for (const set of this.wanted.values()) yield* set;
-  }
-
-  /** The message in a cbor-raw envelope; any other message as it is. */
-  private unpack(msg: Message, type: string): Message {
-    const { bytes } = msg;
-    const raw = bytes instanceof Uint8Array && 'secs' in msg && 'nsecs' in msg && isSerialisable(type);
-    return raw ? deserialise(type, bytes, this.link.dialect()?.serialisation ?? 'cdr') : msg;
   }
 
   private send(wanted: Wanted): void {

@@ -138,8 +138,11 @@ export interface RobotFile {
       | undefined;
     /** Images, commands and services each get their own socket, so that none waits behind another. */
     readonly separate_connections: boolean;
-    /** The sockets are read by threads of their own, so that the server's queue is drained whatever happens here. */
-    readonly socket_thread: boolean;
+    /**
+     * The sockets are read by threads of their own, so that the server's queue is drained and pictures are made plain
+     * whatever happens here. `auto`: the one that carries raw pictures, where any are observed.
+     */
+    readonly socket_thread: boolean | 'auto';
   };
   /** Control rate: commands per second. */
   readonly rate_hz: number;
