@@ -326,8 +326,10 @@ export class BridgeClient {
   }
 
   private sendOp(channel: Channel, op: Op): boolean {
-    const spelled = this.dialect === undefined ? op : spellTimes(this.dialect, op);
-    return this.connections.get(channel)?.send(stringifyJson(spelled)) === true;
+    const { dialect } = this;
+    const frame =
+      dialect === undefined ? stringifyJson(op) : stringifyJson(spellTimes(dialect, op), dialect.bytes);
+    return this.connections.get(channel)?.send(frame) === true;
   }
 
   /** Looks for silence, and keeps the clock offset fresh. */
