@@ -40,6 +40,7 @@ const stream = z.lazy(() =>
     freshness_ms: milliseconds.default(200),
     max_skew_ms: milliseconds.optional(),
     throttle_rate_ms: z.number().min(0).max(60_000).default(0),
+    queue_length: z.number().int().min(1).max(1000).default(1),
     compression: z.enum(['none', 'cbor', 'cbor-raw', 'png']).default('none'),
     stamps: z.enum(['header', 'arrival']).default('header'),
     qos: qos.optional(),

@@ -225,7 +225,7 @@ export class RosbridgeRobot implements Robot {
       },
       {
         throttle_rate: spec.throttle_rate_ms,
-        queue_length: 1,
+        queue_length: spec.queue_length,
         compression: spec.compression,
         channel: pictures ? 'images' : 'data',
         no_data_ms: this.file.deadlines.no_data_ms,

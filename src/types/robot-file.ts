@@ -38,6 +38,8 @@ export interface RobotStream {
   readonly max_skew_ms?: number | undefined;
   /** The server is asked for at most one message per this time. */
   readonly throttle_rate_ms: number;
+  /** Messages that wait for this process, at the server and in the socket's thread; 1: only the newest. */
+  readonly queue_length: number;
   readonly compression: 'none' | 'cbor' | 'cbor-raw' | 'png';
   /** Whether the message's header stamp or its arrival says when it was valid. */
   readonly stamps: 'header' | 'arrival';
