@@ -3,6 +3,7 @@
 // old, which only means that a frame may be dropped there instead of here. A thread that ends is replaced by a new one.
 
 import { Worker } from 'node:worker_threads';
+import { asTendonError } from '../types/index.js';
 import { packageFile } from '../types/package.js';
 import type { Serialisation } from './cdr.js';
 import {
@@ -11,6 +12,7 @@ import {
   type ConnectionOptions,
   zeroCounters,
 } from './connection.js';
+import type { Op } from './protocol.js';
 import type { FromSocket, SocketData, SocketState, ToSocket } from './socket-worker.js';
 
 export class ThreadedConnection implements Connecting {
@@ -99,13 +101,24 @@ export class ThreadedConnection implements Connecting {
       // First, so that the next are on their way while these are worked on.
       this.say({ kind: 'taken' });
       const now_ms = performance.timeOrigin + performance.now();
-      for (const { op, at_ms } of message.ops) options.on_op(op, Math.max(0, now_ms - at_ms));
+      for (const { op, at_ms } of message.ops) this.tell(op, Math.max(0, now_ms - at_ms));
     } else if (message.kind === 'opened') {
       this.attempts = 0;
       options.on_open(message.headers);
     } else if (message.kind === 'down') options.on_down(message.cause);
     else if (message.kind === 'malformed') options.on_malformed(message.cause);
     else if (message.kind === 'round_trip') options.on_round_trip(message.ms);
+  }
+
+  /** What a listener makes of a message is no end of the others. */
+  private tell(op: Op, held_ms: number): void {
+    try {
+      this.options.on_op(op, held_ms);
+    } catch (caught) {
+      this.before.malformed++;
+      this.count();
+      this.options.on_malformed(asTendonError(caught, 'a message listener').message);
+    }
   }
 
   private lost(worker: Worker, cause: string): void {

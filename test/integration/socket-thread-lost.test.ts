@@ -65,6 +65,25 @@ test('a fault in the thread is told with its own words, as often as it comes', a
   expect(heard.causes.filter((cause) => /thread ended: .*null/.test(cause))).toHaveLength(2);
 });
 
+test('a listener that fails and bytes that are no message are counted, and end nothing', async () => {
+  const { server, client, threads, heard } = await connected();
+  client.subscribe('/joints', 'demo/Joints', () => {
+    throw new Error('a fault of its own');
+  });
+  await until('it is told', () => client.last_malformed.includes('a fault of its own'));
+  const publish = server.advertise('/raw', 'demo/Raw');
+  client.subscribe('/raw', 'sensor_msgs/JointState', () => undefined, { compression: 'cbor' });
+  await until('bytes come', () => {
+    publish({ secs: 0, nsecs: 0, bytes: Uint8Array.of(9, 9, 9) });
+    return client.last_malformed.includes('serialised ROS message');
+  });
+  const { newest } = heard;
+  await until('messages go on', () => heard.newest > newest + 5);
+  expect(client.counters().threads_lost).toBe(0);
+  expect(client.counters().malformed).toBeGreaterThan(1);
+  expect(threads).toHaveLength(1);
+});
+
 test('a client that was closed hires nobody', async () => {
   const { client, threads } = await connected();
   await client.close();
