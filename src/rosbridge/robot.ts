@@ -15,11 +15,13 @@ import {
 } from '../types/index.js';
 import { BridgeClient, type ClientOptions } from './client.js';
 import { commandWriter } from './commands.js';
+import { FrameTree } from './frames.js';
 import type { Message } from './hub.js';
 import { IMAGE_TYPE } from './images.js';
 import { leaderReader } from './leader.js';
 import type { Publisher } from './offers.js';
 import { canonicalType } from './protocol.js';
+import { TF_TYPE } from './readers.js';
 import { Stream, Synchroniser } from './streams.js';
 import { epochStamp, headerTime, type RosTime } from './time.js';
 import { GoalSender, isGoal } from './trajectory-goals.js';
@@ -57,6 +59,7 @@ export class RosbridgeRobot implements Robot {
   readonly client: BridgeClient;
   readonly drops: CommandDrops = { offline: 0, no_fresh_observation: 0, expired: 0, invalid: 0, backlog: 0 };
   private readonly streams: readonly Stream[];
+  private readonly frames: FrameTree;
   private readonly synchroniser: Synchroniser;
   private readonly parts: readonly { readonly publisher: Publisher; readonly write: Writer }[];
   private readonly listeners = new Set<(status: RobotStatus) => void>();
@@ -75,7 +78,10 @@ export class RosbridgeRobot implements Robot {
     const { bridge, command, deadlines } = file;
     const writers = command.parts.map((part) => ({ part, write: commandWriter(part, file) }));
     this.action_dim = file.joint_names.length;
-    this.streams = file.observation.map((stream) => new Stream(stream, file, () => this.decoded()));
+    this.frames = new FrameTree(file.frames.transforms);
+    this.streams = file.observation.map(
+      (stream) => new Stream(stream, file, () => this.decoded(), this.frames),
+    );
     this.synchroniser = new Synchroniser(this.streams, file);
     this.observation_dims = featureLengths(file);
     this.client = new BridgeClient({
@@ -91,6 +97,10 @@ export class RosbridgeRobot implements Robot {
       ...options,
       now_ns: () => this.clock.now_ns(),
     });
+    if (file.frames.tf_static !== undefined)
+      this.client.subscribe(file.frames.tf_static, TF_TYPE, (msg) => this.frames.hear(msg), {
+        queue_length: SAID_ONCE,
+      });
     for (const stream of this.streams) this.listen(stream);
     this.listenToOperators();
     const goal = command.parts.find(isGoal);
@@ -107,6 +117,7 @@ export class RosbridgeRobot implements Robot {
       this.opened_ns = this.clock.now_ns();
       // Whatever was seen before belongs to the past: nothing is sent until the robot has been seen again.
       this.synchroniser.forget();
+      if (!connected) this.frames.forget();
       this.report({
         connected: false,
         cause: connected ? 'connected, waiting for a first observation' : cause,
@@ -216,7 +227,9 @@ export class RosbridgeRobot implements Robot {
     this.client.subscribe(
       spec.topic,
       spec.type,
-      (msg, arrived_ns) => {
+      (whole, arrived_ns) => {
+        const msg = stream.pick(whole);
+        if (msg === undefined) return;
         const time = spec.stamps === 'header' ? headerTime(msg) : undefined;
         const stamp_ns = time === undefined ? arrived_ns : this.client.clock.toLocal(time, arrived_ns);
         const before = stream.refused;

@@ -44,6 +44,18 @@ export interface RobotStream {
   /** Whether the message's header stamp or its arrival says when it was valid. */
   readonly stamps: 'header' | 'arrival';
   readonly qos?: RobotQos | undefined;
+  /** Of poses: the frame that the policy counts in. Absent: whichever the messages are in. */
+  readonly frame?: string | undefined;
+  /** Of tf2_msgs/TFMessage: whose pose it is. */
+  readonly child?: string | undefined;
+}
+
+/** A frame at rest in another: what is told in the child, turned and then shifted (m), is told in the parent. */
+export interface FixedFrame {
+  readonly parent: string;
+  readonly child: string;
+  readonly translation: readonly [number, number, number];
+  readonly quaternion: readonly [x: number, y: number, z: number, w: number];
 }
 
 /** What a number of a command is: where a joint shall be, or how fast it (or the base) shall go. */
@@ -170,6 +182,8 @@ export interface RobotFile {
   };
   /** The first stream sets the pace: each of its messages makes one observation. */
   readonly observation: readonly RobotStream[];
+  /** Frames that do not move: known, and those that the robot tells on this topic (a tf2_msgs/TFMessage). */
+  readonly frames: { readonly transforms: readonly FixedFrame[]; readonly tf_static?: string | undefined };
   /** The feature that holds the measured values of what is commanded, in the order of joint_names. */
   readonly measured: string;
   /** Features made of others, one after the other: the state of two arms from the topics of each. */
