@@ -6,7 +6,6 @@ import {
   type Clock,
   type Command,
   featureLengths,
-  type LeaderFile,
   type Observation,
   type Robot,
   type RobotFile,
@@ -18,11 +17,12 @@ import { commandWriter } from './commands.js';
 import { FrameTree } from './frames.js';
 import type { Message } from './hub.js';
 import { IMAGE_TYPE } from './images.js';
-import { leaderReader } from './leader.js';
 import type { Publisher } from './offers.js';
+import { type OperatorListener, Operators } from './operators.js';
 import { canonicalType } from './protocol.js';
 import { TF_TYPE } from './readers.js';
 import { Stream, Synchroniser } from './streams.js';
+import { SAID_ONCE } from './subscriptions.js';
 import { epochStamp, headerTime, type RosTime } from './time.js';
 import { GoalSender, isGoal } from './trajectory-goals.js';
 
@@ -36,18 +36,7 @@ export interface CommandDrops {
 }
 
 const WATCH_MS = 20;
-/** Messages that may wait on a topic on which each counts: a stop that is let go again at once is a stop. */
-const SAID_ONCE = 100;
 type Writer = (values: Float64Array, stamp: RosTime) => Message;
-
-/** What a person may say through the bridge; each is called as the message arrives. */
-export interface OperatorListener {
-  stop(cause: string): void;
-  beat(): void;
-  /** A reading of the leader device, and its clutch where that is a topic of its own. */
-  leader?(reading: { values: number[]; clutch?: boolean }): void;
-  clutch?(closed: boolean): void;
-}
 
 const IN_THE_GOAL: Publisher = { publish: () => true, close: () => undefined };
 
@@ -63,7 +52,7 @@ export class RosbridgeRobot implements Robot {
   private readonly synchroniser: Synchroniser;
   private readonly parts: readonly { readonly publisher: Publisher; readonly write: Writer }[];
   private readonly listeners = new Set<(status: RobotStatus) => void>();
-  private readonly operators = new Set<OperatorListener>();
+  private readonly operators: Operators;
   private status: RobotStatus = { connected: false, cause: 'not connected yet' };
   private watch: NodeJS.Timeout | undefined;
   private open = false;
@@ -102,7 +91,7 @@ export class RosbridgeRobot implements Robot {
         queue_length: SAID_ONCE,
       });
     for (const stream of this.streams) this.listen(stream);
-    this.listenToOperators();
+    this.operators = new Operators(this.client, file);
     const goal = command.parts.find(isGoal);
     this.goals = goal && new GoalSender(this.client, goal, file);
     this.parts = writers.map(({ part, write }) => {
@@ -177,8 +166,7 @@ export class RosbridgeRobot implements Robot {
 
   /** What operators say on the stop and heartbeat topics and services of the robot file; returns the way to stop. */
   onOperator(listener: OperatorListener): () => void {
-    this.operators.add(listener);
-    return () => this.operators.delete(listener);
+    return this.operators.on(listener);
   }
 
   async call(
@@ -251,56 +239,6 @@ export class RosbridgeRobot implements Robot {
   private decoded(): void {
     this.synchroniser.update();
     this.look();
-  }
-
-  private listenToOperators(): void {
-    const { stop, operator_heartbeat, teleop } = this.file;
-    const say = (cause: string): void => {
-      for (const operator of this.operators) operator.stop(cause);
-    };
-    // Their own requests, unthrottled: a stop must not wait for anything.
-    if (stop?.topic !== undefined)
-      this.client.subscribe(
-        stop.topic,
-        stop.type,
-        // Only a Bool that says false is not a stop: when in doubt, stop.
-        ({ data }) => data !== false && say(`stopped by ${stop.topic}`),
-        { channel: 'commands', queue_length: SAID_ONCE },
-      );
-    if (stop?.service !== undefined)
-      this.client.advertiseService(stop.service, 'std_srvs/Trigger', () => {
-        say(`stopped by a call of ${stop.service}`);
-        return { success: true, message: 'stopped' };
-      });
-    if (teleop !== undefined) this.listenToLeader(teleop);
-    if (operator_heartbeat !== undefined)
-      this.client.subscribe(
-        operator_heartbeat.topic,
-        operator_heartbeat.type,
-        () => {
-          for (const operator of this.operators) operator.beat();
-        },
-        { channel: 'commands' },
-      );
-  }
-
-  private listenToLeader(teleop: LeaderFile): void {
-    const read = leaderReader(teleop, this.file);
-    const tell = (listener: (operator: OperatorListener) => void): void => {
-      for (const operator of this.operators) listener(operator);
-    };
-    const take = (msg: Message): void => {
-      const reading = read(msg);
-      tell((operator) => operator.leader?.(reading));
-    };
-    this.client.subscribe(teleop.topic, teleop.type, take, { channel: 'commands', queue_length: 1 });
-    if (teleop.clutch !== undefined && 'topic' in teleop.clutch)
-      this.client.subscribe(
-        teleop.clutch.topic,
-        'std_msgs/Bool',
-        ({ data }) => tell((operator) => operator.clutch?.(data === true)),
-        { channel: 'commands', queue_length: SAID_ONCE },
-      );
   }
 
   /** What is wrong with the flow of observations, for people; empty when nothing is. */

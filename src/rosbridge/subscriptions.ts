@@ -21,6 +21,9 @@ export interface SubscribeOptions {
   readonly on_silence?: (silent_ms: number) => void;
 }
 
+/** Messages that may wait on a topic on which each counts: a stop that is let go again at once is a stop. */
+export const SAID_ONCE = 100;
+
 export type Listener = (msg: Message, arrived_ns: Nanoseconds) => void;
 
 interface Wanted {
