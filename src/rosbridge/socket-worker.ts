@@ -48,11 +48,7 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
   const connection = new Connection({
     ...data,
     on_op(op, _, memory) {
-      const at_ms = performance.timeOrigin + performance.now();
-      if (op.op === 'publish' && cameras.has(op.topic)) {
-        const msg = withPlainImage(op.msg, serialisation);
-        held.add({ ...op, msg }, at_ms, alone(msg.data) ?? memory);
-      } else held.add(op, at_ms, memory);
+      held.add(op, performance.timeOrigin + performance.now(), memory);
       handOver();
     },
     on_open: (headers) => say({ kind: 'opened', headers: { ...headers } }),
@@ -67,10 +63,17 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
   type Said = FromSocket extends infer One ? (One extends unknown ? Omit<One, 'state'> : never) : never;
   const say = (what: Said, memory: readonly ArrayBuffer[] = []): void =>
     port.postMessage({ ...what, state: state() }, memory);
+  /** Only what is handed over is worth the work: of a fast camera most pictures are overtaken. */
+  const plain = (one: HeldOp): HeldOp => {
+    const { op, at_ms, memory } = one;
+    if (op.op !== 'publish' || !cameras.has(op.topic)) return one;
+    const msg = withPlainImage(op.msg, serialisation);
+    return { op: { ...op, msg }, at_ms, memory: alone(msg.data) ?? memory };
+  };
   const handOver = (): void => {
     if (!taken || held.empty) return;
     taken = false;
-    const all = held.take();
+    const all = held.take().map(plain);
     const memory = new Set(all.flatMap((one) => one.memory ?? []));
     say({ kind: 'ops', ops: all.map(({ op, at_ms }) => ({ op, at_ms })) }, [...memory]);
   };
