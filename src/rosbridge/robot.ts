@@ -268,7 +268,7 @@ export class RosbridgeRobot implements Robot {
   }
 }
 
-/** Which sockets get a thread: it costs a round trip 0.4 ms, and pays where frames are long to read. */
+/** Which sockets get a thread: it costs a round trip half a millisecond, and pays where frames are long to read. */
 function threadsOf({ bridge, observation }: RobotFile): boolean | 'images' {
   if (bridge.socket_thread !== 'auto') return bridge.socket_thread;
   const pictures = observation.some(({ type }) => canonicalType(type) === IMAGE_TYPE);
