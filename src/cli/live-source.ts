@@ -172,7 +172,9 @@ export class LiveSession implements LiveSource {
     // What was said of the sampler at the start was said of the first; what holds for any goes with the others.
     const { precision, threads, pin, pool, isa, device } = this.load;
     const load = Object.fromEntries(
-      Object.entries({ precision, threads, pin, pool, isa, device }).filter(([, value]) => value !== undefined),
+      Object.entries({ precision, threads, pin, pool, isa, device }).filter(
+        ([, value]) => value !== undefined,
+      ),
     );
     const own = found.name === driversOf(options.task)[0]!.name ? this.load : { ...load, ...found.load };
     return this.switchTo({ ...options, policy: found.policy, load: own }, `the driver ${name}`);

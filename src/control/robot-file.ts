@@ -16,6 +16,7 @@ import {
 import { chainTo } from './kinematics.js';
 import { checkCommand, commandSchema, sendsGoals, wholeCommand } from './robot-command.js';
 import { count, messageType, milliseconds, name, positive, qos, topic } from './robot-fields.js';
+import { faultOfFrames, framed, framesSchema } from './robot-frames.js';
 import { chunkMode, leader, rotation, workspaceBox } from './robot-parts.js';
 import { checkUnits, convertLimits, unitsSchema, wholeUnits } from './robot-units.js';
 import { readUrdfJoints, readUrdfLimits } from './urdf.js';
@@ -40,9 +41,11 @@ const stream = z.lazy(() =>
     freshness_ms: milliseconds.default(200),
     max_skew_ms: milliseconds.optional(),
     throttle_rate_ms: z.number().min(0).max(60_000).default(0),
+    queue_length: z.number().int().min(1).max(1000).default(1),
     compression: z.enum(['none', 'cbor', 'cbor-raw', 'png']).default('none'),
     stamps: z.enum(['header', 'arrival']).default('header'),
     qos: qos.optional(),
+    ...framed,
   }),
 );
 
@@ -59,7 +62,7 @@ const schema = z.lazy(() =>
           .optional(),
         rosauth: z.strictObject({ secret: z.string().min(8), client: name, dest: name }).optional(),
         separate_connections: z.boolean().default(false),
-        socket_thread: z.boolean().default(false),
+        socket_thread: z.union([z.boolean(), z.literal('auto')]).default('auto'),
       }),
       rate_hz: positive.max(1000),
       joint_names: z.array(name).min(1),
@@ -74,6 +77,7 @@ const schema = z.lazy(() =>
         step_from_measured: z.array(positive).optional(),
       }),
       observation: z.array(stream).min(1),
+      frames: framesSchema.prefault({}),
       units: unitsSchema.optional(),
       measured: name.default('joint_position'),
       join: z.record(name, z.array(name).min(2)).default({}),
@@ -188,6 +192,8 @@ const schema = z.lazy(() =>
           if (seen.has(key)) refuse(['observation', index], `every feature from one topic, got ${key} twice`);
           seen.add(key);
         }
+        const wrong = faultOfFrames(entry);
+        if (wrong !== undefined) refuse(['observation', index, wrong[0]], wrong[1]);
         for (const [key, feature] of Object.entries(entry.features)) {
           const own = entry.joints?.length ?? joints;
           if (/JointState$/.test(entry.type) && feature.length !== own) {

@@ -1,20 +1,23 @@
 // What a running controller, its bridge and its executor count, as Prometheus reads it. It listens to what they
 // publish anyway and reads their counters when asked; the control loop does nothing for it.
 
-import type { Gauge, Histogram } from 'prom-client';
 import type { Controller } from '../control/index.js';
-import {
-  type Clock,
-  CONTROL_STATES,
-  type ExecutorStats,
-  NS_PER_S,
-  packageWhenNeeded,
-  type Robot,
-} from '../types/index.js';
+import { type Clock, CONTROL_STATES, type ExecutorStats, NS_PER_S, type Robot } from '../types/index.js';
+import { type Counts, Measures, type Row, rows } from './measures.js';
 
-const prometheus = packageWhenNeeded<typeof import('prom-client')>('prom-client');
-
-type Counts = Readonly<Record<string, number>>;
+type BridgeCounters = Readonly<
+  Record<
+    | 'opened'
+    | 'dropped_offline'
+    | 'dropped_backlog'
+    | 'malformed'
+    | 'silent'
+    | 'unread'
+    | 'threads_lost'
+    | 'overtaken',
+    number
+  >
+>;
 
 /** What is counted of a robot behind a bridge (RosbridgeRobot has it all). */
 export interface CountedRobot extends Pick<Robot, 'latest'> {
@@ -22,7 +25,9 @@ export interface CountedRobot extends Pick<Robot, 'latest'> {
   readonly drops: Readonly<object>;
   streamCounters(): Readonly<Record<string, Readonly<object>>>;
   readonly client: {
-    counters(): { readonly opened: number } & Readonly<object>;
+    counters(): BridgeCounters;
+    /** Times a compression was given up because nothing came by it. */
+    readonly cbor_fallbacks: number;
     onRoundTrip(listener: (ms: number) => void): () => void;
   };
 }
@@ -45,14 +50,14 @@ const DRAIN_MS = 1000;
 
 export class LoopMetrics {
   readonly content_type: string;
-  private readonly registry = new (prometheus().Registry)();
+  private readonly measures = new Measures();
   private readonly timer: NodeJS.Timeout;
   private readonly endings: (() => void)[] = [];
   private readonly drain: () => void;
   private rate_hz = 0;
 
   constructor(options: LoopMetricsOptions) {
-    this.content_type = this.registry.contentType;
+    this.content_type = this.measures.content_type;
     this.drain = this.describeLoop(options);
     this.describeInference(options);
     this.describeSupervisor(options);
@@ -71,7 +76,7 @@ export class LoopMetrics {
   /** Everything, in Prometheus' text format. */
   text(): Promise<string> {
     this.drain();
-    return this.registry.metrics();
+    return this.measures.text();
   }
 
   close(): void {
@@ -82,30 +87,38 @@ export class LoopMetrics {
   /** Returns the way to move what the loop's rings have since gathered into their histograms. */
   private describeLoop({ controller, rate_hz }: LoopMetricsOptions): () => void {
     const { stats } = controller;
-    this.count('tendon_control_ticks_total', 'Control periods that were run.', () => stats.ticks);
-    this.count(
+    this.measures.count('tendon_control_ticks_total', 'Control periods that were run.', () => stats.ticks);
+    this.measures.count(
       'tendon_control_deadline_misses_total',
       'Control periods that had passed before they could be run.',
       () => stats.deadline_misses,
     );
-    this.count(
+    this.measures.count(
       'tendon_commands_total',
       'Commands handed to the bridge; none in a dry run.',
       () => stats.commands,
     );
-    this.count('tendon_actions_total', 'Control periods that played a row of a chunk.', () => stats.actions);
-    this.gauge(
+    this.measures.count(
+      'tendon_actions_total',
+      'Control periods that played a row of a chunk.',
+      () => stats.actions,
+    );
+    this.measures.gauge(
       'tendon_control_target_rate_hertz',
       'Control periods per second that the robot file asks for.',
       () => rate_hz,
     );
-    this.gauge('tendon_control_rate_hertz', 'Control periods in the last second.', () => this.rate_hz);
-    const late = this.histogram(
+    this.measures.gauge(
+      'tendon_control_rate_hertz',
+      'Control periods in the last second.',
+      () => this.rate_hz,
+    );
+    const late = this.measures.histogram(
       'tendon_control_lateness_seconds',
       'How long after its time a control period began.',
       LATE_S,
     );
-    const answer = this.histogram(
+    const answer = this.measures.histogram(
       'tendon_inference_answer_seconds',
       'From the control loop asking for a chunk to its answer, used or not.',
       INFERENCE_S,
@@ -118,7 +131,7 @@ export class LoopMetrics {
   }
 
   private describeInference({ controller }: LoopMetricsOptions): void {
-    const stages = this.histogram(
+    const stages = this.measures.histogram(
       'tendon_inference_stage_seconds',
       'Where the time of each chunk that was accepted went.',
       INFERENCE_S,
@@ -132,29 +145,36 @@ export class LoopMetrics {
     );
   }
 
-  private describeSupervisor({ controller: { supervisor } }: LoopMetricsOptions): void {
-    this.countBy(
+  private describeSupervisor({ controller }: LoopMetricsOptions): void {
+    const { supervisor } = controller;
+    this.measures.countBy(
       'tendon_interventions_total',
       'Times the supervisor stepped in (docs/safety.md).',
       ['cause'],
       () => rows(supervisor.counts),
     );
-    const state = new (prometheus().Gauge)({
-      name: 'tendon_supervisor_state',
-      help: '1 for the state the supervisor is in, 0 for the others.',
-      labelNames: ['state'],
-      registers: [this.registry],
-      collect() {
-        for (const name of CONTROL_STATES) state.set({ state: name }, name === supervisor.state ? 1 : 0);
-      },
-    });
+    this.measures.gaugeBy(
+      'tendon_supervisor_state',
+      '1 for the state the supervisor is in, 0 for the others.',
+      'state',
+      () => Object.fromEntries(CONTROL_STATES.map((name) => [name, Number(name === supervisor.state)])),
+    );
+    this.measures.countBy(
+      'tendon_listener_errors_total',
+      'Times somebody who listens to the control loop failed; the loop went on.',
+      ['to'],
+      () => rows({ supervisor: supervisor.listener_errors, loop: controller.stats.listener_errors }),
+    );
   }
 
   private describeBridge({ robot, clock }: LoopMetricsOptions): void {
-    this.countBy('tendon_command_drops_total', 'Commands that the bridge did not take.', ['cause'], () =>
-      rows(robot.drops as Counts),
+    this.measures.countBy(
+      'tendon_command_drops_total',
+      'Commands that the bridge did not take.',
+      ['cause'],
+      () => rows(robot.drops as Counts),
     );
-    this.countBy(
+    this.measures.countBy(
       'tendon_observation_messages_total',
       'Messages of each observation topic, by what became of them.',
       ['topic', 'outcome'],
@@ -163,21 +183,40 @@ export class LoopMetrics {
           rows(counters as Counts).map(([outcome, n]): Row => [[topic, ...outcome], n]),
         ),
     );
-    this.countBy(
+    this.measures.countBy(
       'tendon_bridge_frames_dropped_total',
       'Frames that could not be sent or read.',
       ['cause'],
       () => {
-        const { opened: _, ...dropped } = robot.client.counters();
-        return rows(dropped as Counts);
+        const { dropped_offline, dropped_backlog, malformed } = robot.client.counters();
+        return rows({ dropped_offline, dropped_backlog, malformed });
       },
     );
-    this.count(
+    this.measures.countBy(
+      'tendon_bridge_cut_off_total',
+      'Connections ended from this side: the server was silent or read nothing, or the thread of the socket ended.',
+      ['cause'],
+      () => {
+        const { silent, unread, threads_lost } = robot.client.counters();
+        return rows({ silent, unread, thread_lost: threads_lost });
+      },
+    );
+    this.measures.count(
+      'tendon_bridge_messages_overtaken_total',
+      'Messages of which a newer one came while this process was held up (socket_thread).',
+      () => robot.client.counters().overtaken,
+    );
+    this.measures.count(
+      'tendon_bridge_cbor_fallbacks_total',
+      'Topics that stayed silent in the compression asked for, and were asked for once more in JSON.',
+      () => robot.client.cbor_fallbacks,
+    );
+    this.measures.count(
       'tendon_bridge_connections_total',
       'Connections opened to the bridge.',
       () => robot.client.counters().opened,
     );
-    this.gauge(
+    this.measures.gauge(
       'tendon_observation_age_seconds',
       'Now less the stamp of the newest observation; below zero when its clock is ahead.',
       () => {
@@ -185,7 +224,7 @@ export class LoopMetrics {
         return newest === undefined ? undefined : (clock.now_ns() - newest.stamp_ns) / NS_PER_S;
       },
     );
-    const round_trip = this.histogram(
+    const round_trip = this.measures.histogram(
       'tendon_bridge_round_trip_seconds',
       'From a ping to its pong, on every connection to the bridge.',
       ROUND_TRIP_S,
@@ -198,74 +237,28 @@ export class LoopMetrics {
       ticks: 'Periods that the real-time thread ran.',
       missed_ticks: 'Periods that passed while the real-time thread could not run.',
       commands: 'Commands of the real-time thread.',
+      limited: 'Commands of the real-time thread that the limits cut.',
+      used_up: 'Times the real-time thread held because the chunk was used up.',
+      ring_full: 'Commands of the real-time thread that this process did not take in time.',
       heartbeats_lost: 'Times the real-time thread held because the control loop was silent.',
       missed_holds: 'Holds that began later than in the first period in which they were due.',
       unsent: 'Datagrams that the system did not take.',
     } as const;
     for (const [key, help] of Object.entries(counts))
-      this.count(`tendon_executor_${key}_total`, help, () => stats()[key as keyof typeof counts]);
-    const late = new (prometheus().Gauge)({
-      name: 'tendon_executor_lateness_seconds',
-      help: 'How long after its time a period of the real-time thread began, since it started.',
-      labelNames: ['quantile'],
-      registers: [this.registry],
-      collect() {
+      this.measures.count(`tendon_executor_${key}_total`, help, () => stats()[key as keyof typeof counts]);
+    this.measures.gaugeBy(
+      'tendon_executor_lateness_seconds',
+      'How long after its time a period of the real-time thread began, since it started.',
+      'quantile',
+      () => {
         const { late_p50_ns, late_p99_ns, late_p999_ns, late_max_ns } = stats();
-        const quantiles = {
-          '0.5': late_p50_ns,
-          '0.99': late_p99_ns,
-          '0.999': late_p999_ns,
-          '1': late_max_ns,
+        return {
+          '0.5': late_p50_ns / NS_PER_S,
+          '0.99': late_p99_ns / NS_PER_S,
+          '0.999': late_p999_ns / NS_PER_S,
+          '1': late_max_ns / NS_PER_S,
         };
-        for (const [quantile, ns] of Object.entries(quantiles)) late.set({ quantile }, ns / NS_PER_S);
       },
-    });
-  }
-
-  private count(name: string, help: string, read: () => number): void {
-    this.countBy(name, help, [], () => [[[], read()]]);
-  }
-
-  /** A counter that somebody else counts. */
-  private countBy(name: string, help: string, labels: readonly string[], read: () => readonly Row[]): void {
-    const counter = new (prometheus().Counter)({
-      name,
-      help,
-      labelNames: labels,
-      registers: [this.registry],
-      collect() {
-        counter.reset();
-        for (const [values, n] of read())
-          counter.inc(Object.fromEntries(labels.map((label, i) => [label, values[i]!])), n);
-      },
-    });
-  }
-
-  /** A gauge without a sample while there is nothing to read. */
-  private gauge(name: string, help: string, read: () => number | undefined): void {
-    const gauge: Gauge = new (prometheus().Gauge)({
-      name,
-      help,
-      registers: [this.registry],
-      collect: () => {
-        const value = read();
-        if (value === undefined) gauge.remove();
-        else gauge.set(value);
-      },
-    });
-  }
-
-  private histogram(
-    name: string,
-    help: string,
-    buckets: number[],
-    labelNames: string[] = [],
-  ): Histogram<string> {
-    return new (prometheus().Histogram)({ name, help, buckets, labelNames, registers: [this.registry] });
+    );
   }
 }
-
-/** The values of a counter's labels, and its count. */
-type Row = readonly [labels: readonly string[], count: number];
-
-const rows = (counts: Counts): Row[] => Object.entries(counts).map(([label, n]) => [[label], n]);

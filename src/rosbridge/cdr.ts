@@ -193,6 +193,17 @@ export function serialise(type: string, msg: Readonly<Record<string, unknown>>, 
   return writer.finish();
 }
 
+/** The message in a cbor-raw envelope of a type that is known here; any other message as it is. */
+export function unpackRaw(
+  msg: Record<string, unknown>,
+  type: string,
+  kind: Serialisation,
+): Record<string, unknown> {
+  const { bytes } = msg;
+  const raw = bytes instanceof Uint8Array && 'secs' in msg && 'nsecs' in msg && isSerialisable(type);
+  return raw ? deserialise(type, bytes, kind) : msg;
+}
+
 /** The message in `bytes`; uint8[] are views of them. Throws `bridge_protocol`. */
 export function deserialise(type: string, bytes: Uint8Array, kind: Serialisation): Record<string, unknown> {
   return new Reader(bytes, kind).message(canonicalType(type));

@@ -11,6 +11,7 @@ import {
   Connection,
   type ConnectionCounters,
   type ConnectionOptions,
+  zeroCounters,
 } from './connection.js';
 import { DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
 import type { Message, ServiceHandler } from './hub.js';
@@ -28,8 +29,8 @@ export interface ClientOptions {
   readonly auth?: RosAuth;
   readonly tls?: ConnectionOptions['tls'];
   readonly separate_connections?: boolean;
-  /** Each socket is read by a thread of its own, which keeps the newest of every topic. */
-  readonly socket_thread?: boolean;
+  /** Each socket, or the one that carries images, is read by a thread of its own, which keeps the newest of every topic. */
+  readonly socket_thread?: boolean | 'images';
   readonly connect_timeout_ms?: number;
   readonly call_timeout_ms?: number;
   readonly ping_ms?: number;
@@ -152,9 +153,9 @@ export class BridgeClient {
   }
 
   counters(): ConnectionCounters {
-    const sum = { opened: 0, dropped_offline: 0, dropped_backlog: 0, malformed: 0 };
+    const sum = zeroCounters();
     for (const { counters } of this.unique) {
-      for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += counters[key];
+      for (const key of Object.keys(sum) as (keyof ConnectionCounters)[]) sum[key] += counters[key];
     }
     return sum;
   }
@@ -240,7 +241,9 @@ export class BridgeClient {
   private makeConnection(channel: Channel): Connecting {
     const { options } = this;
     const mine: readonly Channel[] = options.separate_connections === true ? [channel] : CHANNELS;
-    const Kind = options.socket_thread === true ? ThreadedConnection : Connection;
+    const { socket_thread } = options;
+    const threaded = socket_thread === true || (socket_thread === 'images' && mine.includes('images'));
+    const Kind = threaded ? ThreadedConnection : Connection;
     const connection: Connecting = new Kind({
       url: options.url,
       headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
@@ -280,6 +283,7 @@ export class BridgeClient {
       this.dialect ??= DIALECTS['ros2-web-bridge'];
     } else while (this.dialect === undefined && connection.open) await new Promise((go) => setTimeout(go, 5));
     if (!connection.open) return;
+    if (this.dialect !== undefined) connection.unpack?.(this.dialect.serialisation);
     this.offers.renew(mine);
     this.subscriptions.renew(mine);
     this.live.add(connection);
@@ -322,8 +326,10 @@ export class BridgeClient {
   }
 
   private sendOp(channel: Channel, op: Op): boolean {
-    const spelled = this.dialect === undefined ? op : spellTimes(this.dialect, op);
-    return this.connections.get(channel)?.send(stringifyJson(spelled)) === true;
+    const { dialect } = this;
+    const frame =
+      dialect === undefined ? stringifyJson(op) : stringifyJson(spellTimes(dialect, op), dialect.bytes);
+    return this.connections.get(channel)?.send(frame) === true;
   }
 
   /** Looks for silence, and keeps the clock offset fresh. */

@@ -5,7 +5,9 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { asTendonError, packageWhenNeeded } from '../types/index.js';
+import type { Serialisation } from './cdr.js';
 import { FrameDecoder } from './codec.js';
+import { Liveness } from './liveness.js';
 import type { Op } from './protocol.js';
 
 const ws = packageWhenNeeded<typeof import('ws')>('ws');
@@ -24,8 +26,8 @@ export interface ConnectionOptions {
   readonly connect_timeout_ms: number;
   readonly backoff_ms: readonly [number, number];
   on_open(response_headers: IncomingMessage['headers']): void;
-  /** `held_ms`: how long ago it came. */
-  on_op(op: Op, held_ms: number): void;
+  /** `held_ms`: how long ago it came. `memory`: what it lies in, where nothing else does. */
+  on_op(op: Op, held_ms: number, memory?: ArrayBuffer): void;
   on_down(cause: string): void;
   on_malformed(cause: string): void;
   on_round_trip(ms: number): void;
@@ -36,7 +38,25 @@ export interface ConnectionCounters {
   dropped_offline: number;
   dropped_backlog: number;
   malformed: number;
+  /** Connections ended because the server said nothing, or read nothing, for too long. */
+  silent: number;
+  unread: number;
+  /** Of a socket on a thread of its own: threads that ended and were replaced. */
+  threads_lost: number;
+  /** Of a socket on a thread of its own: messages that a newer one of their topic took the place of. */
+  overtaken: number;
 }
+
+export const zeroCounters = (): ConnectionCounters => ({
+  opened: 0,
+  dropped_offline: 0,
+  dropped_backlog: 0,
+  malformed: 0,
+  silent: 0,
+  unread: 0,
+  threads_lost: 0,
+  overtaken: 0,
+});
 
 /** A connection as the client knows it, whichever thread its socket is on. */
 export interface Connecting {
@@ -49,10 +69,12 @@ export interface Connecting {
   stop(): void;
   /** Sends now or not at all. */
   send(frame: string | Buffer): boolean;
+  /** What is inside cbor-raw, for one that unpacks pictures before they are handed over. */
+  unpack?(serialisation: Serialisation): void;
 }
 
 export class Connection implements Connecting {
-  readonly counters: ConnectionCounters = { opened: 0, dropped_offline: 0, dropped_backlog: 0, malformed: 0 };
+  readonly counters = zeroCounters();
   cause = 'not connected yet';
   private socket: WebSocket | undefined;
   private stream: Duplex | undefined;
@@ -61,6 +83,8 @@ export class Connection implements Connecting {
   private attempts = 0;
   private stopped = true;
   private corked = false;
+  /** Bytes given to this socket. */
+  private handed = 0;
 
   constructor(private readonly options: ConnectionOptions) {}
 
@@ -113,6 +137,7 @@ export class Connection implements Connecting {
       });
     }
     socket.send(frame);
+    this.handed += frame.length;
     return true;
   }
 
@@ -127,9 +152,10 @@ export class Connection implements Connecting {
       ...(tls.verify === false ? { rejectUnauthorized: false } : {}),
     });
     this.socket = socket;
+    this.handed = 0;
     const decoder = new FrameDecoder(max_payload);
     let response: IncomingMessage | undefined;
-    let heard_ms = performance.now();
+    const liveness = new Liveness(this.options, performance.now());
     socket.on('upgrade', (upgrade: IncomingMessage) => {
       response = upgrade;
       this.stream = upgrade.socket;
@@ -144,33 +170,33 @@ export class Connection implements Connecting {
     socket.on('open', () => {
       this.attempts = 0;
       this.cause = 'connected';
-      heard_ms = performance.now();
       ++this.counters.opened;
-      let looked_ms = heard_ms;
       this.pinger = setInterval(() => {
         const now_ms = performance.now();
-        // When this process itself was held up, the answers are still waiting to be read.
-        if (now_ms - looked_ms > 2 * this.options.ping_ms) heard_ms = now_ms;
-        looked_ms = now_ms;
-        if (now_ms - heard_ms > this.options.ping_timeout_ms) {
-          this.cause = `${url} has not answered a ping for ${this.options.ping_timeout_ms} ms`;
+        const ending = liveness.look(now_ms, this.handed, socket.bufferedAmount);
+        if (ending !== undefined) {
+          ++this.counters[ending.kind];
+          this.cause = `${url} ${ending.why}`;
           socket.terminate();
         } else if (socket.readyState === OPEN) socket.ping(String(now_ms));
       }, this.options.ping_ms);
       this.options.on_open(response?.headers ?? {});
     });
     socket.on('pong', (asked) => {
-      heard_ms = performance.now();
+      const now_ms = performance.now();
+      liveness.ponged(now_ms);
       // A pong brings back what its ping said; a server may also send one of its own accord.
-      const round_trip_ms = heard_ms - Number(asked.length > 0 ? asked.toString() : Number.NaN);
+      const round_trip_ms = now_ms - Number(asked.length > 0 ? asked.toString() : Number.NaN);
       if (round_trip_ms >= 0) this.options.on_round_trip(round_trip_ms);
     });
     socket.on('message', (data, binary) => {
       if (this.socket !== socket) return;
-      heard_ms = performance.now();
+      liveness.heard(performance.now());
       try {
-        const op = decoder.decode(data as Buffer, binary);
-        if (op !== undefined) this.options.on_op(op, 0);
+        const frame = data as Buffer<ArrayBuffer>;
+        const op = decoder.decode(frame, binary);
+        const alone = binary && frame.byteLength === frame.buffer.byteLength;
+        if (op !== undefined) this.options.on_op(op, 0, alone ? frame.buffer : undefined);
       } catch (caught) {
         ++this.counters.malformed;
         this.options.on_malformed(asTendonError(caught, 'a message listener').message);

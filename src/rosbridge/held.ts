@@ -8,6 +8,8 @@ export interface HeldOp {
   readonly op: Op;
   /** When it came, in ms since the epoch, as every thread counts them. */
   readonly at_ms: number;
+  /** What its bytes lie in, where nothing else does: handed over rather than copied. */
+  readonly memory?: ArrayBuffer | undefined;
 }
 
 /** Answers and goals that may wait; a process that takes none of so many is gone. */
@@ -29,10 +31,10 @@ export class Held {
     this.wanted.set(topic, Math.max(count, this.wanted.get(topic) ?? 1));
   }
 
-  add(op: Op, at_ms: number): void {
+  add(op: Op, at_ms: number, memory?: ArrayBuffer): void {
     if (op.op === 'publish') {
       const held = this.topics.get(op.topic) ?? [];
-      held.push({ op, at_ms });
+      held.push({ op, at_ms, memory });
       if (held.length > (this.wanted.get(op.topic) ?? 1)) {
         held.shift();
         this.overtaken++;
@@ -44,7 +46,7 @@ export class Held {
       this.others.shift();
       this.overtaken++;
     }
-    this.others.push({ op, at_ms });
+    this.others.push({ op, at_ms, memory });
   }
 
   /** All of it, oldest first. */

@@ -6,7 +6,6 @@ import {
   type Clock,
   type Command,
   featureLengths,
-  type LeaderFile,
   type Observation,
   type Robot,
   type RobotFile,
@@ -15,10 +14,15 @@ import {
 } from '../types/index.js';
 import { BridgeClient, type ClientOptions } from './client.js';
 import { commandWriter } from './commands.js';
+import { FrameTree } from './frames.js';
 import type { Message } from './hub.js';
-import { leaderReader } from './leader.js';
+import { IMAGE_TYPE } from './images.js';
 import type { Publisher } from './offers.js';
+import { type OperatorListener, Operators } from './operators.js';
+import { canonicalType } from './protocol.js';
+import { TF_TYPE } from './readers.js';
 import { Stream, Synchroniser } from './streams.js';
+import { SAID_ONCE } from './subscriptions.js';
 import { epochStamp, headerTime, type RosTime } from './time.js';
 import { GoalSender, isGoal } from './trajectory-goals.js';
 
@@ -32,18 +36,7 @@ export interface CommandDrops {
 }
 
 const WATCH_MS = 20;
-/** Messages that may wait on a topic on which each counts: a stop that is let go again at once is a stop. */
-const SAID_ONCE = 100;
 type Writer = (values: Float64Array, stamp: RosTime) => Message;
-
-/** What a person may say through the bridge; each is called as the message arrives. */
-export interface OperatorListener {
-  stop(cause: string): void;
-  beat(): void;
-  /** A reading of the leader device, and its clutch where that is a topic of its own. */
-  leader?(reading: { values: number[]; clutch?: boolean }): void;
-  clutch?(closed: boolean): void;
-}
 
 const IN_THE_GOAL: Publisher = { publish: () => true, close: () => undefined };
 
@@ -55,10 +48,11 @@ export class RosbridgeRobot implements Robot {
   readonly client: BridgeClient;
   readonly drops: CommandDrops = { offline: 0, no_fresh_observation: 0, expired: 0, invalid: 0, backlog: 0 };
   private readonly streams: readonly Stream[];
+  private readonly frames: FrameTree;
   private readonly synchroniser: Synchroniser;
   private readonly parts: readonly { readonly publisher: Publisher; readonly write: Writer }[];
   private readonly listeners = new Set<(status: RobotStatus) => void>();
-  private readonly operators = new Set<OperatorListener>();
+  private readonly operators: Operators;
   private status: RobotStatus = { connected: false, cause: 'not connected yet' };
   private watch: NodeJS.Timeout | undefined;
   private open = false;
@@ -73,14 +67,17 @@ export class RosbridgeRobot implements Robot {
     const { bridge, command, deadlines } = file;
     const writers = command.parts.map((part) => ({ part, write: commandWriter(part, file) }));
     this.action_dim = file.joint_names.length;
-    this.streams = file.observation.map((stream) => new Stream(stream, file, () => this.decoded()));
+    this.frames = new FrameTree(file.frames.transforms);
+    this.streams = file.observation.map(
+      (stream) => new Stream(stream, file, () => this.decoded(), this.frames),
+    );
     this.synchroniser = new Synchroniser(this.streams, file);
     this.observation_dims = featureLengths(file);
     this.client = new BridgeClient({
       url: bridge.url,
       dialect: bridge.dialect,
       separate_connections: bridge.separate_connections,
-      socket_thread: bridge.socket_thread,
+      socket_thread: threadsOf(file),
       connect_timeout_ms: deadlines.connect_ms,
       call_timeout_ms: deadlines.call_ms,
       ...(bridge.token === undefined ? {} : { token: bridge.token }),
@@ -89,8 +86,12 @@ export class RosbridgeRobot implements Robot {
       ...options,
       now_ns: () => this.clock.now_ns(),
     });
+    if (file.frames.tf_static !== undefined)
+      this.client.subscribe(file.frames.tf_static, TF_TYPE, (msg) => this.frames.hear(msg), {
+        queue_length: SAID_ONCE,
+      });
     for (const stream of this.streams) this.listen(stream);
-    this.listenToOperators();
+    this.operators = new Operators(this.client, file);
     const goal = command.parts.find(isGoal);
     this.goals = goal && new GoalSender(this.client, goal, file);
     this.parts = writers.map(({ part, write }) => {
@@ -105,6 +106,7 @@ export class RosbridgeRobot implements Robot {
       this.opened_ns = this.clock.now_ns();
       // Whatever was seen before belongs to the past: nothing is sent until the robot has been seen again.
       this.synchroniser.forget();
+      if (!connected) this.frames.forget();
       this.report({
         connected: false,
         cause: connected ? 'connected, waiting for a first observation' : cause,
@@ -164,8 +166,7 @@ export class RosbridgeRobot implements Robot {
 
   /** What operators say on the stop and heartbeat topics and services of the robot file; returns the way to stop. */
   onOperator(listener: OperatorListener): () => void {
-    this.operators.add(listener);
-    return () => this.operators.delete(listener);
+    return this.operators.on(listener);
   }
 
   async call(
@@ -214,7 +215,9 @@ export class RosbridgeRobot implements Robot {
     this.client.subscribe(
       spec.topic,
       spec.type,
-      (msg, arrived_ns) => {
+      (whole, arrived_ns) => {
+        const msg = stream.pick(whole);
+        if (msg === undefined) return;
         const time = spec.stamps === 'header' ? headerTime(msg) : undefined;
         const stamp_ns = time === undefined ? arrived_ns : this.client.clock.toLocal(time, arrived_ns);
         const before = stream.refused;
@@ -223,7 +226,7 @@ export class RosbridgeRobot implements Robot {
       },
       {
         throttle_rate: spec.throttle_rate_ms,
-        queue_length: 1,
+        queue_length: spec.queue_length,
         compression: spec.compression,
         channel: pictures ? 'images' : 'data',
         no_data_ms: this.file.deadlines.no_data_ms,
@@ -236,56 +239,6 @@ export class RosbridgeRobot implements Robot {
   private decoded(): void {
     this.synchroniser.update();
     this.look();
-  }
-
-  private listenToOperators(): void {
-    const { stop, operator_heartbeat, teleop } = this.file;
-    const say = (cause: string): void => {
-      for (const operator of this.operators) operator.stop(cause);
-    };
-    // Their own requests, unthrottled: a stop must not wait for anything.
-    if (stop?.topic !== undefined)
-      this.client.subscribe(
-        stop.topic,
-        stop.type,
-        // Only a Bool that says false is not a stop: when in doubt, stop.
-        ({ data }) => data !== false && say(`stopped by ${stop.topic}`),
-        { channel: 'commands', queue_length: SAID_ONCE },
-      );
-    if (stop?.service !== undefined)
-      this.client.advertiseService(stop.service, 'std_srvs/Trigger', () => {
-        say(`stopped by a call of ${stop.service}`);
-        return { success: true, message: 'stopped' };
-      });
-    if (teleop !== undefined) this.listenToLeader(teleop);
-    if (operator_heartbeat !== undefined)
-      this.client.subscribe(
-        operator_heartbeat.topic,
-        operator_heartbeat.type,
-        () => {
-          for (const operator of this.operators) operator.beat();
-        },
-        { channel: 'commands' },
-      );
-  }
-
-  private listenToLeader(teleop: LeaderFile): void {
-    const read = leaderReader(teleop, this.file);
-    const tell = (listener: (operator: OperatorListener) => void): void => {
-      for (const operator of this.operators) listener(operator);
-    };
-    const take = (msg: Message): void => {
-      const reading = read(msg);
-      tell((operator) => operator.leader?.(reading));
-    };
-    this.client.subscribe(teleop.topic, teleop.type, take, { channel: 'commands', queue_length: 1 });
-    if (teleop.clutch !== undefined && 'topic' in teleop.clutch)
-      this.client.subscribe(
-        teleop.clutch.topic,
-        'std_msgs/Bool',
-        ({ data }) => tell((operator) => operator.clutch?.(data === true)),
-        { channel: 'commands', queue_length: SAID_ONCE },
-      );
   }
 
   /** What is wrong with the flow of observations, for people; empty when nothing is. */
@@ -313,6 +266,13 @@ export class RosbridgeRobot implements Robot {
     this.status = status;
     for (const listener of this.listeners) listener(status);
   }
+}
+
+/** Which sockets get a thread: it costs a round trip half a millisecond, and pays where frames are long to read. */
+function threadsOf({ bridge, observation }: RobotFile): boolean | 'images' {
+  if (bridge.socket_thread !== 'auto') return bridge.socket_thread;
+  const pictures = observation.some(({ type }) => canonicalType(type) === IMAGE_TYPE);
+  return pictures && 'images';
 }
 
 function readTls(tls: NonNullable<RobotFile['bridge']['tls']>): NonNullable<ClientOptions['tls']> {

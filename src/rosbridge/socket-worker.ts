@@ -1,11 +1,13 @@
 // The thread of one socket: reads and decodes as fast as the server sends, whatever the process is doing, and hands over
-// when the process has taken what it was given before.
+// when the process has taken what it was given before. Pictures are made plain here, so that the process need not.
 
 import type { IncomingHttpHeaders } from 'node:http';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Serialisation } from './cdr.js';
 import { Connection, type ConnectionCounters, type ConnectionOptions } from './connection.js';
 import { Held, type HeldOp } from './held.js';
-import type { Op } from './protocol.js';
+import { IMAGE_TYPE, withPlainImage } from './images.js';
+import { canonicalType, type Op } from './protocol.js';
 
 /** What a socket's thread is made of: everything of a connection that can be sent to a thread. */
 export type SocketData = Omit<
@@ -15,6 +17,7 @@ export type SocketData = Omit<
 
 export type ToSocket =
   | { readonly kind: 'start' | 'stop' | 'taken' }
+  | { readonly kind: 'unpack'; readonly serialisation: Serialisation }
   | { readonly kind: 'send'; readonly frame: string | Uint8Array };
 
 export interface SocketState {
@@ -22,7 +25,6 @@ export interface SocketState {
   readonly cause: string;
   readonly buffered_bytes: number;
   readonly counters: ConnectionCounters;
-  readonly overtaken: number;
 }
 
 export type FromSocket = { readonly state: SocketState } & (
@@ -40,11 +42,13 @@ const STATE_MS = 20;
 
 function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
   const held = new Held();
+  const cameras = new Set<string>();
+  let serialisation: Serialisation = 'cdr';
   let taken = true;
   const connection = new Connection({
     ...data,
-    on_op(op) {
-      held.add(op, performance.timeOrigin + performance.now());
+    on_op(op, _, memory) {
+      held.add(op, performance.timeOrigin + performance.now(), memory);
       handOver();
     },
     on_open: (headers) => say({ kind: 'opened', headers: { ...headers } }),
@@ -54,14 +58,24 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
   });
   const state = (): SocketState => {
     const { open, cause, buffered_bytes, counters } = connection;
-    return { open, cause, buffered_bytes, counters: { ...counters }, overtaken: held.overtaken };
+    return { open, cause, buffered_bytes, counters: { ...counters, overtaken: held.overtaken } };
   };
   type Said = FromSocket extends infer One ? (One extends unknown ? Omit<One, 'state'> : never) : never;
-  const say = (what: Said): void => port.postMessage({ ...what, state: state() });
+  const say = (what: Said, memory: readonly ArrayBuffer[] = []): void =>
+    port.postMessage({ ...what, state: state() }, memory);
+  /** Only what is handed over is worth the work: of a fast camera most pictures are overtaken. */
+  const plain = (one: HeldOp): HeldOp => {
+    const { op, at_ms, memory } = one;
+    if (op.op !== 'publish' || !cameras.has(op.topic)) return one;
+    const msg = withPlainImage(op.msg, serialisation);
+    return { op: { ...op, msg }, at_ms, memory: alone(msg.data) ?? memory };
+  };
   const handOver = (): void => {
     if (!taken || held.empty) return;
     taken = false;
-    say({ kind: 'ops', ops: held.take() });
+    const all = held.take().map(plain);
+    const memory = new Set(all.flatMap((one) => one.memory ?? []));
+    say({ kind: 'ops', ops: all.map(({ op, at_ms }) => ({ op, at_ms })) }, [...memory]);
   };
   let told = '';
   setInterval(() => {
@@ -72,10 +86,12 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
   }, STATE_MS);
   port.on('message', (message: ToSocket) => {
     if (message.kind === 'start') connection.start();
+    else if (message.kind === 'unpack') serialisation = message.serialisation;
     else if (message.kind === 'send') {
       if (typeof message.frame === 'string' && message.frame.startsWith(SUBSCRIBE)) {
-        const { topic, queue_length } = JSON.parse(message.frame) as Op<'subscribe'>;
+        const { topic, type, queue_length } = JSON.parse(message.frame) as Op<'subscribe'>;
         held.want(topic, queue_length ?? 1);
+        if (type !== undefined && canonicalType(type) === IMAGE_TYPE) cameras.add(topic);
       }
       connection.send(message.frame as string | Buffer);
     } else if (message.kind === 'taken') {
@@ -87,6 +103,12 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
       setTimeout(() => process.exit(), 600);
     }
   });
+}
+
+/** The memory of bytes that have it for themselves. */
+function alone(data: unknown): ArrayBuffer | undefined {
+  const mine = data instanceof Uint8Array && data.byteLength === data.buffer.byteLength;
+  return mine ? (data.buffer as ArrayBuffer) : undefined;
 }
 
 if (parentPort !== null) serve(parentPort, workerData as SocketData);

@@ -11,9 +11,12 @@ import {
   TendonError,
 } from '../types/index.js';
 import { NewestFirst } from './compressed.js';
+import { FrameTree } from './frames.js';
 import type { Message } from './hub.js';
+import { transformOf } from './motion-readers.js';
 import { canonicalType } from './protocol.js';
-import { type Parts, READERS, type Reader, SLOW_READERS, type SlowReader } from './readers.js';
+import type { Parts, Reader, SlowReader } from './reader-parts.js';
+import { READERS, SLOW_READERS, TF_TYPE } from './readers.js';
 
 interface Sample extends Parts {
   readonly stamp_ns: Nanoseconds;
@@ -41,6 +44,8 @@ export class Stream {
   readonly counters = { samples: 0, refused: 0, stale: 0, out_of_order: 0, dropped: 0 };
   private readonly samples: Sample[] = [];
   private readonly read: Reader | undefined;
+  /** Whether a message holds other transforms than this stream's. */
+  private readonly among: boolean;
   private readonly frames: NewestFirst<Frame> | undefined;
   /** Counts what `forget` was called for: what was being decoded then belongs to the past. */
   private era = 0;
@@ -50,9 +55,11 @@ export class Stream {
     readonly spec: RobotStream,
     file: RobotFile,
     private readonly changed: () => void = () => {},
+    frames = new FrameTree(file.frames.transforms),
   ) {
     const type = canonicalType(spec.type);
-    this.read = READERS[type]?.(spec, file);
+    this.read = READERS[type]?.(spec, file, frames);
+    this.among = type === TF_TYPE;
     const slow = SLOW_READERS[type]?.(spec);
     if (slow !== undefined)
       this.frames = new NewestFirst(
@@ -79,6 +86,11 @@ export class Stream {
     this.samples.length = 0;
     this.heard_ns = undefined;
     this.refused = '';
+  }
+
+  /** What of a message this stream reads; undefined where that is nothing. */
+  pick(msg: Message): Message | undefined {
+    return this.among ? transformOf(this.spec, msg) : msg;
   }
 
   /** Takes a message valid at `stamp_ns`; true when there is a newer sample than before. */

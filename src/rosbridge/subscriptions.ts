@@ -2,7 +2,7 @@
 // silence is watched for, and a compression that yields nothing is given up.
 
 import type { Nanoseconds } from '../types/index.js';
-import { deserialise, isSerialisable } from './cdr.js';
+import { unpackRaw } from './cdr.js';
 import type { Channel, Link } from './channels.js';
 import type { Compression } from './codec.js';
 import { chooseCompression } from './dialects.js';
@@ -20,6 +20,9 @@ export interface SubscribeOptions {
   readonly no_data_ms?: number;
   readonly on_silence?: (silent_ms: number) => void;
 }
+
+/** Messages that may wait on a topic on which each counts: a stop that is let go again at once is a stop. */
+export const SAID_ONCE = 100;
 
 export type Listener = (msg: Message, arrived_ns: Nanoseconds) => void;
 
@@ -85,7 +88,7 @@ export class Subscriptions {
     for (const wanted of all) {
       wanted.heard = true;
       wanted.heard_ns = arrived_ns;
-      msg ??= this.unpack(op.msg, wanted.type);
+      msg ??= unpackRaw(op.msg, wanted.type, this.link.dialect()?.serialisation ?? 'cdr');
       wanted.listener(msg, arrived_ns);
     }
   }
@@ -107,13 +110,6 @@ export class Subscriptions {
 
   private *all(): Iterable<Wanted> {
     for (const set of this.wanted.values()) yield* set;
-  }
-
-  /** The message in a cbor-raw envelope; any other message as it is. */
-  private unpack(msg: Message, type: string): Message {
-    const { bytes } = msg;
-    const raw = bytes instanceof Uint8Array && 'secs' in msg && 'nsecs' in msg && isSerialisable(type);
-    return raw ? deserialise(type, bytes, this.link.dialect()?.serialisation ?? 'cdr') : msg;
   }
 
   private send(wanted: Wanted): void {

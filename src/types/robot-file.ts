@@ -38,10 +38,24 @@ export interface RobotStream {
   readonly max_skew_ms?: number | undefined;
   /** The server is asked for at most one message per this time. */
   readonly throttle_rate_ms: number;
+  /** Messages that wait for this process, at the server and in the socket's thread; 1: only the newest. */
+  readonly queue_length: number;
   readonly compression: 'none' | 'cbor' | 'cbor-raw' | 'png';
   /** Whether the message's header stamp or its arrival says when it was valid. */
   readonly stamps: 'header' | 'arrival';
   readonly qos?: RobotQos | undefined;
+  /** Of poses: the frame that the policy counts in. Absent: whichever the messages are in. */
+  readonly frame?: string | undefined;
+  /** Of tf2_msgs/TFMessage: whose pose it is. */
+  readonly child?: string | undefined;
+}
+
+/** A frame at rest in another: what is told in the child, turned and then shifted (m), is told in the parent. */
+export interface FixedFrame {
+  readonly parent: string;
+  readonly child: string;
+  readonly translation: readonly [number, number, number];
+  readonly quaternion: readonly [x: number, y: number, z: number, w: number];
 }
 
 /** What a number of a command is: where a joint shall be, or how fast it (or the base) shall go. */
@@ -138,8 +152,11 @@ export interface RobotFile {
       | undefined;
     /** Images, commands and services each get their own socket, so that none waits behind another. */
     readonly separate_connections: boolean;
-    /** The sockets are read by threads of their own, so that the server's queue is drained whatever happens here. */
-    readonly socket_thread: boolean;
+    /**
+     * The sockets are read by threads of their own, so that the server's queue is drained and pictures are made plain
+     * whatever happens here. `auto`: the one that carries raw pictures, where any are observed.
+     */
+    readonly socket_thread: boolean | 'auto';
   };
   /** Control rate: commands per second. */
   readonly rate_hz: number;
@@ -165,6 +182,8 @@ export interface RobotFile {
   };
   /** The first stream sets the pace: each of its messages makes one observation. */
   readonly observation: readonly RobotStream[];
+  /** Frames that do not move: known, and those that the robot tells on this topic (a tf2_msgs/TFMessage). */
+  readonly frames: { readonly transforms: readonly FixedFrame[]; readonly tf_static?: string | undefined };
   /** The feature that holds the measured values of what is commanded, in the order of joint_names. */
   readonly measured: string;
   /** Features made of others, one after the other: the state of two arms from the topics of each. */

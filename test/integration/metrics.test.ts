@@ -1,12 +1,15 @@
 // What Prometheus and a log reader get: from a controller behind real sockets, from `tendon run` and from the page's
 // server, read by a strict parser (prometheus.ts).
 
+import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Controller, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/control/robot-file.js';
 import { LoopMetrics, serveMetrics } from '../../src/metrics/index.js';
 import { addon } from '../../src/native/index.js';
+import { zeroCounters } from '../../src/rosbridge/connection.js';
 import {
+  type ClientOptions,
   header,
   jointState,
   observationMessage,
@@ -70,7 +73,7 @@ const creeping: Policy = {
 };
 
 describe('of a controller behind a bridge', () => {
-  async function running() {
+  async function running(options: Partial<ClientOptions> = {}) {
     const clock = new MonotonicClock();
     const server = await RosbridgeServer.start({ port: 0 });
     const publish = server.advertise('/joint_states', 'sensor_msgs/JointState');
@@ -89,7 +92,7 @@ command: { topic: /command, type: std_msgs/Float64MultiArray }
 deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
       'two.yaml',
     );
-    const robot = new RosbridgeRobot(file, clock, { backoff_ms: [5, 20], ping_ms: 20 });
+    const robot = new RosbridgeRobot(file, clock, { backoff_ms: [5, 20], ping_ms: 20, ...options });
     const controller = new Controller({
       robot,
       policy: creeping,
@@ -126,6 +129,9 @@ deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
     controller.start();
     return {
       controller,
+      robot,
+      executor,
+      clock,
       server,
       url: http.url,
       quiet: (silent: boolean) => {
@@ -159,15 +165,22 @@ deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
       tendon_inference_stage_seconds: 'histogram',
       tendon_interventions_total: 'counter',
       tendon_supervisor_state: 'gauge',
+      tendon_listener_errors_total: 'counter',
       tendon_command_drops_total: 'counter',
       tendon_observation_messages_total: 'counter',
       tendon_bridge_frames_dropped_total: 'counter',
+      tendon_bridge_cut_off_total: 'counter',
+      tendon_bridge_messages_overtaken_total: 'counter',
+      tendon_bridge_cbor_fallbacks_total: 'counter',
       tendon_bridge_connections_total: 'counter',
       tendon_observation_age_seconds: 'gauge',
       tendon_bridge_round_trip_seconds: 'histogram',
       tendon_executor_ticks_total: 'counter',
       tendon_executor_missed_ticks_total: 'counter',
       tendon_executor_commands_total: 'counter',
+      tendon_executor_limited_total: 'counter',
+      tendon_executor_used_up_total: 'counter',
+      tendon_executor_ring_full_total: 'counter',
       tendon_executor_heartbeats_lost_total: 'counter',
       tendon_executor_missed_holds_total: 'counter',
       tendon_executor_unsent_total: 'counter',
@@ -230,6 +243,81 @@ deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
     );
   });
 
+  test('what the executor does by itself, listeners that fail, and a compression given up', async () => {
+    const { controller, executor, robot, clock, url } = await running();
+    controller.supervisor.onChange(() => {
+      throw new Error('no matter');
+    });
+    controller.onChunk(() => {
+      throw new Error('no matter either');
+    });
+    robot.client.subscribe('/nobody', 'demo/Nothing', () => undefined, {
+      compression: 'cbor',
+      no_data_ms: 50,
+    });
+    await until(
+      () => 'READY',
+      () => controller.supervisor.state === 'READY',
+    );
+    controller.go();
+    executor.begin([0, 0]);
+    // At 1 rad/s it is out of reach, and soon over.
+    executor.target([3, -3], clock.now_ns(), 20e6);
+    const first = await scrape(url);
+    expect(first.value('tendon_bridge_cut_off_total', { cause: 'thread_lost' })).toBe(0);
+    const grow = [
+      ['tendon_executor_limited_total', {}],
+      ['tendon_executor_used_up_total', {}],
+      ['tendon_listener_errors_total', { to: 'supervisor' }],
+      ['tendon_listener_errors_total', { to: 'loop' }],
+      ['tendon_bridge_cbor_fallbacks_total', {}],
+    ] as const;
+    await until(
+      () => 'each to be counted',
+      async () => {
+        const { value } = await scrape(url);
+        return grow.every(([name, labels]) => value(name, labels) > 0);
+      },
+    );
+    expect((await scrape(url)).value('tendon_bridge_cbor_fallbacks_total')).toBe(1);
+  });
+
+  test('a socket’s thread that ends', async () => {
+    const threads: Worker[] = [];
+    const remember = (worker: Worker) => threads.push(worker);
+    process.on('worker', remember);
+    const { controller, url } = await running({ socket_thread: true });
+    process.off('worker', remember);
+    await until(
+      () => 'READY',
+      () => controller.supervisor.state === 'READY',
+    );
+    await threads[0]!.terminate();
+    await until(
+      () => 'another connection',
+      async () => (await scrape(url)).value('tendon_bridge_connections_total') === 2,
+    );
+    const { value } = await scrape(url);
+    expect(value('tendon_bridge_cut_off_total', { cause: 'thread_lost' })).toBe(1);
+    expect(value('tendon_bridge_cut_off_total', { cause: 'silent' })).toBe(0);
+  });
+
+  test('each of the bridge’s counters is shown under its own name', async () => {
+    const { controller } = await running();
+    const counted = { silent: 2, unread: 3, threads_lost: 4, overtaken: 5, malformed: 6 };
+    const metrics = new LoopMetrics(quietLoop(controller, counted));
+    closers.push(() => metrics.close());
+    const text = await metrics.text();
+    for (const line of [
+      'tendon_bridge_cut_off_total{cause="silent"} 2',
+      'tendon_bridge_cut_off_total{cause="unread"} 3',
+      'tendon_bridge_cut_off_total{cause="thread_lost"} 4',
+      'tendon_bridge_messages_overtaken_total 5',
+      'tendon_bridge_frames_dropped_total{cause="malformed"} 6',
+    ])
+      expect(text.split('\n')).toContain(line);
+  });
+
   test('a bridge that goes away is counted by cause, and only /metrics is served', async () => {
     const { controller, server, url } = await running();
     await until(
@@ -256,8 +344,12 @@ deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
 });
 
 /** The controller alone, for a second set of metrics. */
-function quietLoop(controller: Controller): ConstructorParameters<typeof LoopMetrics>[0] {
-  const client = { counters: () => ({ opened: 0 }), onRoundTrip: () => () => undefined };
+function quietLoop(
+  controller: Controller,
+  counted: Readonly<Record<string, number>> = {},
+): ConstructorParameters<typeof LoopMetrics>[0] {
+  const counters = () => ({ ...zeroCounters(), ...counted });
+  const client = { counters, cbor_fallbacks: 0, onRoundTrip: () => () => undefined };
   const robot = { drops: {}, streamCounters: () => ({}), client, latest: () => undefined };
   return { controller, robot, clock: new MonotonicClock(), rate_hz: 100 };
 }

@@ -3,6 +3,7 @@
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { readImage } from '../../src/rosbridge/images.js';
 import {
   BridgeClient,
   float64MultiArray,
@@ -10,7 +11,6 @@ import {
   image,
   jointState,
   RosbridgeServer,
-  readImage,
 } from '../../src/rosbridge/index.js';
 import { connectRoslib, Service, Topic } from './roslib.js';
 import { closedAfterEach, now_ns, until } from './support.js';

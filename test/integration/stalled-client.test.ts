@@ -70,7 +70,8 @@ test('stalled for 15 s: the bridge’s memory stays flat, and nothing old is act
   const file = parseRobotFile(
     `
 name: one
-bridge: { url: '${url}' }
+# Without the thread, which would have read everything meanwhile: the bridge must bear it by itself.
+bridge: { url: '${url}', socket_thread: false }
 rate_hz: 50
 joint_names: [a]
 limits: { lower: [-1], upper: [1], velocity: [1] }

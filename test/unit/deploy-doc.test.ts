@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Controller, INTERVENTIONS, loadRobotFile, MonotonicClock } from '../../src/control/index.js';
 import { LoopMetrics } from '../../src/metrics/index.js';
+import { addon } from '../../src/native/index.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { ERROR_CODES } from '../../src/types/index.js';
 
@@ -102,9 +103,18 @@ describe('its tables', () => {
       inference_ms: 1,
       lifetime_ms: 1,
     });
-    const metrics = new LoopMetrics({ controller, robot, clock: new MonotonicClock(), rate_hz: 50 });
+    const { limits } = loadRobotFile('launch/so101.yaml');
+    const executor = new (addon().Executor)({ joints: limits.lower.length, rate_hz: 100, limits });
+    const metrics = new LoopMetrics({
+      controller,
+      robot,
+      clock: new MonotonicClock(),
+      rate_hz: 50,
+      executor: () => executor.stats(),
+    });
     const served = await metrics.text();
     metrics.close();
+    executor.close();
     const named = new Set(TEXT.match(/tendon_[a-z]\w+/g));
     for (const name of named) expect(served).toContain(`# TYPE ${name} `);
     expect(named.size).toBeGreaterThan(5);

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadRobotFile, parseRobotFile } from '../../src/control/robot-file.js';
 import { deserialise, serialise } from '../../src/rosbridge/cdr.js';
+import { readImage } from '../../src/rosbridge/images.js';
 import {
   ClockOffset,
   header,
@@ -12,7 +13,6 @@ import {
   odometry,
   RosbridgeRobot,
   readBytes,
-  readImage,
   readNumbers,
 } from '../../src/rosbridge/index.js';
 import { SCHEMAS } from '../../src/rosbridge/schemas.js';
