@@ -7,6 +7,8 @@ import { type Clock, type Nanoseconds, NS_PER_MS } from '../types/index.js';
 
 /** Shorter stalls are everyday scheduling. */
 const LEAST_MS = 2;
+/** Long before the watch's rings are full. */
+const DRAIN_MS = 2000;
 
 export interface MachineReport {
   /** Stalls of 2 ms or more, and the longest, ms. */
@@ -19,22 +21,28 @@ export interface MachineReport {
 export class MachineWatch {
   private readonly watch: NativeStalls;
   private readonly offset_ns: Nanoseconds;
+  private readonly stalls: Stall[] = [];
+  private readonly timer: NodeJS.Timeout;
 
   constructor(clock: Pick<Clock, 'now_ns'>) {
     this.watch = native(() => new (addon().Stalls)(LEAST_MS));
     this.offset_ns = clock.now_ns() - this.watch.nowNs();
+    this.timer = setInterval(() => this.drain(), DRAIN_MS);
+    this.timer.unref();
   }
 
   /** Ends the watch. A text where the system allows no such watch: what it refused. */
   end(misses: readonly Miss[], period_ns: Nanoseconds): MachineReport | string {
-    const stalls = this.watch.drain().map(({ from_ns, to_ns, processor }) => ({
-      from_ns: from_ns + this.offset_ns,
-      to_ns: to_ns + this.offset_ns,
-      processor,
-    }));
+    clearInterval(this.timer);
+    this.drain();
     const { refused } = this.watch;
     this.watch.close();
-    return refused === '' ? reportOf(stalls, misses, period_ns) : refused;
+    return refused === '' ? reportOf(this.stalls, misses, period_ns) : refused;
+  }
+
+  private drain(): void {
+    for (const { from_ns, to_ns, processor } of this.watch.drain())
+      this.stalls.push({ from_ns: from_ns + this.offset_ns, to_ns: to_ns + this.offset_ns, processor });
   }
 }
 
@@ -57,4 +65,11 @@ export function reportOf(
     worst_ms: stalls.reduce((worst, { from_ns, to_ns }) => Math.max(worst, to_ns - from_ns), 0) / NS_PER_MS,
     its_misses: misses.filter((miss) => miss.late_ns - stoodStill(miss) < period_ns).length,
   };
+}
+
+/** For people: how the machine did. */
+export function ofItself(machine: MachineReport | string): string {
+  if (typeof machine === 'string') return `not watched: no right to ${machine}`;
+  const { stalls, worst_ms } = machine;
+  return `stood still ${stalls} times for ${LEAST_MS} ms or more, at worst ${worst_ms.toFixed(1)} ms (real-time threads beside the loop)`;
 }

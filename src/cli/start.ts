@@ -8,7 +8,7 @@ import { startWebServer, type WebServer } from '../web/index.js';
 import type { Command } from './command.js';
 import { loadOptions, POLICY_OPTIONS } from './command.js';
 import { LiveSession } from './live-source.js';
-import { type MachineReport, MachineWatch } from './machine-watch.js';
+import { type MachineReport, MachineWatch, ofItself } from './machine-watch.js';
 import { RECORD_OPTION } from './recording.js';
 import { type EpisodeResult, SimSession } from './sim-session.js';
 
@@ -119,12 +119,6 @@ async function headless(
 function ofTheMachine(machine: MachineReport | string, misses: readonly Miss[]): string {
   if (misses.length === 0 || typeof machine === 'string') return '';
   return `, in ${misses.length} ticks; ${machine.its_misses} of these while the machine itself stood still`;
-}
-
-function ofItself(machine: MachineReport | string): string {
-  if (typeof machine === 'string') return `not watched: no right to ${machine}`;
-  const { stalls, worst_ms } = machine;
-  return `stood still ${stalls} times for 2 ms or more, at worst ${worst_ms.toFixed(1)} ms (real-time threads beside the loop)`;
 }
 
 /** How often the supervisor stepped in, and why. */

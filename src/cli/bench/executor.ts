@@ -1,12 +1,12 @@
 // `tendon bench --executor`: how late the real-time thread is while inference takes every core and the event loop now
 // and then stands still, and whether every hold that was due began in the period it was due in.
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MonotonicClock, RealTimeExecutor } from '../../control/index.js';
 import { addon, native } from '../../native/index.js';
 import { loadPolicy } from '../../policies/index.js';
 import { NS_PER_S } from '../../types/index.js';
+import { MachineWatch, ofItself } from '../machine-watch.js';
 
 export interface ExecutorBench {
   readonly policy: string;
@@ -23,11 +23,12 @@ const FIFO_PRIORITY = 80;
 const STARVE_EVERY_S = 2;
 const STALL_EVERY_S = 5;
 const STALL_MS = 250;
+const CANDIDATES = 128;
 
 export async function benchExecutor(options: ExecutorBench, say: (line: string) => void): Promise<number> {
   const { seconds, threads, plain } = options;
-  // Sixteen candidates and a second policy beside the first, so that no core is idle between two inferences.
-  const load = { threads, candidates: 16 };
+  // Inferences much longer than their hand-over, and a second policy beside the first: no core is idle between two.
+  const load = { threads, candidates: CANDIDATES };
   const policy = await loadPolicy(options.policy, load);
   const second = await loadPolicy(options.policy, load);
   const { spec } = policy;
@@ -65,7 +66,7 @@ export async function benchExecutor(options: ExecutorBench, say: (line: string) 
   executor.begin(new Float64Array(joints));
   const beats = setInterval(() => executor.beat(), 10);
   const before = process.resourceUsage();
-  const stolen_before = stolenMs();
+  const watch = new MachineWatch(clock);
   let inferences = 0;
   const infer = async (by = policy) => {
     const chunk = await by.infer({ stamp_ns: clock.now_ns(), values }, { goal });
@@ -105,23 +106,14 @@ export async function benchExecutor(options: ExecutorBench, say: (line: string) 
   const used = process.resourceUsage();
   const cores = (used.userCPUTime + used.systemCPUTime - before.userCPUTime - before.systemCPUTime) / 1e6;
   const stats = executor.stats();
-  const stolen = stolenMs() - stolen_before;
+  const machine = watch.end([], NS_PER_S / RATE_HZ);
   const us = (ns: number): string => `${(ns / 1000).toFixed(0)} µs`;
   say(`executor: ${RATE_HZ} Hz for ${seconds} s, ${joints} joints, ${plain ? 'an ordinary thread' : `SCHED_FIFO ${FIFO_PRIORITY} and locked memory asked for`}${stats.refused === '' ? '' : `; refused: ${stats.refused}`}
-  load             ${inferences} inferences of ${options.policy}, two at a time, 16 candidates, ${threads} threads each: ${(cores / elapsed()).toFixed(2)} cores busy
+  load             ${inferences} inferences of ${options.policy}, two at a time, ${CANDIDATES} candidates, ${threads} threads each: ${(cores / elapsed()).toFixed(2)} cores busy
   lateness         p50 ${us(stats.late_p50_ns)}, p99 ${us(stats.late_p99_ns)}, p99.9 ${us(stats.late_p999_ns)}, max ${us(stats.late_max_ns)}
-  ticks            ${stats.ticks}, ${stats.missed_ticks} missed${Number.isNaN(stolen) ? '' : ` (a virtual machine’s host took ${stolen} ms of processor time meanwhile)`}; ${stats.commands} commands, ${drained} drained, ${stats.ring_full} found the ring full
+  ticks            ${stats.ticks}, ${stats.missed_ticks} missed; ${stats.commands} commands, ${drained} drained, ${stats.ring_full} found the ring full
   holds            ${stats.used_up} for chunks used up, ${stats.heartbeats_lost} for lost heartbeats (event loop blocked ${stalled} × ${STALL_MS} ms)
-  missed holds     ${stats.missed_holds}`);
+  missed holds     ${stats.missed_holds}
+  the machine      ${ofItself(machine)}`);
   return stats.missed_holds === 0 ? 0 : 1;
-}
-
-/** Time that a host gave to others while a processor of this machine wanted to run; NaN where the system does not tell. */
-function stolenMs(): number {
-  try {
-    const [, , , , , , , , steal] = readFileSync('/proc/stat', 'utf8').split(/\s+/, 9);
-    return Number(steal) * 10;
-  } catch {
-    return Number.NaN;
-  }
 }
