@@ -4,7 +4,9 @@
 import type { Controller } from '../control/index.js';
 import type { OpenedPolicy } from '../eval/open-policy.js';
 import {
+  type ActionChunk,
   type IntentAnswer,
+  type LiveChunk,
   type LiveFrame,
   type LiveStatus,
   NS_PER_MS,
@@ -52,6 +54,32 @@ export function controlStatus({ controller, policy, robot, position_key }: Watch
 }
 
 export const pageTime = (): number => Math.round(performance.now() * NS_PER_MS);
+
+/** Candidates drawn on a page; more would hide each other. */
+const DRAWN = 16;
+
+/** A chunk as the paths of a hand; `handOf` is where an action, (action_dim), leads it, m. */
+export function liveChunk(
+  chunk: ActionChunk,
+  handOf: (action: Float32Array) => ArrayLike<number>,
+): LiveChunk {
+  const { horizon, action_dim, scores, chosen, stamp_ns } = chunk;
+  const n = Math.min(chunk.n_candidates, DRAWN);
+  const all = chunk.candidates ?? chunk.actions;
+  const paths = new Float32Array(n * horizon * 3);
+  for (let row = 0; row < n * horizon; row++)
+    paths.set(handOf(all.subarray(row * action_dim, (row + 1) * action_dim)), 3 * row);
+  return {
+    kind: 'chunk',
+    stamp_ns,
+    chosen,
+    n_candidates: n,
+    horizon,
+    paths,
+    ...(scores === undefined ? {} : { scores: scores.slice(0, n) }),
+    infer_ms: chunk.timing.total_ns / NS_PER_MS,
+  };
+}
 
 /** Those who look. */
 export class Listeners {

@@ -10,7 +10,6 @@ import {
   type LiveFrame,
   type LiveScene,
   type LiveSource,
-  NS_PER_MS,
   type OperatorIntent,
   TendonError,
 } from '../types/index.js';
@@ -21,6 +20,7 @@ import {
   choose,
   controlStatus,
   Listeners,
+  liveChunk,
   pageTime,
   refused,
   takeOver,
@@ -29,8 +29,6 @@ import { type EpisodeResult, SimSession, type SimSessionOptions } from './sim-se
 
 const STATUS_MS = 100;
 const POSES_MS = 33;
-/** Candidates drawn on the page; more would hide each other. */
-const DRAWN = 16;
 
 export class LiveSession implements LiveSource {
   private readonly listeners = new Listeners();
@@ -237,23 +235,8 @@ export class LiveSession implements LiveSource {
   }
 
   private emitChunk(session: SimSession, chunk: ActionChunk): void {
-    if (!this.listeners.some || session !== this.session) return;
-    const n = Math.min(chunk.n_candidates, DRAWN);
-    const { horizon, action_dim } = chunk;
-    const all = chunk.candidates ?? chunk.actions;
-    const paths = new Float32Array(n * horizon * 3);
-    for (let row = 0; row < n * horizon; row++)
-      paths.set(session.twin.actionPoint(all.subarray(row * action_dim, (row + 1) * action_dim)), 3 * row);
-    this.listeners.emit({
-      kind: 'chunk',
-      stamp_ns: chunk.stamp_ns,
-      chosen: chunk.chosen,
-      n_candidates: n,
-      horizon,
-      paths,
-      ...(chunk.scores === undefined ? {} : { scores: chunk.scores.slice(0, n) }),
-      infer_ms: chunk.timing.total_ns / NS_PER_MS,
-    });
+    if (this.listeners.some && session === this.session)
+      this.listeners.emit(liveChunk(chunk, (action) => session.twin.actionPoint(action)));
   }
 
   private emitStatus(): void {

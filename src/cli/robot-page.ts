@@ -4,25 +4,31 @@
 import type { Controller } from '../control/index.js';
 import type { LoadedPolicy } from '../policies/index.js';
 import type { RosbridgeRobot } from '../rosbridge/index.js';
-import {
-  type ActionChunk,
-  type IntentAnswer,
-  type LiveFrame,
-  type LiveScene,
-  type LiveSource,
-  NS_PER_MS,
-  type OperatorIntent,
-  type RobotFile,
+import type {
+  ActionChunk,
+  IntentAnswer,
+  LiveFrame,
+  LiveScene,
+  LiveSource,
+  OperatorIntent,
+  RobotFile,
 } from '../types/index.js';
 import { startWebServer } from '../web/index.js';
 import { ChainDrawing } from './chain-drawing.js';
-import { ACCEPTED, choose, controlStatus, Listeners, pageTime, refused, takeOver } from './live-feed.js';
+import {
+  ACCEPTED,
+  choose,
+  controlStatus,
+  Listeners,
+  liveChunk,
+  pageTime,
+  refused,
+  takeOver,
+} from './live-feed.js';
 import type { Operator } from './operator.js';
 
 const STATUS_MS = 100;
 const POSES_MS = 50;
-/** Candidates drawn on the page; more would hide each other. */
-const DRAWN = 16;
 
 export interface RobotPageOptions {
   readonly file: RobotFile;
@@ -128,23 +134,9 @@ export class RobotPage implements LiveSource {
   }
 
   private emitChunk(chunk: ActionChunk): void {
-    if (this.drawing === undefined || !this.listeners.some) return;
-    const n = Math.min(chunk.n_candidates, DRAWN);
-    const { horizon, action_dim } = chunk;
-    const all = chunk.candidates ?? chunk.actions;
-    const paths = new Float32Array(n * horizon * 3);
-    for (let row = 0; row < n * horizon; row++)
-      paths.set(this.drawing.hand(all.subarray(row * action_dim, (row + 1) * action_dim)), 3 * row);
-    this.listeners.emit({
-      kind: 'chunk',
-      stamp_ns: chunk.stamp_ns,
-      chosen: chunk.chosen,
-      n_candidates: n,
-      horizon,
-      paths,
-      ...(chunk.scores === undefined ? {} : { scores: chunk.scores.slice(0, n) }),
-      infer_ms: chunk.timing.total_ns / NS_PER_MS,
-    });
+    const { drawing, listeners } = this;
+    if (drawing !== undefined && listeners.some)
+      listeners.emit(liveChunk(chunk, (action) => drawing.hand(action)));
   }
 }
 
