@@ -17,6 +17,7 @@ await build({
   entryPoints: [
     'src/index.ts',
     'src/cli/main.ts',
+    'src/policies/index.ts',
     'src/eval/worker.ts',
     'src/record/worker.ts',
     'src/rosbridge/socket-worker.ts',
@@ -30,6 +31,9 @@ await build({
   bundle: true,
   splitting: true,
   sourcemap: true,
+  // A tenth of an import is reading comments and indents; short lines, for Node shows one when a program ends by an error.
+  minifyWhitespace: true,
+  lineLimit: 160,
   format: 'esm',
   platform: 'node',
   target: 'node20',

@@ -60,6 +60,9 @@ class CancelObject : public Napi::ObjectWrap<CancelObject> {
 
  private:
   void cancel(const Napi::CallbackInfo&) { flag_->store(true, std::memory_order_relaxed); }
+  Napi::Value cancelled(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), flag_->load(std::memory_order_relaxed));
+  }
   std::shared_ptr<std::atomic<bool>> flag_;
 };
 

@@ -1,7 +1,10 @@
 // Pools, cancel tokens and models: what exists before a session does.
+#include <optional>
+
 #include "addon/classes.h"
 #include "addon/convert.h"
 #include "addon/work.h"
+#include "base/cores.h"
 
 namespace tendon::addon {
 
@@ -27,10 +30,10 @@ Napi::Function PoolObject::define(Napi::Env env) {
 
 namespace {
 // The cores to bind `threads` members to: those that are named, or else the first this process may use.
-std::vector<int> cores_of(const Napi::Value& pin, int threads) {
+std::optional<std::vector<int>> cores_of(const Napi::Value& pin, int threads) {
   if (!pin.IsArray()) {
     if (!pin.IsBoolean()) throw BuildError("input_invalid", "pin: expected true or an array of cores");
-    if (!pin.ToBoolean()) return {};
+    if (!pin.ToBoolean()) return std::nullopt;
     std::vector<int> cores = allowed_cores();
     if (threads > static_cast<int>(cores.size()))
       throw BuildError("config_invalid", format("pin: expected at most %zu threads, one for each core that "
@@ -43,7 +46,6 @@ std::vector<int> cores_of(const Napi::Value& pin, int threads) {
   std::vector<int> cores;
   for (uint32_t i = 0; i < array.Length(); ++i)
     cores.push_back(static_cast<int>(integer_of(array.Get(i), "pin", 0, 1023)));
-  if (cores.empty()) throw BuildError("config_invalid", "pin: expected at least one core");
   if (threads > 0 && threads != static_cast<int>(cores.size()))
     throw BuildError("config_invalid",
                      format("pin: expected a core for each of %d threads, got %zu", threads, cores.size()));
@@ -55,7 +57,7 @@ std::vector<int> cores_of(const Napi::Value& pin, int threads) {
 PoolObject::PoolObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PoolObject>(info) {
   guarded(info.Env(), [&] {
     int threads = 0;
-    std::vector<int> cores;
+    std::optional<std::vector<int>> cores;
     if (info[0].IsObject()) {
       const auto options = info[0].As<Napi::Object>();
       if (const Napi::Value given = property(options, "threads"); !given.IsUndefined())
@@ -63,7 +65,7 @@ PoolObject::PoolObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PoolOb
       if (const Napi::Value pin = property(options, "pin"); !pin.IsUndefined())
         cores = cores_of(pin, threads);
     }
-    pool_ = cores.empty() ? std::make_shared<Pool>(threads) : std::make_shared<Pool>(cores);
+    pool_ = cores ? std::make_shared<Pool>(*cores) : std::make_shared<Pool>(threads);
     info.This().As<Napi::Object>().TypeTag(&tag);
   });
 }
@@ -79,7 +81,9 @@ Napi::Value PoolObject::cores(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function CancelObject::define(Napi::Env env) {
-  return DefineClass(env, "CancelToken", {InstanceMethod<&CancelObject::cancel>("cancel")});
+  return DefineClass(env, "CancelToken",
+                     {InstanceMethod<&CancelObject::cancel>("cancel"),
+                      InstanceAccessor<&CancelObject::cancelled>("cancelled")});
 }
 
 CancelObject::CancelObject(const Napi::CallbackInfo& info)

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/cores.h"
 #include "base/error.h"
 
 namespace tendon {
@@ -40,20 +41,12 @@ void wait_while_equal(const std::atomic<T>& value, T old) {
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
-cpu_set_t only(int core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  return set;
-}
-
 // The calling thread on one core, until this ends; on all it had, when core is negative.
 class Bound {
  public:
   explicit Bound(int core) {
     if (core < 0 || sched_getaffinity(0, sizeof before_, &before_) != 0) return;
-    const cpu_set_t own = only(core);
-    bound_ = sched_setaffinity(0, sizeof own, &own) == 0;
+    bound_ = bind_to_core(pthread_self(), core);
   }
   ~Bound() {
     if (bound_) sched_setaffinity(0, sizeof before_, &before_);
@@ -96,15 +89,6 @@ void Barrier::wait() {
   }
 }
 
-std::vector<int> allowed_cores() {
-  cpu_set_t set;
-  std::vector<int> cores;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;
-  for (int core = 0; core < CPU_SETSIZE; ++core)
-    if (CPU_ISSET(core, &set)) cores.push_back(core);
-  return cores;
-}
-
 Pool::Pool(int threads)
     : size_(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())), barrier_(size_) {
   start_workers();
@@ -120,9 +104,7 @@ void Pool::start_workers() {
   known_ = sched_getaffinity(0, sizeof allowed_, &allowed_) == 0;
   for (int member = 1; member < size_; ++member) {
     workers_.emplace_back([this, member] { serve(member); });
-    if (cores_.empty()) continue;
-    const cpu_set_t own = only(cores_[static_cast<size_t>(member)]);
-    pthread_setaffinity_np(workers_.back().native_handle(), sizeof own, &own);
+    if (!cores_.empty()) bind_to_core(workers_.back().native_handle(), cores_[static_cast<size_t>(member)]);
   }
 }
 

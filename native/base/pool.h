@@ -36,9 +36,6 @@ struct Team {
   }
 };
 
-// The cores that this thread may run on, in order.
-std::vector<int> allowed_cores();
-
 class Pool {
  public:
   // `threads` members including the caller of run(); 0 means one per core.

@@ -1,8 +1,6 @@
 #include "chunk/stalls.h"
 
-#include <sched.h>
-
-#include "base/error.h"
+#include "base/cores.h"
 #include "chunk/moment.h"
 
 namespace tendon {
@@ -15,27 +13,19 @@ constexpr int fifo_priority = 90;
 }  // namespace
 
 Stalls::Stalls(int64_t least_ns) {
-#if defined(__linux__)
-  cpu_set_t ours;
-  CPU_ZERO(&ours);
-  if (sched_getaffinity(0, sizeof ours, &ours) != 0) throw BuildError("internal", "no processors are known");
+  const std::vector<int> cores = allowed_cores();
+  if (cores.empty()) refused_ = "threads that stay on a processor";
   try {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-      if (CPU_ISSET(cpu, &ours)) watch_on(cpu, least_ns);
+    for (const int cpu : cores) watch_on(cpu, least_ns);
   } catch (...) {
     end();
     throw;
   }
-#else
-  (void)least_ns;
-  refused_ = "threads that stay on a processor (Linux only)";
-#endif
 }
 
 Stalls::~Stalls() { end(); }
 
 void Stalls::watch_on(int cpu, int64_t least_ns) {
-#if defined(__linux__)
   Watch& one = watches_.emplace_back(cpu, least_ns);
   try {
     one.thread = start_thread(watch, &one);
@@ -43,15 +33,8 @@ void Stalls::watch_on(int cpu, int64_t least_ns) {
     watches_.pop_back();
     throw;
   }
-  cpu_set_t its;
-  CPU_ZERO(&its);
-  CPU_SET(cpu, &its);
-  if (pthread_setaffinity_np(one.thread, sizeof its, &its) != 0)
-    refused_ = "threads that stay on a processor";
+  if (!bind_to_core(one.thread, cpu)) refused_ = "threads that stay on a processor";
   if (std::string why = prefer(one.thread, fifo_priority); !why.empty()) refused_ = std::move(why);
-#else
-  (void)cpu, (void)least_ns;
-#endif
 }
 
 void Stalls::end() {

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/cores.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/notify.h"

@@ -57,9 +57,9 @@ export class ChainDrawing {
     return poses;
   }
 
-  /** Where the tip is with the joints at `q`, m. */
+  /** Where the tip is with the joints at `q`, m; to be copied before the next is asked for. */
   hand(q: ArrayLike<number>): Float64Array {
-    return this.tip.points(q).subarray(-3);
+    return this.tip.at(q);
   }
 }
 

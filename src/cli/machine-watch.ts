@@ -1,7 +1,7 @@
 // Beside a control loop: what of its lateness was the machine's own. A virtual machine, its firmware or its kernel may
 // stop for longer than a control period, and no program on it can do anything about that; but a program can tell.
 
-import type { Miss } from '../control/index.js';
+import { type Miss, offsetOf } from '../control/index.js';
 import { addon, type NativeStalls, native, type Stall } from '../native/index.js';
 import { type Clock, type Nanoseconds, NS_PER_MS } from '../types/index.js';
 
@@ -20,13 +20,13 @@ export interface MachineReport {
 
 export class MachineWatch {
   private readonly watch: NativeStalls;
-  private readonly offset_ns: Nanoseconds;
+  private readonly ahead_ns: Nanoseconds;
   private readonly stalls: Stall[] = [];
   private readonly timer: NodeJS.Timeout;
 
   constructor(clock: Pick<Clock, 'now_ns'>) {
     this.watch = native(() => new (addon().Stalls)(LEAST_MS));
-    this.offset_ns = clock.now_ns() - this.watch.nowNs();
+    this.ahead_ns = offsetOf(this.watch, clock);
     this.timer = setInterval(() => this.drain(), DRAIN_MS);
     this.timer.unref();
   }
@@ -42,7 +42,7 @@ export class MachineWatch {
 
   private drain(): void {
     for (const { from_ns, to_ns, processor } of this.watch.drain())
-      this.stalls.push({ from_ns: from_ns + this.offset_ns, to_ns: to_ns + this.offset_ns, processor });
+      this.stalls.push({ from_ns: from_ns - this.ahead_ns, to_ns: to_ns - this.ahead_ns, processor });
   }
 }
 

@@ -111,8 +111,8 @@ export class RealTimeExecutor {
   }
 }
 
-/** The reading with the least time between its two looks at the clock is off by at most half of that. */
-function offsetOf(port: ExecutorPort, clock: Pick<Clock, 'now_ns'>): number {
+/** How far a native clock is ahead of ours. The reading with the least time between its two looks at the clock is off by at most half of that. */
+export function offsetOf(port: Pick<ExecutorPort, 'nowNs'>, clock: Pick<Clock, 'now_ns'>): number {
   let best = { width: Number.POSITIVE_INFINITY, offset: 0 };
   for (let i = 0; i < OFFSET_READINGS; i++) {
     const before = clock.now_ns();

@@ -1,7 +1,7 @@
 export { ManualClock, MonotonicClock } from './clock.js';
 export { Controller } from './controller.js';
 export { InferenceDelay } from './delay.js';
-export { type DriveOptions, drive, type ExecutedCommand, RealTimeExecutor } from './executor.js';
+export { type DriveOptions, drive, type ExecutedCommand, offsetOf, RealTimeExecutor } from './executor.js';
 export { ObservationHistory } from './history.js';
 export { interpolate } from './interpolate.js';
 export { TipPosition } from './kinematics.js';

@@ -97,12 +97,18 @@ export class TipPosition {
 
   /** How far outside the box the tip is with joints at `q`, m; 0 within it. */
   outside(q: ArrayLike<number>): number {
-    this.place(q);
+    this.at(q);
     const { lower, upper } = this.workspace;
     let squares = 0;
     for (let i = 0; i < 3; i++)
       squares += Math.max(0, lower[i]! - this.position[i]!, this.position[i]! - upper[i]!) ** 2;
     return Math.sqrt(squares);
+  }
+
+  /** `position` with joints at `q`, to be copied before the next is asked for. */
+  at(q: ArrayLike<number>): Float64Array {
+    this.place(q);
+    return this.position;
   }
 
   /** Where every joint of the chain and, last, the tip is with joints at `q`: (chain + 1, 3), m; for drawing. */

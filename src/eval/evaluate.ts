@@ -1,10 +1,9 @@
 // Many episodes over all cores: seeds are handed to workers one by one, and every episode depends on its seed alone,
 // so the result is the same for any number of workers.
 
-import { Worker } from 'node:worker_threads';
 import type { LoadOptions } from '../policies/index.js';
-import { TendonError } from '../types/index.js';
-import { packageFile } from '../types/package.js';
+import { type ErrorCode, TendonError } from '../types/index.js';
+import { startWorker } from '../types/package.js';
 import type { EpisodeRecord } from './episode.js';
 import { wilson } from './wilson.js';
 
@@ -36,29 +35,37 @@ export interface Evaluation {
 
 export async function evaluatePolicy(options: EvaluateOptions): Promise<Evaluation> {
   const { seeds, workers, onProgress, ...data } = options;
+  if (options.load?.pin !== undefined)
+    throw new TendonError(
+      'config_invalid',
+      'pin: an evaluation has a worker per core with one thread each, which would all be bound to the same; leave it out',
+    );
   const waiting = [...seeds];
   const records: EpisodeRecord[] = [];
   const drive = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(packageFile('dist/eval/worker.js'), { workerData: data });
+      const worker = startWorker('dist/eval/worker.js', data);
       const next = (): void => {
         const seed = waiting.shift();
         if (seed !== undefined) worker.postMessage(seed);
         else void worker.terminate().then(() => resolve());
       };
       worker.on('error', reject);
-      worker.on('message', (message: { record?: EpisodeRecord; error?: string }) => {
-        if (message.error !== undefined) {
-          void worker.terminate();
-          reject(new TendonError('policy_failed', message.error));
-          return;
-        }
-        if (message.record !== undefined) {
-          records.push(message.record);
-          onProgress?.(records.length, records.filter((r) => r.success).length);
-        }
-        next();
-      });
+      worker.on(
+        'message',
+        (message: { record?: EpisodeRecord; error?: { code: ErrorCode; message: string } }) => {
+          if (message.error !== undefined) {
+            void worker.terminate();
+            reject(new TendonError(message.error.code, message.error.message));
+            return;
+          }
+          if (message.record !== undefined) {
+            records.push(message.record);
+            onProgress?.(records.length, records.filter((r) => r.success).length);
+          }
+          next();
+        },
+      );
     });
   await Promise.all(Array.from({ length: Math.max(1, Math.min(workers, seeds.length)) }, drive));
   records.sort((a, b) => a.seed - b.seed);

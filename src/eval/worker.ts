@@ -9,6 +9,10 @@ import { openPolicy } from './open-policy.js';
 
 const { policy: dir, task: name, load, execute } = workerData as EvaluateOptions;
 const port = parentPort!;
+const fail = (caught: unknown, during: string): void => {
+  const { code, message } = asTendonError(caught, during);
+  port.postMessage({ error: { code, message } });
+};
 
 try {
   const task = findTask(name);
@@ -16,10 +20,10 @@ try {
   port.on('message', (seed: number) => {
     runEpisode(policy, task, env, seed, execute ?? policy.spec.n_action_steps).then(
       (record) => port.postMessage({ record }),
-      (caught) => port.postMessage({ error: asTendonError(caught, `seed ${seed}`).message }),
+      (caught) => fail(caught, `seed ${seed}`),
     );
   });
   port.postMessage({ ready: true });
 } catch (caught) {
-  port.postMessage({ error: asTendonError(caught, 'evaluation').message });
+  fail(caught, 'evaluation');
 }

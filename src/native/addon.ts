@@ -46,6 +46,7 @@ export interface PoolOptions {
 
 export interface CancelToken {
   cancel(): void;
+  readonly cancelled: boolean;
 }
 
 export interface ModelReport {
@@ -119,8 +120,6 @@ export interface DenoiseRequest {
   readonly prefix?: Float32Array;
   readonly prefix_weights?: Float32Array;
   readonly cancel?: CancelToken;
-  /** The same for sessions that TypeScript drives; the native ones look at `cancel`. */
-  readonly signal?: AbortSignal;
 }
 
 export interface NativeSession {

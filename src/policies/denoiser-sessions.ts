@@ -78,6 +78,13 @@ export class DenoiserSessions {
 
   private async prepare(choice: SamplerChoice, groups: number, guided: boolean): Promise<Ready> {
     if (choice.sampler === DPM_ADAPTIVE) return this.prepareAdaptive(choice, groups, guided);
+    const { samplers, adaptive } = this.family;
+    // Other families say by themselves what they have; a table knows nothing of the sampler that follows none.
+    if (adaptive !== undefined && !samplers.includes(choice.sampler))
+      throw new TendonError(
+        'config_invalid',
+        `sampler: expected one of ${samplers.join(', ')}, got "${choice.sampler}"`,
+      );
     const { eta, churn, rtol, atol } = this.options;
     if (rtol !== undefined || atol !== undefined)
       throw new TendonError(

@@ -155,7 +155,6 @@ export class DenoisingPolicy implements Policy {
           guidance: choice.guidance_scale,
           ...(through || conditioned ? {} : towards),
           cancel,
-          ...(options.signal === undefined ? {} : { signal: options.signal }),
         }),
       );
       if (result.status === 'cancelled')

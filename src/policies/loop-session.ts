@@ -1,7 +1,7 @@
 // Samplers that TypeScript drives, one call of the network at a time: every sampler of a network that the core cannot
 // compile, and those that decide their steps on the way (dpm_adaptive).
 
-import type { DenoiseRequest, NativeSession, RunResult } from '../native/index.js';
+import type { CancelToken, DenoiseRequest, NativeSession, RunResult } from '../native/index.js';
 import type { Follow, Loop, Prefix, Question } from '../samplers/index.js';
 import { TendonError } from '../types/index.js';
 
@@ -14,14 +14,14 @@ export type Ask = (question: Question) => Promise<ArrayLike<number> | undefined>
 export async function runLoop(
   loop: Loop,
   ask: Ask,
-  signal: AbortSignal | undefined,
+  cancel: Pick<CancelToken, 'cancelled'> | undefined,
 ): Promise<
   { status: 'ok'; x: Float64Array; calls: number } | { status: 'cancelled' | 'not_finite'; calls: number }
 > {
   let calls = 0;
   let step = loop.next();
   while (step.done !== true) {
-    if (signal?.aborted) return { status: 'cancelled', calls };
+    if (cancel?.cancelled) return { status: 'cancelled', calls };
     const answer = await ask(step.value);
     calls++;
     if (answer === undefined) return { status: 'not_finite', calls };
@@ -72,7 +72,7 @@ export class LoopSession implements NativeSession {
 
   async denoise(request: DenoiseRequest): Promise<Denoised> {
     const began = process.hrtime.bigint();
-    const { start, inputs, guidance = 1, signal } = request;
+    const { start, inputs, guidance = 1, cancel } = request;
     const size = start.length;
     const sample = this.inputs.find((port) => port.stage === 'step')!;
     const groups = sample.shape.reduce((n, d) => n * d, 1) / size;
@@ -85,7 +85,7 @@ export class LoopSession implements NativeSession {
       if (groups === 1) return f;
       return f.subarray(0, size).map((v, i) => f[size + i]! + guidance * (v - f[size + i]!));
     };
-    const end = await runLoop(this.follow(start, [], prefixOf(request, size)), ask, signal);
+    const end = await runLoop(this.follow(start, [], prefixOf(request, size)), ask, cancel);
     return {
       x: end.status === 'ok' ? Float32Array.from(end.x) : new Float32Array(size),
       status: end.status,

@@ -2,7 +2,7 @@
 // then handed to the writer's thread. On the control path this is a row of numbers per tick, and an object where something
 // new came in.
 
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Controller, ExecutedCommand } from '../control/index.js';
 import {
   type ActionChunk,
@@ -18,7 +18,7 @@ import {
   type SamplerChoice,
   TendonError,
 } from '../types/index.js';
-import { packageFile } from '../types/package.js';
+import { startWorker } from '../types/package.js';
 import type { ChannelName, SessionHeader, SessionSummary } from './events.js';
 import {
   type FromWorker,
@@ -92,7 +92,7 @@ export class SessionRecorder implements ControlTap {
       epoch_ns,
       action_dim: header.action_dim,
     };
-    const worker = new Worker(packageFile('dist/record/worker.js'), { workerData });
+    const worker = startWorker('dist/record/worker.js', workerData);
     await new Promise<void>((resolve, reject) => {
       const refuse = (cause: string): void =>
         reject(

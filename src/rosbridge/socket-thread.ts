@@ -2,9 +2,9 @@
 // and the server's queue is drained while this process is held up. What is known of the socket here is a few milliseconds
 // old, which only means that a frame may be dropped there instead of here. A thread that ends is replaced by a new one.
 
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { asTendonError } from '../types/index.js';
-import { packageFile } from '../types/package.js';
+import { startWorker } from '../types/package.js';
 import type { Serialisation } from './cdr.js';
 import {
   type Connecting,
@@ -81,7 +81,7 @@ export class ThreadedConnection implements Connecting {
   }
 
   private hire(): Worker {
-    const worker = new Worker(packageFile('dist/rosbridge/socket-worker.js'), { workerData: this.data });
+    const worker = startWorker('dist/rosbridge/socket-worker.js', this.data);
     let why = '';
     worker.unref();
     worker.on('message', (message: FromSocket) => this.heard(message));

@@ -1,9 +1,9 @@
 // Physics as a world model: sequences of targets are tried out on instances of the task, shared out over threads. Every
 // rollout begins in the same restored state, so the returns do not depend on how many threads there are.
 
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { TendonError } from '../types/index.js';
-import { packageFile } from '../types/package.js';
+import { startWorker } from '../types/package.js';
 import type { RolloutReply, RolloutRequest } from './rollout-worker.js';
 import type { TaskModel, TaskSpec } from './task.js';
 import { findTask } from './tasks.js';
@@ -62,7 +62,7 @@ class RolloutThread {
   private broken: Error | undefined;
 
   constructor(task: string) {
-    this.worker = new Worker(packageFile('dist/sim/rollout-worker.js'), { workerData: { task } });
+    this.worker = startWorker('dist/sim/rollout-worker.js', { task });
     // A thread that waits for work keeps no process alive.
     this.worker.unref();
     this.worker.on('message', ({ returns, error }: RolloutReply) => {

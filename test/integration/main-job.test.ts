@@ -105,6 +105,14 @@ describe('the main job', () => {
     expect(one.successes).toBe(6);
   });
 
+  test('policies can be imported by themselves, with the same names as in the whole', () => {
+    const script = `const part = await import('tendon/policies'); const whole = await import('tendon');
+      console.log(part.loadPolicy === whole.loadPolicy, typeof part.loadPolicy)`;
+    const args = ['--input-type=module', '-e', script];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root });
+    expect([stdout, stderr]).toEqual(['true function\n', '']);
+  });
+
   test('tendon inspect shows the stages', () => {
     const { stdout, status } = tendon('inspect', join(root, 'models/arm'));
     expect(status).toBe(0);
@@ -115,6 +123,8 @@ describe('the main job', () => {
     [['nonsense'], 'there is no command "nonsense"'],
     [['eval', '--task', 'juggling'], 'there is no task "juggling"'],
     [['eval', '--episodes', 'many'], '--episodes: expected a whole number'],
+    [['eval', '--episodes', '1', '--sampler', 'magic'], 'dpm_adaptive, got "magic"\n  [config_invalid'],
+    [['eval', '--episodes', '1', '--pin', 'any'], 'pin: an evaluation has a worker per core'],
     [['start', '--headless', '--precision', 'f8'], '--precision: expected'],
     [['start', '--headless', '--sampler', 'magic'], 'sampler: expected one of'],
     [['inspect', 'nowhere'], 'config.json cannot be read'],

@@ -13,6 +13,7 @@ import type {
   Robot,
   Workspace,
 } from '../../src/types/index.js';
+import { connectedRobot } from './connected-robot.js';
 
 const MS = 1e6;
 const ROW_NS = 50 * MS;
@@ -75,15 +76,7 @@ async function play({ joints, path, infer_ns, candidates, options }: Scene) {
     },
   };
   const robot: Robot = {
-    observation_dims: { joint_position: joints },
-    action_dim: joints,
-    connect: async () => undefined,
-    close: async () => undefined,
-    call: () => Promise.reject(new Error('none')),
-    onStatus(listener) {
-      listener({ connected: true, cause: 'connected' });
-      return () => undefined;
-    },
+    ...connectedRobot(joints),
     latest: () => ({ stamp_ns: clock.now_ns(), values: { joint_position: position } }),
     send({ values }: Command) {
       position = Float32Array.from(values);

@@ -4,6 +4,7 @@
 import { expect, test } from 'vitest';
 import { Controller, ManualClock } from '../../src/control/index.js';
 import type { ActionChunk, Command, Observation, Policy, Robot } from '../../src/types/index.js';
+import { connectedRobot } from './connected-robot.js';
 
 const LIMITS = { lower: [-1e3], upper: [1e3], velocity: [1], acceleration: [4] };
 const PHASES = Array.from({ length: 8 }, (_, i) => i / 8);
@@ -44,15 +45,7 @@ function robotSeenUntil(clock: ManualClock, last_ns: number) {
   const state = { position: 0, controller: undefined as Controller | undefined };
   let newest: Observation | undefined;
   const robot: Robot = {
-    observation_dims: { joint_position: 1 },
-    action_dim: 1,
-    connect: async () => undefined,
-    close: async () => undefined,
-    call: () => Promise.reject(new Error('none')),
-    onStatus(listener) {
-      listener({ connected: true, cause: 'connected' });
-      return () => undefined;
-    },
+    ...connectedRobot(1),
     latest() {
       const now_ns = clock.now_ns();
       const stamp_ns = now_ns >= last_ns ? last_ns : last_ns - 4e6 * Math.ceil((last_ns - now_ns) / 4e6);

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { Controller, INTERVENTIONS, type Intervention, ManualClock } from '../../src/control/index.js';
 import type { ControllerOptions } from '../../src/control/options.js';
 import type { ActionChunk, Command, Observation, Policy, Robot, RobotStatus } from '../../src/types/index.js';
+import { connectedRobot } from './connected-robot.js';
 
 const PERIOD_NS = 10e6;
 const WIDE = { lower: [-10], upper: [10], velocity: [1000] };
@@ -24,11 +25,7 @@ class World {
 
   robot(joints: number): Robot {
     return {
-      observation_dims: { joint_position: joints },
-      action_dim: joints,
-      connect: async () => undefined,
-      close: async () => undefined,
-      call: () => Promise.reject(new Error('none')),
+      ...connectedRobot(joints),
       onStatus: (listener) => {
         this.status = listener;
         listener({ connected: true, cause: 'connected' });

@@ -43,7 +43,8 @@ export const bench: Command = {
   },
   async run(values, { integer, text, say }) {
     const threads = integer('threads', 1, 256);
-    const seconds = values.seconds === undefined ? undefined : integer('seconds', 0, 3600);
+    const seconds =
+      values.seconds === undefined ? undefined : integer('seconds', values.executor === true ? 1 : 0, 3600);
     if (values.executor === true)
       return benchExecutor(
         { policy: text('policy'), seconds: seconds ?? 60, threads, plain: values.plain === true },

@@ -15,11 +15,13 @@ const FIRST_RUNS = 15;
 const LOAD_RUNS = 3;
 const SMALL = [72, 144, 288];
 const LARGE = [520, 1040, 2080];
+/** Policies without robots around them: half the import. */
+const POLICIES = 'tendon/policies';
 
-/** As a user's own program would: `import 'tendon'`, a folder, an observation, an action. */
+/** As a user's own program would: an import, a folder, an observation, an action. */
 const FIRST_ACTION = `
-  const { loadPolicy } = await import('tendon');
-  const [dir, precision] = process.argv.slice(1);
+  const [dir, precision, from] = process.argv.slice(1);
+  const { loadPolicy } = await import(from);
   const imported = performance.now();
   const policy = await loadPolicy(dir, { precision });
   const loaded = performance.now();
@@ -46,21 +48,25 @@ export async function benchStart(large: boolean, say: (line: string) => void): P
     say(
       `a LeRobot diffusion policy of ${(size / 1e6).toFixed(0)} MB, ms since the process was started (medians of ${FIRST_RUNS}, and the best)`,
     );
-    say('  precision            imported    loaded   first action      best   seen from outside');
+    say('  import           precision    imported    loaded   first action      best   seen from outside');
     const bare: number[] = [];
-    for (const precision of ['auto', 'f32']) {
+    for (const [precision, from] of [
+      ['auto', POLICIES],
+      ['f32', POLICIES],
+      ['auto', 'tendon'],
+    ] as const) {
       const runs: Marks[] = [];
       const outside: number[] = [];
       for (let i = 0; i < FIRST_RUNS; i++) {
         bare.push((await started('console.log("{}")', [])).ms);
-        const { ms, marks } = await started(FIRST_ACTION, [small, precision]);
+        const { ms, marks } = await started(FIRST_ACTION, [small, precision, from]);
         runs.push(marks);
         outside.push(ms);
       }
       const median = (of: (m: Marks) => number): string => quantile(runs.map(of), 0.5).toFixed(0);
       const best = Math.min(...runs.map((m) => m.acted)).toFixed(0);
       say(
-        `  ${named(precision, runs[0]!).padEnd(20)} ${median((m) => m.imported).padStart(8)} ${median((m) => m.loaded).padStart(9)} ${median((m) => m.acted).padStart(14)} ${best.padStart(9)} ${quantile(outside, 0.5).toFixed(0).padStart(19)}`,
+        `  ${from.padEnd(16)} ${named(precision, runs[0]!).padEnd(12)} ${median((m) => m.imported).padStart(8)} ${median((m) => m.loaded).padStart(9)} ${median((m) => m.acted).padStart(14)} ${best.padStart(9)} ${quantile(outside, 0.5).toFixed(0).padStart(19)}`,
       );
     }
     say(`  Node.js alone, from outside: ${quantile(bare, 0.5).toFixed(0)} ms`);
@@ -72,7 +78,8 @@ export async function benchStart(large: boolean, say: (line: string) => void): P
     );
     for (const precision of ['f32', 'bf16', 'int8', 'auto']) {
       const runs: Marks[] = [];
-      for (let i = 0; i < LOAD_RUNS; i++) runs.push((await started(FIRST_ACTION, [big, precision])).marks);
+      for (let i = 0; i < LOAD_RUNS; i++)
+        runs.push((await started(FIRST_ACTION, [big, precision, POLICIES])).marks);
       const ready = quantile(
         runs.map((m) => m.loaded - m.imported),
         0.5,

@@ -121,7 +121,7 @@ export class OrtSession implements NativeSession {
       };
       const noise = Array.from({ length: draws }, (_, i) => own(request.noise!, i));
       const loop = this.follow(own(request.start), noise, prefixOf(request, size));
-      const end = await runLoop(loop, ask, request.signal);
+      const end = await runLoop(loop, ask, request.cancel);
       status = end.status;
       calls += end.calls;
       if (end.status === 'ok') x.set(end.x, candidate * size);
