@@ -21,6 +21,7 @@ export {
   SequenceSearch,
 } from './policies/index.js';
 export { exportDataset, Recording, replay, SessionRecorder } from './record/index.js';
+export { loadRobotFile, parseRobotFile } from './robot/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { servePolicy } from './serve/index.js';
 export { findTask, taskNames } from './sim/tasks.js';

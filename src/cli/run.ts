@@ -6,12 +6,12 @@ import {
   drive,
   followByGoals,
   Leader,
-  loadRobotFile,
   MonotonicClock,
   RealTimeExecutor,
 } from '../control/index.js';
 import { addon, native } from '../native/index.js';
 import { loadPolicy } from '../policies/index.js';
+import { loadRobotFile } from '../robot/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import type { RobotFile } from '../types/index.js';
 import { type Command, loadOptions, needsOf, POLICY_OPTIONS } from './command.js';

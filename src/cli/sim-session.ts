@@ -2,10 +2,11 @@
 // with and without a page. Episodes are the simulation's: it says how each went, this asks for the next.
 
 import { join } from 'node:path';
-import { Controller, type ControllerOptions, loadRobotFile, MonotonicClock } from '../control/index.js';
+import { Controller, type ControllerOptions, MonotonicClock } from '../control/index.js';
 import { type OpenedPolicy, openPolicy } from '../eval/open-policy.js';
 import type { LoadOptions } from '../policies/index.js';
 import type { SessionRecorder } from '../record/index.js';
+import { loadRobotFile } from '../robot/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
 import type { TaskInstance } from '../sim/task.js';

@@ -13,8 +13,6 @@ export type { PlanAhead } from './plan-ahead.js';
 export { ChunkPlayer } from './player.js';
 export { type Pose, PoseTrajectory } from './pose.js';
 export { prefixWeights } from './prefix.js';
-export { loadRobotFile } from './robot-file.js';
-export { chunkMode, rotation, teleopShare, workspace } from './robot-parts.js';
 export { LoopStats, type Miss, Ring } from './stats.js';
 export { INTERVENTIONS, type Intervention, type StateChange, Supervisor } from './supervisor.js';
 export { followByGoals, type GoalPort } from './trajectory-goals.js';

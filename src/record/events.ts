@@ -2,7 +2,7 @@
 // check of what is read back. All times ending in _ns are the controller's monotonic clock.
 
 import * as z from 'zod';
-import { chunkMode, rotation, teleopShare, workspace } from '../control/index.js';
+import { chunkMode, rotation, teleopShare, workspace } from '../robot/index.js';
 import { ANSWERS, COMMAND_FATES, CONTROL_STATES, INTERPOLATIONS } from '../types/index.js';
 
 /** JSON has no NaN, no infinity and loses the sign of −0; these are written as text, so that a replay sees them. */

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { NATIVE_ROOMS, SOURCE_ROOMS } from './rooms.js';
+import { NATIVE_ROOMS, SOURCE_ROOMS, WITHOUT } from './rooms.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -57,6 +57,17 @@ test('every import of src/ names a room that its own may import', () => {
     return room?.startsWith('..') ? undefined : room;
   };
   expect(violations(src, /\.ts$/, SOURCE_ROOMS, check)).toEqual([]);
+});
+
+test('no room imports a package that it must do without', () => {
+  const found = Object.entries(WITHOUT).flatMap(([room, forbidden]) =>
+    files(join(root, 'src', room), /\.ts$/).flatMap((file) =>
+      [...readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^'.][^']*)'/g)]
+        .filter(([, name = '']) => forbidden.test(name))
+        .map(([, name]) => `${relative(root, file)} imports ${name}`),
+    ),
+  );
+  expect(found).toEqual([]);
 });
 
 test('the check sees a forbidden import', () => {

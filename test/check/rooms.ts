@@ -27,11 +27,13 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   weights: ['types', 'native'],
   samplers: ['types'],
   policies: ['types', 'native', 'weights', 'samplers'],
+  // The robot as a file describes it: its schema, its URDF, its units.
+  robot: ['types'],
   control: ['types', 'policies'],
   rosbridge: ['types'],
   sim: ['types', 'rosbridge'],
   teleop: ['types', 'policies', 'control'],
-  record: ['types', 'policies', 'control'],
+  record: ['types', 'policies', 'control', 'robot'],
   // It counts what the control loop and the bridge publish, and nobody waits for it.
   metrics: ['types', 'control'],
   // Closed-loop evaluation drives the simulated tasks.
@@ -44,6 +46,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'weights',
     'samplers',
     'policies',
+    'robot',
     'control',
     'rosbridge',
     'sim',
@@ -54,4 +57,11 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'serve',
     'web',
   ],
+};
+
+/** What a room must do without, beside other rooms: packages and Node's own modules. */
+export const WITHOUT: Readonly<Record<string, RegExp>> = {
+  // Control is handed values: it reads no file and knows no format.
+  control: /^(zod|yaml|(node:)?fs|(node:)?fs\/promises)$/,
+  types: /^(zod|yaml|(node:)?fs|(node:)?fs\/promises)$/,
 };

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { Controller, MonotonicClock } from '../../src/control/index.js';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { Random } from '../../src/sim/random.js';
 import type { Command } from '../../src/types/index.js';

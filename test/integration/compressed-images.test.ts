@@ -3,7 +3,7 @@
 
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import { decodeCompressed, NewestFirst } from '../../src/rosbridge/compressed.js';
 import {
   epochStamp,

@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { MonotonicClock } from '../../src/control/index.js';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import { FrameTree } from '../../src/rosbridge/frames.js';
 import {
   header,

@@ -4,9 +4,9 @@
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Controller, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
-import { parseRobotFile } from '../../src/control/robot-file.js';
 import { LoopMetrics, serveMetrics } from '../../src/metrics/index.js';
 import { addon } from '../../src/native/index.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import { zeroCounters } from '../../src/rosbridge/connection.js';
 import {
   type ClientOptions,

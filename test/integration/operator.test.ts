@@ -7,8 +7,8 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { listenToKeys } from '../../src/cli/keys.js';
 import { Controller, drive, Leader, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
-import { parseRobotFile } from '../../src/control/robot-file.js';
 import { addon } from '../../src/native/index.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import {
   BridgeClient,
   header,

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { loadRobotFile } from '../../src/control/index.js';
+import { loadRobotFile } from '../../src/robot/index.js';
 import { RosbridgeServer } from '../../src/rosbridge/index.js';
 import { spawnSimServer } from '../../src/sim/server-process.js';
 import { FAKE_DRIVERS } from './fake-drivers.js';

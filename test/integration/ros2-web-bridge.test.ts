@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import { BridgeClient, type Message, RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { closedAfterEach, now_ns, until, wait } from './support.js';
 

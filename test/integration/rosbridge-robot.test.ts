@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import {
   BridgeClient,
   epochStamp,

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import { header, jointState, RosbridgeRobot, RosbridgeServer } from '../../src/rosbridge/index.js';
 
 const closers: (() => unknown)[] = [];

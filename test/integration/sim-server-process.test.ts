@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { loadRobotFile } from '../../src/control/robot-file.js';
+import { loadRobotFile } from '../../src/robot/robot-file.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { type SimProcess, spawnSimServer } from '../../src/sim/server-process.js';
 import type { RobotStatus } from '../../src/types/index.js';

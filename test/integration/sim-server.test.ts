@@ -1,7 +1,7 @@
 // The simulated arm as control sees it: robot file, adapter, real socket, physics in real time.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadRobotFile } from '../../src/control/robot-file.js';
+import { loadRobotFile } from '../../src/robot/robot-file.js';
 import { header, jointTrajectory, RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { type SimServer, startSimServer } from '../../src/sim/server.js';
 import { findTask } from '../../src/sim/tasks.js';

@@ -4,7 +4,7 @@
 import type { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { MonotonicClock } from '../../src/control/index.js';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import { BridgeClient, header, RosbridgeRobot, RosbridgeServer } from '../../src/rosbridge/index.js';
 import { closedAfterEach, now_ns, until, wait } from './support.js';
 

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { Controller, MonotonicClock } from '../../src/control/index.js';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
 import type { ActionChunk, Observation, Policy } from '../../src/types/index.js';
 import { closedAfterEach, until } from './support.js';

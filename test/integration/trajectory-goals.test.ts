@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { Controller, followByGoals, MonotonicClock } from '../../src/control/index.js';
-import { parseRobotFile } from '../../src/control/robot-file.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import {
   header,
   jointState,

@@ -4,9 +4,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { Controller, INTERVENTIONS, loadRobotFile, MonotonicClock } from '../../src/control/index.js';
+import { Controller, INTERVENTIONS, MonotonicClock } from '../../src/control/index.js';
 import { LoopMetrics } from '../../src/metrics/index.js';
 import { addon } from '../../src/native/index.js';
+import { loadRobotFile } from '../../src/robot/index.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
 import { ERROR_CODES } from '../../src/types/index.js';
 

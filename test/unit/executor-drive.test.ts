@@ -5,8 +5,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import type { Controller } from '../../src/control/controller.js';
 import { drive, RealTimeExecutor } from '../../src/control/executor.js';
-import { parseRobotFile } from '../../src/control/robot-file.js';
 import { addon, native } from '../../src/native/index.js';
+import { parseRobotFile } from '../../src/robot/robot-file.js';
 import type { ActionChunk, Command, ControlState } from '../../src/types/index.js';
 
 const VELOCITY = 2;

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { loadRobotFile, parseRobotFile } from '../../src/control/robot-file.js';
+import { loadRobotFile, parseRobotFile } from '../../src/robot/robot-file.js';
 import { deserialise, serialise } from '../../src/rosbridge/cdr.js';
 import { readImage } from '../../src/rosbridge/images.js';
 import {

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { loadRobotFile } from '../../src/control/robot-file.js';
-import { readUrdfLimits } from '../../src/control/urdf.js';
+import { loadRobotFile } from '../../src/robot/robot-file.js';
+import { readUrdfLimits } from '../../src/robot/urdf.js';
 
 const URDF = `<?xml version="1.0"?>
 <robot name="two"><!-- <joint name="shoulder" type="fixed"/> -->

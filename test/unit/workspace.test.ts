@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { TipPosition } from '../../src/control/kinematics.js';
 import { Limiter } from '../../src/control/limiter.js';
-import { loadRobotFile } from '../../src/control/robot-file.js';
 import { WorkspaceGuard } from '../../src/control/workspace.js';
+import { loadRobotFile } from '../../src/robot/robot-file.js';
 import { Random } from '../../src/sim/random.js';
 
 /** An arm of two links of 0.5 m in a plane that is tilted and raised, with a slide at its tip. */

@@ -3,7 +3,7 @@
 
 import * as z from 'zod';
 import type { CommandPart, CommandQuantity, RobotFile } from '../types/index.js';
-import { messageType, milliseconds, name, qos, topic } from './robot-fields.js';
+import { messageType, milliseconds, name, qos, topic } from './fields.js';
 
 export const commandSchema = z.lazy(() => {
   const part = z.strictObject({

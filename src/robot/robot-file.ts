@@ -13,12 +13,12 @@ import {
   TendonError,
   type Workspace,
 } from '../types/index.js';
-import { chainTo } from './kinematics.js';
-import { checkCommand, commandSchema, sendsGoals, wholeCommand } from './robot-command.js';
-import { count, messageType, milliseconds, name, positive, qos, topic } from './robot-fields.js';
-import { faultOfFrames, framed, framesSchema } from './robot-frames.js';
-import { chunkMode, leader, rotation, workspaceBox } from './robot-parts.js';
-import { checkUnits, convertLimits, unitsSchema, wholeUnits } from './robot-units.js';
+import { chainTo } from './chain.js';
+import { checkCommand, commandSchema, sendsGoals, wholeCommand } from './command.js';
+import { count, messageType, milliseconds, name, positive, qos, topic } from './fields.js';
+import { faultOfFrames, framed, framesSchema } from './frames.js';
+import { chunkMode, leader, rotation, workspaceBox } from './parts.js';
+import { checkUnits, convertLimits, unitsSchema, wholeUnits } from './units.js';
 import { readUrdfJoints, readUrdfLimits } from './urdf.js';
 
 const yaml = packageWhenNeeded<typeof import('yaml')>('yaml');

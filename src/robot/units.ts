@@ -4,7 +4,7 @@
 
 import * as z from 'zod';
 import type { RobotFile } from '../types/index.js';
-import { name } from './robot-fields.js';
+import { name } from './fields.js';
 
 /** Per joint, robot = policy · scale + offset, for commands and for the features that are named. */
 export const unitsSchema = z.lazy(() =>

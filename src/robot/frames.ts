@@ -3,7 +3,7 @@
 
 import * as z from 'zod';
 import type { FixedFrame } from '../types/index.js';
-import { name, topic } from './robot-fields.js';
+import { name, topic } from './fields.js';
 
 const frame = z.string().regex(/^[^/\s]\S*$/, 'a frame such as base_link, without a slash in front');
 const triple = z.tuple([z.number(), z.number(), z.number()]);

@@ -2,7 +2,7 @@
 
 import * as z from 'zod';
 import { LEADER_MODES, PREFIX_SCHEDULES } from '../types/index.js';
-import { messageType, milliseconds, positive, topic } from './robot-fields.js';
+import { messageType, milliseconds, positive, topic } from './fields.js';
 
 /** How chunks are joined; what docs/chunks.md explains. */
 export const chunkMode = z.lazy(() =>

@@ -1,0 +1,2 @@
+export { chunkMode, rotation, teleopShare, workspace } from './parts.js';
+export { loadRobotFile, parseRobotFile } from './robot-file.js';
