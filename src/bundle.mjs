@@ -20,7 +20,7 @@ await build({
     'src/policies/index.ts',
     'src/eval/worker.ts',
     'src/record/worker.ts',
-    'src/rosbridge/socket-worker.ts',
+    'src/rosbridge/client/socket-worker.ts',
     'src/sim/rollout-worker.ts',
     'src/sim/server-main.ts',
   ],

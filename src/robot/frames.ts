@@ -1,5 +1,5 @@
 // `frames` of a robot file: where frames that do not move are in one another, and that nothing hangs in two places or round
-// in a circle. The bridge tells poses in the frame that the policy counts in (rosbridge/frames.ts).
+// in a circle. The bridge tells poses in the frame that the policy counts in (rosbridge/robot/frame-tree.ts).
 
 import * as z from 'zod';
 import type { FixedFrame } from '../types/index.js';

@@ -1,14 +1,23 @@
 // The public door of the rosbridge room.
 
-export { BridgeClient, type ClientOptions, type GoalHandle } from './client.js';
-export { COMPRESSIONS, type Compression, FrameDecoder } from './codec.js';
-export { DIALECTS, type Dialect } from './dialects.js';
-export type { ActionHandler, Message, ServiceHandler } from './hub.js';
-export * from './messages.js';
-export type { Publisher } from './offers.js';
-export type { OperatorListener } from './operators.js';
-export { canonicalType, checkOp, OPS, type Op, type OpName } from './protocol.js';
-export { type CommandDrops, RosbridgeRobot } from './robot.js';
-export { RosbridgeServer, type ServerOptions, type ServerStats } from './server.js';
-export type { AllowList } from './session.js';
-export { ClockOffset, epochStamp, type RosTime } from './time.js';
+export { BridgeClient, type ClientOptions, type GoalHandle } from './client/client.js';
+export { ClockOffset } from './client/clock-offset.js';
+export { DIALECTS, type Dialect } from './client/dialects.js';
+export type { Publisher } from './client/offers.js';
+export { COMPRESSIONS, type Compression, FrameDecoder } from './codec/decoder.js';
+export * from './codec/messages.js';
+export {
+  canonicalType,
+  checkOp,
+  type Message,
+  OPS,
+  type Op,
+  type OpName,
+  type ServiceHandler,
+} from './codec/protocol.js';
+export { epochStamp, type RosTime } from './codec/time.js';
+export type { OperatorListener } from './robot/operators.js';
+export { type CommandDrops, RosbridgeRobot } from './robot/robot.js';
+export type { ActionHandler } from './server/hub.js';
+export { RosbridgeServer, type ServerOptions, type ServerStats } from './server/server.js';
+export type { AllowList } from './server/session.js';

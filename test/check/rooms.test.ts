@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { NATIVE_ROOMS, SOURCE_ROOMS, WITHOUT } from './rooms.js';
+import { INNER_ROOMS, NATIVE_ROOMS, SOURCE_ROOMS, WITHOUT } from './rooms.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -68,6 +68,19 @@ test('no room imports a package that it must do without', () => {
     ),
   );
   expect(found).toEqual([]);
+});
+
+test('every import between the folders of a room names one that its own may import', () => {
+  for (const [room, rows] of Object.entries(INNER_ROOMS)) {
+    const base = join(root, 'src', room);
+    const check = (line: string, file: string): string | undefined => {
+      const path = /(?:from|import)\s*\(?\s*'(\.[^']*)'/.exec(line)?.[1];
+      if (path === undefined) return undefined;
+      const [folder] = relative(base, resolve(dirname(file), path)).split(sep);
+      return folder?.startsWith('..') ? undefined : folder;
+    };
+    expect(violations(base, /\.ts$/, rows, check)).toEqual([]);
+  }
 });
 
 test('the check sees a forbidden import', () => {

@@ -65,3 +65,9 @@ export const WITHOUT: Readonly<Record<string, RegExp>> = {
   control: /^(zod|yaml|(node:)?fs|(node:)?fs\/promises)$/,
   types: /^(zod|yaml|(node:)?fs|(node:)?fs\/promises)$/,
 };
+
+/** Rooms with folders inside: a folder may import itself and the folders in its row. */
+export const INNER_ROOMS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  // A socket's bytes become ops in codec; client and server act on them; robot reads what the messages say.
+  rosbridge: { codec: [], client: ['codec'], server: ['codec'], robot: ['codec', 'client'] },
+};

@@ -4,7 +4,7 @@
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { DIALECTS } from '../../src/rosbridge/dialects.js';
+import { DIALECTS } from '../../src/rosbridge/client/dialects.js';
 import { BridgeClient } from '../../src/rosbridge/index.js';
 import { closedAfterEach, now_ns, until } from './support.js';
 

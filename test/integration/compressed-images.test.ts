@@ -4,7 +4,6 @@
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { parseRobotFile } from '../../src/robot/robot-file.js';
-import { decodeCompressed, NewestFirst } from '../../src/rosbridge/compressed.js';
 import {
   epochStamp,
   header,
@@ -13,6 +12,7 @@ import {
   RosbridgeRobot,
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
+import { decodeCompressed, NewestFirst } from '../../src/rosbridge/robot/compressed.js';
 import type { RobotStatus } from '../../src/types/index.js';
 import { closedAfterEach, now_ns, until } from './support.js';
 

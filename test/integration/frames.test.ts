@@ -4,7 +4,6 @@
 import { describe, expect, test } from 'vitest';
 import { MonotonicClock } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/robot/robot-file.js';
-import { FrameTree } from '../../src/rosbridge/frames.js';
 import {
   header,
   type Message,
@@ -13,6 +12,7 @@ import {
   RosbridgeRobot,
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
+import { FrameTree } from '../../src/rosbridge/robot/frame-tree.js';
 import { Random } from '../../src/sim/random.js';
 import { closedAfterEach, until } from './support.js';
 

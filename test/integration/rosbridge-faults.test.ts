@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { Held } from '../../src/rosbridge/held.js';
+import { Held } from '../../src/rosbridge/client/held.js';
 import { BridgeClient, RosbridgeServer } from '../../src/rosbridge/index.js';
 import { closedAfterEach, now_ns, until } from './support.js';
 

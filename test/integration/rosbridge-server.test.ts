@@ -3,7 +3,7 @@
 import { connect, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { readImage } from '../../src/rosbridge/images.js';
+import { readImage } from '../../src/rosbridge/codec/images.js';
 import {
   BridgeClient,
   float64MultiArray,

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import type { ClientOptions } from '../../src/rosbridge/client.js';
+import type { ClientOptions } from '../../src/rosbridge/client/client.js';
 import { closedAfterEach, wait } from './support.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -3,7 +3,7 @@
 import { crc32 } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { expect, test } from 'vitest';
-import { decodeCompressed } from '../../src/rosbridge/compressed.js';
+import { decodeCompressed } from '../../src/rosbridge/robot/compressed.js';
 import { drawer, mutate } from './mutations.js';
 
 // Small, so that a decoder spends its time on structure and not on pixels.

@@ -3,12 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { encodeCbor, parseCbor } from '../../src/rosbridge/cbor.js';
-import { FrameDecoder } from '../../src/rosbridge/codec.js';
-import { cutFragments } from '../../src/rosbridge/fragments.js';
-import { parseJson, stringifyJson } from '../../src/rosbridge/json.js';
-import { decodePng, pngToText, textToPng } from '../../src/rosbridge/png.js';
-import { canonicalType, checkOp, OPS, ros2Type } from '../../src/rosbridge/protocol.js';
+import { encodeCbor, parseCbor } from '../../src/rosbridge/codec/cbor.js';
+import { FrameDecoder } from '../../src/rosbridge/codec/decoder.js';
+import { cutFragments } from '../../src/rosbridge/codec/fragments.js';
+import { parseJson, stringifyJson } from '../../src/rosbridge/codec/json.js';
+import { decodePng, pngToText, textToPng } from '../../src/rosbridge/codec/png.js';
+import { canonicalType, checkOp, OPS, ros2Type } from '../../src/rosbridge/codec/protocol.js';
 import { TendonError } from '../../src/types/index.js';
 
 const text = (value: unknown) => Buffer.from(JSON.stringify(value));

@@ -3,8 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadRobotFile, parseRobotFile } from '../../src/robot/robot-file.js';
-import { deserialise, serialise } from '../../src/rosbridge/cdr.js';
-import { readImage } from '../../src/rosbridge/images.js';
+import { deserialise, serialise } from '../../src/rosbridge/codec/cdr.js';
+import { readImage } from '../../src/rosbridge/codec/images.js';
+import { SCHEMAS } from '../../src/rosbridge/codec/schemas.js';
+import { readTime } from '../../src/rosbridge/codec/time.js';
 import {
   ClockOffset,
   header,
@@ -15,9 +17,7 @@ import {
   readBytes,
   readNumbers,
 } from '../../src/rosbridge/index.js';
-import { SCHEMAS } from '../../src/rosbridge/schemas.js';
-import { Stream, Synchroniser } from '../../src/rosbridge/streams.js';
-import { readTime } from '../../src/rosbridge/time.js';
+import { Stream, Synchroniser } from '../../src/rosbridge/robot/streams.js';
 
 const MS = 1e6;
 

@@ -1,0 +1,71 @@
+// Trajectories as action goals: control_msgs/FollowJointTrajectory, as joint_trajectory_controller takes them. A newer goal
+// takes the place of the one before, which the robot then reports as given up.
+
+import { type CommandPart, type RobotFile, TendonError } from '../../types/index.js';
+import type { BridgeClient, GoalHandle } from '../client/client.js';
+import { durationOf, header } from '../codec/messages.js';
+import { canonicalType } from '../codec/protocol.js';
+
+export const GOAL_TYPE = 'control_msgs/FollowJointTrajectory';
+export const isGoal = ({ type }: CommandPart): boolean => canonicalType(type) === GOAL_TYPE;
+
+/** Points at equal steps, the first one step from now. */
+export interface Points {
+  readonly period_ns: number;
+  readonly positions: readonly Float64Array[];
+  readonly velocities: readonly Float64Array[];
+}
+
+/** How long a goal may take beyond its own length before it counts as lost, ms. */
+const GRACE_MS = 5000;
+/** action_msgs/GoalStatus; by somebody else, where a newer goal of ours has not taken its place. */
+const GOAL_CANCELED = 5;
+
+export class GoalSender {
+  private current: GoalHandle | undefined;
+
+  constructor(
+    private readonly client: BridgeClient,
+    private readonly part: CommandPart,
+    private readonly file: Pick<RobotFile, 'joint_names' | 'units'>,
+  ) {}
+
+  /** Resolves when the goal was reached or a newer one took its place; rejects when it was refused or failed. */
+  async follow({ period_ns, positions, velocities }: Points): Promise<void> {
+    const { part, file } = this;
+    const order = part.joints.map((joint) => file.joint_names.indexOf(joint));
+    const scale = (from: number): number => file.units?.scale[from] ?? 1;
+    const points = positions.map((row, i) => ({
+      positions: order.map((from) => row[from]! * scale(from) + (file.units?.offset[from] ?? 0)),
+      velocities: order.map((from) => velocities[i]![from]! * scale(from)),
+      time_from_start: durationOf((i + 1) * period_ns),
+    }));
+    const trajectory = {
+      header: header(part.frame_id, { sec: 0, nanosec: 0 }),
+      joint_names: [...part.names],
+      points,
+    };
+    const args = { trajectory, goal_time_tolerance: durationOf(0) };
+    const timeout_ms = (positions.length * period_ns) / 1e6 + GRACE_MS;
+    const mine = this.client.sendGoal(part.topic, GOAL_TYPE, args, { timeout_ms });
+    this.current = mine;
+    try {
+      const { status, values } = await mine.result;
+      const { error_code = 0, error_string } = values;
+      if (error_code !== 0 || status === GOAL_CANCELED)
+        throw new TendonError(
+          'bridge_protocol',
+          `Action ${part.topic} ended with status ${status} and code ${error_code}: ${error_string || 'it does not say why'}.`,
+          { action: part.topic },
+        );
+    } catch (caught) {
+      if (this.current === mine) throw caught;
+    }
+  }
+
+  cancel(): void {
+    const { current } = this;
+    this.current = undefined;
+    current?.cancel();
+  }
+}

@@ -1,0 +1,246 @@
+// Observation topics → one Observation. A stream turns messages of one topic into samples with a local stamp; the
+// synchroniser joins the newest sample of the first stream with what the others had at that time.
+
+import {
+  type Image,
+  type Nanoseconds,
+  NS_PER_MS,
+  type Observation,
+  type RobotFile,
+  type RobotStream,
+  TendonError,
+} from '../../types/index.js';
+import { canonicalType, type Message } from '../codec/protocol.js';
+import { NewestFirst } from './compressed.js';
+import { FrameTree } from './frame-tree.js';
+import { transformOf } from './motion-readers.js';
+import type { Parts, Reader, SlowReader } from './reader-parts.js';
+import { READERS, SLOW_READERS, TF_TYPE } from './readers.js';
+
+interface Sample extends Parts {
+  readonly stamp_ns: Nanoseconds;
+}
+
+/** What is kept of a topic for one that comes later: as long as a slow camera takes, and of pictures a few. */
+const HISTORY_NS = 1e9;
+const MOST_SAMPLES = 1024;
+const MOST_PICTURES = 16;
+/** Times of the first stream that are tried, newest first, before others' samples are waited for. */
+const MOST_TRIED = 8;
+
+interface Frame {
+  readonly msg: Message;
+  readonly stamp_ns: Nanoseconds;
+  readonly arrived_ns: Nanoseconds;
+}
+
+/** One topic's samples, newest last. */
+export class Stream {
+  heard_ns: Nanoseconds | undefined;
+  /** Why the newest message was refused; empty when it was not. */
+  refused = '';
+  /** `dropped`: frames that came while an older one was being decoded, and were overtaken by a newer one. */
+  readonly counters = { samples: 0, refused: 0, stale: 0, out_of_order: 0, dropped: 0 };
+  private readonly samples: Sample[] = [];
+  private readonly read: Reader | undefined;
+  /** Whether a message holds other transforms than this stream's. */
+  private readonly among: boolean;
+  private readonly frames: NewestFirst<Frame> | undefined;
+  /** Counts what `forget` was called for: what was being decoded then belongs to the past. */
+  private era = 0;
+
+  /** `changed` is called when a picture that was decoded on another thread made a sample or was refused. */
+  constructor(
+    readonly spec: RobotStream,
+    file: RobotFile,
+    private readonly changed: () => void = () => {},
+    frames = new FrameTree(file.frames.transforms),
+  ) {
+    const type = canonicalType(spec.type);
+    this.read = READERS[type]?.(spec, file, frames);
+    this.among = type === TF_TYPE;
+    const slow = SLOW_READERS[type]?.(spec);
+    if (slow !== undefined)
+      this.frames = new NewestFirst(
+        (frame) => this.decode(frame, slow),
+        () => ++this.counters.dropped,
+      );
+    if (this.read === undefined && slow === undefined) {
+      const known = [...Object.keys(READERS), ...Object.keys(SLOW_READERS)].join(', ');
+      throw new TendonError(
+        'unsupported',
+        `${spec.topic}: messages of type ${spec.type} cannot be read as observations; choose from ${known}.`,
+        { topic: spec.topic, type: spec.type },
+      );
+    }
+  }
+
+  get newest(): Sample | undefined {
+    return this.samples.at(-1);
+  }
+
+  forget(): void {
+    ++this.era;
+    this.frames?.forget();
+    this.samples.length = 0;
+    this.heard_ns = undefined;
+    this.refused = '';
+  }
+
+  /** What of a message this stream reads; undefined where that is nothing. */
+  pick(msg: Message): Message | undefined {
+    return this.among ? transformOf(this.spec, msg) : msg;
+  }
+
+  /** Takes a message valid at `stamp_ns`; true when there is a newer sample than before. */
+  add(msg: Message, stamp_ns: Nanoseconds, arrived_ns: Nanoseconds): boolean {
+    const age_ms = (arrived_ns - stamp_ns) / NS_PER_MS;
+    if (age_ms > this.spec.freshness_ms) {
+      ++this.counters.stale;
+      return false;
+    }
+    if (-age_ms > this.spec.freshness_ms) {
+      return this.refuse(
+        `${this.spec.topic}: a stamp ${(-age_ms).toFixed()} ms in the future; did a clock jump?`,
+      );
+    }
+    if (this.isOld(stamp_ns)) return false;
+    const frame = { msg, stamp_ns, arrived_ns };
+    if (this.read === undefined) {
+      this.frames?.take(frame);
+      return false;
+    }
+    let parts: Parts;
+    try {
+      parts = this.read(msg);
+    } catch (caught) {
+      return this.refuse(caught instanceof Error ? caught.message : String(caught));
+    }
+    return this.keep(frame, parts);
+  }
+
+  private async decode(frame: Frame, read: SlowReader): Promise<void> {
+    const { era } = this;
+    const outcome = await read(frame.msg).catch((caught: Error) => caught);
+    if (era !== this.era) return;
+    if (outcome instanceof Error) this.refuse(outcome.message);
+    else if (!this.isOld(frame.stamp_ns)) this.keep(frame, outcome);
+    this.changed();
+  }
+
+  private isOld(stamp_ns: Nanoseconds): boolean {
+    const old = stamp_ns <= (this.newest?.stamp_ns ?? Number.NEGATIVE_INFINITY);
+    if (old) ++this.counters.out_of_order;
+    return old;
+  }
+
+  private keep({ stamp_ns, arrived_ns }: Frame, parts: Parts): true {
+    this.samples.push({ stamp_ns: Math.min(stamp_ns, arrived_ns), ...parts });
+    const most = Object.keys(this.spec.images).length > 0 ? MOST_PICTURES : MOST_SAMPLES;
+    while (this.samples.length > most || stamp_ns - this.samples[0]!.stamp_ns > HISTORY_NS)
+      this.samples.shift();
+    ++this.counters.samples;
+    this.refused = '';
+    this.heard_ns = arrived_ns;
+    return true;
+  }
+
+  private refuse(why: string): false {
+    ++this.counters.refused;
+    this.refused = why;
+    return false;
+  }
+
+  /** The sample that belongs to `at_ns`: the latest before it, or the nearest within max_skew_ms. */
+  at(at_ns: Nanoseconds): Sample | undefined {
+    const { max_skew_ms, freshness_ms } = this.spec;
+    const after = this.countUpTo(at_ns);
+    const before = this.samples[after - 1];
+    if (max_skew_ms === undefined)
+      return before && at_ns - before.stamp_ns <= freshness_ms * NS_PER_MS ? before : undefined;
+    const next = this.samples[after];
+    const distance = (sample: Sample | undefined): number =>
+      sample === undefined ? Number.POSITIVE_INFINITY : Math.abs(at_ns - sample.stamp_ns);
+    const best = distance(next) <= distance(before) ? next : before;
+    return distance(best) <= max_skew_ms * NS_PER_MS ? best : undefined;
+  }
+
+  /** Until when it has something to say: a topic that others are matched with closely, until a little after its newest. */
+  get until_ns(): Nanoseconds {
+    const { max_skew_ms } = this.spec;
+    if (max_skew_ms === undefined) return Number.POSITIVE_INFINITY;
+    return (this.newest?.stamp_ns ?? Number.NEGATIVE_INFINITY) + max_skew_ms * NS_PER_MS;
+  }
+
+  /** Stamps of its samples up to `at_ns`, newest first. */
+  *stampsUpTo(at_ns: Nanoseconds): Iterable<Nanoseconds> {
+    for (let i = this.countUpTo(at_ns) - 1; i >= 0; i--) yield this.samples[i]!.stamp_ns;
+  }
+
+  /** How many samples are not newer than `at_ns`; they lie in the order of their stamps. */
+  private countUpTo(at_ns: Nanoseconds): number {
+    let [low, high] = [0, this.samples.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.samples[middle]!.stamp_ns <= at_ns) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** Joins streams; the first sets the time. */
+export class Synchroniser {
+  latest: Observation | undefined;
+  private parts: readonly (Sample | undefined)[] = [];
+
+  constructor(
+    private readonly streams: readonly Stream[],
+    private readonly file: Pick<RobotFile, 'join' | 'units'> = { join: {} },
+  ) {}
+
+  forget(): void {
+    this.latest = undefined;
+    this.parts = [];
+    for (const stream of this.streams) stream.forget();
+  }
+
+  /** Looks for a newer or fuller observation after a sample came; true when there is one. */
+  update(): boolean {
+    const [first, ...others] = this.streams;
+    if (first === undefined) return false;
+    let tried = 0;
+    // Not what is newest of the first, but what is newest of all: a picture may be long on its way.
+    for (const at_ns of first.stampsUpTo(Math.min(...others.map((stream) => stream.until_ns)))) {
+      if (at_ns < (this.latest?.stamp_ns ?? at_ns) || ++tried > MOST_TRIED) return false;
+      const parts = this.streams.map((stream) => stream.at(at_ns));
+      if (parts.every((part, i) => part === this.parts[i])) return false;
+      if (parts.includes(undefined)) continue;
+      this.join(at_ns, parts);
+      return true;
+    }
+    return false;
+  }
+
+  private join(at_ns: Nanoseconds, parts: readonly (Sample | undefined)[]): void {
+    this.parts = parts;
+    const values: Record<string, Float32Array> = {};
+    const images: Record<string, Image> = {};
+    for (const part of parts) {
+      Object.assign(values, part?.values);
+      Object.assign(images, part?.images);
+    }
+    this.finish(values);
+    const pictures = Object.keys(images).length > 0;
+    this.latest = pictures ? { stamp_ns: at_ns, values, images } : { stamp_ns: at_ns, values };
+  }
+
+  /** Adds what is made of several topics, and turns what the policy counts otherwise into its units. */
+  private finish(values: Record<string, Float32Array>): void {
+    const { join, units } = this.file;
+    for (const [key, parts] of Object.entries(join))
+      values[key] = Float32Array.from(parts.flatMap((one) => [...(values[one] ?? [])]));
+    for (const key of units?.features ?? [])
+      values[key] = values[key]!.map((value, i) => (value - units!.offset[i]!) / units!.scale[i]!);
+  }
+}
