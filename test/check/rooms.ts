@@ -26,7 +26,9 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   // TensorRef, the reference to a tensor in a file, is the noun between the two.
   weights: ['types', 'native'],
   samplers: ['types'],
-  policies: ['types', 'native', 'weights', 'samplers'],
+  // Blocks that families share: they ask for tensors by name and know no checkpoint.
+  networks: ['types', 'native', 'weights'],
+  policies: ['types', 'native', 'weights', 'samplers', 'networks'],
   // The robot as a file describes it: its schema, its URDF, its units.
   robot: ['types'],
   control: ['types', 'policies'],
@@ -45,6 +47,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'native',
     'weights',
     'samplers',
+    'networks',
     'policies',
     'robot',
     'control',

@@ -1,8 +1,8 @@
 // diffusion_policy's networks and normaliser against its own code.
 
 import { describe, expect, it } from 'vitest';
+import { timestepEmbedding, unetGraph } from '../../src/networks/index.js';
 import { Tensors } from '../../src/policies/checkpoint.js';
-import { timestepEmbedding, unetGraph } from '../../src/policies/diffusion/unet.js';
 import { dpTransformerGraph } from '../../src/policies/dp/transformer.js';
 import { linearNormalizer } from '../../src/policies/processors/linear.js';
 import { applyForward, applyInverse } from '../../src/policies/processors/normalize.js';

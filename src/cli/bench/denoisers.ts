@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { addon, type GraphBuilder, type Precision } from '../../native/index.js';
+import { type UnetShape, unetGraph } from '../../networks/index.js';
 import { BesoConfig } from '../../policies/beso/config.js';
 import { besoGraph } from '../../policies/beso/graph.js';
-import { type UnetShape, unetGraph } from '../../policies/diffusion/unet.js';
 import { openFamily } from '../../policies/load.js';
 import {
   ddimTable,

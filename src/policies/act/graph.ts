@@ -3,11 +3,9 @@
 // to queries and keys only.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
-import { feedForward, multiHead } from '../attention.js';
+import { feedForward, multiHead, resnet, sinePositions } from '../../networks/index.js';
 import type { Tensors } from '../checkpoint.js';
 import type { Camera } from '../vision/camera.js';
-import { resnet } from '../vision/resnet.js';
-import { sinePositions } from '../vision/sine-positions.js';
 import type { ActConfig } from './config.js';
 
 export interface ActDims {

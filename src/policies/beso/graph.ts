@@ -2,8 +2,8 @@
 // pre-norm blocks, actions read off their own tokens. A state and its action share a position.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
+import { causalMask } from '../../networks/index.js';
 import type { Tensors } from '../checkpoint.js';
-import { causalMask } from '../masks.js';
 import type { BesoConfig } from './config.js';
 
 type Shape = Pick<

@@ -2,6 +2,7 @@
 // every σ-sampler through the variance-preserving bridge.
 
 import type { GraphBuilder } from '../../native/index.js';
+import { timestepEmbedding, type UnetShape, unetGraph } from '../../networks/index.js';
 import { DIFFUSION_SAMPLERS, diffusionTable, type SamplerTable } from '../../samplers/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
@@ -17,7 +18,6 @@ import { type Statistics, statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { cameraCondition } from './condition.js';
 import { DiffusionConfig } from './config.js';
-import { timestepEmbedding, type UnetShape, unetGraph } from './unet.js';
 
 /** Steps when the config leaves num_inference_steps open: all of training's, as LeRobot. */
 export function openDiffusion(

@@ -2,11 +2,11 @@
 // observations, and its UNet on cameras; `tendon import` brings a checkpoint into this folder's layout.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { timestepEmbedding, unetGraph } from '../../networks/index.js';
 import { DIFFUSION_SAMPLERS, diffusionTable } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { parseConfig, Tensors } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
-import { timestepEmbedding, unetGraph } from '../diffusion/unet.js';
 import { actionCodec } from '../features.js';
 import { linearNormalizer } from '../processors/linear.js';
 import { imageShapes } from '../vision/camera.js';

@@ -2,12 +2,12 @@
 // MultiImageObsEncoder (model/vision/multi_image_obs_encoder.py) beside them, cameras first, each in order of its name.
 
 import type { GraphBuilder, NetworkInputs, Value } from '../../native/index.js';
+import { resnet } from '../../networks/index.js';
 import { type Observation, TendonError } from '../../types/index.js';
 import type { Feature, Tensors } from '../checkpoint.js';
 import { linearNormalizer } from '../processors/linear.js';
 import { type Affine, applyForward } from '../processors/normalize.js';
 import { type Camera, centredCrop, framesOf, pixelTable } from '../vision/camera.js';
-import { resnet } from '../vision/resnet.js';
 import type { DpConfig } from './config.js';
 
 const IMAGENET_MEAN = [0.485, 0.456, 0.406];

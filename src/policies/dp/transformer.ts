@@ -2,9 +2,8 @@
 // decoder, or, without a memory, time as the first token of an encoder (BERT). Pre-norm, GELU.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
-import { feedForward, multiHead } from '../attention.js';
+import { causalMask, feedForward, mask, multiHead } from '../../networks/index.js';
 import type { Tensors } from '../checkpoint.js';
-import { causalMask, mask } from '../masks.js';
 import { painted } from './painting.js';
 
 export interface DpTransformerShape {

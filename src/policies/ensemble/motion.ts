@@ -2,7 +2,7 @@
 // from the checkpoint's config, and neither is learnt.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
-import { isPositive } from '../compose.js';
+import { isPositive } from '../../networks/index.js';
 import type { Affine } from '../processors/normalize.js';
 import type { EnsembleConfig } from './config.js';
 import { followed, placing } from './follows.js';

@@ -2,9 +2,9 @@
 // and particles that travel through them (Chua et al. 2018, PETS; tensors named as mbrl-lib's GaussianMLP).
 
 import type { GraphBuilder, TensorRef, Value } from '../../native/index.js';
+import { clamp, isPositive } from '../../networks/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
 import type { Tensors } from '../checkpoint.js';
-import { clamp, isPositive } from '../compose.js';
 import { normalizer } from '../processors/normalize.js';
 import type { WorldNetworks } from '../world-model/graph.js';
 import type { EnsembleConfig } from './config.js';

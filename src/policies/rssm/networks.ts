@@ -2,8 +2,8 @@
 // Gaussian latents s are drawn from it, and heads read [s, h]. Tensors named as dreamerv3-torch saves them.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { clamp, isPositive, largest, symlog, twoHotInverse, uniformOf } from '../../networks/index.js';
 import type { Tensors } from '../checkpoint.js';
-import { clamp, isPositive, largest, symlog, twoHotInverse, uniformOf } from '../compose.js';
 import { LATENT_ITSELF, type WorldNetworks } from '../world-model/graph.js';
 import type { RssmConfig } from './config.js';
 

@@ -3,8 +3,8 @@
 // policy.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { clamp, isPositive } from '../../networks/index.js';
 import type { Tensors } from '../checkpoint.js';
-import { clamp, isPositive } from '../compose.js';
 import type { WorldNetworks } from '../world-model/graph.js';
 import { contextTokens, type ScalezeroConfig } from './config.js';
 import { type Kept, Transformer } from './transformer.js';

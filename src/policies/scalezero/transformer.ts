@@ -2,10 +2,9 @@
 // feed-forward part may be a mixture of experts, run token by token over keys and values that are kept.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { causalMask, largest } from '../../networks/index.js';
 import { readTensor } from '../../weights/index.js';
 import type { Tensors } from '../checkpoint.js';
-import { largest } from '../compose.js';
-import { causalMask } from '../masks.js';
 import type { ScalezeroConfig } from './config.js';
 
 /** What later tokens attend to, by layer: (rows, tokens so far, heads · width). */

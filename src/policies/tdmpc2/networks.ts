@@ -2,10 +2,10 @@
 // scalars as distributions over bins of their symlog.
 
 import type { GraphBuilder, TensorRef, Value } from '../../native/index.js';
+import { isPositive, twoHotInverse as twoHot } from '../../networks/index.js';
 import { TendonError } from '../../types/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
 import type { Tensors } from '../checkpoint.js';
-import { isPositive, twoHotInverse as twoHot } from '../compose.js';
 import { LATENT_ITSELF, type WorldNetworks } from '../world-model/graph.js';
 import type { Tdmpc2Config } from './config.js';
 

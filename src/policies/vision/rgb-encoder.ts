@@ -3,10 +3,10 @@
 
 import * as z from 'zod';
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { resnet, spatialSoftmax } from '../../networks/index.js';
 import { TendonError } from '../../types/index.js';
 import type { Tensors } from '../checkpoint.js';
 import { CountSchema } from '../checkpoint.js';
-import { resnet } from './resnet.js';
 
 const size = z.tuple([CountSchema, CountSchema]).nullable();
 
@@ -51,22 +51,12 @@ export function rgbEncoder(
       prefix: `${prefix}backbone.`,
       naming: 'sequential',
       group_norm: config.use_group_norm,
-      // A softmax over positions makes of a percent of its logits ten of where a keypoint lies (docs/numerics.md).
+      // A softmax over positions follows (docs/numerics.md).
       exact: true,
     },
     x,
   );
-  const [frames, h, w, c] = map.shape as [number, number, number, number];
   const k = config.spatial_softmax_num_keypoints;
-  const maps = g.conv2d(
-    map,
-    tensors.weight(g, `${prefix}pool.nets.weight`, [k, c, 1, 1]),
-    tensors.weight(g, `${prefix}pool.nets.bias`, [k]),
-    { exact: true },
-  );
-  const attention = g.softmax(g.permute(g.reshape(maps, [frames, h * w, k]), [0, 2, 1]));
-  // (x, y) of each position, as the file has it: numpy's linspace rounds differently from torch's.
-  const grid = g.reshape(tensors.weight(g, `${prefix}pool.pos_grid`, [h * w, 2]), [1, h * w, 2]);
-  const keypoints = g.reshape(g.matmul(attention, grid), [frames, 2 * k]);
+  const keypoints = spatialSoftmax(g, tensors, { prefix: `${prefix}pool.`, keypoints: k }, map);
   return g.unary('relu', tensors.linear(g, keypoints, `${prefix}out`, 2 * k));
 }

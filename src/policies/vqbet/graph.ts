@@ -3,9 +3,8 @@
 // an offset to what the codes decode to.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
+import { causalMask, clamp, largest, uniformOf } from '../../networks/index.js';
 import type { Tensors } from '../checkpoint.js';
-import { clamp, largest, uniformOf } from '../compose.js';
-import { causalMask } from '../masks.js';
 import type { Camera } from '../vision/camera.js';
 import { rgbEncoder, rgbEncoderConfig } from '../vision/rgb-encoder.js';
 import type { VqbetConfig } from './config.js';

@@ -3,7 +3,7 @@
 // once per plan. After TD-MPC2 `_estimate_value` and LeRobot TD-MPC `estimate_value`.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
-import { clamp } from '../compose.js';
+import { clamp } from '../../networks/index.js';
 
 /**
  * The networks of a world model; a (rows, action_dim), results (rows, …). Z is what a rollout carries from step to step:

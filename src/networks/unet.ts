@@ -1,9 +1,9 @@
 // The conditional 1-D UNet of diffusion_policy and LeRobot (modeling_diffusion.py, DiffusionConditionalUnet1d): the
 // sample (batch, horizon, action) in channels-last layout, the step embedding and the observation as FiLM.
 
-import { GraphBuilder, type Value } from '../../native/index.js';
-import { TendonError } from '../../types/index.js';
-import type { Tensors } from '../checkpoint.js';
+import { GraphBuilder, type Value } from '../native/index.js';
+import { TendonError } from '../types/index.js';
+import type { Weights } from './weights.js';
 
 export interface UnetShape {
   readonly prefix: string;
@@ -39,7 +39,7 @@ export function timestepEmbedding(timesteps: readonly number[], dim: number): Fl
   return out;
 }
 
-export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): GraphBuilder {
+export function unetGraph(shape: UnetShape, weights: Weights, groups: number): GraphBuilder {
   const { prefix, kernel_size, n_groups, down_dims } = shape;
   if (shape.horizon % 2 ** (down_dims.length - 1) !== 0)
     throw new TendonError(
@@ -64,23 +64,23 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
   ): Value =>
     g.conv1d(
       v,
-      tensors.weight(g, `${name}.weight`, [out, v.shape[2]!, kernel]),
-      tensors.weight(g, `${name}.bias`, [out]),
+      weights.weight(g, `${name}.weight`, [out, v.shape[2]!, kernel]),
+      weights.weight(g, `${name}.bias`, [out]),
       { stride, pad },
     );
   const block = (v: Value, name: string, out: number): Value => {
     const h = conv(v, `${name}.block.0`, out, kernel_size);
     const norm = g.groupNorm(
       h,
-      tensors.weight(g, `${name}.block.1.weight`, [out]),
-      tensors.weight(g, `${name}.block.1.bias`, [out]),
+      weights.weight(g, `${name}.block.1.weight`, [out]),
+      weights.weight(g, `${name}.block.1.bias`, [out]),
       n_groups,
     );
     return g.unary('mish', norm);
   };
 
-  const step = tensors.linear(g, embedding, `${prefix}diffusion_step_encoder.1`, 4 * shape.step_embed_dim);
-  const encoded = tensors.linear(
+  const step = weights.linear(g, embedding, `${prefix}diffusion_step_encoder.1`, 4 * shape.step_embed_dim);
+  const encoded = weights.linear(
     g,
     g.unary('mish', step),
     `${prefix}diffusion_step_encoder.3`,
@@ -92,7 +92,7 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
   const global = g.unary('mish', g.concat(pieces));
 
   const resblock = (v: Value, name: string, out: number): Value => {
-    const film = tensors.linear(g, global, `${name}.cond_encoder.1`, shape.film_scale ? 2 * out : out);
+    const film = weights.linear(g, global, `${name}.cond_encoder.1`, shape.film_scale ? 2 * out : out);
     const rows = g.reshape(film, [film.shape[0]!, 1, film.shape[1]!]);
     let h = block(v, half(name, 0), out);
     if (shape.film_scale) {
@@ -110,7 +110,7 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
     const given = g.input('local_cond', [groups, shape.horizon, shape.local_cond_dim], 'observation');
     local = resblock(given, `${prefix}local_cond_encoder.0`, down_dims[0]!);
     // The encoder of the way up is in the file but was never used: its condition tests for one level too many.
-    tensors.ignore(/(^|\.)local_cond_encoder\.1\./);
+    weights.ignore(/(^|\.)local_cond_encoder\.1\./);
   }
 
   let h = shape.entry === undefined ? x : shape.entry(g, x);
@@ -131,8 +131,8 @@ export function unetGraph(shape: UnetShape, tensors: Tensors, groups: number): G
     const out = down_dims[down_dims.length - 2 - level]!;
     h = g.concat([h, skips.pop()!]);
     h = resblock(resblock(h, `${name}.0`, out), `${name}.1`, out);
-    const weight = tensors.weight(g, `${resample(name)}.weight`, [out, out, 4]);
-    h = g.convTranspose1d(h, weight, tensors.weight(g, `${resample(name)}.bias`, [out]), {
+    const weight = weights.weight(g, `${resample(name)}.weight`, [out, out, 4]);
+    h = g.convTranspose1d(h, weight, weights.weight(g, `${resample(name)}.bias`, [out]), {
       stride: 2,
       pad: 1,
     });

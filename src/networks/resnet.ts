@@ -1,10 +1,10 @@
 // torchvision's ResNet 18, 34 and 50 (models/resnet.py) down to the last stage's feature map, channels last. Policies
 // keep them under torchvision's names or as a Sequential of its children; batch norm is folded away by the compiler.
 
-import type { GraphBuilder, Value } from '../../native/index.js';
-import { TendonError } from '../../types/index.js';
-import { readTensor } from '../../weights/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { GraphBuilder, Value } from '../native/index.js';
+import { TendonError } from '../types/index.js';
+import { readTensor } from '../weights/index.js';
+import type { Weights } from './weights.js';
 
 export interface Resnet {
   readonly backbone: string;
@@ -29,7 +29,7 @@ const DEPTHS: Readonly<Record<string, { blocks: readonly number[]; bottleneck: b
 const WIDTHS = [64, 128, 256, 512];
 
 /** x (frames, height, width, channels) → (frames, ⌈height/32⌉, ⌈width/32⌉, 512 or 2048) */
-export function resnet(g: GraphBuilder, tensors: Tensors, net: Resnet, x: Value): Value {
+export function resnet(g: GraphBuilder, weights: Weights, net: Resnet, x: Value): Value {
   const depth = Object.hasOwn(DEPTHS, net.backbone) ? DEPTHS[net.backbone] : undefined;
   if (depth === undefined)
     throw new TendonError(
@@ -45,12 +45,12 @@ export function resnet(g: GraphBuilder, tensors: Tensors, net: Resnet, x: Value)
     net.naming === 'torchvision'
       ? ['conv1', 'bn1', (i: number) => `layer${i + 1}`]
       : (['0', '1', (i: number) => String(i + 4)] as const);
-  tensors.ignore(new RegExp(`^${escaped(net.prefix)}.*\\.num_batches_tracked$`));
+  weights.ignore(new RegExp(`^${escaped(net.prefix)}.*\\.num_batches_tracked$`));
   const { exact = false } = net;
 
   const norm = (v: Value, name: string): Value => {
     const n = v.shape[3]!;
-    const part = (which: string): Value => tensors.weight(g, `${net.prefix}${name}.${which}`, [n]);
+    const part = (which: string): Value => weights.weight(g, `${net.prefix}${name}.${which}`, [n]);
     return net.group_norm
       ? g.groupNorm(v, part('weight'), part('bias'), n / 16)
       : g.batchNorm(v, part('weight'), part('bias'), part('running_mean'), part('running_var'));
@@ -58,7 +58,7 @@ export function resnet(g: GraphBuilder, tensors: Tensors, net: Resnet, x: Value)
   const conv = (v: Value, name: string, out: number, kernel: number, stride = 1, dilation = 1): Value => {
     const key = `${net.prefix}${name}.weight`;
     const shape = [out, v.shape[3]!, kernel, kernel];
-    const weight = dilation === 1 ? tensors.weight(g, key, shape) : dilated(g, tensors, key, shape, dilation);
+    const weight = dilation === 1 ? weights.weight(g, key, shape) : dilated(g, weights, key, shape, dilation);
     const pad = dilation * Math.floor(kernel / 2);
     return g.conv2d(v, weight, undefined, { stride, pad, exact });
   };
@@ -83,7 +83,7 @@ export function resnet(g: GraphBuilder, tensors: Tensors, net: Resnet, x: Value)
   };
 
   let h = relu(
-    norm(g.conv2d(x, stem(g, tensors, net, conv1, x), undefined, { stride: 2, pad: 3, exact }), bn1),
+    norm(g.conv2d(x, stem(g, weights, net, conv1, x), undefined, { stride: 2, pad: 3, exact }), bn1),
   );
   h = g.maxPool2d(h, { kernel: 3, stride: 2, pad: 1 });
   depth.blocks.forEach((count, i) => {
@@ -97,19 +97,19 @@ export function resnet(g: GraphBuilder, tensors: Tensors, net: Resnet, x: Value)
   return h;
 }
 
-function stem(g: GraphBuilder, tensors: Tensors, net: Resnet, name: string, x: Value): Value {
-  return tensors.weight(g, `${net.prefix}${name}.weight`, [64, x.shape[3]!, 7, 7]);
+function stem(g: GraphBuilder, weights: Weights, net: Resnet, name: string, x: Value): Value {
+  return weights.weight(g, `${net.prefix}${name}.weight`, [64, x.shape[3]!, 7, 7]);
 }
 
 /** A kernel with zeros between its taps: the core's convolutions have no dilation, and few policies ask for one. */
 function dilated(
   g: GraphBuilder,
-  tensors: Tensors,
+  weights: Weights,
   key: string,
   [out, from, kernel]: readonly number[],
   dilation: number,
 ): Value {
-  const values = readTensor(tensors.ref(key, [out!, from!, kernel!, kernel!]));
+  const values = readTensor(weights.ref(key, [out!, from!, kernel!, kernel!]));
   const size = dilation * (kernel! - 1) + 1;
   const spread = new Float32Array(out! * from! * size * size);
   for (let plane = 0; plane < out! * from!; plane++)

@@ -1,7 +1,7 @@
 // torch.nn.MultiheadAttention and its transformer layers: the three projections are rows of one tensor.
 
 import type { GraphBuilder, Value } from '../native/index.js';
-import type { Tensors } from './checkpoint.js';
+import type { Weights } from './weights.js';
 
 export interface AttentionShape {
   readonly heads: number;
@@ -12,7 +12,7 @@ export interface AttentionShape {
 /** `name`.{in_proj_weight, in_proj_bias, out_proj}; all three inputs have the width of the model. */
 export function multiHead(
   g: GraphBuilder,
-  tensors: Tensors,
+  weights: Weights,
   name: string,
   [q, k, v]: readonly [Value, Value, Value],
   shape: AttentionShape,
@@ -21,22 +21,22 @@ export function multiHead(
   const project = (x: Value, part: number): Value =>
     g.linear(
       x,
-      tensors.rows(g, `${name}.in_proj_weight`, [3 * D, D], part * D, D),
-      tensors.rows(g, `${name}.in_proj_bias`, [3 * D], part * D, D),
+      weights.rows(g, `${name}.in_proj_weight`, [3 * D, D], part * D, D),
+      weights.rows(g, `${name}.in_proj_bias`, [3 * D], part * D, D),
     );
   const out = g.attention(project(q, 0), project(k, 1), project(v, 2), shape.heads, shape.mask);
-  return tensors.linear(g, out, `${name}.out_proj`, D);
+  return weights.linear(g, out, `${name}.out_proj`, D);
 }
 
 /** linear1, activation, linear2. */
 export function feedForward(
   g: GraphBuilder,
-  tensors: Tensors,
+  weights: Weights,
   name: string,
   x: Value,
   hidden: number,
   activation: 'relu' | 'gelu',
 ): Value {
-  const wide = g.unary(activation, tensors.linear(g, x, `${name}.linear1`, hidden));
-  return tensors.linear(g, wide, `${name}.linear2`, x.shape.at(-1)!);
+  const wide = g.unary(activation, weights.linear(g, x, `${name}.linear1`, hidden));
+  return weights.linear(g, wide, `${name}.linear2`, x.shape.at(-1)!);
 }
