@@ -3,7 +3,7 @@
 import { cpus } from 'node:os';
 import type { NativePool } from '../native/index.js';
 import type { LoadOptions } from '../policies/index.js';
-import { type ChunkMode, type TeleopShare, TendonError } from '../types/index.js';
+import { TendonError } from '../types/index.js';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean';
@@ -117,16 +117,4 @@ export const describePool = ({ size, cores }: NativePool): string =>
 
 function given(name: string, value: number | undefined): Record<string, number> {
   return value === undefined ? {} : { [name]: value };
-}
-
-/** What a policy must have ready for these ways to join chunks and to share, so that the first inference is not slow. */
-export function needsOf(mode: ChunkMode, share?: TeleopShare): LoadOptions {
-  const steers = share?.kind === 'steer';
-  const derivative = (mode.mode === 'rtc' && mode.derivative) || steers;
-  const candidates = 'candidates' in mode ? mode.candidates : undefined;
-  return {
-    joins: { prefix: mode.mode === 'rtc' || steers, candidates: candidates !== undefined },
-    ...(candidates === undefined ? {} : { candidates }),
-    ...(derivative ? { prefix_derivative: true } : {}),
-  };
 }

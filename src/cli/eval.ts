@@ -5,10 +5,10 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { evaluatePolicy } from '../eval/evaluate.js';
 import { htmlReport } from '../eval/report.js';
+import { PACKAGE_ROOT } from '../session/sim-session.js';
 import { TendonError } from '../types/index.js';
 import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
 import { evalDelays } from './eval-delays.js';
-import { PACKAGE_ROOT } from './sim-session.js';
 
 export const evaluate: Command = {
   summary: 'success rate of a policy on a simulated task, with interval, modes and latency',

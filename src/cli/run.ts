@@ -9,22 +9,23 @@ import {
   MonotonicClock,
   RealTimeExecutor,
 } from '../control/index.js';
+import { openLog } from '../host/log.js';
+import { collectGarbage, preferControl } from '../host/priority.js';
+import { ServiceManager } from '../host/service.js';
 import { addon, native } from '../native/index.js';
 import { loadPolicy } from '../policies/index.js';
 import { loadRobotFile } from '../robot/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
+import { DryRun } from '../session/dry-run.js';
+import { checkFit, needsOf } from '../session/fit.js';
+import { observe } from '../session/observe.js';
+import { operatorOf } from '../session/operator.js';
+import { openRecorder } from '../session/recording.js';
+import { openPage } from '../session/robot-page.js';
 import type { RobotFile } from '../types/index.js';
-import { type Command, loadOptions, needsOf, POLICY_OPTIONS } from './command.js';
-import { DryRun } from './dry-run.js';
-import { checkFit } from './fit.js';
+import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
-import { openLog } from './log.js';
-import { observe } from './observe.js';
-import { operatorOf } from './operator.js';
-import { collectGarbage, preferControl } from './priority.js';
-import { openRecorder, RECORD_OPTION } from './recording.js';
-import { openPage } from './robot-page.js';
-import { ServiceManager } from './service.js';
+import { RECORD_OPTION } from './recording.js';
 
 /** How often a leader that fell silent is noticed, ms. */
 const LEADER_POLL_MS = 20;

@@ -3,14 +3,14 @@
 
 import { INTERVENTIONS, type Intervention, type Miss, type Supervisor } from '../control/index.js';
 import { wilson } from '../eval/wilson.js';
+import { type MachineReport, MachineWatch, ofItself } from '../host/machine-watch.js';
+import { LiveSession } from '../session/sim-page.js';
+import { type EpisodeResult, SimSession } from '../session/sim-session.js';
 import { NS_PER_S } from '../types/index.js';
 import { startWebServer, type WebServer } from '../web/index.js';
 import type { Command } from './command.js';
 import { loadOptions, POLICY_OPTIONS } from './command.js';
-import { LiveSession } from './live-source.js';
-import { type MachineReport, MachineWatch, ofItself } from './machine-watch.js';
 import { RECORD_OPTION } from './recording.js';
-import { type EpisodeResult, SimSession } from './sim-session.js';
 
 const PAGE_PORT = 8080;
 

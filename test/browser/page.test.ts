@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { LiveSession } from '../../src/cli/live-source.js';
+import type { LiveSession } from '../../src/session/sim-page.js';
 import type { WebServer } from '../../src/web/index.js';
 import { missing, openBrowser } from './chromium.js';
 
@@ -19,8 +19,8 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
 
   beforeAll(async () => {
     const source = (await import(
-      join(root, 'dist/cli/live-source.js')
-    )) as typeof import('../../src/cli/live-source.js');
+      join(root, 'dist/session/sim-page.js')
+    )) as typeof import('../../src/session/sim-page.js');
     const server = (await import(join(root, 'dist/web/index.js'))) as typeof import('../../src/web/index.js');
     live = await source.LiveSession.open({ task: 'arm', load: { steps: 3, candidates: 4 } });
     web = await server.startWebServer(live, { port: 0 });

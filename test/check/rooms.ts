@@ -42,6 +42,22 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   eval: ['types', 'policies', 'control', 'sim'],
   serve: ['types', 'policies', 'control'],
   web: ['types'],
+  // What the machine offers a controller: priority, a service manager, a log, a watch over its stalls.
+  host: ['types', 'native', 'control'],
+  // Everything wired together; a command and a program open the same session.
+  session: [
+    'types',
+    'native',
+    'policies',
+    'control',
+    'rosbridge',
+    'sim',
+    'record',
+    'metrics',
+    'eval',
+    'web',
+    'host',
+  ],
   cli: [
     'types',
     'native',
@@ -59,6 +75,8 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'eval',
     'serve',
     'web',
+    'host',
+    'session',
   ],
 };
 

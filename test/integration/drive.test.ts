@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { LiveSession } from '../../src/cli/live-source.js';
+import type { LiveSession } from '../../src/session/sim-page.js';
 import { findTask } from '../../src/sim/tasks.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -35,8 +35,8 @@ describe('a person leads the hand of a running arm', () => {
   let live: LiveSession;
   beforeAll(async () => {
     const source = (await import(
-      join(root, 'dist/cli/live-source.js')
-    )) as typeof import('../../src/cli/live-source.js');
+      join(root, 'dist/session/sim-page.js')
+    )) as typeof import('../../src/session/sim-page.js');
     live = await source.LiveSession.open({ task: 'arm', load: { steps: 3, threads: 1 } });
   });
   afterAll(() => live?.close());
@@ -85,8 +85,8 @@ describe('a person leads the hand of a running arm', () => {
 
 test('a stop that is pressed as an episode ends is no less latched', async () => {
   const { SimSession } = (await import(
-    join(root, 'dist/cli/sim-session.js')
-  )) as typeof import('../../src/cli/sim-session.js');
+    join(root, 'dist/session/sim-session.js')
+  )) as typeof import('../../src/session/sim-session.js');
   let ended = (): void => undefined;
   const end = new Promise<void>((resolve) => {
     ended = resolve;

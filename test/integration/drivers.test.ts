@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { LiveSession } from '../../src/cli/live-source.js';
+import type { LiveSession } from '../../src/session/sim-page.js';
 import type { LiveChunk, LiveScene, LiveStatus, OperatorIntent } from '../../src/types/index.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -15,8 +15,8 @@ const scenes: LiveScene[] = [];
 
 beforeAll(async () => {
   const source = (await import(
-    join(root, 'dist/cli/live-source.js')
-  )) as typeof import('../../src/cli/live-source.js');
+    join(root, 'dist/session/sim-page.js')
+  )) as typeof import('../../src/session/sim-page.js');
   live = await source.LiveSession.open({ task: 'arm', load: { steps: 3, threads: 1 } });
   live.subscribe((frame) => {
     if (frame.kind === 'chunk') chunk = frame;

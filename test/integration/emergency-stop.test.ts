@@ -173,7 +173,7 @@ deadlines: { no_data_ms: 1000, freshness_ms: 500 }`,
 
   test('from the page, through its server and the live session', async () => {
     const load = async <T>(path: string) => (await import(join(root, 'dist', path))) as T;
-    const { LiveSession } = await load<typeof import('../../src/cli/live-source.js')>('cli/live-source.js');
+    const { LiveSession } = await load<typeof import('../../src/session/sim-page.js')>('session/sim-page.js');
     const { startWebServer } = await load<typeof import('../../src/web/index.js')>('web/index.js');
     const live = await LiveSession.open({ task: 'arm', load: { steps: 2, threads: 1 } });
     closers.push(() => live.close());

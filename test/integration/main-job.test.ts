@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
-import type { EpisodeResult } from '../../src/cli/sim-session.js';
+import type { EpisodeResult } from '../../src/session/sim-session.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const main = join(root, 'dist/cli/main.js');
@@ -28,8 +28,8 @@ async function until(condition: () => boolean, ms = 20_000): Promise<void> {
 describe('the main job', () => {
   test('an episode succeeds; a simulation killed in mid-episode is held for and resumed', async () => {
     const { SimSession } = (await import(
-      join(root, 'dist/cli/sim-session.js')
-    )) as typeof import('../../src/cli/sim-session.js');
+      join(root, 'dist/session/sim-session.js')
+    )) as typeof import('../../src/session/sim-session.js');
     const results: EpisodeResult[] = [];
     const notes: string[] = [];
     const session = await SimSession.open({

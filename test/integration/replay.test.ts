@@ -51,7 +51,8 @@ describe.each([
 });
 
 test('holds, stops, take-overs, resets, and changes of sampler replay too', async () => {
-  const { SimSession } = await built<typeof import('../../src/cli/sim-session.js')>('cli/sim-session.js');
+  const { SimSession } =
+    await built<typeof import('../../src/session/sim-session.js')>('session/sim-session.js');
   const { loadPolicy } = await built<typeof import('../../src/policies/index.js')>('policies/index.js');
   const { replay } = await built<typeof import('../../src/record/index.js')>('record/index.js');
   const file = join(folder, 'operator.mcap');

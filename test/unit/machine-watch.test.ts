@@ -1,8 +1,8 @@
 // Whose a missed deadline was: a stall counts for what it covers of the lateness, on one processor at a time.
 
 import { expect, test } from 'vitest';
-import { MachineWatch, reportOf } from '../../src/cli/machine-watch.js';
 import { MonotonicClock } from '../../src/control/index.js';
+import { MachineWatch, reportOf } from '../../src/host/machine-watch.js';
 
 const MS = 1e6;
 const stall = (from: number, to: number, processor = 0) => ({

@@ -3,9 +3,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { checkFit } from '../../src/cli/fit.js';
 import { loadRobotFile, parseRobotFile } from '../../src/robot/robot-file.js';
 import { RosbridgeRobot } from '../../src/rosbridge/index.js';
+import { checkFit } from '../../src/session/fit.js';
 import { findTask, taskNames } from '../../src/sim/tasks.js';
 import type { PolicySpec } from '../../src/types/index.js';
 

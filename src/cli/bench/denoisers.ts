@@ -17,9 +17,9 @@ import {
   sigmaSchedule,
   sigmaTable,
 } from '../../samplers/index.js';
+import { PACKAGE_ROOT } from '../../session/sim-session.js';
 import { taskNames } from '../../sim/tasks.js';
 import { writeOnnx } from '../../weights/onnx-write.js';
-import { PACKAGE_ROOT } from '../sim-session.js';
 import type { Contest } from './contest.js';
 import { hasTorch, Torch } from './torch.js';
 import { randomCheckpoint } from './weights.js';

@@ -3,10 +3,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MonotonicClock, RealTimeExecutor } from '../../control/index.js';
+import { MachineWatch, ofItself } from '../../host/machine-watch.js';
 import { addon, native } from '../../native/index.js';
 import { loadPolicy } from '../../policies/index.js';
 import { NS_PER_S } from '../../types/index.js';
-import { MachineWatch, ofItself } from '../machine-watch.js';
 
 export interface ExecutorBench {
   readonly policy: string;

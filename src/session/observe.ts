@@ -1,7 +1,7 @@
 // Those who watch `tendon run` without a say in it: the log of interventions, and a Prometheus that comes by.
 
+import type { RunLog } from '../host/log.js';
 import { LoopMetrics, type LoopMetricsOptions, serveMetrics, watchInterventions } from '../metrics/index.js';
-import type { RunLog } from './log.js';
 
 /** Where /metrics is served. */
 export interface MetricsAddress {

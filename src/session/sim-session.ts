@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { Controller, type ControllerOptions, MonotonicClock } from '../control/index.js';
 import { type OpenedPolicy, openPolicy } from '../eval/open-policy.js';
+import { collectGarbage, preferControl } from '../host/priority.js';
 import type { LoadOptions } from '../policies/index.js';
 import type { SessionRecorder } from '../record/index.js';
 import { loadRobotFile } from '../robot/index.js';
@@ -12,9 +13,8 @@ import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
 import type { TaskInstance } from '../sim/task.js';
 import { findTask } from '../sim/tasks.js';
 import { TendonError } from '../types/index.js';
-import { needsOf } from './command.js';
 import { modelFolder, PACKAGE_ROOT } from './drivers.js';
-import { collectGarbage, preferControl } from './priority.js';
+import { needsOf } from './fit.js';
 import { openRecorder } from './recording.js';
 
 export { PACKAGE_ROOT } from './drivers.js';

@@ -2,10 +2,10 @@
 // second in the words of the wire, and at the end, joint by joint, how near it came to the limits. It stands where a
 // recorder stands, and passes on to one.
 
+import type { RunLog } from '../host/log.js';
 import type { RosbridgeRobot } from '../rosbridge/index.js';
 import type { CommandFate, ControlTap, Observation, RobotFile } from '../types/index.js';
 import { NS_PER_S } from '../types/index.js';
-import type { RunLog } from './log.js';
 
 const SHOW_MS = 1000;
 

@@ -1,7 +1,15 @@
 // Whether a policy and a robot file belong together, asked before anything is connected: in a running loop each of these
 // would be a robot that holds and a sentence in the log.
 
-import { featureLengths, type PolicySpec, type RobotFile, TendonError } from '../types/index.js';
+import type { LoadOptions } from '../policies/index.js';
+import {
+  type ChunkMode,
+  featureLengths,
+  type PolicySpec,
+  type RobotFile,
+  type TeleopShare,
+  TendonError,
+} from '../types/index.js';
 
 /** Throws `config_invalid` for the first thing that does not fit; `where` is the file's name, for the sentence. */
 export function checkFit(spec: PolicySpec, file: RobotFile, where: string, position_key: string): void {
@@ -34,4 +42,16 @@ export function checkFit(spec: PolicySpec, file: RobotFile, where: string, posit
     );
   if (spec.action_dim !== joints)
     refuse(`the policy commands ${spec.action_dim} joints, ${where} names ${joints}`);
+}
+
+/** What a policy must have ready for these ways to join chunks and to share, so that the first inference is not slow. */
+export function needsOf(mode: ChunkMode, share?: TeleopShare): LoadOptions {
+  const steers = share?.kind === 'steer';
+  const derivative = (mode.mode === 'rtc' && mode.derivative) || steers;
+  const candidates = 'candidates' in mode ? mode.candidates : undefined;
+  return {
+    joins: { prefix: mode.mode === 'rtc' || steers, candidates: candidates !== undefined },
+    ...(candidates === undefined ? {} : { candidates }),
+    ...(derivative ? { prefix_derivative: true } : {}),
+  };
 }
