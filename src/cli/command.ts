@@ -2,6 +2,7 @@
 
 import { cpus } from 'node:os';
 import type { NativePool } from '../native/index.js';
+import { readToken, TOKEN_VARIABLE } from '../net/index.js';
 import type { LoadOptions } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
 
@@ -57,6 +58,28 @@ export const POLICY_OPTIONS = {
   },
   device: { type: 'string', help: 'where the network runs: cpu (default) or cuda:0, cuda:1, …' },
 } as const satisfies Record<string, OptionSpec>;
+
+/** Of every command that may listen beyond this machine. A token as an argument could be read by every user of it. */
+export const TOKEN_OPTION = {
+  'token-file': {
+    type: 'string',
+    help: `file with the token that clients must show; default: the variable ${TOKEN_VARIABLE}`,
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+export const tokenOf = (values: Values): string | undefined =>
+  readToken(typeof values['token-file'] === 'string' ? values['token-file'] : undefined);
+
+/** Of every command with a page. */
+export const PAGE_NAME_OPTION = {
+  'page-name': {
+    type: 'string',
+    help: 'names under which browsers may ask for the page, such as robot.local; several with commas',
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+export const pageNames = (values: Values): string[] =>
+  typeof values['page-name'] === 'string' ? values['page-name'].split(',').map((name) => name.trim()) : [];
 
 export function loadOptions(values: Values): LoadOptions {
   const number = (name: string): number | undefined => {

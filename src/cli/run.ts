@@ -23,7 +23,15 @@ import { operatorOf } from '../session/operator.js';
 import { openRecorder } from '../session/recording.js';
 import { openPage } from '../session/robot-page.js';
 import type { RobotFile } from '../types/index.js';
-import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import {
+  type Command,
+  loadOptions,
+  PAGE_NAME_OPTION,
+  POLICY_OPTIONS,
+  pageNames,
+  TOKEN_OPTION,
+  tokenOf,
+} from './command.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
 import { RECORD_OPTION } from './recording.js';
 
@@ -55,14 +63,16 @@ export const run: Command = {
     'page-host': {
       type: 'string',
       default: '127.0.0.1',
-      help: 'address of the page; anything but loopback is open to the network',
+      help: 'address of the page; anything but loopback needs a token',
     },
     metrics: { type: 'string', help: 'port for GET /metrics (Prometheus); 0 takes a free one' },
     'metrics-host': {
       type: 'string',
       default: '127.0.0.1',
-      help: 'address of /metrics; anything but loopback is open to the network',
+      help: 'address of /metrics; anything but loopback needs a token',
     },
+    ...TOKEN_OPTION,
+    ...PAGE_NAME_OPTION,
     log: { type: 'string', default: 'pretty', help: 'pretty, json (one object a line) or silent' },
     ...POLICY_OPTIONS,
   },
@@ -70,6 +80,7 @@ export const run: Command = {
     const log = openLog(text('log'), print);
     const { say } = log;
     const service = ServiceManager.of(process.env);
+    const token = tokenOf(values);
     const file = loadRobotFile(text('robot'));
     const load = { ...loadOptions(values), ...needsOf(file.chunks, file.teleop?.share) };
     const policy = await loadPolicy(text('policy'), load);
@@ -179,13 +190,13 @@ export const run: Command = {
     const metrics =
       values.metrics === undefined
         ? undefined
-        : { port: integer('metrics', 0, 65535), host: text('metrics-host') };
+        : { port: integer('metrics', 0, 65535), host: text('metrics-host'), token };
     const letLook =
       values.page === undefined
         ? undefined
         : await openPage(
             { file, controller, robot, policy, position_key, operator },
-            { port: integer('page', 0, 65535), host: text('page-host') },
+            { port: integer('page', 0, 65535), host: text('page-host'), token, hosts: pageNames(values) },
             say,
           );
     const letObserve = await observe(

@@ -2,20 +2,20 @@
 
 import { loadPolicy } from '../policies/index.js';
 import { servePolicy } from '../serve/index.js';
-import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { type Command, loadOptions, POLICY_OPTIONS, TOKEN_OPTION, tokenOf } from './command.js';
 
 export const serve: Command = {
   summary: 'serve a policy on the wire of openpi’s policy server',
-  usage: 'tendon serve --policy DIR [--port 8000] [--host 0.0.0.0 --key SECRET]',
+  usage: 'tendon serve --policy DIR [--port 8000] [--host 0.0.0.0 --token-file FILE]',
   options: {
     policy: { type: 'string', help: 'checkpoint folder' },
     port: { type: 'string', default: '8000', help: '0 takes a free one' },
     host: {
       type: 'string',
       default: '127.0.0.1',
-      help: 'address to listen on; others than this machine need a key',
+      help: 'address to listen on; others than this machine need a token',
     },
-    key: { type: 'string', help: 'clients must send it as Authorization: Api-Key …' },
+    ...TOKEN_OPTION,
     seed: { type: 'string', default: '0', help: 'of the policy’s noise, anew for every client' },
     ...POLICY_OPTIONS,
   },
@@ -25,7 +25,7 @@ export const serve: Command = {
       policy,
       port: integer('port', 0, 65_535),
       host: text('host'),
-      key: values.key === undefined ? undefined : text('key'),
+      token: tokenOf(values),
       seed: integer('seed', 0, 1e9),
     });
     const { family, horizon, action_dim, observation_dims, image_shapes } = policy.spec;

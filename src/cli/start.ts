@@ -9,7 +9,14 @@ import { type EpisodeResult, SimSession } from '../session/sim-session.js';
 import { NS_PER_S } from '../types/index.js';
 import { startWebServer, type WebServer } from '../web/index.js';
 import type { Command } from './command.js';
-import { loadOptions, POLICY_OPTIONS } from './command.js';
+import {
+  loadOptions,
+  PAGE_NAME_OPTION,
+  POLICY_OPTIONS,
+  pageNames,
+  TOKEN_OPTION,
+  tokenOf,
+} from './command.js';
 import { RECORD_OPTION } from './recording.js';
 
 const PAGE_PORT = 8080;
@@ -28,8 +35,10 @@ export const start: Command = {
     host: {
       type: 'string',
       default: '127.0.0.1',
-      help: 'address of the page; anything but loopback is open to the network',
+      help: 'address of the page; anything but loopback needs a token',
     },
+    ...TOKEN_OPTION,
+    ...PAGE_NAME_OPTION,
     headless: { type: 'boolean', default: false, help: 'no page: run episodes and print a table' },
     episodes: { type: 'string', default: '20', help: 'how many, with --headless' },
     ...RECORD_OPTION,
@@ -50,6 +59,8 @@ export const start: Command = {
       startWebServer(live, {
         host: text('host'),
         port,
+        token: tokenOf(values),
+        hosts: pageNames(values),
         extra: {
           '/metrics': async () => ({ type: live.metrics.content_type, body: await live.metrics.text() }),
         },

@@ -1,16 +1,12 @@
 // A policy behind the wire of openpi's policy server (websocket_policy_server.py): a robot's program that speaks to π0 speaks
 // to any policy here. One request, one answer, binary msgpack both ways; metadata on connecting.
 
-import type { IncomingMessage, Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { WebSocket } from 'ws';
-import { asTendonError, NS_PER_MS, type Policy, packageWhenNeeded, TendonError } from '../types/index.js';
+import { Door, Sockets } from '../net/index.js';
+import { asTendonError, NS_PER_MS, type Policy, TendonError } from '../types/index.js';
 import { packNumpy, unpackNumpy, type Wire } from './msgpack-numpy.js';
 import { Float, NdArray } from './ndarray.js';
 import { observationOf } from './observation.js';
-
-const ws = packageWhenNeeded<typeof import('ws')>('ws');
-const nodeHttp = packageWhenNeeded<typeof import('node:http')>('node:http');
 
 export interface PolicyServerOptions {
   readonly policy: Policy;
@@ -18,7 +14,9 @@ export interface PolicyServerOptions {
   /** Loopback when absent. */
   readonly host?: string | undefined;
   /** Asked of clients as `Authorization: Api-Key …`; needed when others than this machine may connect. */
-  readonly key?: string | undefined;
+  readonly token?: string | undefined;
+  /** A client that answers no ping for this long is gone; default 10 s. */
+  readonly ping_ms?: number;
   /** Of the policy's noise, anew for every client. */
   readonly seed?: number;
   /** Sent to a client that connects, beside what the policy says of itself. */
@@ -32,63 +30,80 @@ export interface PolicyServer {
 
 /** The largest frame: four cameras of a megapixel and room. */
 const MAX_FRAME = 32 * 1024 * 1024;
-const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
+/** openpi's client asks and waits; whoever asks on without waiting is cut off before memory is full. */
+const MOST_WAITING = 4;
+const PING_MS = 10_000;
+const CLOSE_TAKEN_OVER = 4001;
 
-/** Throws `config_invalid` when strangers could connect without a key. */
+/** Throws `config_invalid` when strangers could connect without a token, or the port is taken. */
 export async function servePolicy(options: PolicyServerOptions): Promise<PolicyServer> {
-  const { host = '127.0.0.1', key } = options;
-  if (!LOOPBACK.has(host) && key === undefined)
-    throw new TendonError(
-      'config_invalid',
-      `serving on ${host} without a key lets anybody on the network ask this policy: give one, or stay on 127.0.0.1`,
-      { host },
-    );
-  const http = nodeHttp().createServer((request, response) => {
-    const health = request.url === '/healthz';
-    response.writeHead(health ? 200 : 404).end(health ? 'OK\n' : '');
-  });
-  const sockets = new (ws().WebSocketServer)({
-    noServer: true,
-    maxPayload: MAX_FRAME,
-    perMessageDeflate: false,
-  });
+  const { host, port, token } = options;
   let client: WebSocket | undefined;
-  http.on('upgrade', (request: IncomingMessage, stream, head) => {
-    // Browsers name the page that they show; no page has business here.
-    const stranger = request.headers.origin !== undefined;
-    if (stranger || (key !== undefined && request.headers.authorization !== `Api-Key ${key}`)) {
-      stream.end(`HTTP/1.1 ${stranger ? '403 Forbidden' : '401 Unauthorized'}\r\nConnection: close\r\n\r\n`);
-      return;
-    }
-    sockets.handleUpgrade(request, stream, head, (socket) => {
+  // One after the other, in order, as openpi's server works; a client that took over waits for what the other asked.
+  const turns = new Turns();
+  const sockets = new Sockets({
+    max_payload: MAX_FRAME,
+    most_clients: 16,
+    ping_ms: options.ping_ms ?? PING_MS,
+    accept(socket) {
       // The policy remembers what it has seen, which is one robot's.
-      if (client !== undefined) {
+      if (client !== undefined && token === undefined) {
         socket.close(1013, 'another client is being served');
         return;
       }
+      // A robot whose power failed comes back as a new client; its token says that it is the same.
+      client?.close(CLOSE_TAKEN_OVER, 'a client with the same token took over');
       client = socket;
       socket.once('close', () => {
-        client = undefined;
+        if (client === socket) client = undefined;
       });
-      serveClient(socket, options);
-    });
+      serveClient(socket, options, turns);
+    },
   });
-  await listening(http, options.port, host);
-  const { port } = http.address() as AddressInfo;
+  const door = await Door.open({
+    name: 'the policy server',
+    risk: 'ask this policy',
+    host,
+    port,
+    // Browsers name the page that they show; no page has business here.
+    rules: { hosts: 'any', origins: 'none', token, scheme: 'Api-Key' },
+    open: ['/healthz'],
+    answer(request, response) {
+      const health = request.url === '/healthz';
+      response.writeHead(health ? 200 : 404).end(health ? 'OK\n' : '');
+    },
+    upgrade: sockets.upgrade,
+  }).catch((caught) => {
+    sockets.close('');
+    throw caught;
+  });
   return {
-    url: `ws://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    url: door.url('ws'),
     async close() {
-      client?.terminate();
-      sockets.close();
-      await new Promise((resolve) => http.close(resolve));
+      sockets.close('the server is shutting down');
+      await door.close();
     },
   };
 }
 
-function serveClient(socket: WebSocket, { policy, seed = 0, metadata = {} }: PolicyServerOptions): void {
+/** Work that is done one after the other. */
+class Turns {
+  private last: Promise<void> = Promise.resolve();
+
+  /** `work` must not reject. */
+  add(work: () => Promise<void> | void): void {
+    this.last = this.last.then(work);
+  }
+}
+
+function serveClient(
+  socket: WebSocket,
+  { policy, seed = 0, metadata = {} }: PolicyServerOptions,
+  turns: Turns,
+): void {
   const { family, horizon, action_dim, n_action_steps, rate_hz, observation_dims, image_shapes } =
     policy.spec;
-  policy.reset(seed);
+  turns.add(() => policy.reset(seed));
   const says: Wire = {
     family,
     action_horizon: horizon,
@@ -99,44 +114,46 @@ function serveClient(socket: WebSocket, { policy, seed = 0, metadata = {} }: Pol
     ...metadata,
   };
   socket.send(packNumpy(says));
+  const gone = new AbortController();
+  socket.once('close', () => gone.abort());
   let previous_ms: number | undefined;
-  // One after the other, in order, as openpi's server works.
-  let turn = Promise.resolve();
+  let waiting = 0;
+  const answer = async (data: Buffer, binary: boolean): Promise<void> => {
+    if (gone.signal.aborted) return;
+    const began = performance.now();
+    try {
+      if (!binary)
+        throw new TendonError('input_invalid', 'expected a binary frame, msgpack with numpy arrays');
+      const observation = observationOf(unpackNumpy(data), policy.spec, began * NS_PER_MS);
+      const chunk = await policy.infer(observation, { signal: gone.signal });
+      const infer_ms = performance.now() - began;
+      socket.send(
+        packNumpy({
+          actions: NdArray.of(chunk.actions, [chunk.horizon, chunk.action_dim]),
+          server_timing: {
+            infer_ms: new Float(infer_ms),
+            ...(previous_ms === undefined ? {} : { prev_total_ms: new Float(previous_ms) }),
+          },
+          policy_timing: { infer_ms: new Float(chunk.timing.total_ns / NS_PER_MS) },
+        }),
+      );
+      previous_ms = performance.now() - began;
+    } catch (caught) {
+      // As openpi does it: a text frame with what went wrong, which its client raises, and the end.
+      socket.send(asTendonError(caught, 'inference').message);
+      socket.close(1011, 'Internal server error. Traceback included in previous frame.');
+    }
+  };
   socket.on('message', (data: Buffer, binary) => {
-    turn = turn.then(async () => {
-      const began = performance.now();
-      try {
-        if (!binary)
-          throw new TendonError('input_invalid', 'expected a binary frame, msgpack with numpy arrays');
-        const observation = observationOf(unpackNumpy(data), policy.spec, began * NS_PER_MS);
-        const chunk = await policy.infer(observation);
-        const infer_ms = performance.now() - began;
-        socket.send(
-          packNumpy({
-            actions: NdArray.of(chunk.actions, [chunk.horizon, chunk.action_dim]),
-            server_timing: {
-              infer_ms: new Float(infer_ms),
-              ...(previous_ms === undefined ? {} : { prev_total_ms: new Float(previous_ms) }),
-            },
-            policy_timing: { infer_ms: new Float(chunk.timing.total_ns / NS_PER_MS) },
-          }),
-        );
-        previous_ms = performance.now() - began;
-      } catch (caught) {
-        // As openpi does it: a text frame with what went wrong, which its client raises, and the end.
-        socket.send(asTendonError(caught, 'inference').message);
-        socket.close(1011, 'Internal server error. Traceback included in previous frame.');
-      }
+    if (waiting >= MOST_WAITING) {
+      socket.close(1008, `more than ${MOST_WAITING} requests wait for their answers`);
+      gone.abort();
+      return;
+    }
+    waiting++;
+    turns.add(async () => {
+      await answer(data, binary);
+      waiting--;
     });
-  });
-  socket.on('error', () => socket.terminate());
-}
-
-function listening(http: Server, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    http.once('error', (cause) =>
-      reject(new TendonError('config_invalid', `cannot listen on ${host}:${port}: ${cause.message}`)),
-    );
-    http.listen(port, host, resolve);
   });
 }

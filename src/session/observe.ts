@@ -3,10 +3,11 @@
 import type { RunLog } from '../host/log.js';
 import { LoopMetrics, type LoopMetricsOptions, serveMetrics, watchInterventions } from '../metrics/index.js';
 
-/** Where /metrics is served. */
+/** Where /metrics is served, and to whom. */
 export interface MetricsAddress {
   readonly port: number;
   readonly host: string;
+  readonly token: string | undefined;
 }
 
 /** Watches until the returned function is called. Throws `config_invalid` when the port is taken. */
@@ -25,7 +26,7 @@ export async function observe(
   });
   if (address === undefined) return async () => letCount();
   const metrics = new LoopMetrics(options);
-  const server = await serveMetrics(metrics, address.port, address.host);
+  const server = await serveMetrics(metrics, address);
   log.say(`  metrics: ${server.url}`);
   return async () => {
     letCount();

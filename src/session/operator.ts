@@ -6,7 +6,7 @@ import type { Controller } from '../control/index.js';
 export interface Operator {
   stop(how: string): void;
   /** Before it began, too: then it does not begin by itself. */
-  hold(how: string): void;
+  hold(how: string, cause?: string): void;
   resume(): void;
   /** Clears a stop; nothing moves until `resume`. */
   clear(): void;
@@ -26,9 +26,9 @@ export function operatorOf(controller: Controller, seed: number, say: (text: str
   };
   return {
     stop: (how) => controller.emergencyStop(`stopped by ${how}`),
-    hold(how) {
+    hold(how, cause = `held by ${how}`) {
       endWaiting();
-      controller.hold(`held by ${how}`);
+      controller.hold(cause);
       if (controller.state === 'INIT' || controller.state === 'READY')
         say('  held before it began: resume starts it');
     },

@@ -13,7 +13,7 @@ import type {
   OperatorIntent,
   RobotFile,
 } from '../types/index.js';
-import { startWebServer } from '../web/index.js';
+import { startWebServer, type WebServerOptions } from '../web/index.js';
 import { ChainDrawing } from './chain-drawing.js';
 import {
   ACCEPTED,
@@ -90,7 +90,7 @@ export class RobotPage implements LiveSource {
     const { controller, operator, policy } = this.options;
     switch (intent.kind) {
       case 'hold':
-        operator.hold('the page');
+        operator.hold('the page', intent.cause);
         return ACCEPTED;
       case 'stop':
         operator.stop('the page');
@@ -143,7 +143,7 @@ export class RobotPage implements LiveSource {
 /** Serves the page until the returned function is called. Throws `config_invalid` when the port is taken. */
 export async function openPage(
   options: RobotPageOptions,
-  address: { readonly port: number; readonly host: string },
+  address: WebServerOptions,
   say: (text: string) => void,
 ): Promise<() => Promise<void>> {
   const page = new RobotPage(options);

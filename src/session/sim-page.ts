@@ -97,7 +97,7 @@ export class LiveSession implements LiveSource {
     };
     switch (intent.kind) {
       case 'hold':
-        controller.hold();
+        controller.hold(intent.cause);
         break;
       case 'resume':
         if (controller.supervisor.state === 'STOPPED') return refused('stopped: reset first');

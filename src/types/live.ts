@@ -102,7 +102,8 @@ export interface LiveStatus {
 export type LiveFrame = LiveScene | LivePoses | LiveChunk | LiveStatus;
 
 export type OperatorIntent =
-  | { readonly kind: 'hold' }
+  /** `cause` is for people, where no person asked. */
+  | { readonly kind: 'hold'; readonly cause?: string }
   | { readonly kind: 'resume' }
   /** Latched: only `reset` leaves it. */
   | { readonly kind: 'stop' }

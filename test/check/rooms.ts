@@ -22,6 +22,8 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
 /** src/ (TypeScript). */
 export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   types: [],
+  // What everything may use and what knows nothing.
+  base: [],
   native: ['types'],
   // TensorRef, the reference to a tensor in a file, is the noun between the two.
   weights: ['types', 'native'],
@@ -31,17 +33,19 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   policies: ['types', 'native', 'weights', 'samplers', 'networks'],
   // The robot as a file describes it: its schema, its URDF, its units.
   robot: ['types'],
-  control: ['types', 'policies'],
-  rosbridge: ['types'],
+  control: ['types', 'base', 'policies'],
+  // Listening, and who may come in.
+  net: ['types'],
+  rosbridge: ['types', 'base', 'net'],
   sim: ['types', 'rosbridge'],
   teleop: ['types', 'policies', 'control'],
   record: ['types', 'policies', 'control', 'robot'],
   // It counts what the control loop and the bridge publish, and nobody waits for it.
-  metrics: ['types', 'control'],
+  metrics: ['types', 'control', 'net'],
   // Closed-loop evaluation drives the simulated tasks.
   eval: ['types', 'policies', 'control', 'sim'],
-  serve: ['types', 'policies', 'control'],
-  web: ['types'],
+  serve: ['types', 'policies', 'control', 'net'],
+  web: ['types', 'net'],
   // What the machine offers a controller: priority, a service manager, a log, a watch over its stalls.
   host: ['types', 'native', 'control'],
   // Everything wired together; a command and a program open the same session.
@@ -75,6 +79,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'eval',
     'serve',
     'web',
+    'net',
     'host',
     'session',
   ],

@@ -114,7 +114,7 @@ deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
       rate_hz: 100,
       executor: () => executor.stats(),
     });
-    const http = await serveMetrics(metrics, 0);
+    const http = await serveMetrics(metrics, { port: 0 });
     closers.push(async () => {
       clearInterval(timer);
       await http.close();
@@ -339,7 +339,7 @@ deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
     const { port } = new URL(url);
     const metrics = new LoopMetrics(quietLoop(controller));
     closers.push(() => metrics.close());
-    await expect(serveMetrics(metrics, Number(port))).rejects.toThrow('the port is taken');
+    await expect(serveMetrics(metrics, { port: Number(port) })).rejects.toThrow('the port is taken');
   });
 });
 

@@ -1,6 +1,7 @@
 // A policy behind openpi's wire, over a real socket: the frames are those that openpi's client sends and reads.
 
-import { expect, test } from 'vitest';
+import type { Socket } from 'node:net';
+import { expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { loadPolicy } from '../../src/policies/index.js';
 import { NdArray, packNumpy, servePolicy, unpackNumpy } from '../../src/serve/index.js';
@@ -141,16 +142,56 @@ test('what is wrong is said in a text frame, and ends the connection; the next c
   }
 });
 
-test('one client at a time; a key where strangers could come; no page of a browser', async () => {
+test('one client at a time; a token where strangers could come; no page of a browser', async () => {
   const policy = await loadPolicy('models/arm', { precision: 'f32', threads: 1 });
-  await expect(servePolicy({ policy, port: 0, host: '0.0.0.0' })).rejects.toThrow('without a key');
-  const server = await servePolicy({ policy, port: 0, key: 'open sesame' });
+  await expect(servePolicy({ policy, port: 0, host: '0.0.0.0' })).rejects.toThrow('without a token');
+  const server = await servePolicy({ policy, port: 0, token: 'open-sesame' });
   closers.push(() => server.close());
   await expect(client(server.url)).rejects.toThrow('401');
-  const key = { authorization: 'Api-Key open sesame' };
+  const key = { authorization: 'Api-Key open-sesame' };
   await expect(client(server.url, { ...key, origin: 'http://evil.example' })).rejects.toThrow('403');
-  await client(server.url, key);
-  await expect(client(server.url, key)).rejects.toThrow('closed with 1013');
+  const first = await client(server.url, key);
+  // Power failed at the robot: the same token is the same robot, come back.
+  const second = await client(server.url, key);
+  await vi.waitFor(() => expect(first.code()).toBe(4001));
+  expect(second.code()).toBeUndefined();
+  const open = await servePolicy({ policy, port: 0 });
+  closers.push(() => open.close());
+  await client(open.url);
+  await expect(client(open.url)).rejects.toThrow('closed with 1013');
   const health = await fetch(`${server.url.replace('ws', 'http')}/healthz`);
   expect([health.status, await health.text()]).toEqual([200, 'OK\n']);
+});
+
+test('a client that vanished frees its place; one that asks on without waiting is cut off', async () => {
+  let infer = (): void => undefined;
+  const slow = {
+    ...(await loadPolicy('models/arm', { precision: 'f32', threads: 1 })),
+    spec: {
+      family: 'slow',
+      n_obs_steps: 1,
+      horizon: 1,
+      n_action_steps: 1,
+      action_dim: 1,
+      observation_dims: { state: 1 },
+      image_shapes: {},
+      goal_dims: {},
+      rate_hz: 10,
+    },
+    reset: () => undefined,
+    infer: () => new Promise<ActionChunk>((_, reject) => (infer = () => reject(new Error('too late')))),
+  } as unknown as Policy;
+  const server = await servePolicy({ policy: slow, port: 0, ping_ms: 50 });
+  closers.push(() => server.close());
+  const vanished = await client(server.url);
+  // A machine without power answers nothing, pings included, and closes nothing.
+  (vanished.socket as unknown as { _socket: Socket })._socket.pause();
+  await vi.waitFor(async () => {
+    const next = await client(server.url);
+    expect(next.code()).toBeUndefined();
+    const frame = packNumpy({ state: NdArray.of(Float32Array.of(1)) });
+    for (let i = 0; i < 10; i++) next.socket.send(frame);
+    await vi.waitFor(() => expect(next.code()).toBe(1008));
+  }, 10_000);
+  infer();
 });

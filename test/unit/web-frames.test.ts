@@ -1,9 +1,9 @@
 // The binary layouts and the intent reader: what goes in comes out, and what is broken is refused with a reason.
 
 import { describe, expect, test } from 'vitest';
+import { hostAllowed, originAllowed } from '../../src/net/index.js';
 import type { LiveChunk, LivePoses } from '../../src/types/live.js';
 import { decodeFrame, encodeFrame } from '../../src/web/frames.js';
-import { hostAllowed, originAllowed } from '../../src/web/guard.js';
 import { readIntent } from '../../src/web/intents.js';
 import { goalSlot, moveGoal } from '../../src/web/page/goal.js';
 import { roundUp, Series, Window } from '../../src/web/page/stats.js';
@@ -122,8 +122,8 @@ describe('who may talk', () => {
 
   test('an origin is the page itself or no browser', () => {
     const host = '127.0.0.1:8080';
-    expect(originAllowed({ host })).toBe(true);
-    expect(originAllowed({ host, origin: 'http://127.0.0.1:8080' })).toBe(true);
+    expect(originAllowed({ host }, 'own')).toBe(true);
+    expect(originAllowed({ host, origin: 'http://127.0.0.1:8080' }, 'own')).toBe(true);
     for (const origin of [
       'http://127.0.0.1:8081',
       'http://localhost:8080',
@@ -131,7 +131,7 @@ describe('who may talk', () => {
       'null',
       'file://',
     ])
-      expect(originAllowed({ host, origin }), origin).toBe(false);
+      expect(originAllowed({ host, origin }, 'own'), origin).toBe(false);
   });
 });
 

@@ -1,19 +1,17 @@
 // The embedded rosbridge server: no ROS, no other process. It listens on loopback, checks who connects, and hands
 // each socket to a Session; the simulation in the same process publishes and answers through `server` directly.
 
-import type { Server as HttpServer, IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocketServer } from 'ws';
-import { packageWhenNeeded, TendonError } from '../../types/index.js';
+import { Door, isLoopback, plain, type Refusal } from '../../net/index.js';
+import { packageWhenNeeded } from '../../types/index.js';
 import { canonicalType, type Message, SERVER_HEADER, type ServiceHandler } from '../codec/protocol.js';
 import { epochStamp } from '../codec/time.js';
 import { type ActionHandler, Hub, localAction, localService } from './hub.js';
 import { type AllowList, Session } from './session.js';
 
 const ws = packageWhenNeeded<typeof import('ws')>('ws');
-const nodeHttp = packageWhenNeeded<typeof import('node:http')>('node:http');
-const nodeCrypto = packageWhenNeeded<typeof import('node:crypto')>('node:crypto');
 
 export interface ServerOptions {
   /** Default 127.0.0.1. Anything else wants a token. */
@@ -42,7 +40,6 @@ export interface ServerStats {
   readonly unconfirmed_bytes: number;
 }
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i;
 const FLUSH_MS = 5;
 const PING_MS = 5000;
 
@@ -55,10 +52,9 @@ export class RosbridgeServer {
   private swept_ms = performance.now();
   private past = { sent: 0, dropped: 0, malformed: 0 };
 
-  private constructor(
-    private readonly http: HttpServer,
-    private readonly options: ServerOptions,
-  ) {
+  private door!: Door;
+
+  private constructor(private readonly options: ServerOptions) {
     this.sockets = new (ws().WebSocketServer)({
       noServer: true,
       maxPayload: options.max_payload ?? 16 * 1024 * 1024,
@@ -66,47 +62,44 @@ export class RosbridgeServer {
       clientTracking: false,
     });
     this.sockets.on('headers', (headers) => headers.push(`${SERVER_HEADER}: 1`));
-    http.on('upgrade', (request, stream, head) => this.upgrade(request, stream, head));
     this.timer = setInterval(() => this.sweep(), FLUSH_MS);
     this.timer.unref();
     this.offerRosapi();
   }
 
   static async start(options: ServerOptions = {}): Promise<RosbridgeServer> {
-    const host = options.host ?? '127.0.0.1';
-    if (!LOOPBACK.test(host) && options.token === undefined) {
-      throw new TendonError(
-        'config_invalid',
-        `The embedded rosbridge server was told to listen on ${host} without a token: anyone there could move the robot. Set a token, or listen on 127.0.0.1.`,
-        { host },
-      );
+    const { host, port, token, origins = [] } = options;
+    const server = new RosbridgeServer(options);
+    try {
+      server.door = await Door.open({
+        name: 'the embedded rosbridge server',
+        risk: 'move the robot',
+        code: 'bridge_unreachable',
+        host,
+        port,
+        // On loopback a web page cannot reach us under a name of its own that it has pointed there.
+        rules: {
+          hosts: host === undefined || isLoopback(host) ? [] : 'any',
+          origins,
+          token,
+          scheme: 'Bearer',
+        },
+        answer: (_, response) => plain(response, 426, 'rosbridge speaks WebSocket only'),
+        upgrade: (request, stream, head) => server.upgrade(request, stream, head),
+      });
+    } catch (caught) {
+      clearInterval(server.timer);
+      throw caught;
     }
-    const http = nodeHttp().createServer((_, response) =>
-      response.writeHead(426).end('rosbridge speaks WebSocket only\n'),
-    );
-    await new Promise<void>((resolve, reject) => {
-      http.once('error', (caught) =>
-        reject(
-          new TendonError(
-            'bridge_unreachable',
-            `The rosbridge server cannot listen on ${host}:${options.port ?? 0}: ${caught.message}. Choose another port.`,
-            { host, port: options.port },
-            { cause: caught },
-          ),
-        ),
-      );
-      http.listen(options.port ?? 0, host, resolve);
-    });
-    return new RosbridgeServer(http, options);
+    return server;
   }
 
   get port(): number {
-    return (this.http.address() as AddressInfo).port;
+    return this.door.port;
   }
 
   get url(): string {
-    const host = this.options.host ?? '127.0.0.1';
-    return `ws://${host.includes(':') ? `[${host.replace(/[[\]]/g, '')}]` : host}:${this.port}`;
+    return this.door.url('ws');
   }
 
   /** Offers a topic from this process. Publishing costs nothing while nobody subscribes. */
@@ -143,18 +136,12 @@ export class RosbridgeServer {
   async close(): Promise<void> {
     clearInterval(this.timer);
     for (const session of this.sessions) session.socket.terminate();
-    const closed = new Promise<void>((resolve) => this.http.close(() => resolve()));
-    this.http.closeAllConnections();
-    await closed;
+    await this.door.close(0);
   }
 
-  private upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
-    stream.on('error', () => stream.destroy());
-    const refusal = this.refusal(request);
-    if (refusal !== undefined) {
-      stream.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-      return;
-    }
+  private upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): Refusal | undefined {
+    if (this.sessions.size >= (this.options.max_clients ?? 64))
+      return { status: 503, text: 'All places are taken.' };
     this.sockets.handleUpgrade(request, stream, head, (socket) => {
       const session = new Session(socket, stream, this.hub, {
         max_payload: this.options.max_payload ?? 16 * 1024 * 1024,
@@ -169,29 +156,7 @@ export class RosbridgeServer {
         this.past.malformed += session.malformed;
       });
     });
-  }
-
-  private refusal(request: IncomingMessage): string | undefined {
-    if (this.sessions.size >= (this.options.max_clients ?? 64)) return '503 Service Unavailable';
-    const { origin } = request.headers;
-    if (origin !== undefined && !this.options.origins?.includes(origin)) {
-      const host = URL.canParse(origin) ? new URL(origin).hostname : '';
-      if (!LOOPBACK.test(host)) return '403 Forbidden';
-    }
-    if (LOOPBACK.test(this.options.host ?? '127.0.0.1')) {
-      // A web page cannot reach us under a name of its own that it has pointed at loopback.
-      const host = `http://${request.headers.host ?? ''}`;
-      if (!URL.canParse(host) || !LOOPBACK.test(new URL(host).hostname)) return '403 Forbidden';
-    }
-    const { token } = this.options;
-    if (token === undefined) return undefined;
-    const path = new URL(request.url ?? '/', 'http://localhost');
-    const given =
-      request.headers.authorization?.replace(/^Bearer /, '') ?? path.searchParams.get('token') ?? '';
-    const [expected, got] = [Buffer.from(token), Buffer.from(given)];
-    return expected.length === got.length && nodeCrypto().timingSafeEqual(expected, got)
-      ? undefined
-      : '401 Unauthorized';
+    return undefined;
   }
 
   private sweep(): void {
