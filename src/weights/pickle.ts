@@ -59,7 +59,12 @@ const STORAGES: Readonly<Record<string, string>> = {
 const DTYPES = /^torch\.(float64|float32|float16|bfloat16|int64|int32|int16|int8|uint8|bool|device|Size)$/;
 /** Classes of configurations and numpy arrays in training checkpoints: never built, what they hold kept as plain data. */
 const OPAQUE =
-  /^(omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig|base\.(ContainerMetadata|Metadata|SCMode)|nodes\.\w+Node)|typing\.(Any|Union)|(__builtin__|builtins)\.(dict|list|int|float|str|bool|set)|collections\.defaultdict|argparse\.Namespace|numpy\.(_?core\.multiarray\.(_reconstruct|scalar)|ndarray|dtype)|_codecs\.encode|dill\._dill\._load_type|pathlib\.(PosixPath|WindowsPath))$/;
+  /^(omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig|base\.(ContainerMetadata|Metadata|SCMode)|nodes\.\w+Node)|typing\.(Any|Union)|(__builtin__|builtins)\.(dict|list|int|float|str|bool|set)|collections\.defaultdict|argparse\.Namespace|numpy\.(_?core\.multiarray\.(_reconstruct|scalar)|ndarray|dtype)|_codecs\.encode|dill\._dill\._load_type|pathlib\.(PosixPath|WindowsPath)|jax\._src\.array\._reconstruct_array|ml_dtypes\.bfloat16)$/;
+/**
+ * Whole objects in a torch file (HILP's url_benchmark agents): records whose attributes are walked, so that their tensors
+ * are found by name. No class of these is imported and no method is run.
+ */
+const OBJECTS = /^(torch\.nn\.modules\.[\w.]+|torch\.optim\.[\w.]+|url_benchmark\.[\w.]+)$/;
 
 const MARK = Symbol('mark');
 
@@ -311,7 +316,7 @@ function findGlobal(source: ByteSource, name: string): Value {
     name === 'collections.OrderedDict' ||
     DTYPES.test(name);
   if (known) return { kind: 'global', name };
-  if (OPAQUE.test(name)) return opaque(name);
+  if (OPAQUE.test(name) || OBJECTS.test(name)) return opaque(name);
   throw new TendonError(
     'file_unsafe',
     `${source.path}: its pickle asks for ${name}, which is not needed to name tensors and is never run; save the state_dict alone, or as safetensors`,

@@ -2,9 +2,10 @@
 // (omegaconf 2.x: containers keep nodes under _content, nodes their value under _val) and numpy's arrays.
 
 import { TendonError } from '../types/index.js';
+import { arrayInMemory } from './arrays.js';
 import { isOpaque, type PickleValue, readPickle } from './pickle.js';
 import { type ByteSource, corrupt, withFile } from './source.js';
-import { decodeElements, ELEMENT_BYTES } from './tensor.js';
+import { byteLength } from './tensor.js';
 
 /** Nested deeper than any configuration; cycles (_parent) are never followed. */
 const MAX_DEPTH = 64;
@@ -43,32 +44,64 @@ export function plainOf(
 }
 
 const DTYPES: Readonly<Record<string, string>> = {
-  f4: 'F32',
   f8: 'F64',
+  f4: 'F32',
   f2: 'F16',
   i8: 'I64',
   i4: 'I32',
+  i2: 'I16',
+  i1: 'I8',
+  u4: 'U32',
   u1: 'U8',
+  b1: 'BOOL',
 };
 
-/** The numbers of a numpy array; undefined when the value is none, or not little-endian and row by row. */
+/** An array as numpy pickles it, its bytes where they are in the pickle. */
+export interface PickledArray {
+  readonly shape: readonly number[];
+  /** As safetensors names them. */
+  readonly dtype: string;
+  /** The first axis runs fastest (Fortran order). */
+  readonly columns: boolean;
+  readonly bytes: Buffer;
+}
+
+/**
+ * A pickled numpy array, or a jax array (jax ≥ 0.4.1 wraps numpy's in `_reconstruct_array`); undefined when the value is
+ * neither, is big-endian, or its bytes are not what its shape says.
+ */
+export function pickledArray(value: PickleValue | undefined): PickledArray | undefined {
+  if (!isOpaque(value)) return undefined;
+  if (value.name === 'jax._src.array._reconstruct_array')
+    return Array.isArray(value.args) ? arrayOfState(value.args[2]) : undefined;
+  return value.name.endsWith('multiarray._reconstruct') ? arrayOfState(value.state) : undefined;
+}
+
+/** numpy's ndarray.__setstate__: (version, shape, dtype, is_fortran, bytes). */
+function arrayOfState(state: PickleValue | undefined): PickledArray | undefined {
+  if (!Array.isArray(state)) return undefined;
+  const [, shape, dtype, columns, data] = state;
+  const bytes = bytesOf(data);
+  if (!Array.isArray(shape) || !isOpaque(dtype) || !Array.isArray(dtype.args) || !bytes) return undefined;
+  const order = Array.isArray(dtype.state) ? dtype.state[1] : '|';
+  const [code] = dtype.args;
+  const type =
+    isOpaque(code) && code.name === 'ml_dtypes.bfloat16'
+      ? 'BF16'
+      : DTYPES[typeof code === 'string' ? code : ''];
+  const dims = shape.map(Number);
+  if (type === undefined || order === '>' || byteLength(type, dims) !== bytes.length) return undefined;
+  return { shape: dims, dtype: type, columns: columns === true, bytes };
+}
+
+/** The numbers of a numpy array; undefined when the value is none, or not little-endian. */
 export function numpyArray(
   value: PickleValue | undefined,
 ): { shape: number[]; values: Float32Array } | undefined {
-  if (!isOpaque(value) || !value.name.endsWith('multiarray._reconstruct') || !Array.isArray(value.state))
-    return undefined;
-  const [, shape, dtype, columns, data] = value.state;
-  const bytes = bytesOf(data);
-  if (!Array.isArray(shape) || !isOpaque(dtype) || !Array.isArray(dtype.args) || columns !== false || !bytes)
-    return undefined;
-  const order = Array.isArray(dtype.state) ? dtype.state[1] : '|';
-  const type = DTYPES[String(dtype.args[0])];
-  const dims = shape.map(Number);
-  const count = dims.reduce((n, d) => n * d, 1);
-  if (type === undefined || order === '>' || bytes.length !== count * ELEMENT_BYTES[type]!) return undefined;
-  const values = new Float32Array(count);
-  decodeElements(bytes, type, values);
-  return { shape: dims, values };
+  const array = pickledArray(value);
+  if (array === undefined) return undefined;
+  const { dtype, shape, bytes, columns } = array;
+  return { shape: [...shape], values: arrayInMemory('', dtype, shape, bytes, columns).numbers() };
 }
 
 /** Bytes, or text that protocol 2 turns into bytes by latin1. */

@@ -3,7 +3,7 @@
 
 import type { TensorRef } from '../native/index.js';
 import { TendonError } from '../types/index.js';
-import { isTensor, type PickledTensor, type PickleValue, readPickle } from './pickle.js';
+import { isOpaque, isTensor, type PickledTensor, type PickleValue, readPickle } from './pickle.js';
 import { type ByteSource, corrupt, withFile } from './source.js';
 import { ELEMENT_BYTES, type WeightFile } from './tensor.js';
 import { isZip, readZip, type ZipEntry } from './zip.js';
@@ -48,8 +48,7 @@ export function readTorch(source: ByteSource): TorchFile {
       tensors.set(path, place(source, entries, prefix, path, value));
       return;
     }
-    const children =
-      value instanceof Map ? [...value] : Array.isArray(value) ? value.map((v, i) => [i, v] as const) : [];
+    const children = childrenOf(value);
     if (children.length === 0 || seen.has(value as object)) return;
     seen.add(value as object);
     if (depth > MAX_DEPTH) throw corrupt(source, `its dicts are nested more than ${MAX_DEPTH} deep`);
@@ -62,6 +61,25 @@ export function readTorch(source: ByteSource): TorchFile {
   if (tensors.size === 0) throw corrupt(source, 'it names no tensors');
   return { path: source.path, tensors, metadata: {}, root };
 }
+
+/**
+ * What a value holds, by name. A pickled torch module keeps its tensors and parts in dicts of its own, whose names are
+ * left out as torch's state_dict does (torch.nn.Module: _parameters, _buffers, _modules).
+ */
+function childrenOf(value: PickleValue): readonly (readonly [PickleValue, PickleValue])[] {
+  if (value instanceof Map) return [...value];
+  if (Array.isArray(value)) return value.map((v, i) => [i, v] as const);
+  if (!isOpaque(value) || !(value.state instanceof Map)) return [];
+  const { state } = value;
+  if (!(state.get('_modules') instanceof Map)) return OPTIMIZER.test(value.name) ? [] : [...state];
+  return ['_parameters', '_buffers', '_modules'].flatMap((name) => {
+    const part = state.get(name);
+    return part instanceof Map ? [...part] : [];
+  });
+}
+
+/** What only training needs. */
+const OPTIMIZER = /^torch\.optim\./;
 
 function place(
   source: ByteSource,
