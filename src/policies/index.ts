@@ -1,3 +1,4 @@
+export { GoalScorer, type ScoredRows } from './actor/scorer.js';
 export type { LoadOptions } from './denoiser-family.js';
 export { DenoisingPolicy } from './denoising-policy.js';
 export { actionCodec } from './features.js';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { TendonError } from '../types/index.js';
 import { openAct } from './act/index.js';
+import { isActorFolder, openActor } from './actor/index.js';
 import { openBeso } from './beso/index.js';
 import { parseConfig, readConfig } from './checkpoint.js';
 import type { DenoiserFamily, LoadOptions } from './denoiser-family.js';
@@ -30,6 +31,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   edm: openEdm,
   beso: openBeso,
   act: openAct,
+  actor: openActor,
   diffusion: (dir, config) => openDiffusion(dir, config),
   vqbet: openVqbet,
   diffusion_policy: openDp,
@@ -57,8 +59,10 @@ export function openFamily(dir: string, task?: string | number): DenoiserFamily 
       `${dir} is a file, and a checkpoint is a folder: ${/\.onnx$/.test(dir) ? 'put a config.json of type "onnx" beside it (docs/onnx.md)' : /\.safetensors$/.test(dir) ? 'name the folder it lies in' : `\`tendon import ${dir} OUT\` makes one of it`}`,
       { dir },
     );
-  const config = modernConfig(readConfig(dir));
-  const type = typeOf(config);
+  // Training folders of these agents have no config.json, or one that says less than what lies beside it.
+  const config =
+    existsSync(join(dir, 'config.json')) || !isActorFolder(dir) ? modernConfig(readConfig(dir)) : {};
+  const type = typeOf(config) ?? (isActorFolder(dir) ? 'actor' : undefined);
   const families: Readonly<Record<string, Open<DenoiserFamily | WorldModelFamily>>> = {
     ...FAMILIES,
     ...WORLD_MODELS,
