@@ -3,7 +3,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LoadedPolicy, loadPolicy } from '../policies/index.js';
-import { type Image, type Observation, type PolicySpec, TendonError } from '../types/index.js';
+import { type Goal, type Image, type Observation, type PolicySpec, TendonError } from '../types/index.js';
 import { type Command, describePool, loadOptions, POLICY_OPTIONS } from './command.js';
 
 const RUNS = 7;
@@ -90,7 +90,8 @@ async function timed(policy: LoadedPolicy, next: () => Observation): Promise<Tim
   let finite = true;
   let calls: number | undefined;
   for (let i = 0; i < RUNS; i++) {
-    const { actions, timing } = await policy.infer(next());
+    const observation = next();
+    const { actions, timing } = await policy.infer(observation, { goal: goalOf(policy.spec, observation) });
     ms.push(timing.total_ns / 1e6);
     calls = timing.calls;
     for (const action of actions) {
@@ -131,6 +132,17 @@ function observe(spec: PolicySpec, seed: number): Observation {
   );
   return { stamp_ns: seed, values, images };
 }
+
+/** Of goals that no observation holds: zeros, or numbers that differ from one observation to the next. */
+const goalOf = (spec: PolicySpec, { stamp_ns }: Observation): Goal =>
+  Object.fromEntries(
+    Object.entries(spec.goal_dims)
+      .filter(([key]) => spec.observation_dims[key] === undefined)
+      .map(([key, n]) => [
+        key,
+        Float32Array.from({ length: n }, (_, i) => Math.sin(i + 1) * Math.sign(stamp_ns)),
+      ]),
+  );
 
 const inputsOf = (spec: PolicySpec): string[] => [
   ...Object.entries(spec.observation_dims).map(([key, n]) => `${key} (${n})`),

@@ -2,9 +2,9 @@
 // HILP, SMORe), both levels of a hierarchy in one compiled program. Without noise a sampler of one row is enough, as for ACT.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
+import { largest, uniformOf } from '../../networks/index.js';
 import { makeTable, row } from '../../samplers/index.js';
 import { type Goal, type Observation, TendonError } from '../../types/index.js';
-import { largest, uniformOf } from '../compose.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { type Agent, clipped, type Draws } from './agent.js';
 import { type ActorConfig, parseActorConfig } from './config.js';
