@@ -41,7 +41,11 @@ export const importCheckpoint: Command = {
     writeCheckpoint(out, converted);
     try {
       const { spec } = openFamily(out);
-      say(`${file}: ${converted.found}, ${Object.keys(converted.tensors).length} tensors
+      const dropped = converted.dropped.map(
+        ({ why, names }) => `
+  not needed when it runs: ${names.length} (${why}), ${names[0]}${names.length > 1 ? ' …' : ''}`,
+      );
+      say(`${file}: ${converted.found}, ${Object.keys(converted.tensors).length} tensors${dropped.join('')}
   ${out} opens as ${spec.family}: every tensor is used, none is missing
   next: tendon check ${out}`);
     } catch (error) {

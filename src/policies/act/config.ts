@@ -23,6 +23,8 @@ export const ActConfig = z.lazy(() =>
     latent_dim: CountSchema,
     /** With cameras only. */
     vision_backbone: z.string().default('resnet18'),
+    /** act-plus-plus: model.backbones.N of camera N, in the order of input_features; else one for all cameras. */
+    backbone_per_camera: z.boolean().default(false),
     replace_final_stride_with_dilation: z.union([z.boolean(), z.literal(0), z.literal(1)]).default(false),
     temporal_ensemble_coeff: z.number().nullable(),
   }),

@@ -44,11 +44,12 @@ export function actGraph(
   const before = 'model.encoder_robot_and_latent_pos_embed.weight';
   const now = 'model.encoder_1d_feature_pos_embed.weight';
   const places = [positions(tensors.has(before) ? before : now, tokens.length)];
-  for (const camera of cameras) {
+  cameras.forEach((camera, i) => {
     const frame = g.input(camera.key, [1, ...camera.input], 'observation');
-    const [, h, w] = pixels(g, config, tensors, frame, tokens).shape as [number, number, number];
+    const prefix = config.backbone_per_camera ? `model.backbones.${i}.` : 'model.backbone.';
+    const [, h, w] = pixels(g, config, tensors, prefix, frame, tokens).shape as [number, number, number];
     places.push(g.constant(sinePositions(h, w, D), [1, h * w, D]));
-  }
+  });
   const encoderPositions = g.concat(places, 1);
   const queries = positions('model.decoder_pos_embed.weight', chunk_size);
 
@@ -88,11 +89,18 @@ export function actGraph(
   return g;
 }
 
-/** Adds a camera's tokens, row by row of its feature map, and gives that map; one backbone serves all cameras. */
-function pixels(g: GraphBuilder, config: ActConfig, tensors: Tensors, frame: Value, tokens: Value[]): Value {
+/** Adds a camera's tokens, row by row of its feature map, and gives that map. */
+function pixels(
+  g: GraphBuilder,
+  config: ActConfig,
+  tensors: Tensors,
+  prefix: string,
+  frame: Value,
+  tokens: Value[],
+): Value {
   const net = {
     backbone: config.vision_backbone,
-    prefix: 'model.backbone.',
+    prefix,
     naming: 'torchvision',
     group_norm: false,
     dilate_last: Boolean(config.replace_final_stride_with_dilation),

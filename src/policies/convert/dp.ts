@@ -2,8 +2,9 @@
 // configuration as OmegaConf objects of which only the data is read.
 
 import { TendonError } from '../../types/index.js';
-import { type Plain, plainOf, type TensorSource, type TorchFile } from '../../weights/index.js';
+import { type Plain, plainOf, type TorchFile } from '../../weights/index.js';
 import type { Converted } from './folder.js';
+import { Intake } from './intake.js';
 
 type Dict = { [key: string]: Plain };
 
@@ -25,7 +26,6 @@ export function convertDp(file: TorchFile): Converted {
       `${file.path}: its policy is ${target}; those that can be converted are ${Object.keys(KINDS).join(', ')}`,
       { path: file.path, target },
     );
-  const weights = weightsOf(file, reader.find('training.use_ema') !== false);
   const scheduler = reader.dict('policy.noise_scheduler');
   for (const [key, usual] of USUAL)
     if (scheduler[key] !== undefined && scheduler[key] !== null && scheduler[key] !== usual)
@@ -37,7 +37,7 @@ export function convertDp(file: TorchFile): Converted {
   const trained = reader.number('policy.noise_scheduler.num_train_timesteps');
   return {
     found: `diffusion_policy ${name}`,
-    tensors: weights,
+    ...weightsOf(file, name, reader.find('training.use_ema') !== false).finish(),
     config: {
       type: 'diffusion_policy',
       n_obs_steps: reader.number('policy.n_obs_steps'),
@@ -160,16 +160,17 @@ const unetFields = (reader: Reader, at: string): Record<string, unknown> => ({
 });
 
 /** The averaged weights where training kept them, else the others. */
-function weightsOf(file: TorchFile, averaged: boolean): Record<string, TensorSource> {
-  const under = (prefix: string): [string, TensorSource][] =>
-    [...file.tensors]
-      .filter(([name]) => name.startsWith(prefix))
-      .map(([name, ref]) => [name.slice(prefix.length), ref]);
-  const ema = averaged ? under('state_dicts.ema_model.') : [];
-  const found = ema.length > 0 ? ema : under('state_dicts.model.');
-  if (found.length === 0)
+function weightsOf(file: TorchFile, name: string, averaged: boolean): Intake {
+  const has = (part: string): boolean =>
+    [...file.tensors.keys()].some((key) => key.startsWith(`state_dicts.${part}.`));
+  const part = averaged && has('ema_model') ? 'ema_model' : 'model';
+  if (!has(part))
     throw new TendonError('weights_mismatch', `${file.path}: state_dicts has neither model nor ema_model`);
-  return Object.fromEntries(found);
+  const intake = new Intake(file, `diffusion_policy's ${name}`);
+  intake.take(new RegExp(`^state_dicts\\.${part}\\.`), '');
+  intake.drop(/^state_dicts\.(ema_)?model\./, 'the weights that training did not average, or averaged');
+  intake.drop(/^state_dicts\.\w*optimizer\./, 'the optimiser');
+  return intake;
 }
 
 /** A configuration by dotted paths; a value that is `${path}` stands for the one there, and nothing is evaluated. */

@@ -4,12 +4,15 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TendonError } from '../../types/index.js';
 import { type TensorSource, writeSafetensors } from '../../weights/index.js';
+import type { Dropped } from './intake.js';
 
 export interface Converted {
   /** What the file was found to be. */
   readonly found: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly tensors: Readonly<Record<string, TensorSource>>;
+  /** Tensors of the file that are not in the folder, as the peer needs them in training only. */
+  readonly dropped: readonly Dropped[];
 }
 
 /** Writes config.json and model.safetensors; an existing checkpoint is never overwritten. */

@@ -3,10 +3,11 @@
 import { readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { TendonError } from '../../types/index.js';
-import { openTorch, type TensorSource, type TorchFile } from '../../weights/index.js';
+import { openTorch, type TorchFile } from '../../weights/index.js';
 import { convertAct, isOriginalAct } from './act.js';
 import { convertDp, isDp } from './dp.js';
 import type { Converted } from './folder.js';
+import { Intake } from './intake.js';
 
 export { writeCheckpoint } from './folder.js';
 
@@ -63,12 +64,10 @@ function bare(
       `${file.path} holds ${found}'s weights and not its configuration: give it with --config FILE (JSON or YAML)${neighbours(file.path)}`,
       { path: file.path },
     );
-  const tensors = Object.fromEntries(
-    [...file.tensors]
-      .filter(([name]) => name.startsWith(prefix) && !TRAINING.test(name))
-      .map(([name, ref]): [string, TensorSource] => [name.slice(prefix.length), ref]),
-  );
-  return { found, tensors, config: type === undefined ? {} : { type } };
+  const intake = new Intake(file, found);
+  intake.drop(TRAINING, 'copies that only training needs');
+  intake.take(new RegExp(`^${prefix.replace('.', '\\.')}`), '');
+  return { found, ...intake.finish(), config: type === undefined ? {} : { type } };
 }
 
 /** Configuration files beside the checkpoint, as a hint. */

@@ -1,0 +1,65 @@
+// `tendon import` and loadPolicy on files that the peers' own classes saved, against the chunks that those classes gave
+// (test/golden/make says how each was made).
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { convert, writeCheckpoint } from '../../src/policies/convert/index.js';
+import { loadPolicy } from '../../src/policies/index.js';
+import { golden, relativeError } from './golden.js';
+import { image, shapesOf, weight } from './hashed.js';
+import { imported, writeTorchZip } from './torch-zip.js';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'tendon-peers-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+/** The file as the peer saved it, its numbers hashed. */
+function saved(name: string): string {
+  const shapes = shapesOf(name);
+  const file = join(dir, `${name}.ckpt`);
+  writeTorchZip(file, name, (tensor) => weight(tensor, shapes.get(tensor)!));
+  return file;
+}
+
+const frame = (name: string, height: number, width: number) => ({
+  height,
+  width,
+  channels: 3 as const,
+  data: image(name, height, width),
+});
+
+describe('act-plus-plus', () => {
+  const cameras = { high: [64, 96], wrist: [64, 96] } as const;
+  const stats = imported('actpp_stats.pkl');
+
+  test('a ResNet for each camera: the chunk of the peer’s own DETRVAE', async () => {
+    const io = golden('actpp_2cam');
+    const converted = convert(saved('actpp_2cam'), { cameras, stats });
+    expect(converted.found).toBe('act-plus-plus');
+    expect(converted.dropped.flatMap(({ names }) => names)).toContain('model.is_pad_head.weight');
+    writeCheckpoint(join(dir, 'policy'), converted);
+    const policy = await loadPolicy(join(dir, 'policy'), { precision: 'f32' });
+    const chunk = await policy.infer({
+      stamp_ns: 0,
+      values: { 'observation.state': io.get('qpos') },
+      images: {
+        'observation.images.high': frame('actpp/high', 64, 96),
+        'observation.images.wrist': frame('actpp/wrist', 64, 96),
+      },
+    });
+    expect(chunk.action_dim).toBe(16);
+    expect(relativeError(chunk.actions, io.get('actions'))).toBeLessThan(1e-4);
+    policy.close();
+  });
+
+  test('as many cameras as there are backbones, no more and no fewer', () => {
+    const file = saved('actpp_2cam');
+    for (const wrong of [{ high: [64, 96] }, { ...cameras, low: [64, 96] }] as const)
+      expect(() => convert(file, { cameras: wrong as never, stats })).toThrow(/2 backbones/);
+    expect(() => convert(file, { stats })).toThrow(/name its 2/);
+  });
+});
