@@ -1,7 +1,8 @@
 // `tendon import FILE OUT`: a training's own checkpoint to a folder that loads without reading pickles again.
 
-import { readFileSync, rmSync } from 'node:fs';
-import { parse } from 'yaml';
+import { rmSync } from 'node:fs';
+import { readUserText } from '../base/files.js';
+import { parseYaml, plainYaml } from '../base/yaml.js';
 import { convert, writeCheckpoint } from '../policies/convert/index.js';
 import { openFamily } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
@@ -58,17 +59,7 @@ export const importCheckpoint: Command = {
 };
 
 function readFields(path: string): Record<string, unknown> {
-  let fields: unknown;
-  try {
-    fields = parse(readFileSync(path, 'utf8'));
-  } catch (cause) {
-    throw new TendonError(
-      'file_corrupt',
-      `${path} is neither JSON nor YAML: ${(cause as Error).message}`,
-      {},
-      { cause },
-    );
-  }
+  const fields = plainYaml(parseYaml(readUserText(path, 'config'), path));
   if (typeof fields !== 'object' || fields === null || Array.isArray(fields))
     throw new TendonError('config_invalid', `${path}: expected fields by name`);
   return fields as Record<string, unknown>;

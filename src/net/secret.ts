@@ -1,7 +1,7 @@
 // Secrets that clients show: where they are read from, and how they are compared. Never from an argument alone: every
 // process of the machine can read another's arguments.
 
-import { readFileSync, statSync } from 'node:fs';
+import { readUserText } from '../base/files.js';
 import { packageWhenNeeded, TendonError } from '../types/index.js';
 
 const nodeCrypto = packageWhenNeeded<typeof import('node:crypto')>('node:crypto');
@@ -10,17 +10,20 @@ const nodeCrypto = packageWhenNeeded<typeof import('node:crypto')>('node:crypto'
 export const TOKEN_VARIABLE = 'TENDON_TOKEN';
 /** Shorter ones can be guessed over a network. */
 const LEAST_CHARACTERS = 8;
-const MOST_BYTES = 4096;
 
 /**
  * The token of this process' servers: the first line of `file`, or else of the variable TENDON_TOKEN; undefined when
- * there is neither. Throws `file_missing` or `config_invalid`.
+ * there is neither. Throws `file_missing`, `file_unsafe` or `config_invalid`.
  */
 export function readToken(
   file: string | undefined,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): string | undefined {
-  if (file !== undefined) return checked(firstLine(readSecretFile(file)), `--token-file ${file}`);
+  if (file !== undefined)
+    return checked(
+      firstLine(readUserText(file, 'secret', 'It should hold the token in its first line.')),
+      `--token-file ${file}`,
+    );
   const given = env[TOKEN_VARIABLE];
   return given === undefined || given === '' ? undefined : checked(firstLine(given), TOKEN_VARIABLE);
 }
@@ -30,22 +33,6 @@ export function sameSecret(expected: string, given: string): boolean {
   const { createHash, timingSafeEqual } = nodeCrypto();
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(expected), digest(given));
-}
-
-function readSecretFile(file: string): string {
-  try {
-    const stat = statSync(file);
-    if (!stat.isFile()) throw new Error('it is not a regular file');
-    if (stat.size > MOST_BYTES) throw new Error(`it has ${stat.size} bytes, a token at most ${MOST_BYTES}`);
-    return readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new TendonError(
-      'file_missing',
-      `--token-file: ${file} cannot be read: ${(cause as Error).message}. It should hold the token in its first line.`,
-      { file },
-      { cause },
-    );
-  }
 }
 
 const firstLine = (text: string): string => text.split(/\r?\n/, 1)[0]!.trim();

@@ -1,9 +1,10 @@
 // What every family reads alike: a folder with config.json and model.safetensors, tensors handed out by name and
 // counted, so that one left unused or missing is an error and not a silent difference.
 
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { readUserJson } from '../base/json.js';
 import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 import { TendonError } from '../types/index.js';
 import { ELEMENT_BYTES, openSafetensors, openTorch, type WeightFile } from '../weights/index.js';
@@ -37,42 +38,12 @@ export const NormalizationSchema = z.partialRecord(
 /** Of a planner: iterations, and sequences it draws or keeps at once, which is memory for every one of them. */
 export const PlannedSchema = z.number().int().positive().max(16_384);
 
-/** Configs are kilobytes; whatever is larger is something else. */
-const MAX_CONFIG_BYTES = 16 << 20;
-
 export function readConfig(dir: string): Record<string, unknown> {
   const path = join(dir, 'config.json');
-  let text: string;
-  try {
-    const { size } = statSync(path);
-    if (size > MAX_CONFIG_BYTES)
-      throw new TendonError(
-        'config_invalid',
-        `${path}: expected a config of at most ${MAX_CONFIG_BYTES} bytes, got ${size}`,
-        { path, size },
-      );
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    if (cause instanceof TendonError) throw cause;
-    throw new TendonError(
-      'file_missing',
-      `${path} cannot be read: ${(cause as Error).message}. A checkpoint is a folder with config.json and model.safetensors.`,
-      { path },
-      { cause },
-    );
-  }
-  try {
-    const json: unknown = JSON.parse(text);
-    if (typeof json === 'object' && json !== null && !Array.isArray(json))
-      return json as Record<string, unknown>;
-  } catch (cause) {
-    throw new TendonError(
-      'file_corrupt',
-      `${path} is not JSON: ${(cause as Error).message}`,
-      { path },
-      { cause },
-    );
-  }
+  const hint = 'A checkpoint is a folder with config.json and model.safetensors.';
+  const json = readUserJson(path, 'config', hint);
+  if (typeof json === 'object' && json !== null && !Array.isArray(json))
+    return json as Record<string, unknown>;
   throw new TendonError('config_invalid', `${path}: expected an object`, { path });
 }
 

@@ -5,6 +5,7 @@ import { createReadStream } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { McapTypes } from '@mcap/core';
 import type * as z from 'zod';
+import { openUserFile } from '../base/files.js';
 import { type Image, type Observation, packageWhenNeeded, TendonError } from '../types/index.js';
 import {
   CHANNELS,
@@ -123,9 +124,10 @@ export function observationOf(event: ReadEvent<'observation'>): Observation {
 
 /** Records in order; returns whether the file ended with its footer. */
 async function* recordsOf(file: string): AsyncGenerator<McapTypes.TypedMcapRecord, boolean> {
+  const { fd } = openUserFile(file, 'recording');
   const reader = new (mcap().McapStreamReader)();
   try {
-    for await (const piece of createReadStream(file, { highWaterMark: 1 << 20 })) {
+    for await (const piece of createReadStream(file, { fd, highWaterMark: 1 << 20 })) {
       reader.append(piece as Buffer);
       for (;;) {
         let record: McapTypes.TypedMcapRecord | undefined;

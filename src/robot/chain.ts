@@ -1,7 +1,7 @@
 // The chain of joints that a URDF has between its root and one link, as plain data that a recording can hold.
 
 import { TendonError, type Workspace } from '../types/index.js';
-import type { UrdfJoint } from './urdf.js';
+import { decimal, decimalExpected, followed, type UrdfJoint } from './urdf.js';
 
 type Link = Workspace['chain'][number];
 
@@ -31,7 +31,7 @@ export function chainTo(
     if (found === undefined) break;
     if (chain.length > joints.size) refuse(`the joints above ${tip} go round in a circle`);
     const [name, joint]: [string, UrdfJoint] = found;
-    chain.unshift(linkOf(name, joint, joint_names, refuse));
+    chain.unshift(linkOf(name, joint, joints, joint_names, file, refuse));
     link = joint.inside.parent?.link;
   }
   if (chain.every(({ kind }) => kind === 'fixed')) refuse(`no commanded joint moves the link ${tip}`);
@@ -41,35 +41,42 @@ export function chainTo(
 function linkOf(
   name: string,
   joint: UrdfJoint,
+  joints: ReadonlyMap<string, UrdfJoint>,
   joint_names: readonly string[],
+  file: string,
   refuse: (why: string) => never,
 ): Link {
   const numbers = (text: string | undefined, otherwise: readonly number[], what: string): number[] => {
     if (text === undefined) return [...otherwise];
-    const values = text.trim().split(/\s+/).map(Number);
-    return values.length === 3 && values.every(Number.isFinite)
+    const values = text.trim().split(/\s+/).map(decimal);
+    return values.length === 3 && values.every((value) => value !== undefined)
       ? values
-      : refuse(`joint ${name}: expected three numbers as ${what}, got "${text}"`);
+      : refuse(
+          `joint ${name}, line ${joint.line}: expected three numbers as ${what}, ${decimalExpected(text)}`,
+        );
   };
   const xyz = numbers(joint.inside.origin?.xyz, [0, 0, 0], 'origin xyz');
   const rpy = numbers(joint.inside.origin?.rpy, [0, 0, 0], 'origin rpy');
   const axis = numbers(joint.inside.axis?.xyz, [1, 0, 0], 'axis');
   const length = Math.hypot(...axis);
   const origin = placed(rpy as [number, number, number], xyz);
-  const mimic = joint.inside.mimic;
-  const index = joint_names.indexOf(mimic?.joint ?? name);
   const moves = joint.type === 'revolute' || joint.type === 'continuous' || joint.type === 'prismatic';
   if (!moves && joint.type !== 'fixed')
     refuse(`joint ${name} is ${joint.type}; only one axis can be followed`);
-  if (!moves || index < 0) return { kind: 'fixed', origin, axis: [0, 0, 0], joint: 0, scale: 0, offset: 0 };
+  if (!moves) return { kind: 'fixed', origin, axis: [0, 0, 0], joint: 0, scale: 0, offset: 0 };
+  const { joint: leads, scale, offset } = followed(name, joints, file);
+  const index = joint_names.indexOf(leads);
+  // A joint that is not commanded stands at 0, and one that mimics it at its own offset.
+  if (index < 0 && offset === 0)
+    return { kind: 'fixed', origin, axis: [0, 0, 0], joint: 0, scale: 0, offset: 0 };
   if (!(length > 0)) refuse(`joint ${name}: its axis has no direction`);
   return {
     kind: joint.type === 'prismatic' ? 'prismatic' : 'revolute',
     origin,
     axis: axis.map((v) => v / length),
-    joint: index,
-    scale: Number(mimic?.multiplier ?? 1),
-    offset: Number(mimic?.offset ?? 0),
+    joint: Math.max(0, index),
+    scale: index < 0 ? 0 : scale,
+    offset,
   };
 }
 

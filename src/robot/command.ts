@@ -4,28 +4,47 @@
 import * as z from 'zod';
 import type { CommandPart, CommandQuantity, RobotFile } from '../types/index.js';
 import { messageType, milliseconds, name, qos, topic } from './fields.js';
+import type { Joints } from './joints.js';
 
 export const commandSchema = z.lazy(() => {
   const part = z.strictObject({
-    topic,
-    type: messageType,
-    joints: z.array(name).min(1).optional(),
-    names: z.array(name).min(1).optional(),
-    group: z.string().default(''),
-    frame_id: z.string().default(''),
-    reach_ms: milliseconds.optional(),
-    interval_ms: milliseconds.default(100),
-    ahead_ms: milliseconds.default(400),
-    stamp: z.enum(['valid', 'zero']).default('valid'),
-    qos: qos.optional(),
+    topic: topic.describe('Topic, or name of an action.'),
+    type: messageType.describe('Message or action type.'),
+    joints: z.array(name).min(1).optional().describe('Which joints it commands, in its order. Default: all.'),
+    names: z
+      .array(name)
+      .min(1)
+      .optional()
+      .describe('What its messages call these joints (or axes). Default: as the robot file does.'),
+    group: z.string().default('').describe('Of JointGroupCommand: the group that the driver knows.'),
+    frame_id: z.string().default('').describe('Frame in the header of its messages.'),
+    reach_ms: milliseconds
+      .optional()
+      .describe(
+        'Of JointTrajectory: when the point is to be reached, after its stamp. Default: one control period.',
+      ),
+    interval_ms: milliseconds.default(100).describe('Of FollowJointTrajectory: how often a goal is sent.'),
+    ahead_ms: milliseconds
+      .default(400)
+      .describe('Of FollowJointTrajectory: how far a goal reaches before it brakes.'),
+    stamp: z
+      .enum(['valid', 'zero'])
+      .default('valid')
+      .describe(
+        'Stamped with the moment it is valid for, or with zero: ros2_control reads that as "from now on".',
+      ),
+    qos: qos.optional().describe('Quality of service, for bridges that take it.'),
   });
   return part
     .omit({ joints: true })
     .partial({ topic: true, type: true })
     .extend({
-      quantity: z.enum(['position', 'velocity']).optional(),
-      lifetime_ms: milliseconds.default(100),
-      parts: z.array(part).min(1).optional(),
+      quantity: z
+        .enum(['position', 'velocity'])
+        .optional()
+        .describe('What the numbers are. Default: as the joints or the type say.'),
+      lifetime_ms: milliseconds.default(100).describe('A command older than this is not sent.'),
+      parts: z.array(part).min(1).optional().describe('Several topics that share the joints out.'),
     });
 });
 type Given = z.infer<typeof commandSchema>;
@@ -39,22 +58,30 @@ const goals = ({ type }: { type?: string | undefined }): boolean =>
 /** Whether any part of it is an action's goal. */
 export const sendsGoals = (command: Given): boolean => [command, ...(command.parts ?? [])].some(goals);
 
+/** What the numbers of the command are: as it says itself, as its joints say, or as its type has it. */
+export const quantityOfCommand = (command: Given, joints: Joints): CommandQuantity =>
+  command.quantity ??
+  joints.all('command').find((kind) => kind !== undefined) ??
+  quantityOf((command.parts?.[0] ?? command).type ?? '');
+
 /** The command in parts, each with its joints and their names; `checkCommand` found nothing wrong. */
-export function wholeCommand(command: Given, joint_names: readonly string[]): RobotFile['command'] {
-  const { quantity, lifetime_ms, parts: given, ...one } = command;
+export function wholeCommand(command: Given, joints: Joints): RobotFile['command'] {
+  const { quantity: _, lifetime_ms, parts: given, ...one } = command;
+  const joint_names = joints.names;
   const parts = (given ?? [{ ...one, joints: joint_names }]).map((entry): CommandPart => {
     const joints = entry.joints ?? joint_names;
     return { ...entry, topic: entry.topic!, type: entry.type!, joints, names: entry.names ?? joints };
   });
-  return { quantity: quantity ?? quantityOf(parts[0]!.type), lifetime_ms, parts };
+  return { quantity: quantityOfCommand(command, joints), lifetime_ms, parts };
 }
 
 /** Refuses joints that are commanded twice or not at all, and parts that do not say what they command. */
 export function checkCommand(
   command: Given,
-  joint_names: readonly string[],
+  whole: Joints,
   refuse: (path: (string | number)[], message: string) => void,
 ): void {
+  const joint_names = whole.names;
   const { parts, topic, type } = command;
   if (parts === undefined) {
     if (topic === undefined) refuse(['command', 'topic'], 'a topic, or parts that have one each');
@@ -69,7 +96,7 @@ export function checkCommand(
     const path = parts === undefined ? ['command'] : ['command', 'parts', index];
     const joints = entry.joints ?? joint_names;
     for (const joint of joints) {
-      if (!times.has(joint)) refuse([...path, 'joints'], `names among joint_names, got ${joint}`);
+      if (!times.has(joint)) refuse([...path, 'joints'], `joints of the robot, got ${joint}`);
       else times.set(joint, times.get(joint)! + 1);
     }
     if (entry.names !== undefined && entry.names.length !== joints.length)
@@ -77,7 +104,27 @@ export function checkCommand(
   });
   for (const [joint, n] of times)
     if (n !== 1) refuse(['command'], `every joint commanded once, got ${joint} ${n} times`);
+  checkInterfaces(command, whole, refuse);
   const quantities = new Set(entries.map((entry) => quantityOf(entry.type ?? '')));
-  if (quantities.size > 1 && command.quantity === undefined)
+  if (quantities.size > 1 && command.quantity === undefined && !whole.say('command'))
     refuse(['command', 'quantity'], 'position or velocity, since the types of the parts differ in it');
+}
+
+/** Refuses command interfaces of joints that differ from each other or from what the command says. */
+function checkInterfaces(
+  { quantity, parts, type }: Given,
+  joints: Joints,
+  refuse: (path: (string | number)[], message: string) => void,
+): void {
+  const spoken = [type, ...(parts ?? []).map((part) => part.type)].find(
+    (one) => quantityOf(one ?? '') === 'velocity',
+  );
+  const kinds = joints.all('command');
+  const first = quantity ?? kinds.find((kind) => kind !== undefined);
+  kinds.forEach((kind, i) => {
+    if (kind !== undefined && kind !== first)
+      refuse(joints.path('command', i), `${first}, as for the rest of the command, got ${kind}`);
+    else if (kind === 'position' && spoken !== undefined)
+      refuse(joints.path('command', i), `velocity, which is what ${spoken} carries, got ${kind}`);
+  });
 }

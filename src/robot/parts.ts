@@ -2,7 +2,7 @@
 
 import * as z from 'zod';
 import { LEADER_MODES, PREFIX_SCHEDULES } from '../types/index.js';
-import { messageType, milliseconds, positive, topic } from './fields.js';
+import { messageType, milliseconds, name, positive, topic } from './fields.js';
 
 /** How chunks are joined; what docs/chunks.md explains. */
 export const chunkMode = z.lazy(() =>
@@ -47,6 +47,10 @@ export const teleopShare = z.lazy(() =>
   ]),
 );
 
+const axis = z
+  .string()
+  .regex(/^-?((linear|angular)\.[xyz]|axes\.\d+)$/, 'an axis such as linear.x or -axes.3');
+
 /** `teleop` of a robot file. */
 export const leader = z.lazy(() =>
   z
@@ -54,17 +58,15 @@ export const leader = z.lazy(() =>
       topic,
       type: messageType,
       mode: z.enum(LEADER_MODES).default('absolute'),
-      scale: z.union([z.number(), z.array(z.number())]).default(1),
+      scale: z
+        .union([z.number(), z.record(name, z.number()), z.array(z.number())])
+        .default(1)
+        .describe('Factor from the device to the robot: one for all, or by joint.'),
       deadband: z.number().min(0).default(0.05),
       axes: z
-        .array(
-          z.nullable(
-            z
-              .string()
-              .regex(/^-?((linear|angular)\.[xyz]|axes\.\d+)$/, 'an axis such as linear.x or -axes.3'),
-          ),
-        )
-        .optional(),
+        .union([z.record(name, axis), z.array(z.nullable(axis))])
+        .optional()
+        .describe('By joint: the axis of a Twist or Joy that moves it. Joints that are not named stay.'),
       clutch: z
         .union([z.strictObject({ topic }), z.strictObject({ button: z.number().int().min(0).max(63) })])
         .optional(),

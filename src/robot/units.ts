@@ -1,23 +1,18 @@
-// Policies that do not count in the robot's units: LeRobot records an SO-101 in degrees and its gripper from 0 to 100,
-// an ALOHA's grippers from 0 to 1. A robot file says so in `units`; the limits, which it gives in the robot's, become the
-// policy's here, so that everything between the bridge and the policy speaks one language.
+// Policies that do not count in the robot's units: LeRobot records an SO-101 in degrees and its gripper from 0 to 100, an
+// ALOHA's grippers from 0 to 1. The robot file gives limits in the robot's units; here they become the policy's, so that
+// everything between the bridge and the policy counts alike.
 
-import * as z from 'zod';
 import type { RobotFile } from '../types/index.js';
-import { name } from './fields.js';
-
-/** Per joint, robot = policy · scale + offset, for commands and for the features that are named. */
-export const unitsSchema = z.lazy(() =>
-  z.strictObject({
-    scale: z.array(z.number().refine((scale) => scale !== 0, 'a number other than 0')),
-    offset: z.array(z.number()).optional(),
-    features: z.array(name).min(1),
-  }),
-);
+import type { Joints } from './joints.js';
 
 /** Units with nothing left open; undefined when the policy counts as the robot does. */
-export function wholeUnits(units: z.infer<typeof unitsSchema> | undefined): RobotFile['units'] {
-  return units && { ...units, offset: units.offset ?? units.scale.map(() => 0) };
+export function wholeUnits(joints: Joints, features: readonly string[] | undefined): RobotFile['units'] {
+  if (features === undefined) return undefined;
+  return {
+    scale: joints.all('scale').map((scale) => scale ?? 1),
+    offset: joints.all('offset').map((offset) => offset ?? 0),
+    features,
+  };
 }
 
 /** The limits in the policy's units. */
@@ -37,21 +32,4 @@ export function convertLimits(limits: RobotFile['limits'], units: RobotFile['uni
     ...(jerk === undefined ? {} : { jerk: size(jerk) }),
     ...(step_from_measured === undefined ? {} : { step_from_measured: size(step_from_measured) }),
   };
-}
-
-/** Refuses units that fit neither the joints nor the features. */
-export function checkUnits(
-  units: z.infer<typeof unitsSchema>,
-  joint_names: readonly string[],
-  lengths: Readonly<Record<string, number>>,
-  refuse: (path: (string | number)[], message: string) => void,
-): void {
-  const joints = joint_names.length;
-  for (const key of ['scale', 'offset'] as const) {
-    const got = units[key]?.length ?? joints;
-    if (got !== joints) refuse(['units', key], `one value per joint in joint_names (${joints}), got ${got}`);
-  }
-  for (const key of units.features)
-    if (lengths[key] !== joints)
-      refuse(['units', 'features'], `features of ${joints} values, got ${key} of ${lengths[key] ?? 'none'}`);
 }

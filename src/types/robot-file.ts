@@ -160,6 +160,8 @@ export interface RobotFile {
   };
   /** Control rate: commands per second. */
   readonly rate_hz: number;
+  /** Rate (Hz) of the data that the policy was trained on, for a checkpoint that does not say it. */
+  readonly policy_hz?: number | undefined;
   /** Order of a command and of joint features; messages are re-ordered to it by name. */
   readonly joint_names: readonly string[];
   /** Where the policy counts differently: per joint, robot = policy · scale + offset, in commands and these features. */
@@ -220,7 +222,6 @@ export interface RobotFile {
         readonly service?: string | undefined;
       }
     | undefined;
-  /** A topic on which a person's device says that somebody is there; silence holds the robot. */
   /** Where the tip may be; the control loop's, like step_from_measured. */
   readonly workspace?: Workspace | undefined;
   /** Of the control loop, which commands more often than a chunk has rows. */
@@ -228,6 +229,7 @@ export interface RobotFile {
   readonly rotations: readonly Rotation[];
   /** A person's device beside the policy. */
   readonly teleop?: LeaderFile | undefined;
+  /** A topic on which a person's device says that somebody is there; silence holds the robot. */
   readonly operator_heartbeat?:
     | { readonly topic: string; readonly type: string; readonly timeout_ms: number }
     | undefined;
@@ -241,6 +243,8 @@ export interface RobotFile {
     readonly inference_ms: number;
     readonly connect_ms: number;
     readonly call_ms: number;
+    /** After a longer outage the robot stays on hold until an operator resumes. */
+    readonly resume_within_ms: number;
   };
 }
 

@@ -1,8 +1,9 @@
 // An ONNX file (onnx.proto, opsets 13 to 21) as nodes and tensors. Tensors stay where they are, in the file or in one
 // beside it, and are handed on as checked references; what the nodes mean is read in src/policies/onnx.
 
-import { statSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { dirname, join, normalize, sep } from 'node:path';
+import { openUserFile } from '../base/files.js';
 import type { TensorRef } from '../native/index.js';
 import { TendonError } from '../types/index.js';
 import { type Field, Message } from './protobuf.js';
@@ -282,17 +283,8 @@ function externalRef(
     );
   const file = join(folder, location);
   const offset = Number(external.offset ?? 0);
-  let size: number;
-  try {
-    size = statSync(file).size;
-  } catch (cause) {
-    throw new TendonError(
-      'file_missing',
-      `${file}, which holds ${name}, cannot be read`,
-      { file },
-      { cause },
-    );
-  }
+  const { fd, size } = openUserFile(file, 'weights', `It holds the tensor ${name}.`);
+  closeSync(fd);
   if (!Number.isSafeInteger(offset) || offset < 0 || offset + bytes > size)
     throw corrupt(source, `tensor ${name} should lie at ${offset} of ${file}, which has ${size} bytes`);
   return { name, shape: dims, dtype, file, offset };

@@ -49,8 +49,8 @@ function parseHeader(source: ByteSource, text: string): Record<string, unknown> 
   let header: unknown;
   try {
     header = JSON.parse(text);
-  } catch (cause) {
-    throw corrupt(source, `its header is not JSON (${(cause as Error).message})`);
+  } catch {
+    throw corrupt(source, 'its header is not JSON');
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header))
     throw corrupt(source, 'its header is not an object');

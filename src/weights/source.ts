@@ -1,7 +1,8 @@
 // Where the bytes of a weight file come from: a file that is read in small pieces, or memory in tests. Every read is
 // checked against the size, so that no offset in a file can point outside it.
 
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
+import { openUserFile } from '../base/files.js';
 import { TendonError } from '../types/index.js';
 
 export interface ByteSource {
@@ -36,21 +37,11 @@ export function memorySource(path: string, bytes: Buffer): ByteSource {
 
 /** Opens the file for as long as `use` runs. */
 export function withFile<T>(path: string, use: (source: ByteSource) => T): T {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (cause) {
-    throw new TendonError(
-      'file_missing',
-      `cannot open ${path}: ${(cause as Error).message}`,
-      { path },
-      { cause },
-    );
-  }
+  const { fd, size } = openUserFile(path, 'weights');
   try {
     const source: ByteSource = {
       path,
-      size: fstatSync(fd).size,
+      size,
       read(at, count) {
         checkRange(source, at, count);
         const buffer = Buffer.alloc(count);

@@ -44,8 +44,7 @@ describe.skipIf(missing !== '')(`the page of tendon run${missing}`, () => {
     const given = readFileSync(join(root, 'launch/sim-arm.yaml'), 'utf8');
     writeFileSync(
       file,
-      given.replace('limits: #', 'limits:\n  urdf: arm.urdf #') +
-        '\nworkspace: { tip: hand, lower: [-2, -2, -2], upper: [2, 2, 2] }\n',
+      `${given}\nworkspace: { urdf: arm.urdf, tip: hand, lower: [-2, -2, -2], upper: [2, 2, 2] }\n`,
     );
     sim = await spawnSimServer({ task: 'arm', seed: 3, port: 0 }, join(root, 'dist/sim/server-main.js'));
     run = startTendon([

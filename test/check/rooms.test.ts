@@ -1,18 +1,8 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { INNER_ROOMS, NATIVE_ROOMS, SOURCE_ROOMS, WITHOUT } from './rooms.js';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-
-function files(folder: string, pattern: RegExp): string[] {
-  return readdirSync(folder).flatMap((name) => {
-    const path = join(folder, name);
-    if (statSync(path).isDirectory()) return files(path, pattern);
-    return pattern.test(name) ? [path] : [];
-  });
-}
+import { filesBelow as files, root } from './sources.js';
 
 /** Imports of `from` that its row does not allow, as `file:line imports room`. */
 function violations(

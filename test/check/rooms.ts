@@ -2,7 +2,7 @@
 
 /** native/ (C++): an include names its room. */
 export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
-  base: [],
+  base: ['types'],
   kernels: ['base'],
   // The op table names the kernels' elementwise functions, which are listed once, in kernels/kernels.h.
   graph: ['base', 'kernels'],
@@ -23,23 +23,23 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
 export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   types: [],
   // What everything may use and what knows nothing.
-  base: [],
+  base: ['types'],
   native: ['types'],
   // TensorRef, the reference to a tensor in a file, is the noun between the two.
-  weights: ['types', 'native'],
+  weights: ['types', 'base', 'native'],
   samplers: ['types'],
   // Blocks that families share: they ask for tensors by name and know no checkpoint.
   networks: ['types', 'native', 'weights'],
-  policies: ['types', 'native', 'weights', 'samplers', 'networks'],
+  policies: ['types', 'base', 'native', 'weights', 'samplers', 'networks'],
   // The robot as a file describes it: its schema, its URDF, its units.
-  robot: ['types'],
+  robot: ['types', 'base'],
   control: ['types', 'base', 'policies'],
   // Listening, and who may come in.
-  net: ['types'],
+  net: ['types', 'base'],
   rosbridge: ['types', 'base', 'net'],
   sim: ['types', 'rosbridge'],
   teleop: ['types', 'policies', 'control'],
-  record: ['types', 'policies', 'control', 'robot'],
+  record: ['types', 'base', 'policies', 'control', 'robot'],
   // It counts what the control loop and the bridge publish, and nobody waits for it.
   metrics: ['types', 'control', 'net'],
   // Closed-loop evaluation drives the simulated tasks.
@@ -67,6 +67,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   cli: [
     'types',
+    'base',
     'native',
     'weights',
     'samplers',

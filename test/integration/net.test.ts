@@ -257,8 +257,8 @@ describe('a token', () => {
     expect(() => readToken(file('short', 'abc\n'), {})).toThrow('at least 8 characters');
     expect(() => readToken(file('spaces', 'two words here'), {})).toThrow('visible ASCII');
     expect(() => readToken(file('long', 'x'.repeat(10_000)), {})).toThrow('10000 bytes');
-    expect(() => readToken(folder, {})).toThrow('not a regular file');
-    expect(() => readToken('/dev/zero', {})).toThrow('not a regular file');
+    expect(() => readToken(folder, {})).toThrow('expected a file with a secret: a regular file');
+    expect(() => readToken('/dev/zero', {})).toThrow('expected a file with a secret: a regular file');
     expect(() => readToken(join(folder, 'none'), {})).toThrow('cannot be read');
   });
 });

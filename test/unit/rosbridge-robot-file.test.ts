@@ -23,18 +23,74 @@ function changed(path: readonly (string | number)[], value: unknown): string {
 
 describe('a robot file', () => {
   const wrongs: [string, (string | number)[], unknown, RegExp][] = [
-    ['a NaN limit', ['limits', 'lower', 2], Number.NaN, /limits\.lower\[2\]: .*number, got NaN|received NaN/],
-    ['an infinite limit', ['limits', 'upper', 0], Number.POSITIVE_INFINITY, /limits\.upper\[0\]/],
+    ['a NaN limit', ['joints', 'elbow_pitch', 'lower'], Number.NaN, /joints\.elbow_pitch\.lower: .*NaN/],
+    [
+      'an infinite limit',
+      ['joints', 'base_yaw', 'upper'],
+      Number.POSITIVE_INFINITY,
+      /joints\.base_yaw\.upper/,
+    ],
     [
       'inverted limits',
-      ['limits', 'lower', 1],
+      ['joints', 'shoulder_pitch', 'lower'],
       5,
-      /limits\.lower\[1\]: .*limits\.upper for shoulder_pitch, got 5 and 1\.7/,
+      /joints\.shoulder_pitch\.lower: .*upper limit of shoulder_pitch, got 5 and 1\.7/,
     ],
-    ['a negative speed', ['limits', 'velocity', 0], -1, /limits\.velocity\[0\].*got -1/],
-    ['too few limits', ['limits', 'upper'], [1, 2], /limits\.upper: .*\(6\), got 2/],
-    ['a joint named twice', ['joint_names', 1], 'base_yaw', /joint_names: expected every joint once/],
-    ['no joints', ['joint_names'], [], /joint_names/],
+    ['a negative speed', ['joints', 'base_yaw', 'velocity'], -1, /joints\.base_yaw\.velocity.*got -1/],
+    [
+      'a limit left out',
+      ['joints', 'base_yaw', 'upper'],
+      undefined,
+      /joints\.base_yaw\.upper: .* or urdf to take/,
+    ],
+    [
+      'a jerk of one joint',
+      ['joints', 'base_yaw', 'jerk'],
+      5,
+      /joints\.shoulder_pitch\.jerk: expected one here too/,
+    ],
+    [
+      'a jerk without an acceleration',
+      ['joints', 'base_yaw', 'jerk'],
+      5,
+      /jerk: expected an acceleration beside it/,
+    ],
+    ['no joints', ['joints'], {}, /joints: expected at least one joint/],
+    ['no joints at all', ['joints'], undefined, /joints: expected the joints that are commanded/],
+    ['limits in both forms', ['limits'], { lower: [0] }, /limits: expected none beside joints/],
+    [
+      'an interface that its driver lacks',
+      ['joints', 'base_yaw', 'state'],
+      ['velocity'],
+      /joint_position\.field: expected a state interface of base_yaw \(velocity\), got position/,
+    ],
+    [
+      'command interfaces that differ',
+      ['joints'],
+      {
+        base_yaw: { command: 'position', lower: -1, upper: 1, velocity: 1 },
+        shoulder_pitch: { command: 'velocity', lower: -1, upper: 1, velocity: 1 },
+      },
+      /joints\.shoulder_pitch\.command: expected position, as for the rest of the command, got velocity/,
+    ],
+    [
+      'a scale without features',
+      ['joints', 'base_yaw', 'scale'],
+      2,
+      /base_yaw\.scale: expected units\.features beside/,
+    ],
+    [
+      'units without a scale',
+      ['units'],
+      { features: ['joint_position'] },
+      /units: expected a scale or an offset/,
+    ],
+    [
+      'an axis for another robot’s joint',
+      ['teleop'],
+      { topic: '/joy', type: 'sensor_msgs/Joy', axes: { tail: 'axes.0' } },
+      /teleop\.axes\.tail: expected a joint of the robot/,
+    ],
     ['no command', ['command'], undefined, /command: .*got nothing/],
     ['a misspelt field', ['rate_khz'], 1, /unknown "rate_khz"/],
     [
@@ -105,18 +161,18 @@ describe('a robot file', () => {
       /join\.all: .*got nothing/,
     ],
     [
-      'units that fit no joint',
-      ['units'],
-      { scale: [1], features: ['goal'] },
-      /units\.scale: .*\(6\), got 1/,
-    ],
-    [
       'units of a feature of another length',
       ['units'],
-      { scale: [1, 1, 1, 1, 1, 1], features: ['goal'] },
+      { features: ['goal'] },
       /units\.features: .*got goal of 2/,
     ],
-    ['a unit of nothing', ['units'], { scale: [0, 1, 1, 1, 1, 1], features: ['goal'] }, /units\.scale\[0\]/],
+    ['a unit of nothing', ['joints', 'base_yaw', 'scale'], 0, /joints\.base_yaw\.scale/],
+    [
+      'units in both forms',
+      ['units'],
+      { scale: [1], features: ['goal'] },
+      /units\.scale: expected none beside joints/,
+    ],
     ['a join under a taken name', ['join'], { goal: ['goal', 'goal'] }, /join\.goal: expected a new feature/],
   );
   it.each(wrongs)('refuses %s and names the field and the file', (_, path, value, message) => {

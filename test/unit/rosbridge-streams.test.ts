@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { loadRobotFile, parseRobotFile } from '../../src/robot/robot-file.js';
 import { deserialise, serialise } from '../../src/rosbridge/codec/cdr.js';
 import { readImage } from '../../src/rosbridge/codec/images.js';
@@ -275,16 +276,29 @@ describe('odometry', () => {
   });
 });
 
-/** A robot file with the `units` that it has in a comment. */
-function withUnits(path: string): string {
-  const lines = readFileSync(path, 'utf8').split('\n');
-  const from = lines.indexOf('#   units:');
-  const units = lines.slice(from, from + 4).map((line) => line.slice('#   '.length));
-  return [...lines, ...units].join('\n');
+/** A robot file with the units that its comment offers: the line of `units`, and `scale` and `offset` of the joints. */
+function withUnits(path: string, by: (joint: string) => object): string {
+  const text = readFileSync(path, 'utf8');
+  const [, units = ''] = /\n# {3}(units: .*)\n/.exec(text) ?? [];
+  const file = { ...parse(text), ...parse(units) };
+  for (const [name, joint] of Object.entries<object>(file.joints)) Object.assign(joint, by(name));
+  return stringify(file);
+}
+
+/** `scale: …, offset: …` that a comment of the file has between backquotes. */
+function quoted(path: string): object[] {
+  return [...readFileSync(path, 'utf8').matchAll(/`(scale: [^`]*)`/g)].map(([, text]) =>
+    parse(`{ ${text} }`),
+  );
 }
 
 it('ALOHA’s grippers in its datasets’ units: 0 closed, 1 open', () => {
-  const file = parseRobotFile(withUnits('launch/aloha.yaml'), 'aloha.yaml');
+  const file = parseRobotFile(
+    withUnits('launch/aloha.yaml', (joint) =>
+      joint.endsWith('gripper') ? quoted('launch/aloha.yaml')[0]! : {},
+    ),
+    'aloha.yaml',
+  );
   const robot = new RosbridgeRobot(file, { now_ns: () => 0 });
   for (const [i, open] of [0, 1].entries()) {
     const { cmd } = robot.messages(new Float64Array(14).fill(open))['/follower_left/commands/joint_single']!;
@@ -294,7 +308,11 @@ it('ALOHA’s grippers in its datasets’ units: 0 closed, 1 open', () => {
 });
 
 it('an SO-101 in LeRobot’s units: degrees and per cent in, radians out', () => {
-  const file = parseRobotFile(withUnits('launch/so101.yaml'), 'so101.yaml');
+  const [gripper, others] = quoted('launch/so101.yaml');
+  const file = parseRobotFile(
+    withUnits('launch/so101.yaml', (joint) => (joint === 'gripper' ? gripper! : others!)),
+    'so101.yaml',
+  );
   // π of the file has six places, the limits five.
   expect(file.limits.upper[0]).toBeCloseTo((1.91986 * 180) / Math.PI, 2);
   expect(file.limits.lower[5]).toBeCloseTo(0, 6);

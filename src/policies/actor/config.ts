@@ -1,9 +1,10 @@
 // What says how an actor acts: flags.json of its training, or the config.json that a user puts beside a checkpoint which
 // keeps less than is needed. Every field of that file is optional.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { readUserJson } from '../../base/json.js';
 import { TendonError } from '../../types/index.js';
 import { CountSchema, parseConfig } from '../checkpoint.js';
 import type { OgbenchFlags } from './ogbench.js';
@@ -70,8 +71,6 @@ const Flags = z.lazy(() =>
   }),
 );
 
-const MAX_FLAGS_BYTES = 1 << 20;
-
 /** The agent's options of a training folder; throws naming the field that is missing or wrong. */
 export function readFlags(dir: string): OgbenchFlags {
   const path = join(dir, 'flags.json');
@@ -81,19 +80,7 @@ export function readFlags(dir: string): OgbenchFlags {
       `${path} is not there: the parameters do not say which agent they are of (field agent.agent_name) nor its options; copy flags.json from the training folder`,
       { path, field: 'agent.agent_name' },
     );
-  let json: { agent?: unknown };
-  try {
-    const text = readFileSync(path, 'utf8');
-    if (text.length > MAX_FLAGS_BYTES) throw new Error(`${text.length} bytes are no flags`);
-    json = JSON.parse(text) as typeof json;
-  } catch (cause) {
-    throw new TendonError(
-      'file_corrupt',
-      `${path} is not JSON: ${(cause as Error).message}`,
-      { path },
-      { cause },
-    );
-  }
+  const json = readUserJson(path, 'config');
   const result = z.object({ agent: Flags }).safeParse(json);
   if (result.success) return result.data.agent;
   throw new TendonError('config_invalid', `${path}: ${z.prettifyError(result.error)}`, {

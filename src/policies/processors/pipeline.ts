@@ -1,9 +1,10 @@
 // LeRobot ≥ 0.4 processor files: policy_preprocessor.json and policy_postprocessor.json, each a list of steps whose
 // numbers stand in the safetensors that `state_file` names (the step index in that name is not to be trusted).
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { readUserJson } from '../../base/json.js';
 import { TendonError } from '../../types/index.js';
 import { openSafetensors, readTensor } from '../../weights/index.js';
 import { NormalizationSchema, readConfig } from '../checkpoint.js';
@@ -140,18 +141,7 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, file: string, step: st
 }
 
 function parse(file: string): z.infer<typeof Pipeline> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (cause) {
-    throw new TendonError(
-      'file_corrupt',
-      `${file} is not JSON: ${(cause as Error).message}`,
-      { file },
-      { cause },
-    );
-  }
-  return checked(Pipeline, json, file, 'the pipeline');
+  return checked(Pipeline, readUserJson(file, 'config'), file, 'the pipeline');
 }
 
 function readStats(

@@ -1,7 +1,7 @@
 // A robot behind rosbridge, as control sees it: topics become Observations, Commands become messages. Everything
 // that may go wrong on the way is said through onStatus, and every command that does not go out is counted.
 
-import { readFileSync } from 'node:fs';
+import { readUserText } from '../../base/files.js';
 import {
   type Clock,
   type Command,
@@ -277,14 +277,6 @@ function threadsOf({ bridge, observation }: RobotFile): boolean | 'images' {
 function readTls(tls: NonNullable<RobotFile['bridge']['tls']>): NonNullable<ClientOptions['tls']> {
   const verify = tls.verify === undefined ? {} : { verify: tls.verify };
   if (tls.ca_file === undefined) return verify;
-  try {
-    return { ...verify, ca: readFileSync(tls.ca_file, 'utf8') };
-  } catch (cause) {
-    throw new TendonError(
-      'file_missing',
-      `bridge.tls.ca_file: ${tls.ca_file} cannot be read. It should be the PEM file of the certificate authority of the bridge.`,
-      { file: tls.ca_file },
-      { cause },
-    );
-  }
+  const hint = 'bridge.tls.ca_file should be the PEM file of the certificate authority of the bridge.';
+  return { ...verify, ca: readUserText(tls.ca_file, 'certificate', hint) };
 }
