@@ -1,0 +1,11 @@
+export * from './consistency.js';
+export * from './guardian.js';
+export * from './memory.js';
+export * from './monitor.js';
+export { softmax } from './numbers.js';
+export * from './particles.js';
+export * from './prompt.js';
+export * from './route.js';
+export * from './select.js';
+export * from './state-graph.js';
+export * from './support.js';

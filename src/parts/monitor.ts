@@ -1,0 +1,133 @@
+// Failure monitors: a stream of scores, one per inference, is accumulated and held against a band that successful runs
+// have set (SAFE, Gu et al. 2025; FAIL-Detect, Xu et al. 2025; split conformal prediction with the finite-sample rank).
+
+import { TendonError } from '../types/index.js';
+import { mean, quantile, type Row } from './numbers.js';
+
+export const ACCUMULATIONS = ['none', 'sum', 'mean', 'window'] as const;
+export type Accumulation = (typeof ACCUMULATIONS)[number];
+
+/** Adds scores up as they come. */
+export class Accumulator {
+  private readonly recent: number[] = [];
+  private sum = 0;
+  private count = 0;
+
+  constructor(
+    private readonly rule: Accumulation,
+    private readonly window = 1,
+  ) {}
+
+  reset(): void {
+    this.recent.length = 0;
+    this.sum = 0;
+    this.count = 0;
+  }
+
+  /** What stands against the band after `score`. */
+  next(score: number): number {
+    if (this.rule === 'none') return score;
+    this.sum += score;
+    this.count++;
+    if (this.rule === 'sum') return this.sum;
+    if (this.rule === 'mean') return this.sum / this.count;
+    this.recent.push(score);
+    if (this.recent.length > this.window) this.recent.shift();
+    return mean(this.recent);
+  }
+}
+
+export const MODULATIONS = ['const', 'stdev', 'tfunc'] as const;
+export type Modulation = (typeof MODULATIONS)[number];
+
+/** A band of one bound per step; beyond its length the last one holds. */
+export interface Band {
+  readonly upper: Float64Array;
+  /** Share of successful runs that may alarm, and how many runs of each kind the band was made of. */
+  readonly alpha: number;
+  readonly train: number;
+  readonly calibrate: number;
+}
+
+/** ⌈(n + 1)(1 − α)⌉, or undefined where n runs cannot carry that guarantee. */
+export function conformalRank(n: number, alpha: number): number | undefined {
+  const rank = Math.ceil((n + 1) * (1 - alpha) - 1e-12);
+  return rank >= 1 && rank <= n ? rank : undefined;
+}
+
+function rankOf(n: number, alpha: number): number {
+  const rank = conformalRank(n, alpha);
+  if (rank === undefined)
+    throw new TendonError(
+      'config_invalid',
+      `monitor: ${n} successful runs cannot promise at most ${(100 * alpha).toFixed(1)} % false alarms; at least ${Math.ceil(1 / alpha) - 1} are needed, or a larger alpha`,
+      { n, alpha },
+    );
+  return rank;
+}
+
+const atRank = (values: readonly number[], rank: number): number =>
+  [...values].sort((a, b) => a - b)[rank - 1]!;
+
+/**
+ * The band of successful runs' accumulated scores: m_t and w_t of the training curves, then q so that m_t + q·w_t covers the
+ * calibration curves. All curves have one length. `rank` false is the shipped form of SAFE and FAIL-Detect, which
+ * interpolates and does not carry the finite-sample guarantee.
+ */
+export function makeBand(
+  train: readonly Row[],
+  calibrate: readonly Row[],
+  alpha: number,
+  modulation: Modulation,
+  rank = true,
+): Band {
+  const steps = train[0]?.length ?? 0;
+  if (steps === 0 || [...train, ...calibrate].some((curve) => curve.length !== steps))
+    throw new TendonError('input_invalid', 'monitor: a band is made of curves of one length, and of some');
+  const m = Float64Array.from({ length: steps }, (_, t) => mean(train.map((curve) => curve[t]!)));
+  const w = modulationOf(train, m, alpha, modulation);
+  const scores = calibrate.map((curve) =>
+    Math.max(...Array.from({ length: steps }, (_, t) => (curve[t]! - m[t]!) / w[t]!)),
+  );
+  const q = rank ? atRank(scores, rankOf(scores.length, alpha)) : quantile(scores, 1 - alpha);
+  return {
+    upper: m.map((v, t) => v + q * w[t]!),
+    alpha,
+    train: train.length,
+    calibrate: calibrate.length,
+  };
+}
+
+function modulationOf(train: readonly Row[], m: Float64Array, alpha: number, kind: Modulation): Float64Array {
+  const steps = m.length;
+  const n = train.length;
+  if (kind === 'const') return new Float64Array(steps).fill(1 / steps);
+  if (kind === 'stdev')
+    return m.map((average, t) => {
+      const squares = train.reduce((sum, curve) => sum + (curve[t]! - average) ** 2, 0);
+      return Math.sqrt(squares / (n - 1)) + 1e-8;
+    });
+  const greatest = train.map((curve) =>
+    Math.max(...Array.from(m, (average, t) => Math.abs(curve[t]! - average))),
+  );
+  const within = atRank(greatest, conformalRank(n, alpha) ?? n);
+  const kept = train.filter((_, j) => greatest[j]! <= within);
+  return m.map((average, t) => Math.max(...kept.map((curve) => Math.abs(curve[t]! - average))) + 1e-8);
+}
+
+/** One bound for all steps: the greatest score of a run, at the conformal rank. */
+export function flatThreshold(calibrate: readonly Row[], alpha: number): number {
+  const most = calibrate.map((curve) => Math.max(...Array.from(curve)));
+  return atRank(most, rankOf(most.length, alpha));
+}
+
+/** The first step whose score reaches the bound; −1 where none does. NaN alarms: a monitor that cannot see fails towards hold. */
+export function firstAlarm(scores: Row, bound: (step: number) => number): number {
+  for (let t = 0; t < scores.length; t++) if (!(scores[t]! < bound(t))) return t;
+  return -1;
+}
+
+export const boundOf =
+  ({ upper }: Pick<Band, 'upper'>) =>
+  (step: number): number =>
+    upper[Math.min(step, upper.length - 1)]!;
