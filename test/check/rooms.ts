@@ -28,6 +28,8 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   // TensorRef, the reference to a tensor in a file, is the noun between the two.
   weights: ['types', 'base', 'native'],
   samplers: ['types'],
+  // Mathematics of what judges, chooses, guards and remembers; what wires it to a policy stands above.
+  parts: ['types'],
   // Blocks that families share: they ask for tensors by name and know no checkpoint.
   networks: ['types', 'native', 'weights'],
   policies: ['types', 'base', 'native', 'weights', 'samplers', 'networks'],
