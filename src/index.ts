@@ -25,5 +25,15 @@ export { loadRobotFile, parseRobotFile } from './robot/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { servePolicy } from './serve/index.js';
 export { findTask, taskNames } from './sim/tasks.js';
+export {
+  DirectSink,
+  DrySink,
+  type ExecutedCommand,
+  ExecutorSink,
+  type ExecutorSinkOptions,
+  type GoalPort,
+  GoalsSink,
+  RealTimeExecutor,
+} from './sinks/index.js';
 export * from './types/index.js';
 export { writeOnnx } from './weights/onnx-write.js';

@@ -1,18 +1,9 @@
 // `tendon run`: a policy on a robot behind rosbridge, as its robot file says.
 
-import {
-  Controller,
-  type ControllerOptions,
-  drive,
-  followByGoals,
-  Leader,
-  MonotonicClock,
-  RealTimeExecutor,
-} from '../control/index.js';
+import { Controller, type ControllerOptions, Leader, MonotonicClock } from '../control/index.js';
 import { openLog } from '../host/log.js';
 import { collectGarbage, preferControl } from '../host/priority.js';
 import { ServiceManager } from '../host/service.js';
-import { addon, native } from '../native/index.js';
 import { loadPolicy } from '../policies/index.js';
 import { loadRobotFile } from '../robot/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
@@ -22,7 +13,7 @@ import { observe } from '../session/observe.js';
 import { operatorOf } from '../session/operator.js';
 import { openRecorder } from '../session/recording.js';
 import { openPage } from '../session/robot-page.js';
-import type { RobotFile } from '../types/index.js';
+import { openSink } from '../session/sink.js';
 import {
   type Command,
   loadOptions,
@@ -37,8 +28,6 @@ import { RECORD_OPTION } from './recording.js';
 
 /** How often a leader that fell silent is noticed, ms. */
 const LEADER_POLL_MS = 20;
-/** No chunk lasts as long: without a heartbeat of its own the real-time thread finishes the one that it has. */
-const LONGER_THAN_CHUNKS_MS = 600_000;
 
 export const run: Command = {
   summary: 'run a policy on a robot behind rosbridge',
@@ -106,8 +95,8 @@ export const run: Command = {
       workspace: file.workspace,
       teleop: file.teleop?.share,
       operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
-      // With an executor the commands are its own.
-      dry_run: values['dry-run'] === true || file.executor !== undefined,
+      resume_within_ms: file.deadlines.resume_within_ms,
+      stop_topic: file.stop?.topic !== undefined,
     };
     const seed = integer('seed', 0, 1e9);
     const facts = {
@@ -121,7 +110,14 @@ export const run: Command = {
     const record = values.record === undefined ? undefined : text('record');
     const recorder = await openRecorder(record, facts, policy, (note) => say(`  ${note}`));
     const dry = values['dry-run'] === true ? new DryRun(file, position_key, recorder) : undefined;
-    const controller = new Controller({ ...settings, tap: dry ?? recorder });
+    const { sink, executor } = openSink(
+      file,
+      robot,
+      clock,
+      values['dry-run'] === true,
+      recorder && ((command) => recorder.executed(command)),
+    );
+    const controller = new Controller({ ...settings, sink, tap: dry ?? recorder });
     recorder?.watch(controller);
     policy.reset(seed);
     controller.supervisor.onChange(({ from, to, cause }) => {
@@ -162,31 +158,9 @@ export const run: Command = {
     } catch (cause) {
       letGo?.();
       clearInterval(watchLeader);
+      sink.close();
       throw cause;
     }
-    const executor =
-      values['dry-run'] === true || file.executor === undefined
-        ? undefined
-        : openExecutor(file, file.executor, clock);
-    const letDrive =
-      executor === undefined
-        ? undefined
-        : drive({
-            controller,
-            executor,
-            robot,
-            position_key,
-            publish_hz: file.executor?.publish_hz,
-            rate_hz: file.rate_hz,
-            sole: file.executor?.udp === undefined,
-            clock,
-            onCommand: recorder && ((command) => recorder.executed(command)),
-          });
-    const part = file.command.parts[0]!;
-    const letFollow =
-      robot.goals === undefined || values['dry-run'] === true
-        ? undefined
-        : followByGoals({ controller, port: robot.goals, ...part });
     const metrics =
       values.metrics === undefined
         ? undefined
@@ -227,8 +201,7 @@ export const run: Command = {
     letShow?.();
     await letObserve();
     await letLook?.();
-    letDrive?.();
-    letFollow?.();
+    sink.close();
     const executed = executor?.stats();
     executor?.close();
     await recorder?.close();
@@ -256,22 +229,4 @@ async function comeToRest(controller: Controller): Promise<void> {
   const limit_ms = performance.now() + 1000;
   while (controller.supervisor.state === 'HOLD' && controller.underWay && performance.now() < limit_ms)
     await new Promise((resolve) => setTimeout(resolve, 10));
-}
-
-function openExecutor(
-  file: RobotFile,
-  options: NonNullable<RobotFile['executor']>,
-  clock: MonotonicClock,
-): RealTimeExecutor {
-  const port = native(
-    () =>
-      new (addon().Executor)({
-        ...options,
-        heartbeat_ms: options.heartbeat_ms ?? LONGER_THAN_CHUNKS_MS,
-        joints: file.joint_names.length,
-        limits: file.limits,
-        lifetime_ms: file.command.lifetime_ms,
-      }),
-  );
-  return new RealTimeExecutor(port, clock);
 }

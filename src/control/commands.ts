@@ -1,17 +1,24 @@
 // One command a period: what is desired in this state, kept near the robot, inside the workspace and within the limits,
-// and sent or dropped.
+// and handed to the sink. This is the only way to the robot.
 
 import {
+  type ActionChunk,
   type Command,
+  type CommandCause,
+  type CommandFate,
+  type CommandSink,
   type ControlTap,
   type Nanoseconds,
   NS_PER_MS,
   NS_PER_S,
   type Observation,
+  type PlanAhead,
+  type SinkState,
+  TendonError,
 } from '../types/index.js';
 import { LIMITED, Limiter } from './limiter.js';
 import type { ControllerOptions } from './options.js';
-import { type PlanAhead, planAhead } from './plan-ahead.js';
+import { planAhead } from './plan-ahead.js';
 import type { ChunkPlayer } from './player.js';
 import type { SharedControl } from './shared-control.js';
 import type { LoopStats } from './stats.js';
@@ -25,34 +32,52 @@ export interface CommandsHost {
   readonly stats: LoopStats;
   readonly shared: SharedControl;
   readonly tap: ControlTap | undefined;
+  readonly sink: CommandSink;
 }
+
+/** Periods without a command after which a robot that is at rest is left alone. */
+const REST_PERIODS = 3.5;
 
 export class Commands {
   private readonly limiter: Limiter;
+  /** The limiter as it was before the newest command: what the robot has when it did not take that one. */
+  private readonly before: Limiter;
   private readonly guard: WorkspaceGuard | undefined;
   private readonly desired: Float64Array;
-  /** The command before the newest: what the robot has where the newest does not reach it. */
-  private readonly heard: Float64Array;
+  private readonly measured: Float64Array;
   private readonly both: readonly [Command, Command];
   private turn = 0;
   private readonly period_ns: Nanoseconds;
-  /** Nobody drove in the last period. */
-  private following = false;
-  /** The last command did not reach the robot. */
-  private unheard = false;
-  /** Periods in which a stop is still to be told. */
-  private halts = 0;
+  private readonly ahead: (ahead_ns: Nanoseconds) => PlanAhead;
+  /** Of the sink, as this period found it. */
+  private sink: SinkState = { live: false, moving: false, fault: '' };
+  private cause: CommandCause = 'hold';
+  private player: ChunkPlayer | undefined;
+  private now_ns: Nanoseconds = 0;
+  private passed_ns: Nanoseconds = 0;
+  /** The robot has been commanded since it was last READY. */
+  private commanded = false;
+  /** Periods in which a base is still to be told zero. */
+  private to_halt = 0;
 
+  /** Throws `config_invalid` for a workspace where commands are velocities: it would guard nothing. */
   constructor(private readonly host: CommandsHost) {
     const { robot, limits, workspace, rate_hz } = host.options;
     const dim = robot.action_dim;
+    if (workspace !== undefined && this.velocities)
+      throw new TendonError(
+        'config_invalid',
+        'workspace: expected commands of position, got quantity velocity; where the tip is does not follow from speeds',
+      );
     this.period_ns = Math.round(NS_PER_S / rate_hz);
     this.limiter = new Limiter(limits, new Float64Array(dim));
+    this.before = new Limiter(limits, new Float64Array(dim));
     this.guard = workspace && new WorkspaceGuard(workspace, limits, dim);
     this.desired = new Float64Array(dim);
-    this.heard = new Float64Array(dim);
+    this.measured = new Float64Array(dim);
     const command = (): Command => ({ stamp_ns: 0, expires_ns: 0, values: new Float64Array(dim) });
     this.both = [command(), command()];
+    this.ahead = (ahead_ns) => this.plan(ahead_ns);
   }
 
   /** The last command that was computed, (action_dim). */
@@ -60,103 +85,146 @@ export class Commands {
     return this.limiter.previous;
   }
 
-  /** Whether the last command was one of motion. */
+  /** Whether the robot is in motion because of commands. */
   get underWay(): boolean {
-    return this.velocities ? this.last.some((v) => v !== 0) : this.limiter.moving;
+    const moving = this.velocities ? this.last.some((v) => v !== 0) : this.limiter.moving;
+    return (this.sink.live && moving) || this.sink.moving;
   }
 
   get velocities(): boolean {
     return this.host.options.quantity === 'velocity';
   }
 
-  /** Begins anew where the robot is, at rest. */
-  begin(observation: Observation): void {
-    this.limiter.restart(this.measured(observation));
-  }
-
-  /** After a silence: joints that have moved on begin anew where they are. */
-  rejoin(observation: Observation): void {
-    this.limiter.rejoin(this.measured(observation));
+  /** Looks at the sink, once at the beginning of a period; what went wrong in it, or an empty string. */
+  look(): string {
+    const { sink, tap, options } = this.host;
+    const state = sink.state();
+    const { live, moving, fault } = state;
+    const before = this.sink;
+    this.sink = state;
+    if (live === before.live && moving === before.moving && fault === before.fault) return '';
+    tap?.input({ kind: 'sink', live, moving, fault }, options.clock.now_ns());
+    return fault === before.fault ? '' : fault;
   }
 
   /** The command of a period with nothing wrong in it. `underrun` is called when the chunk in force is used up. */
   act(observation: Observation, now_ns: Nanoseconds, player: ChunkPlayer, underrun: () => void): void {
-    const { desired, limiter } = this;
+    const { desired } = this;
     const { supervisor, shared, stats } = this.host;
     const { state } = supervisor;
+    this.see(observation, now_ns, player);
     if (state === 'INIT' || state === 'STOPPED') return;
     if (state === 'READY') {
-      // Not driving: the command follows the robot, so that the first one starts where it is.
-      this.begin(observation);
-      this.following = true;
+      // Nobody drives: the command follows the robot, so that the first one starts where it is.
+      this.limiter.restart(this.measured);
+      this.commanded = false;
       return;
     }
-    // Other hands may have moved it since the last period.
-    if (this.following) this.begin(observation);
-    else if (this.unheard) this.rejoin(observation);
-    this.following = false;
-    const driven = state === 'RUNNING' || (state === 'TELEOP' && shared.target !== undefined);
-    const has_action = driven && player.at(now_ns, desired);
+    if (!this.sink.live) this.begin();
+    const person = state === 'TELEOP' && shared.target !== undefined;
+    const has_action = (person || state === 'RUNNING') && player.at(now_ns, desired);
     // Holding, or the first chunk is still being made: stay, by way of the limits.
     if (!has_action) this.stay();
-    if (state === 'TELEOP') shared.mix(desired, has_action, player.current, now_ns);
+    if (person) shared.mix(desired, has_action, player.current, now_ns);
     else if (state === 'RUNNING' && has_action) {
       if (player.played(now_ns) > 0) stats.played();
     } else if (state === 'RUNNING' && player.current !== undefined) underrun();
-    this.stayNear(this.measured(observation));
-    if (this.guard?.keep(limiter, desired, this.period_ns / NS_PER_S)) supervisor.count('workspace_limited');
-    this.send(now_ns);
+    if (this.stayNear(desired)) supervisor.count('step_limited');
+    if (this.guard?.keep(this.limiter, desired, this.period_ns / NS_PER_S))
+      supervisor.count('workspace_limited');
+    this.send(now_ns, person ? 'person' : has_action && supervisor.state === 'RUNNING' ? 'policy' : 'hold');
   }
 
-  /** Comes to rest within the limits, or at once where `let_go`; false when there is nothing to send any more. */
-  brake(now_ns: Nanoseconds, connected: boolean, let_go: boolean): boolean {
-    if (this.velocities && !connected) this.limiter.restart(this.desired.fill(0));
-    if (!connected || let_go) this.limiter.rest();
-    if (!this.underWay) return false;
-    this.stay();
-    this.send(now_ns);
-    return true;
+  /** Without an observation to act on: comes to rest within the limits, and then sends nothing. */
+  brake(now_ns: Nanoseconds): void {
+    if (!this.sink.live) return;
+    this.now_ns = now_ns;
+    if (this.underWay) {
+      this.stay();
+      this.send(now_ns, 'hold');
+    } else if (Math.abs(now_ns - this.passed_ns) > REST_PERIODS * this.period_ns) this.suspend();
+    else if (this.cause !== 'hold') this.hold();
+  }
+
+  /** The chunk now in force, for sinks that follow it themselves. */
+  follow(chunk: ActionChunk, period_ns: Nanoseconds): void {
+    this.host.sink.follow(chunk, period_ns);
+  }
+
+  /** In force at once: nothing leaves any more but a base's zero. */
+  stop(): void {
+    this.host.sink.stop();
+    this.leave();
+  }
+
+  /** The robot is left alone; a base is told zero first. */
+  suspend(): void {
+    this.host.sink.suspend();
+    this.leave();
   }
 
   /**
    * A base that was told a speed goes on at it until told otherwise, so a stop is told for as long as a command is good
    * for, where an arm is told nothing more. True when this period was one of it.
    */
-  stopsVelocities(now_ns: Nanoseconds, connected: boolean): boolean {
-    const { supervisor, options } = this.host;
-    if (!this.velocities || supervisor.state !== 'STOPPED' || !connected) return false;
-    if (this.underWay) this.halts = Math.ceil((options.lifetime_ms * NS_PER_MS) / this.period_ns);
-    if (this.halts <= 0) return false;
-    this.halts--;
-    this.halt(now_ns);
+  halts(now_ns: Nanoseconds, reachable: boolean): boolean {
+    if (this.to_halt <= 0) return false;
+    this.to_halt--;
+    if (reachable) this.halt(now_ns);
     return true;
   }
 
-  /** Commands no velocity at all, at once. */
+  /** The robot is told zero, if its commands are velocities and it was ever commanded. */
   halt(now_ns: Nanoseconds): void {
+    if (!this.velocities || !this.commanded) return;
     this.limiter.restart(this.desired.fill(0));
-    this.send(now_ns);
+    this.send(now_ns, 'halt');
   }
 
   /** What will be commanded from here on if nothing changes, for `ahead_ns`, and then braking. */
-  ahead(ahead_ns: Nanoseconds, player: ChunkPlayer): PlanAhead {
-    const { limiter, period_ns } = this;
+  plan(ahead_ns: Nanoseconds): PlanAhead {
+    const { limiter, period_ns, player } = this;
     const { options, shared, supervisor } = this.host;
     const ghost = new Limiter(options.limits, new Float64Array(limiter.previous.length));
     ghost.copy(limiter);
     const { state } = supervisor;
-    return planAhead(ghost, options.clock.now_ns(), period_ns, ahead_ns, (at_ns, out) => {
+    const person = state === 'TELEOP' && shared.target !== undefined;
+    return planAhead(ghost, this.now_ns, period_ns, ahead_ns, (at_ns, out) => {
       const last = ghost.previous;
-      const driven = state === 'RUNNING' || (state === 'TELEOP' && shared.target !== undefined);
-      const has_action = driven && player.at(at_ns, out);
+      const driven = person || state === 'RUNNING';
+      const has_action = driven && player?.at(at_ns, out) === true;
       if (!has_action) out.set(last);
-      if (state === 'TELEOP') shared.mix(out, has_action, player.current, at_ns);
+      if (person) shared.mix(out, has_action, player?.current, at_ns);
+      this.stayNear(out);
       if (this.guard?.keep(ghost, out, period_ns / NS_PER_S)) out.set(last);
     });
   }
 
-  private measured(observation: Observation): Float32Array {
-    return observation.values[this.host.options.position_key]!;
+  private see(observation: Observation, now_ns: Nanoseconds, player: ChunkPlayer): void {
+    const values = observation.values[this.host.options.position_key]!;
+    for (let i = 0; i < this.measured.length; i++) this.measured[i] = values[i]!;
+    this.now_ns = now_ns;
+    this.player = player;
+  }
+
+  /** Commands begin anew where the robot is, at rest. */
+  private begin(): void {
+    this.limiter.restart(this.measured);
+    this.host.sink.begin(this.measured);
+    this.sink = { ...this.sink, live: true };
+    this.cause = 'hold';
+  }
+
+  private leave(): void {
+    this.sink = { ...this.sink, live: false, moving: false };
+    this.limiter.rest();
+    if (this.velocities && this.commanded)
+      this.to_halt = Math.ceil((this.host.options.lifetime_ms * NS_PER_MS) / this.period_ns);
+  }
+
+  private hold(): void {
+    this.cause = 'hold';
+    this.host.sink.hold();
   }
 
   /** Desires to be where the last command was, or not to move. */
@@ -166,10 +234,10 @@ export class Commands {
   }
 
   /** Keeps targets near where the robot is: one that is blocked must not be left far behind and then let go. */
-  private stayNear(measured: Float32Array): void {
-    const { desired } = this;
+  private stayNear(desired: Float64Array): boolean {
+    const { measured } = this;
     const step = this.host.options.limits.step_from_measured;
-    if (step === undefined) return;
+    if (step === undefined) return false;
     let far = false;
     for (let i = 0; i < step.length; i++) {
       const kept = Math.min(measured[i]! + step[i]!, Math.max(measured[i]! - step[i]!, desired[i]!));
@@ -177,27 +245,35 @@ export class Commands {
       far ||= kept !== desired[i]! && Number.isFinite(desired[i]!);
       if (Number.isFinite(desired[i]!)) desired[i] = kept;
     }
-    if (far) this.host.supervisor.count('step_limited');
+    return far;
   }
 
   /** What is desired, within the limits. */
-  private send(now_ns: Nanoseconds): void {
-    const { supervisor, options, stats, tap } = this.host;
+  private send(now_ns: Nanoseconds, cause: CommandCause): void {
+    const { supervisor, options, stats, tap, sink } = this.host;
     const command = this.both[this.turn++ & 1]!;
-    this.heard.set(this.last);
+    this.before.copy(this.limiter);
     const bits = this.limiter.limit(this.desired, this.period_ns / NS_PER_S, command.values);
     if (bits !== 0) this.countLimits(bits);
     (command as { stamp_ns: number }).stamp_ns = now_ns;
     (command as { expires_ns: number }).expires_ns = now_ns + options.lifetime_ms * NS_PER_MS;
-    const fate = options.dry_run ? 'dry' : options.robot.send(command) ? 'sent' : 'refused';
-    this.unheard = fate === 'refused';
+    if (cause === 'hold' && this.cause !== 'hold') sink.hold();
+    this.cause = cause;
+    const fate = sink.command(command, cause, this.ahead);
+    this.settle(fate, now_ns);
     if (fate === 'sent') stats.sent();
-    if (this.unheard) {
-      supervisor.count('send_failed');
-      // The next one starts from what the robot has, at rest.
-      this.limiter.restart(this.heard);
+    if (fate === 'refused') supervisor.count('send_failed');
+    if (fate !== 'none') tap?.command(command.values, command.expires_ns, fate);
+  }
+
+  private settle(fate: CommandFate, now_ns: Nanoseconds): void {
+    if (fate === 'refused' || fate === 'none') {
+      // The next one starts from what the robot has.
+      this.limiter.copy(this.before);
+      return;
     }
-    tap?.command(command.values, command.expires_ns, fate);
+    this.passed_ns = now_ns;
+    this.commanded = true;
   }
 
   private countLimits(bits: number): void {

@@ -2,9 +2,11 @@
 // force from the chunk, and lets the supervisor and the limits have the last word. Inference runs beside it, one at a
 // time; nothing in a tick waits for anything.
 
+import { DirectSink } from '../sinks/index.js';
 import {
   type ActionChunk,
   asTendonError,
+  type CommandSink,
   type ControlInput,
   type ControlState,
   type ControlTap,
@@ -12,12 +14,13 @@ import {
   NS_PER_MS,
   NS_PER_S,
   type Observation,
+  type PlanAhead,
   type TeleopShare,
 } from '../types/index.js';
 import { Commands } from './commands.js';
 import { Inference } from './inference.js';
 import type { ControllerOptions } from './options.js';
-import type { PlanAhead } from './plan-ahead.js';
+import { Outage } from './outage.js';
 import type { ChunkPlayer } from './player.js';
 import { SharedControl } from './shared-control.js';
 import { LoopStats } from './stats.js';
@@ -26,6 +29,12 @@ import { guarded } from './tap.js';
 
 /** A tick this many periods late is a clock that jumped (or a process that slept), not a busy machine. */
 const JUMP_PERIODS = 25;
+/** A tick this many periods after the last: the robot may be elsewhere. */
+const PAUSE_PERIODS = 3.5;
+/** Two ticks are no nearer than this share of a period, so that a late one is not followed at once by the next. */
+const NEAREST = 0.75;
+/** How long a person's word to drive is good for, when they do not say, ms. */
+const TAKEOVER_MS = 300;
 
 export class Controller {
   readonly supervisor = new Supervisor();
@@ -33,24 +42,29 @@ export class Controller {
   /** How a person shares the robot with the policy; their target is set by `takeOver`. */
   readonly shared: SharedControl;
   readonly tap: ControlTap | undefined;
+  readonly sink: CommandSink;
   private readonly commands: Commands;
   private readonly inference: Inference;
+  private readonly outage: Outage;
   private readonly period_ns: Nanoseconds;
   private running = false;
   private loop: Promise<void> | undefined;
   private connected = false;
+  private reachable = false;
   private lostCause = 'not connected yet';
   private unsubscribe: (() => void) | undefined;
   /** The operator took over from a running policy, which goes on when they give back. */
   private interrupted = false;
+  /** Until then the person's last word to drive is good. */
+  private driven_until_ns = Number.NEGATIVE_INFINITY;
   private beat_ns = Number.NEGATIVE_INFINITY;
-  /** Nothing is sent before an observation later than this; the first one is where commands begin anew. */
+  /** Commands do not begin anew before an observation later than this. */
   private rebase_ns: Nanoseconds | undefined;
-  /** Nothing was sent since a fault: the robot may be elsewhere by now. */
-  private silent = false;
+  private ticked_ns: Nanoseconds = 0;
 
+  /** Throws `config_invalid` for limits that would not limit and for a workspace that could not be guarded. */
   constructor(readonly options: ControllerOptions) {
-    const { policy, rate_hz, tap, teleop } = options;
+    const { policy, rate_hz, tap, teleop, robot, clock } = options;
     this.period_ns = Math.round(NS_PER_S / rate_hz);
     this.shared = new SharedControl(
       teleop ?? { kind: 'take_over' },
@@ -60,8 +74,10 @@ export class Controller {
       this.tap = guarded(tap, () => {
         this.stats.listener_errors++;
       });
+    this.sink = options.sink ?? new DirectSink(robot, { clock, rate_hz });
     this.commands = new Commands(this);
     this.inference = new Inference(this);
+    this.outage = new Outage(this.supervisor, options);
   }
 
   /** What is being played. */
@@ -73,21 +89,24 @@ export class Controller {
   start(): void {
     if (this.running) return;
     this.running = true;
-    this.unsubscribe = this.options.robot.onStatus(({ connected, cause }) => {
-      this.heard({ kind: 'status', connected, cause });
+    this.unsubscribe = this.options.robot.onStatus(({ connected, reachable = connected, cause }) => {
+      this.heard({ kind: 'status', connected, reachable, cause });
+      this.outage.link(reachable);
       this.connected = connected;
+      this.reachable = reachable;
       this.lostCause = cause;
     });
     this.loop = this.run();
   }
 
-  /** Ends the loop and whatever is being inferred; the robot is left to its own watchdog. */
+  /** Ends the loop and whatever is being inferred; the robot is left to its own watchdog, a base is told zero. */
   async stop(): Promise<void> {
     this.running = false;
     this.inference.abort();
     this.unsubscribe?.();
     await this.loop;
-    if (this.commands.velocities && this.connected) this.commands.halt(this.options.clock.now_ns());
+    this.sink.suspend();
+    if (this.reachable) this.commands.halt(this.options.clock.now_ns());
   }
 
   get state(): ControlState {
@@ -96,6 +115,7 @@ export class Controller {
 
   go(): void {
     this.heard({ kind: 'go' });
+    this.outage.operatorSpoke();
     this.supervisor.event('start', 'running');
   }
 
@@ -104,27 +124,45 @@ export class Controller {
     this.holdFor(cause);
   }
 
+  /** An operator's word that the robot may go on, whatever held it. */
   resume(): void {
     this.heard({ kind: 'resume' });
+    this.outage.operatorSpoke();
     this.supervisor.event('resume', 'resumed by the operator');
   }
 
-  /** Latched: no command leaves until `reset`. In force from the next tick on at the latest. */
+  /** Latched, and in force at once: no command leaves until `reset`, but a base's zero. */
   emergencyStop(cause = 'stopped by the operator'): void {
     this.heard({ kind: 'stop', cause });
     this.supervisor.event('stop', cause);
+    this.commands.stop();
     this.inference.forget();
+  }
+
+  /** Word of the topic that can stop the robot: stopped, which is latched, or not. */
+  stopState(stopped: boolean, cause = 'stopped by the operator'): void {
+    if (stopped) {
+      this.emergencyStop(cause);
+      return;
+    }
+    this.heard({ kind: 'stop_state', stopped });
+    this.outage.stopIsKnown();
   }
 
   /** Somebody is there who could stop the robot. */
   operatorBeat(): void {
     this.beat_ns = this.heard({ kind: 'beat' });
+    this.outage.stopIsKnown();
   }
 
-  /** Before the robot is moved by other hands (a reset): sends nothing until `reset` and a later observation. */
+  /**
+   * Before the robot is moved by other hands (a reset): sends nothing until `reset` and a later observation; a base is
+   * told zero. As a stop, it does not brake an arm.
+   */
   suspend(): void {
     this.heard({ kind: 'suspend' });
     this.rebase_ns = Number.POSITIVE_INFINITY;
+    this.commands.suspend();
     this.inference.forget();
   }
 
@@ -132,17 +170,21 @@ export class Controller {
   reset(seed: number): void {
     this.rebase_ns = this.heard({ kind: 'reset', seed });
     this.supervisor.event('reset', 'reset');
+    this.inference.abort();
     this.inference.forgetAll();
     this.options.policy.reset(seed);
   }
 
   /**
-   * The operator's joint targets (action_dim) instead of the policy's; undefined gives back. False, and nothing
-   * changes, for targets that are not as many finite numbers or in a state that nobody may take over in.
+   * The operator's joint targets (action_dim) instead of the policy's, good for `lifetime_ms`: a person who drives says
+   * so again and again, and one who falls silent leaves the robot held. Undefined gives back deliberately: the policy
+   * goes on where it was interrupted. False, and nothing changes, for targets that are not as many finite numbers or in
+   * a state that nobody may take over in.
    */
-  takeOver(values: readonly number[] | undefined): boolean {
+  takeOver(values: readonly number[] | undefined, lifetime_ms = TAKEOVER_MS): boolean {
     const { supervisor } = this;
-    this.heard({ kind: 'take_over', values: values === undefined ? null : [...values] });
+    const said = values === undefined ? null : [...values];
+    const now_ns = this.heard({ kind: 'take_over', values: said, lifetime_ms });
     if (values === undefined) {
       this.shared.target = undefined;
       this.inference.forget();
@@ -151,10 +193,12 @@ export class Controller {
       return released;
     }
     if (values.length !== this.command.length || !values.every(Number.isFinite)) return false;
-    this.shared.target = Float64Array.from(values);
     const interrupts = supervisor.state === 'RUNNING';
     if (supervisor.event('engage', 'the operator drives')) this.interrupted = interrupts;
-    return supervisor.state === 'TELEOP';
+    if (supervisor.state !== 'TELEOP') return false;
+    this.shared.target = Float64Array.from(values);
+    this.driven_until_ns = now_ns + lifetime_ms * NS_PER_MS;
+    return true;
   }
 
   /** How much of a say the policy has while a person drives; in force from the next tick on. */
@@ -179,7 +223,17 @@ export class Controller {
 
   /** What will be commanded from here on if nothing changes, for `ahead_ns`, and then braking. */
   planAhead(ahead_ns: Nanoseconds): PlanAhead {
-    return this.commands.ahead(ahead_ns, this.player);
+    return this.commands.plan(ahead_ns);
+  }
+
+  /** Whether nothing forbids going on by itself from a fault that has passed. */
+  mayRecover(): boolean {
+    return this.outage.over;
+  }
+
+  /** The chunk now in force, for sinks that follow it themselves. */
+  follow(chunk: ActionChunk, period_ns: Nanoseconds): void {
+    this.commands.follow(chunk, period_ns);
   }
 
   /** Tells the tap of something from outside; what is now for it. */
@@ -197,78 +251,91 @@ export class Controller {
   private async run(): Promise<void> {
     const { clock } = this.options;
     let due_ns = this.heard({ kind: 'started' });
+    this.ticked_ns = due_ns;
     while (this.running) {
       await clock.sleepUntil(due_ns);
       if (!this.running) break;
       const now_ns = clock.now_ns();
       const missed = this.stats.tick(due_ns, now_ns - due_ns, this.period_ns);
-      if (missed > JUMP_PERIODS || now_ns < due_ns - this.period_ns)
-        this.supervisor.trouble('clock_jump', `${Math.round((now_ns - due_ns) / NS_PER_MS)} ms`);
       // The process may be holding an arm up: whatever goes wrong in one tick, there is a next one.
       try {
         this.tick(now_ns, now_ns - due_ns);
       } catch (caught) {
         this.inference.forget();
-        this.silent = true;
         this.supervisor.trouble('internal_error', asTendonError(caught, 'control').message);
       }
       // Periods that are past are skipped, never replayed.
       due_ns += this.period_ns * (1 + Math.max(0, missed));
       if (due_ns < now_ns - this.period_ns || due_ns > now_ns + 2 * this.period_ns)
         due_ns = now_ns + this.period_ns;
+      due_ns = Math.max(due_ns, now_ns + Math.round(NEAREST * this.period_ns));
     }
   }
 
   /** One control period. */
   private tick(now_ns: Nanoseconds, late_ns: Nanoseconds): void {
-    const { supervisor, options } = this;
+    const { supervisor, options, commands } = this;
+    const sink_fault = commands.look();
     const observation = options.robot.latest();
     this.tap?.tick(now_ns, late_ns, observation);
+    this.watchClock(now_ns);
+    if (sink_fault !== '') supervisor.trouble('send_failed', sink_fault);
+    if (commands.halts(now_ns, this.reachable)) return;
     const fault = this.faultOf(observation, now_ns);
     if (fault !== undefined) {
       if (supervisor.state === 'RUNNING' || supervisor.state === 'TELEOP' || supervisor.state === 'READY')
         supervisor.trouble(fault, fault === 'robot_lost' ? this.lostCause : '');
       this.inference.forgetAll();
-      this.brake(now_ns);
+      this.outage.goesOn(now_ns);
+      if (this.reachable) commands.brake(now_ns);
       return;
-    } else if (supervisor.state === 'INIT') {
-      this.commands.begin(observation!);
-      supervisor.event('observed', 'ready');
     }
+    this.outage.ends(now_ns);
+    if (supervisor.state === 'INIT') supervisor.event('observed', 'ready');
     if (this.rebase_ns !== undefined) {
-      if (observation!.stamp_ns <= this.rebase_ns) return;
+      // What is under way is braked meanwhile.
+      if (observation!.stamp_ns <= this.rebase_ns) {
+        commands.brake(now_ns);
+        return;
+      }
       this.rebase_ns = undefined;
-      this.commands.begin(observation!);
     }
-    if (this.silent) {
-      this.silent = false;
-      this.commands.rejoin(observation!);
-    }
-    this.watchOperator(now_ns);
+    this.watchPeople(now_ns);
     this.inference.keep(observation!, now_ns);
-    if (this.commands.stopsVelocities(now_ns, this.connected)) return;
-    this.commands.act(observation!, now_ns, this.player, () => {
+    commands.act(observation!, now_ns, this.player, () => {
       supervisor.trouble('chunk_underrun');
       this.inference.forget();
     });
   }
 
-  /** Holds as a person would when none is heard any more: only a person sets the robot going again. */
-  private watchOperator(now_ns: Nanoseconds): void {
-    const { supervisor } = this;
-    const limit_ms = this.options.operator_timeout_ms;
-    if (limit_ms === undefined || now_ns - this.beat_ns <= limit_ms * NS_PER_MS) return;
-    if (supervisor.state !== 'RUNNING' && supervisor.state !== 'TELEOP') return;
-    supervisor.count('operator_silent');
-    this.holdFor(INTERVENTIONS.operator_silent);
+  /** After a pause of this process or a jump of its clock the robot may be anywhere, and nobody watched it. */
+  private watchClock(now_ns: Nanoseconds): void {
+    const since_ns = now_ns - this.ticked_ns;
+    this.ticked_ns = now_ns;
+    if (since_ns >= 0 && since_ns <= PAUSE_PERIODS * this.period_ns) return;
+    // Not before `reset`, where the robot is suspended.
+    if (this.rebase_ns !== Number.POSITIVE_INFINITY) this.rebase_ns = now_ns;
+    if (since_ns >= 0 && since_ns <= JUMP_PERIODS * this.period_ns) return;
+    this.inference.forgetAll();
+    const { state } = this.supervisor;
+    if (state === 'RUNNING' || state === 'TELEOP' || state === 'READY')
+      this.supervisor.trouble('clock_jump', `${Math.round(since_ns / NS_PER_MS)} ms`);
+    this.outage.paused(since_ns);
   }
 
-  /** Without an observation to act on: comes to rest within the limits, then sends nothing. */
-  private brake(now_ns: Nanoseconds): void {
-    const { commands, connected } = this;
-    if (commands.stopsVelocities(now_ns, connected)) return;
-    const let_go = this.rebase_ns !== undefined || this.supervisor.state !== 'HOLD';
-    if (!commands.brake(now_ns, connected, let_go)) this.silent = true;
+  /** Holds when a person who drives, or one who has to be there, is silent: only a person sets the robot going again. */
+  private watchPeople(now_ns: Nanoseconds): void {
+    const { supervisor } = this;
+    const { state } = supervisor;
+    if (state !== 'RUNNING' && state !== 'TELEOP') return;
+    const limit_ms = this.options.operator_timeout_ms;
+    if (limit_ms !== undefined && now_ns - this.beat_ns > limit_ms * NS_PER_MS) {
+      supervisor.count('operator_silent');
+      this.holdFor(INTERVENTIONS.operator_silent);
+    } else if (state === 'TELEOP' && now_ns > this.driven_until_ns) {
+      supervisor.count('takeover_silent');
+      this.holdFor(INTERVENTIONS.takeover_silent);
+    }
   }
 
   private faultOf(observation: Observation | undefined, now_ns: Nanoseconds) {

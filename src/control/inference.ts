@@ -4,20 +4,22 @@
 import {
   type ActionChunk,
   asTendonError,
+  type ChunkMode,
   type ControlTap,
   type Nanoseconds,
   NS_PER_MS,
   NS_PER_S,
   type Observation,
+  type PolicyState,
 } from '../types/index.js';
 import { InferenceDelay } from './delay.js';
-import { ObservationHistory } from './history.js';
 import type { ControllerOptions } from './options.js';
 import { type Overlap, overlapFor } from './overlap.js';
 import { ChunkPlayer } from './player.js';
 import type { SharedControl } from './shared-control.js';
 import type { LoopStats } from './stats.js';
 import type { Supervisor } from './supervisor.js';
+import { ObservationWindow } from './window.js';
 
 /** Consecutive failed inferences that the chunk in force may bridge before the robot is held. */
 const FAILURES_BRIDGED = 2;
@@ -31,11 +33,15 @@ export interface InferenceHost {
   readonly tap: ControlTap | undefined;
   /** The last command, (action_dim). */
   readonly command: Float64Array;
+  /** Whether nothing forbids going on by itself from a fault that has passed. */
+  mayRecover(): boolean;
+  /** The chunk now in force. */
+  follow(chunk: ActionChunk, period_ns: Nanoseconds): void;
 }
 
 export class Inference {
   readonly player: ChunkPlayer;
-  private readonly history: ObservationHistory;
+  private readonly window: ObservationWindow;
   private readonly overlap: Overlap;
   private readonly delay = new InferenceDelay();
   private readonly scratch: Float64Array;
@@ -45,15 +51,18 @@ export class Inference {
   private running: AbortController | undefined;
   private asked_ns = 0;
   private failures = 0;
+  /** One more with every hold, stop, reset and outage. What was asked in one counts in no other. */
   private epoch = 0;
+  /** What the policy carries on from its last answer of this epoch. */
+  private state: PolicyState | undefined;
 
   constructor(private readonly host: InferenceHost) {
     const { robot, policy, rate_hz, interpolation, rotations, chunks } = host.options;
     this.tick_ns = Math.round(NS_PER_S / rate_hz);
     this.row_ns = NS_PER_S / (policy.spec.rate_hz ?? rate_hz);
     this.player = new ChunkPlayer(this.row_ns, interpolation, rotations);
-    this.overlap = overlapFor(chunks ?? { mode: 'receding' }, this.row_ns);
-    this.history = new ObservationHistory(policy.spec.n_obs_steps, this.row_ns);
+    this.overlap = overlapFor(modeOf(chunks, policy.spec.ensemble), this.row_ns);
+    this.window = new ObservationWindow(policy.spec.n_obs_steps, this.row_ns);
     this.scratch = new Float64Array(robot.action_dim);
   }
 
@@ -65,6 +74,7 @@ export class Inference {
   /** Nothing inferred from here back is acted on any more. */
   forget(): void {
     this.epoch++;
+    this.state = undefined;
     this.player.clear();
     this.overlap.reset();
   }
@@ -72,7 +82,7 @@ export class Inference {
   /** Nothing seen from here back is looked at any more either. */
   forgetAll(): void {
     this.forget();
-    this.history.clear();
+    this.window.clear();
   }
 
   abort(): void {
@@ -82,8 +92,8 @@ export class Inference {
   /** Starts an inference when the chunk in force will soon have been played as far as it should be. */
   keep(observation: Observation, now_ns: Nanoseconds): void {
     const { player } = this;
-    const { supervisor, options, shared } = this.host;
-    this.history.push(observation);
+    const { supervisor, options, shared, stats } = this.host;
+    this.window.push(observation);
     if (supervisor.state === 'STOPPED' || supervisor.heldByOperator) return;
     if (supervisor.state === 'TELEOP' && !shared.asksPolicy) return;
     if (this.running !== undefined) {
@@ -99,7 +109,8 @@ export class Inference {
     const execute = options.execute ?? this.overlap.execute(spec.n_action_steps, spec.horizon);
     const ready_ns = player.played(now_ns) * this.row_ns + this.delay.expected_ns + this.tick_ns;
     if (ready_ns < execute * this.row_ns) return;
-    const window = this.history.window();
+    const window = this.window.window();
+    stats.windows_unfilled = this.window.unfilled;
     if (window !== undefined) void this.infer(window, now_ns);
   }
 
@@ -126,6 +137,7 @@ export class Inference {
         ...(goal === undefined ? {} : { goal }),
         ...(prefix === undefined ? {} : { prefix }),
         ...(candidates === undefined ? {} : { candidates }),
+        ...(this.state === undefined ? {} : { state: this.state }),
       });
       const now_ns = options.clock.now_ns();
       stats.inferred(now_ns - asked_ns);
@@ -136,10 +148,12 @@ export class Inference {
       const fault = faultOfChunk(chunk, this.scratch.length, latest_ns);
       if (fault !== undefined) throw new Error(fault);
       this.failures = 0;
+      this.state = chunk.state;
       tap?.answered(now_ns, 'used', chunk, '');
       const joined = this.overlap.merge(chunk, this.player.current);
       this.player.accept(joined, now_ns, this.scratch);
-      supervisor.event('recovered', 'running again');
+      if (this.host.mayRecover()) supervisor.event('recovered', 'running again');
+      this.host.follow(joined, this.row_ns);
       this.tell(joined);
     } catch (caught) {
       const gone = abort.signal.aborted || epoch !== this.epoch;
@@ -166,6 +180,12 @@ export class Inference {
       }
     }
   }
+}
+
+/** A checkpoint that asks for an ensemble gets one, unless the robot file asks for another way of joining chunks. */
+function modeOf(mode: ChunkMode | undefined, ensemble: number | undefined): ChunkMode {
+  if (mode !== undefined && mode.mode !== 'receding') return mode;
+  return ensemble === undefined ? { mode: 'receding' } : { mode: 'ensemble', coeff: ensemble };
 }
 
 /** What is wrong with a chunk for a robot of `joints` that may begin at `latest_ns` or before, or undefined. */

@@ -1,5 +1,6 @@
 // From what a leader device says to targets for the robot: a second arm, a space mouse, a gamepad. Decides when a person
-// drives (clutch, or messages that come) and when they have let go.
+// drives (clutch, or messages that come) and when they let go. A person who falls silent lets nothing go: what they said
+// last expires in the controller, which then holds.
 
 import { type ControlState, type LeaderFile, type Nanoseconds, NS_PER_MS, NS_PER_S } from '../types/index.js';
 
@@ -8,7 +9,7 @@ export interface Follower {
   readonly command: ArrayLike<number>;
   readonly state: ControlState;
   /** As Controller.takeOver. */
-  takeOver(values: readonly number[] | undefined): boolean;
+  takeOver(values: readonly number[] | undefined, lifetime_ms?: number): boolean;
 }
 
 /** A reading: one number per joint, and the clutch where it is part of the same message. */
@@ -23,6 +24,8 @@ const AHEAD_S = 0.25;
 const STEP_S = 0.1;
 
 export class Leader {
+  /** Readings that were ignored: a number missing or not finite. */
+  unreadable = 0;
   private engaged = false;
   /** Somebody else held or stopped the robot, or it would not be driven: streaming on must not undo that. */
   private barred = false;
@@ -43,29 +46,31 @@ export class Leader {
   /** The clutch's own topic. */
   onClutch(closed: boolean): void {
     this.clutch = closed;
-    if (closed) return;
-    this.barred = false;
-    this.letGo();
+    if (!closed) this.open();
   }
 
   onReading({ values, clutch }: LeaderReading, now_ns: Nanoseconds): void {
-    const silent_ns = now_ns - this.heard_ns;
-    const since_s = Math.min(STEP_S, silent_ns / NS_PER_S);
-    this.heard_ns = now_ns;
     if (clutch !== undefined) this.clutch = clutch;
     if (!this.clutch) {
-      this.barred = false;
-      this.letGo();
+      this.open();
       return;
     }
     const scaled = this.scaled(values);
+    // As if it had not come: the person goes on with the next good one, or falls silent.
+    if (!scaled.every(Number.isFinite)) {
+      this.unreadable++;
+      return;
+    }
+    const silent_ns = now_ns - this.heard_ns;
+    const since_s = Math.min(STEP_S, silent_ns / NS_PER_S);
+    this.heard_ns = now_ns;
     if (this.engaged && this.follower.state !== 'TELEOP') {
       this.engaged = false;
       this.barred = true;
     }
     if (this.barred && !this.engagesAnew(scaled, silent_ns)) return;
     this.barred = false;
-    const { mode } = this.file;
+    const { mode, timeout_ms } = this.file;
     if (scaled.some((v) => v !== 0)) this.moved_ns = now_ns;
     // A stick at rest asks for nothing, so it does not take over either.
     else if (mode === 'rate' && !this.engaged && this.file.clutch === undefined) return;
@@ -81,16 +86,22 @@ export class Leader {
     const target = scaled.map((v, i) =>
       mode === 'absolute' ? v : mode === 'relative' ? this.base[i]! + v : this.base[i]!,
     );
-    this.engaged = this.follower.takeOver([...target]);
+    this.engaged = this.follower.takeOver([...target], timeout_ms);
     this.barred = !this.engaged;
   }
 
-  /** To be called often: lets go for a person who fell silent. */
+  /** To be called often: gives back for a person whose stick has been at rest for `timeout_ms`. */
   poll(now_ns: Nanoseconds): void {
-    if (!this.engaged) return;
+    if (!this.engaged || this.file.mode !== 'rate' || this.file.clutch !== undefined) return;
     const limit_ns = this.file.timeout_ms * NS_PER_MS;
-    const rests = this.file.mode === 'rate' && this.file.clutch === undefined;
-    if (now_ns - (rests ? Math.min(this.heard_ns, this.moved_ns) : this.heard_ns) > limit_ns) this.letGo();
+    // One that is silent says nothing of being at rest.
+    if (now_ns - this.moved_ns > limit_ns && now_ns - this.heard_ns <= limit_ns) this.giveBack();
+  }
+
+  /** The clutch is open. */
+  private open(): void {
+    this.barred = false;
+    this.giveBack();
   }
 
   /** Without a clutch to open: a person resumed the robot, the stick was at rest, or the messages paused. */
@@ -100,7 +111,7 @@ export class Leader {
     return this.file.mode === 'rate' && scaled.every((v) => v === 0);
   }
 
-  private letGo(): void {
+  private giveBack(): void {
     if (!this.engaged) return;
     this.engaged = false;
     this.follower.takeOver(undefined);

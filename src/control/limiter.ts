@@ -20,9 +20,6 @@ export interface Limits {
 /** What `limit` did, as bits. */
 export const LIMITED = { position: 1, velocity: 2, acceleration: 4, not_finite: 8, jerk: 16 } as const;
 
-/** A joint within this many seconds of its speed limit from its command is lagging, not moved by others. */
-const LAG_S = 0.1;
-
 /** Refuses limits that would not limit. */
 export function checkLimits(limits: Limits, joints: number): void {
   for (const [name, values] of Object.entries(limits) as [string, readonly number[] | undefined][]) {
@@ -104,15 +101,6 @@ export class Limiter {
   rest(): void {
     this.velocity.fill(0);
     this.acceleration.fill(0);
-  }
-
-  /** After a silence: joints that have moved on without us begin anew where they are; servo lag is left alone. */
-  rejoin(measured: ArrayLike<number>): void {
-    this.rest();
-    for (let i = 0; i < this.previous.length; i++) {
-      if (Math.abs(measured[i]! - this.previous[i]!) <= LAG_S * this.limits.velocity[i]!) continue;
-      this.previous[i] = measured[i]!;
-    }
   }
 
   /**

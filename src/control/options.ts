@@ -4,6 +4,7 @@ import type {
   ChunkMode,
   Clock,
   CommandQuantity,
+  CommandSink,
   ControlTap,
   Goal,
   Interpolation,
@@ -46,8 +47,15 @@ export interface ControllerOptions {
   readonly operator_timeout_ms?: number | undefined;
   /** What the numbers of a command are; positions when absent. Who holds a velocity commands zero. */
   readonly quantity?: CommandQuantity | undefined;
-  /** Publishes nothing: everything runs but Robot.send. */
-  readonly dry_run?: boolean | undefined;
+  /** Where commands leave; straight to the robot when absent. */
+  readonly sink?: CommandSink | undefined;
+  /** After an outage longer than this going on is an operator's (1000). */
+  readonly resume_within_ms?: number | undefined;
+  /**
+   * A topic can stop the robot: after the link was down nothing goes on by itself before `stopState`, `operatorBeat` or
+   * an operator's `resume`, for a stop may have been told meanwhile.
+   */
+  readonly stop_topic?: boolean | undefined;
   readonly goal?: () => Goal | undefined;
   /** Told everything that comes in and goes out. */
   readonly tap?: ControlTap | undefined;

@@ -1,16 +1,8 @@
 // What the controller will command if nothing changes, as far as somebody wants to know: the same limits on a copy of the
 // limiter's state. For robots that take trajectories, and want to know what comes.
 
-import type { Nanoseconds } from '../types/index.js';
+import type { Nanoseconds, PlanAhead } from '../types/index.js';
 import type { Limiter } from './limiter.js';
-
-/** Positions and velocities at equal steps, the first one period from now; the last is at rest. */
-export interface PlanAhead {
-  readonly period_ns: Nanoseconds;
-  /** (steps, action_dim), physical units and per s. */
-  readonly positions: readonly Float64Array[];
-  readonly velocities: readonly Float64Array[];
-}
 
 /** Braking that is longer is none. */
 const MOST_STEPS = 5000;

@@ -52,6 +52,8 @@ export class LoopStats {
   commands = 0;
   actions = 0;
   listener_errors = 0;
+  /** Windows in which a step had no observation within half a period of the policy. */
+  windows_unfilled = 0;
   worst_late_ns = 0;
   /** The newest, oldest first. */
   readonly misses: Miss[] = [];

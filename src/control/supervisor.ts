@@ -13,6 +13,9 @@ export const INTERVENTIONS = {
   inference_failed: 'the policy failed or gave numbers that are not finite',
   chunk_underrun: 'the chunk in force is used up',
   operator_silent: 'nobody said for too long that an operator is there',
+  takeover_silent: 'the person who drove fell silent',
+  stop_unknown: 'connected again, but not known whether a stop was asked for meanwhile',
+  outage_long: 'the outage was longer than resume_within_ms',
   clock_jump: 'the clock jumped',
   command_not_finite: 'a command was not finite',
   position_limited: 'a command was cut to the position limits',
@@ -26,6 +29,7 @@ export const INTERVENTIONS = {
 } as const;
 export type Intervention = keyof typeof INTERVENTIONS;
 
+/** `from` and `to` are both HOLD where a hold became an operator's to end. */
 export interface StateChange {
   readonly from: ControlState;
   readonly to: ControlState;
@@ -52,8 +56,18 @@ export class Supervisor {
     return this.why;
   }
 
+  /** Only an operator can end this hold. */
   get heldByOperator(): boolean {
     return this.operatorHolds;
+  }
+
+  /** Makes the hold in force an operator's to end; counted once for each. */
+  keepHolding(intervention: Intervention): void {
+    if (this.current !== 'HOLD' || this.operatorHolds) return;
+    this.counts[intervention]++;
+    this.operatorHolds = true;
+    this.why = `${INTERVENTIONS[intervention]}, so going on is an operator's (${this.why})`;
+    this.tell({ from: 'HOLD', to: 'HOLD', cause: this.why });
   }
 
   onChange(listener: (change: StateChange) => void): () => void {
@@ -74,15 +88,19 @@ export class Supervisor {
     const from = this.current;
     this.current = to;
     this.why = cause;
+    this.tell({ from, to, cause });
+    return true;
+  }
+
+  /** Those who listen may fail without consequence for the robot. */
+  private tell(change: StateChange): void {
     for (const listener of this.listeners) {
       try {
-        listener({ from, to, cause });
+        listener(change);
       } catch {
-        // Those who listen may fail without consequence for the robot.
         this.listener_errors++;
       }
     }
-    return true;
   }
 
   /** Counts an intervention that needs no change of state. */

@@ -2,9 +2,9 @@
 // `delay` rows later, while the one before it plays on. Overlap and playing are those of the controller, so the result
 // is a function of (checkpoint, task, seed, mode, delay) alone.
 
-import { ChunkPlayer, ObservationHistory, overlapFor } from '../control/index.js';
+import { ChunkPlayer, ObservationWindow, overlapFor } from '../control/index.js';
 import type { Task, TaskInstance } from '../sim/task.js';
-import { type ActionChunk, type ChunkMode, NS_PER_S, type Policy } from '../types/index.js';
+import { type ActionChunk, type ChunkMode, NS_PER_S, type Policy, type PolicyState } from '../types/index.js';
 
 export interface DelayedRecord {
   readonly success: boolean;
@@ -27,23 +27,26 @@ export async function runDelayed(
   const period_ns = Math.round(NS_PER_S / spec.rate_hz);
   const overlap = overlapFor(mode, period_ns);
   const player = new ChunkPlayer(period_ns);
-  const history = new ObservationHistory(policy.spec.n_obs_steps, period_ns);
+  const seen = new ObservationWindow(policy.spec.n_obs_steps, period_ns);
   const execute = overlap.execute(policy.spec.n_action_steps, policy.spec.horizon);
   const target = new Float64Array(policy.spec.action_dim);
   const smooth = new Smoothness(spec.rate_hz);
+  let state: PolicyState | undefined;
   let coming: { readonly chunk: ActionChunk; readonly row: number } | undefined;
   env.reset(seed);
   policy.reset(seed);
   for (let row = 0; row < spec.max_steps && !env.success() && !env.failed(); row++) {
     const now_ns = row * period_ns;
-    history.push({ stamp_ns: now_ns, values: env.observe() });
+    seen.push({ stamp_ns: now_ns, values: env.observe() });
     if (coming === undefined && (row === 0 || player.played(now_ns) + delay >= execute)) {
       const arrives_ns = now_ns + (row === 0 ? 0 : delay) * period_ns;
       const prefix = overlap.prefix?.(player.current, now_ns, arrives_ns);
-      const chunk = await policy.infer(history.window()!, {
+      const chunk = await policy.infer(seen.window()!, {
         ...(prefix === undefined ? {} : { prefix }),
         ...(overlap.candidates === undefined ? {} : { candidates: overlap.candidates }),
+        ...(state === undefined ? {} : { state }),
       });
+      state = chunk.state;
       coming = { chunk, row: row === 0 ? 0 : row + delay };
     }
     if (coming !== undefined && row >= coming.row) {

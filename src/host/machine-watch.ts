@@ -1,8 +1,9 @@
 // Beside a control loop: what of its lateness was the machine's own. A virtual machine, its firmware or its kernel may
 // stop for longer than a control period, and no program on it can do anything about that; but a program can tell.
 
-import { type Miss, offsetOf } from '../control/index.js';
+import type { Miss } from '../control/index.js';
 import { addon, type NativeStalls, native, type Stall } from '../native/index.js';
+import { offsetOf } from '../sinks/index.js';
 import { type Clock, type Nanoseconds, NS_PER_MS } from '../types/index.js';
 
 /** Shorter stalls are everyday scheduling. */

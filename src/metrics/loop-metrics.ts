@@ -103,6 +103,11 @@ export class LoopMetrics {
       'Control periods that played a row of a chunk.',
       () => stats.actions,
     );
+    this.measures.count(
+      'tendon_observation_windows_unfilled_total',
+      'Windows for the policy in which a step had no observation within half a period.',
+      () => stats.windows_unfilled,
+    );
     this.measures.gauge(
       'tendon_control_target_rate_hertz',
       'Control periods per second that the robot file asks for.',

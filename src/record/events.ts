@@ -151,6 +151,7 @@ export const sessionHeader = z.lazy(() =>
       n_action_steps: count,
       horizon: count,
       rate_hz: z.number().positive().optional(),
+      ensemble: z.number().optional(),
     }),
     /** As given to loadPolicy. */
     load: z.record(z.string(), z.unknown()),
@@ -179,7 +180,8 @@ export const sessionHeader = z.lazy(() =>
       chunks: chunkMode.optional(),
       teleop: teleopShare.optional(),
       operator_timeout_ms: z.number().optional(),
-      dry_run: z.boolean().optional(),
+      resume_within_ms: z.number().optional(),
+      stop_topic: z.boolean().optional(),
       quantity: z.enum(['position', 'velocity']).optional(),
     }),
   }),

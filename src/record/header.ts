@@ -19,13 +19,13 @@ export interface SessionFacts {
 export function headerOf(facts: SessionFacts): RecorderOptions['header'] {
   const { robot, policy, clock: _, goal: __, tap: ___, ...controller } = facts.controller;
   const { pool: ____, ...load } = facts.load;
-  const { family, n_obs_steps, n_action_steps, horizon, rate_hz } = policy.spec;
+  const { family, n_obs_steps, n_action_steps, horizon, rate_hz, ensemble } = policy.spec;
   return {
     robot: facts.robot,
     joint_names: [...facts.joint_names],
     observation_dims: { ...robot.observation_dims },
     action_dim: robot.action_dim,
-    policy: { dir: facts.policy, family, n_obs_steps, n_action_steps, horizon, rate_hz },
+    policy: { dir: facts.policy, family, n_obs_steps, n_action_steps, horizon, rate_hz, ensemble },
     load: { ...load },
     isa: facts.isa,
     seed: facts.seed,

@@ -3,7 +3,8 @@
 // new came in.
 
 import type { Worker } from 'node:worker_threads';
-import type { Controller, ExecutedCommand } from '../control/index.js';
+import type { Controller } from '../control/index.js';
+import type { ExecutedCommand } from '../sinks/index.js';
 import {
   type ActionChunk,
   type Answer,
@@ -152,7 +153,9 @@ export class SessionRecorder implements ControlTap {
   }
 
   answered(now_ns: number, answer: Answer, chunk: ActionChunk | undefined, cause: string): void {
-    this.add('chunk', { now_ns, answer, cause, ...chunk });
+    // What the policy carries on is its own, and computed again by a replay.
+    const { state: _, ...recorded } = chunk ?? {};
+    this.add('chunk', { now_ns, answer, cause, ...recorded });
   }
 
   executed(command: ExecutedCommand): void {

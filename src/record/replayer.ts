@@ -2,7 +2,16 @@
 // between them, whose every command is held against the recorded one.
 
 import { Controller } from '../control/index.js';
-import type { Clock, CommandFate, ControlInput, Observation, Robot, RobotStatus } from '../types/index.js';
+import type {
+  Clock,
+  CommandFate,
+  CommandSink,
+  ControlInput,
+  Observation,
+  Robot,
+  RobotStatus,
+  SinkState,
+} from '../types/index.js';
 import { readNumbers, type SessionHeader } from './events.js';
 import { observationOf, type ReadEvent } from './read.js';
 import type { Step } from './replay.js';
@@ -44,8 +53,6 @@ class ReplayClock implements Clock {
 
 class ReplayRobot implements Robot {
   seen: Observation | undefined;
-  /** Whether the command of this tick went out. */
-  sends = false;
   tell: (status: RobotStatus) => void = () => undefined;
 
   constructor(
@@ -58,7 +65,7 @@ class ReplayRobot implements Robot {
     return this.seen;
   }
   send(): boolean {
-    return this.sends;
+    return false;
   }
   onStatus(listener: (status: RobotStatus) => void): () => void {
     this.tell = listener;
@@ -70,9 +77,36 @@ class ReplayRobot implements Robot {
   async close(): Promise<void> {}
 }
 
+/** Says of each command what became of it then. */
+class ReplaySink implements CommandSink {
+  readonly kind = 'dry';
+  fate: CommandFate = 'none';
+  now: SinkState = { live: false, moving: false, fault: '' };
+
+  begin(): void {
+    this.now = { live: true, moving: false, fault: '' };
+  }
+  follow(): void {}
+  command(): CommandFate {
+    return this.fate;
+  }
+  hold(): void {}
+  stop(): void {
+    this.suspend();
+  }
+  suspend(): void {
+    this.now = { ...this.now, live: false, moving: false };
+  }
+  state(): SinkState {
+    return this.now;
+  }
+  close(): void {}
+}
+
 export class Replayer {
   private readonly clock = new ReplayClock();
   private readonly robot: ReplayRobot;
+  private readonly sink = new ReplaySink();
   private readonly controller: Controller;
   private started_ns = 0;
   private commanded: { values: Float64Array; fate: CommandFate } | undefined;
@@ -96,6 +130,7 @@ export class Replayer {
     this.controller = new Controller({
       ...header.controller,
       robot: this.robot,
+      sink: this.sink,
       policy: this.policy,
       clock: this.clock,
       goal: () => this.policy.goal,
@@ -151,7 +186,7 @@ export class Replayer {
   private async tick(made: readonly ReadEvent[]): Promise<void> {
     const command = made.find((event) => event.channel === 'command')?.body;
     this.policy.question = made.find((event) => event.channel === 'asked')?.body;
-    this.robot.sends = command?.fate === 'sent';
+    this.sink.fate = command?.fate ?? 'none';
     this.commanded = undefined;
     this.clock.tick();
     await settled();
@@ -181,7 +216,7 @@ export class Replayer {
   }
 
   private input(body: ReadEvent<'input'>['body']): void {
-    const { controller, robot } = this;
+    const { controller, robot, sink } = this;
     const given = body as unknown as ControlInput;
     if (given.kind === 'status') robot.tell(given);
     else if (given.kind === 'go') controller.go();
@@ -192,7 +227,10 @@ export class Replayer {
     else if (given.kind === 'stop') controller.emergencyStop(given.cause);
     else if (given.kind === 'reset') controller.reset(given.seed);
     else if (given.kind === 'share') controller.shareWith(given.share);
-    else if (given.kind === 'take_over') controller.takeOver(given.values ?? undefined);
+    else if (given.kind === 'take_over')
+      controller.takeOver(given.values ?? undefined, given.lifetime_ms ?? undefined);
+    else if (given.kind === 'stop_state') controller.stopState(given.stopped);
+    else if (given.kind === 'sink') sink.now = given;
   }
 
   private differs(what: string): void {

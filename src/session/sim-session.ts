@@ -51,6 +51,8 @@ export interface SimSessionOptions {
   readonly onNote?: (text: string) => void;
 }
 
+/** ms */
+const DAY_MS = 86_400_000;
 /** Seconds between the end of an episode and the next. */
 const PAUSE_S = 0.6;
 
@@ -103,6 +105,8 @@ export class SimSession {
       freshness_ms: file.deadlines.freshness_ms,
       inference_ms: file.deadlines.inference_ms,
       lifetime_ms: file.command.lifetime_ms,
+      // A simulation that died comes back by itself, and so does its session.
+      resume_within_ms: DAY_MS,
       chunks: file.chunks,
       interpolation: file.interpolation,
       rotations: file.rotations,

@@ -1,7 +1,8 @@
 // The ports that control knows: a clock, a robot, a policy. Adapters for rosbridge, simulation and replay
 // implement Robot; families under src/policies implement Policy.
 
-import type { ActionChunk, Command, Goal, Nanoseconds, Observation } from './values.js';
+import type { SamplerChoice, SamplerMenu } from './live.js';
+import type { ActionChunk, Command, Goal, Nanoseconds, Observation, PolicyState } from './values.js';
 
 export interface Clock {
   now_ns(): Nanoseconds;
@@ -9,9 +10,15 @@ export interface Clock {
   sleepUntil(at_ns: Nanoseconds): Promise<void>;
 }
 
-/** Whether the robot can be talked to. `cause` is for people. */
+/** Whether the robot is seen and can be commanded. `cause` is for people. */
 export interface RobotStatus {
+  /** Observations come, and commands can be sent. */
   readonly connected: boolean;
+  /**
+   * Commands can be sent, whatever is wrong with the observations: a robot in motion can still be braked. As `connected`
+   * when absent.
+   */
+  readonly reachable?: boolean | undefined;
   readonly cause: string;
 }
 
@@ -46,6 +53,8 @@ export interface PolicySpec {
   readonly goal_dims: Readonly<Record<string, number>>;
   /** Rate of the data the policy was trained on; undefined when the checkpoint does not say. */
   readonly rate_hz: number | undefined;
+  /** The checkpoint asks for ACT's temporal ensemble with this coefficient: asked at every row, averaged by time. */
+  readonly ensemble?: number | undefined;
 }
 
 /** The beginning of a chunk that is already decided, or nearly: what the new one is drawn towards. */
@@ -70,6 +79,8 @@ export interface InferOptions {
   readonly candidates?: number;
   /** Policies that denoise only (`unsupported` from others). */
   readonly prefix?: ChunkPrefix;
+  /** What the last answer of the same episode carried on (`ActionChunk.state`); absent: nothing came before. */
+  readonly state?: PolicyState | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -78,9 +89,20 @@ export interface Policy {
   /** Forgets the history and restarts the noise stream at `seed`. */
   reset(seed: number): void;
   /**
-   * One chunk for the newest observation. An array is the whole history (oldest first, n_obs_steps long); a
-   * single observation is pushed onto the policy's own history, the first being repeated to fill it.
+   * One chunk for the newest observation. An array is the whole window (oldest first, n_obs_steps long): nothing of the
+   * call is remembered but in `ActionChunk.state`. A single observation is pushed onto the policy's own history, the
+   * first being repeated to fill it.
    */
   infer(observation: Observation | readonly Observation[], options?: InferOptions): Promise<ActionChunk>;
   close(): void;
+}
+
+/** A policy whose sampler can be chosen while it runs. */
+export interface TunablePolicy extends Policy {
+  /** The choice in force. */
+  readonly choice: SamplerChoice;
+  /** What may be chosen. */
+  menu(): SamplerMenu;
+  /** In force for inferences that begin after it resolves. Rejects with `config_invalid` what the menu does not offer. */
+  choose(choice: Partial<SamplerChoice>): Promise<void>;
 }

@@ -7,15 +7,31 @@ import type { ActionChunk, Goal, Nanoseconds, Observation } from './values.js';
 /** A call of the controller, or word from the robot. */
 export type ControlInput =
   | { readonly kind: 'started' | 'go' | 'resume' | 'beat' | 'suspend' }
+  /** What is known of the topic that can stop the robot. */
+  | { readonly kind: 'stop_state'; readonly stopped: boolean }
+  /** The state of the sink, when it has changed. */
+  | { readonly kind: 'sink'; readonly live: boolean; readonly moving: boolean; readonly fault: string }
   | { readonly kind: 'hold' | 'stop'; readonly cause: string }
   | { readonly kind: 'reset'; readonly seed: number }
-  /** Targets in physical units; null gives back. */
-  | { readonly kind: 'take_over'; readonly values: readonly number[] | null }
+  /** Targets in physical units, good for so long; null gives back. */
+  | {
+      readonly kind: 'take_over';
+      readonly values: readonly number[] | null;
+      readonly lifetime_ms?: number | undefined;
+    }
   | { readonly kind: 'share'; readonly share: TeleopShare }
-  | { readonly kind: 'status'; readonly connected: boolean; readonly cause: string };
+  | {
+      readonly kind: 'status';
+      readonly connected: boolean;
+      readonly reachable?: boolean | undefined;
+      readonly cause: string;
+    };
 
-/** `dry`: computed and not meant to leave. */
-export const COMMAND_FATES = ['none', 'sent', 'refused', 'dry'] as const;
+/**
+ * What became of a command. `dry`: computed and not meant to leave. `executed`: the sink moves the robot by what it was
+ * told before (a chunk, a trajectory), which this command is part of. Recordings hold the index.
+ */
+export const COMMAND_FATES = ['none', 'sent', 'refused', 'dry', 'executed'] as const;
 export type CommandFate = (typeof COMMAND_FATES)[number];
 
 /** `forgotten`: it answers a question from before a hold, stop or reset. */

@@ -39,6 +39,12 @@ export interface InferTiming {
   readonly calls?: number | undefined;
 }
 
+/**
+ * What a policy carries from one inference to the next (actions given before, a recurrent state). Only the policy looks
+ * into it and nobody changes it. It belongs to one episode: after a hold, a stop, a reset or an outage there is none.
+ */
+export type PolicyState = object;
+
 /** A policy's answer: action `i` is to be in force at `stamp_ns + i · period_ns`. */
 export interface ActionChunk {
   /** The stamp of the newest observation the chunk answers. */
@@ -56,6 +62,8 @@ export interface ActionChunk {
   /** Index of `actions` among the candidates. */
   readonly chosen: number;
   readonly timing: InferTiming;
+  /** What the next inference should be given; absent where the policy carries nothing. */
+  readonly state?: PolicyState | undefined;
 }
 
 /** What goes to the robot in one control period. */

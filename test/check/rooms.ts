@@ -35,13 +35,15 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   policies: ['types', 'base', 'native', 'weights', 'samplers', 'networks'],
   // The robot as a file describes it: its schema, its URDF, its units.
   robot: ['types', 'base'],
-  control: ['types', 'base', 'policies'],
+  // Where commands leave; control calls it, and nothing else does.
+  sinks: ['types'],
+  control: ['types', 'base', 'policies', 'sinks'],
   // Listening, and who may come in.
   net: ['types', 'base'],
   rosbridge: ['types', 'base', 'net'],
   sim: ['types', 'rosbridge'],
   teleop: ['types', 'policies', 'control'],
-  record: ['types', 'base', 'policies', 'control', 'robot'],
+  record: ['types', 'base', 'policies', 'control', 'robot', 'sinks'],
   // It counts what the control loop and the bridge publish, and nobody waits for it.
   metrics: ['types', 'control', 'net'],
   // Closed-loop evaluation drives the simulated tasks.
@@ -49,7 +51,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   serve: ['types', 'policies', 'control', 'net'],
   web: ['types', 'net'],
   // What the machine offers a controller: priority, a service manager, a log, a watch over its stalls.
-  host: ['types', 'native', 'control'],
+  host: ['types', 'native', 'control', 'sinks'],
   // Everything wired together; a command and a program open the same session.
   session: [
     'types',
@@ -59,6 +61,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'base',
     'net',
     'control',
+    'sinks',
     'rosbridge',
     'sim',
     'record',
@@ -77,6 +80,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'policies',
     'robot',
     'control',
+    'sinks',
     'rosbridge',
     'sim',
     'teleop',

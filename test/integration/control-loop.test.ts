@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { Controller, type ControllerOptions, MonotonicClock } from '../../src/control/index.js';
+import { DrySink } from '../../src/sinks/index.js';
 import {
   type ActionChunk,
   type Command,
@@ -341,7 +342,7 @@ describe('the controller', () => {
       freshness_ms: 60,
       inference_ms: 150,
       lifetime_ms: 50,
-      dry_run: true,
+      sink: new DrySink({ clock, rate_hz: 100 }),
     });
     opened.push(async () => {
       await controller.stop();

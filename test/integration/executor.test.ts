@@ -3,9 +3,10 @@
 import { createSocket, type Socket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
+import { MonotonicClock } from '../../src/control/index.js';
 import { addon } from '../../src/native/index.js';
 import { Random } from '../../src/sim/random.js';
+import { RealTimeExecutor } from '../../src/sinks/index.js';
 import type { ActionChunk } from '../../src/types/index.js';
 import { closedAfterEach, until, wait } from './support.js';
 

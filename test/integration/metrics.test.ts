@@ -3,7 +3,7 @@
 
 import type { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
-import { Controller, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
+import { Controller, MonotonicClock } from '../../src/control/index.js';
 import { LoopMetrics, serveMetrics } from '../../src/metrics/index.js';
 import { addon } from '../../src/native/index.js';
 import { parseRobotFile } from '../../src/robot/robot-file.js';
@@ -16,6 +16,7 @@ import {
   RosbridgeRobot,
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
+import { RealTimeExecutor } from '../../src/sinks/index.js';
 import { type ActionChunk, CONTROL_STATES, type Observation, type Policy } from '../../src/types/index.js';
 import { parsePrometheus } from './prometheus.js';
 import { startTendon, type TendonProcess, until } from './tendon-process.js';

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { listenToKeys } from '../../src/cli/keys.js';
-import { Controller, drive, Leader, MonotonicClock, RealTimeExecutor } from '../../src/control/index.js';
+import { Controller, Leader, MonotonicClock } from '../../src/control/index.js';
 import { addon } from '../../src/native/index.js';
 import { parseRobotFile } from '../../src/robot/robot-file.js';
 import {
@@ -17,7 +17,8 @@ import {
   RosbridgeRobot,
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
-import type { ActionChunk, Observation, Policy } from '../../src/types/index.js';
+import { ExecutorSink, RealTimeExecutor } from '../../src/sinks/index.js';
+import type { ActionChunk, CommandSink, Observation, Policy, RobotFile } from '../../src/types/index.js';
 import { closedAfterEach, until, wait } from './support.js';
 
 const closers = closedAfterEach();
@@ -56,7 +57,7 @@ const creeping: Policy = {
 };
 
 /** Two joints that go where they are told, with every way in for a person. */
-async function running(more = '', dry_run = false) {
+async function running(more = '', sinkOf?: (robot: RosbridgeRobot, file: RobotFile) => CommandSink) {
   const server = await RosbridgeServer.start({ port: 0 });
   const position = [0, 0];
   const commands: Message[] = [];
@@ -92,7 +93,8 @@ ${more}`,
     inference_ms: 500,
     lifetime_ms: 100,
     operator_timeout_ms: file.operator_heartbeat?.timeout_ms,
-    dry_run,
+    sink: sinkOf?.(robot, file),
+    stop_topic: file.stop?.topic !== undefined,
   });
   closers.push(async () => {
     clearInterval(timer);
@@ -227,27 +229,24 @@ test('the executor drives what the controller decides: chunks, hold, stop', asyn
   socket.on('message', (bytes) =>
     got.push({ phase: bytes.readUInt16LE(6), values: [bytes.readDoubleLE(32), bytes.readDoubleLE(40)] }),
   );
-  const { controller, robot, file, start, commands } = await running('', true);
-  const executor = new RealTimeExecutor(
-    new (addon().Executor)({
+  const executors: RealTimeExecutor[] = [];
+  const { controller, start, commands } = await running('', (robot, file) => {
+    const port = new (addon().Executor)({
       joints: 2,
       rate_hz: 500,
       limits: file.limits,
       udp: { host: '127.0.0.1', port: (socket.address() as AddressInfo).port },
-    }),
-    clock,
-  );
-  closers.push(() => executor.close());
-  const letGo = drive({
-    controller,
-    executor,
-    robot,
-    position_key: 'joint_position',
-    publish_hz: 50,
-    rate_hz: 100,
-    clock,
+    });
+    const executor = new RealTimeExecutor(port, clock);
+    executors.push(executor);
+    const sink = new ExecutorSink({ executor, executor_hz: 500, robot, publish_hz: 50, rate_hz: 100, clock });
+    closers.push(() => {
+      sink.close();
+      executor.close();
+    });
+    return sink;
   });
-  closers.push(letGo);
+  const executor = executors[0]!;
   executor.start();
   await start();
   // Datagrams at the executor's rate; rosbridge gets the newest now and then, and the robot moves by those.
@@ -290,15 +289,20 @@ test('a second arm with a clutch takes over, drives and gives back, over real to
   await until('RUNNING', () => supervisor.state === 'RUNNING');
   clutch({ data: true });
   await until('TELEOP', () => supervisor.state === 'TELEOP');
-  // The cable is pulled.
+  // The cable is pulled: the policy does not take over because a cable broke.
   clearInterval(timer);
+  await until('HOLD', () => supervisor.state === 'HOLD');
+  expect(supervisor.counts.takeover_silent).toBe(1);
+  await wait(300);
+  expect(supervisor.state).toBe('HOLD');
+  controller.resume();
   await until('RUNNING', () => supervisor.state === 'RUNNING');
 });
 
 test('a leader that cannot be one is refused when the file is read', async () => {
   const refused = (teleop: string, why: string) => expect(running(`teleop: ${teleop}`)).rejects.toThrow(why);
   await refused('{ topic: /l, type: geometry_msgs/Twist }', 'axes');
-  await refused('{ topic: /l, type: sensor_msgs/Joy, axes: [axes.0] }', 'one for each of joint_names');
+  await refused('{ topic: /l, type: sensor_msgs/Joy, axes: [axes.0] }', 'one for each of');
   await refused('{ topic: /l, type: geometry_msgs/Twist, axes: [linear.w, null] }', 'an axis such as');
   await refused('{ topic: /l, type: sensor_msgs/Image }', 'teleop.type');
   await refused('{ topic: /l, type: sensor_msgs/JointState, share: { kind: blend, share: 2 } }', 'share');

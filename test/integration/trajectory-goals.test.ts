@@ -2,7 +2,7 @@
 // for the next, and comes to rest where the last one ends.
 
 import { expect, test } from 'vitest';
-import { Controller, followByGoals, MonotonicClock } from '../../src/control/index.js';
+import { Controller, MonotonicClock } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/robot/robot-file.js';
 import {
   header,
@@ -11,6 +11,7 @@ import {
   RosbridgeRobot,
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
+import { GoalsSink } from '../../src/sinks/index.js';
 import type { ActionChunk, Observation, Policy } from '../../src/types/index.js';
 import { closedAfterEach, until, wait } from './support.js';
 
@@ -151,11 +152,10 @@ deadlines: { no_data_ms: 300, freshness_ms: 150 }`,
     freshness_ms: file.deadlines.freshness_ms,
     inference_ms: 500,
     lifetime_ms: 100,
+    sink: new GoalsSink(robot.goals!, { clock, rate_hz: file.rate_hz, ...file.command.parts[0]! }),
   });
-  const stop = followByGoals({ controller, port: robot.goals!, ...file.command.parts[0]! });
   closers.push(async () => {
     clearInterval(timer);
-    stop();
     await controller.stop();
     await robot.close();
     await server.close();

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { ObservationHistory } from '../../src/control/history.js';
 import { checkLimits, LIMITED, Limiter } from '../../src/control/limiter.js';
 import { ChunkPlayer } from '../../src/control/player.js';
 import { INTERVENTIONS, Supervisor } from '../../src/control/supervisor.js';
 import { CONTROL_EVENTS, type ControlEvent, TRANSITIONS } from '../../src/control/transitions.js';
+import { ObservationWindow } from '../../src/control/window.js';
 import { Random } from '../../src/sim/random.js';
 import { type ActionChunk, CONTROL_STATES } from '../../src/types/index.js';
 
@@ -228,13 +228,14 @@ describe('the chunk player', () => {
   });
 });
 
-test('the history gives observations a period apart, the first repeated', () => {
-  const history = new ObservationHistory(3, 100);
-  const push = (stamp_ns: number): void => history.push({ stamp_ns, values: {} });
-  expect(history.window()).toBeUndefined();
+test('the window gives observations a period apart, the first repeated', () => {
+  const seen = new ObservationWindow(3, 100);
+  const push = (stamp_ns: number): void => seen.push({ stamp_ns, values: {} });
+  expect(seen.window()).toBeUndefined();
   push(1000);
-  expect(history.window()?.map((o) => o.stamp_ns)).toEqual([1000, 1000, 1000]);
+  expect(seen.window()?.map((o) => o.stamp_ns)).toEqual([1000, 1000, 1000]);
   for (let t = 1020; t <= 1300; t += 20) push(t);
-  push(1100); // arrives twice and late: ignored
-  expect(history.window()?.map((o) => o.stamp_ns)).toEqual([1100, 1200, 1300]);
+  push(1100); // comes twice
+  expect(seen.window()?.map((o) => o.stamp_ns)).toEqual([1100, 1200, 1300]);
+  expect(seen.unfilled).toBe(0);
 });

@@ -1,13 +1,13 @@
-// What drives the real-time executor, by hand-made time: chunks of every kind, and a robot that was not heard for a while.
+// The sink that lets the real-time thread follow chunks, by hand-made time: chunks of every kind, a person's targets, and
+// a robot that did not take its commands for a while.
 
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
-import type { Controller } from '../../src/control/controller.js';
-import { drive, RealTimeExecutor } from '../../src/control/executor.js';
 import { addon, native } from '../../src/native/index.js';
 import { parseRobotFile } from '../../src/robot/robot-file.js';
-import type { ActionChunk, Command, ControlState } from '../../src/types/index.js';
+import { ExecutorSink, RealTimeExecutor } from '../../src/sinks/index.js';
+import type { ActionChunk, Command, CommandCause } from '../../src/types/index.js';
 
 const VELOCITY = 2;
 const limits = { lower: [-3], upper: [3], velocity: [VELOCITY] };
@@ -28,7 +28,7 @@ function chunkOf(actions: readonly number[], stamp_ns: number, period_ns: number
   };
 }
 
-/** A controller that says what it is told to, a robot that hears or not, and the thread stepped by hand. */
+/** A robot that takes commands or not, and the thread stepped by hand. */
 function scene() {
   const port = native(
     () => new (addon().Executor)({ joints: 1, rate_hz: 1000, limits, heartbeat_ms: 1e6, lifetime_ms: 100 }),
@@ -37,50 +37,34 @@ function scene() {
   let ms = 0;
   const clock = { now_ns: () => origin + ms * 1e6 };
   const executor = new RealTimeExecutor(port, { now_ns: () => port.nowNs() });
-  let onChange = (_: { from: ControlState; to: ControlState; cause: string }): void => undefined;
-  let onChunk = (_: ActionChunk): void => undefined;
-  const supervisor = {
-    state: 'READY' as ControlState,
-    onChange: (listener: typeof onChange) => {
-      onChange = listener;
-      return () => undefined;
+  const world = { position: 0, takes: true, sent: [] as number[] };
+  const robot = {
+    send: (command: Command) => {
+      if (!world.takes) return false;
+      world.position = command.values[0]!;
+      world.sent.push(command.values[0]!);
+      return true;
     },
   };
-  const world = { position: 0, hears: true, sent: [] as number[] };
-  const letGo = drive({
-    controller: {
-      supervisor,
-      onChunk: (listener: typeof onChunk) => {
-        onChunk = listener;
-        return () => undefined;
-      },
-    } as unknown as Controller,
+  const sink = new ExecutorSink({
     executor,
-    robot: {
-      latest: () => ({ stamp_ns: clock.now_ns(), values: { position: Float32Array.of(world.position) } }),
-      send: (command: Command) => {
-        if (!world.hears) return false;
-        world.position = command.values[0]!;
-        world.sent.push(command.values[0]!);
-        return true;
-      },
-    },
-    position_key: 'position',
+    executor_hz: 1000,
+    robot,
     publish_hz: 100,
-    rate_hz: 50,
     sole: true,
+    rate_hz: 50,
     clock,
   });
+  const command = (cause: CommandCause, value = 0) =>
+    sink.command(
+      { stamp_ns: clock.now_ns(), expires_ns: clock.now_ns() + 1e8, values: Float64Array.of(value) },
+      cause,
+    );
   return {
     world,
-    executor,
+    sink,
+    command,
     now_ns: clock.now_ns,
-    chunk: (chunk: ActionChunk) => onChunk(chunk),
-    to: (to: ControlState) => {
-      const from = supervisor.state;
-      supervisor.state = to;
-      onChange({ from, to, cause: '' });
-    },
     run: (count: number) => {
       for (let i = 0; i < count; i++) {
         port.tick(clock.now_ns());
@@ -89,49 +73,99 @@ function scene() {
       }
     },
     close: () => {
-      letGo();
+      sink.close();
       executor.close();
     },
   };
 }
 
-test('a policy that does not know its rate is played at the control rate', () => {
-  const { world, now_ns, chunk, to, run, close } = scene();
-  to('RUNNING');
-  chunk(chunkOf([0, 0.01, 0.02, 0.03], now_ns(), 0));
+test('nothing leaves before commands begin, nor after a stop or a suspension', () => {
+  const { world, sink, now_ns, command, run, close } = scene();
+  run(30);
+  sink.follow(chunkOf([0, 0.5], now_ns(), 100e6), 0);
+  expect(command('policy')).toBe('none');
+  run(30);
+  expect(world.sent).toEqual([]);
+  for (const end of ['stop', 'suspend'] as const) {
+    sink.begin([0]);
+    sink.follow(chunkOf([0, 0.5, 1], now_ns(), 100e6), 0);
+    command('policy');
+    run(40);
+    expect(sink.state()).toMatchObject({ live: true, moving: true });
+    sink[end]();
+    const { length } = world.sent;
+    expect(length).toBeGreaterThan(2);
+    run(40);
+    expect(world.sent.length).toBe(length);
+    expect(sink.state()).toMatchObject({ live: false, moving: false });
+  }
+  close();
+});
+
+test('a chunk that came before commands begin is followed from then on', () => {
+  const { world, sink, now_ns, command, run, close } = scene();
+  sink.follow(chunkOf([0.1, 0.1, 0.1], now_ns(), 100e6), 0);
+  sink.begin([0]);
+  command('policy');
+  run(100);
+  expect(world.sent.at(-1)).toBeCloseTo(0.1, 6);
+  close();
+});
+
+test('a policy that does not know its rate is played at the period that it is given', () => {
+  const { world, sink, now_ns, command, run, close } = scene();
+  sink.begin([0]);
+  sink.follow(chunkOf([0, 0.01, 0.02, 0.03], now_ns(), 0), 20e6);
+  command('policy');
   run(70);
   expect(world.sent.at(-1)).toBeCloseTo(0.03, 2);
   close();
 });
 
 test('of a chunk longer than the thread holds the beginning is played', () => {
-  const { world, now_ns, chunk, to, run, close } = scene();
-  to('RUNNING');
-  chunk(
-    chunkOf(
-      Array.from({ length: 400 }, (_, i) => 0.001 * i),
-      now_ns(),
-      5e6,
-    ),
-  );
+  const { world, sink, now_ns, command, run, close } = scene();
+  sink.begin([0]);
+  const rows = Array.from({ length: 400 }, (_, i) => 0.001 * i);
+  sink.follow(chunkOf(rows, now_ns(), 5e6), 0);
+  command('policy');
   run(500);
   expect(world.sent.at(-1)).toBeCloseTo(0.1, 2);
   close();
 });
 
-test('a robot that was moved while it heard nothing is held where it is', () => {
-  const { world, now_ns, chunk, to, run, close } = scene();
-  to('RUNNING');
-  chunk(chunkOf([0, 0.1, 0.2, 0.3], now_ns(), 50e6));
+test('a person’s target is followed for as long as they repeat it', () => {
+  const { world, sink, command, run, close } = scene();
+  sink.begin([0]);
+  for (let i = 0; i < 10; i++) {
+    command('person', 0.1);
+    run(20);
+  }
+  expect(world.sent.at(-1)).toBeCloseTo(0.1, 6);
+  command('person', 1);
+  run(400);
+  // 100 ms of it at full speed, and no more.
+  expect(world.sent.at(-1)).toBeLessThan(0.1 + 0.11 * VELOCITY);
+  close();
+});
+
+test('a robot that does not take its commands is not driven on: they must begin anew', () => {
+  const { world, sink, now_ns, command, run, close } = scene();
+  sink.begin([0]);
+  sink.follow(chunkOf([0, 0.1, 0.2, 0.3], now_ns(), 50e6), 0);
+  command('policy');
   run(100);
   expect(world.sent.at(-1)).toBeGreaterThan(0.05);
-  world.hears = false;
-  run(50);
-  world.position = 2;
-  to('HOLD');
-  run(100);
+  world.takes = false;
+  run(40);
+  expect(command('policy')).toBe('refused');
+  run(80);
+  expect(sink.state().live).toBe(false);
+  world.takes = true;
   const { length } = world.sent;
-  world.hears = true;
+  run(100);
+  expect(world.sent.length).toBe(length);
+  sink.begin([2]);
+  command('hold');
   run(100);
   const after = world.sent.slice(length);
   expect(after.length).toBeGreaterThan(3);
@@ -150,7 +184,10 @@ test.each([
   ],
   [
     'an executor and steps from what is measured',
-    { executor: { publish_hz: 50 }, limits: { step_from_measured: Array(6).fill(0.1) } },
+    {
+      executor: { publish_hz: 50 },
+      joints: { base_yaw: { lower: -1, upper: 1, velocity: 3, step_from_measured: 0.1 } },
+    },
     /step_from_measured/,
   ],
   [

@@ -1,11 +1,11 @@
 // The native executor against its TypeScript twin, by hand-made time: the same numbers in, the same numbers out.
 
 import { describe, expect, test } from 'vitest';
-import { RealTimeExecutor } from '../../src/control/executor.js';
 import { Limiter } from '../../src/control/limiter.js';
 import { ChunkPlayer } from '../../src/control/player.js';
 import { addon, native } from '../../src/native/index.js';
 import { Random } from '../../src/sim/random.js';
+import { RealTimeExecutor } from '../../src/sinks/index.js';
 import type { ActionChunk, ExecutorOptions } from '../../src/types/index.js';
 
 const LIMITS = { lower: [-1, -0.2, 0], upper: [1, 0.5, 3], velocity: [2, 0.5, 4] };

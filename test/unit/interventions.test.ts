@@ -127,6 +127,21 @@ const CASES: Readonly<Record<Intervention, Case>> = {
     options: { operator_timeout_ms: 400 },
     happen: () => undefined,
   },
+  takeover_silent: { holds: true, happen: (_, controller) => void controller.takeOver([0], 50) },
+  stop_unknown: {
+    holds: true,
+    options: { stop_topic: true },
+    // The link is gone and back between two periods.
+    happen: (world) => {
+      world.status({ connected: false, cause: 'the cable is out' });
+      world.status({ connected: true, cause: 'connected' });
+    },
+  },
+  outage_long: {
+    holds: true,
+    options: { resume_within_ms: 20 },
+    happen: (world) => world.status({ connected: false, cause: 'the cable is out' }),
+  },
   clock_jump: { holds: true, happen: (world) => world.clock.jump(1e9) },
   command_not_finite: {
     holds: true,

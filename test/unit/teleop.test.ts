@@ -190,11 +190,16 @@ describe('blending', () => {
 
   test('the share may be changed while it runs', async () => {
     const { world, controller } = await running(waving(1).policy);
-    controller.takeOver([1, 2]);
-    await world.ticks(300);
+    const drive = async (ticks: number) => {
+      for (let i = 0; i < ticks; i += 10) {
+        controller.takeOver([1, 2]);
+        await world.ticks(10);
+      }
+    };
+    await drive(300);
     expect(world.position).toEqual([1, 2]);
     controller.shareWith({ kind: 'blend', share: 0.5 });
-    await world.ticks(50);
+    await drive(50);
     expect(world.position).not.toEqual([1, 2]);
     await ended(world, controller);
   });
@@ -204,8 +209,10 @@ test('steering: the policy is asked for a chunk towards where the person points'
   const { policy, asked } = waving(1);
   const { world, controller } = await running(policy, { teleop: { kind: 'steer', strength: 0.5, rows: 4 } });
   const before = [...world.position];
-  controller.takeOver([0.4, -0.4]);
-  await world.ticks(60);
+  for (let i = 0; i < 6; i++) {
+    controller.takeOver([0.4, -0.4]);
+    await world.ticks(10);
+  }
   const { prefix } = asked.at(-1)!;
   expect([...prefix!.weights]).toEqual([0.5, 0.5, 0.5, 0.5]);
   expect(prefix!.derivative).toBe(true);
@@ -214,6 +221,28 @@ test('steering: the policy is asked for a chunk towards where the person points'
   controller.takeOver(undefined);
   await world.ticks(60);
   expect(asked.at(-1)!.prefix).toBeUndefined();
+  await ended(world, controller);
+});
+
+test('a person who falls silent leaves the robot held, not to the policy; one who gives back does not', async () => {
+  const { world, controller } = await running(waving(1).policy);
+  const { supervisor } = controller;
+  controller.takeOver([0.4, -0.4], 200);
+  await world.ticks(15);
+  expect(supervisor.state).toBe('TELEOP');
+  // A reading that is no target does not prolong it.
+  expect(controller.takeOver([Number.NaN, 0], 200)).toBe(false);
+  await world.ticks(10);
+  expect(supervisor.state).toBe('HOLD');
+  expect(supervisor.heldByOperator).toBe(true);
+  await world.ticks(200);
+  expect(supervisor.state).toBe('HOLD');
+  controller.resume();
+  await world.ticks(5);
+  controller.takeOver([0.4, -0.4], 200);
+  await world.ticks(5);
+  controller.takeOver(undefined);
+  expect(supervisor.state).toBe('RUNNING');
   await ended(world, controller);
 });
 
@@ -229,28 +258,44 @@ describe('a leader', () => {
   };
   function follow(more: Partial<LeaderFile>) {
     const said: (number[] | undefined)[] = [];
+    const lifetimes: (number | undefined)[] = [];
     const command = [0.5, -0.5];
     const robot = {
       command,
       state: 'RUNNING' as ControlState,
-      takeOver(values: readonly number[] | undefined) {
+      takeOver(values: readonly number[] | undefined, lifetime_ms?: number) {
         if (robot.state === 'STOPPED') return false;
+        if (values !== undefined) lifetimes.push(lifetime_ms);
         said.push(values && [...values]);
         robot.state = values === undefined ? 'HOLD' : 'TELEOP';
         return values !== undefined;
       },
     };
-    return { leader: new Leader({ ...base, ...more }, robot), said, command, robot };
+    return { leader: new Leader({ ...base, ...more }, robot), said, lifetimes, command, robot };
   }
   const MS = 1e6;
 
-  test('absolute: its positions, scaled; silence lets go', () => {
-    const { leader, said } = follow({});
+  test('absolute: its positions, scaled, good for timeout_ms; silence gives nothing back', () => {
+    const { leader, said, lifetimes } = follow({});
     leader.onReading({ values: [0.1, 0.2] }, 0);
-    leader.poll(150 * MS);
-    leader.poll(250 * MS);
-    leader.poll(300 * MS);
-    expect(said).toEqual([[0.1, 0.4], undefined]);
+    for (const ms of [150, 250, 300]) leader.poll(ms * MS);
+    expect(said).toEqual([[0.1, 0.4]]);
+    expect(lifetimes).toEqual([200]);
+  });
+
+  test.each([
+    ['a NaN', [Number.NaN, 0.2]],
+    ['a Joy with fewer axes', [0.2]],
+  ])('%s is ignored: the person drives on with the next reading, and the clutch still opens', (_, bad) => {
+    const { leader, said } = follow({ clutch: { topic: '/clutch' } });
+    leader.onClutch(true);
+    leader.onReading({ values: [0.1, 0.2] }, 0);
+    leader.onReading({ values: bad }, 10 * MS);
+    expect(leader.unreadable).toBe(1);
+    leader.onReading({ values: [0.2, 0.2] }, 20 * MS);
+    leader.onReading({ values: bad }, 30 * MS);
+    leader.onClutch(false);
+    expect(said).toEqual([[0.1, 0.4], [0.2, 0.4], undefined]);
   });
 
   test('relative: from where the robot is when the clutch closes, every time anew', () => {

@@ -2,10 +2,11 @@
 // and then stands still, and whether every hold that was due began in the period it was due in.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MonotonicClock, RealTimeExecutor } from '../../control/index.js';
+import { MonotonicClock } from '../../control/index.js';
 import { MachineWatch, ofItself } from '../../host/machine-watch.js';
 import { addon, native } from '../../native/index.js';
 import { loadPolicy } from '../../policies/index.js';
+import { RealTimeExecutor } from '../../sinks/index.js';
 import { NS_PER_S } from '../../types/index.js';
 
 export interface ExecutorBench {

@@ -197,11 +197,10 @@ export class RosbridgeRobot implements Robot {
   private objection(command: Command, now_ns: number): keyof CommandDrops | undefined {
     if (!this.open) return 'offline';
     const { latest } = this.synchroniser;
-    // A robot that has not been seen since the connection opened, tells nonsense, or is gone. What is between fresh and
-    // gone is for control to judge, which still has to brake then.
+    // A robot that has not been seen since the connection opened, or is gone. What is between fresh and gone is for control
+    // to judge, and so is a message that cannot be read: it still has to brake then.
     const gone_ns = this.file.deadlines.no_data_ms * 1e6;
-    if (!this.status.connected || latest === undefined || now_ns - latest.stamp_ns > gone_ns)
-      return 'no_fresh_observation';
+    if (latest === undefined || now_ns - latest.stamp_ns > gone_ns) return 'no_fresh_observation';
     const lifetime_ns = this.file.command.lifetime_ms * 1e6;
     if (now_ns > command.expires_ns || now_ns - command.stamp_ns > lifetime_ns) return 'expired';
     if (command.values.length !== this.action_dim || !command.values.every(Number.isFinite)) return 'invalid';
@@ -260,8 +259,10 @@ export class RosbridgeRobot implements Robot {
     else if (this.synchroniser.latest !== undefined) this.report({ connected: true, cause: 'connected' });
   }
 
-  private report(status: RobotStatus): void {
-    if (status.connected === this.status.connected && status.cause === this.status.cause) return;
+  private report({ connected, cause }: RobotStatus): void {
+    const status = { connected, reachable: this.open, cause };
+    const before = this.status;
+    if (connected === before.connected && this.open === before.reachable && cause === before.cause) return;
     this.status = status;
     for (const listener of this.listeners) listener(status);
   }

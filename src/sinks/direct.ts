@@ -1,0 +1,50 @@
+// Each command is sent to the robot as it is.
+
+import type { Command, CommandCause, CommandFate, CommandSink, Robot, SinkState } from '../types/index.js';
+import { Gate, type SinkTiming } from './gate.js';
+
+export class DirectSink implements CommandSink {
+  readonly kind = 'direct';
+  private readonly gate: Gate;
+
+  constructor(
+    private readonly robot: Pick<Robot, 'send'>,
+    timing: SinkTiming,
+  ) {
+    this.gate = new Gate(timing);
+  }
+
+  begin(): void {
+    this.gate.begin();
+  }
+
+  follow(): void {}
+
+  command(command: Command, cause: CommandCause): CommandFate {
+    if (!this.gate.lets(cause)) return 'none';
+    if (!this.robot.send(command)) return 'refused';
+    this.gate.passed();
+    return 'sent';
+  }
+
+  hold(): void {}
+
+  stop(): void {
+    this.gate.shut();
+  }
+
+  suspend(): void {
+    this.gate.shut();
+  }
+
+  state(): SinkState {
+    return this.gate.live ? LIVE : IDLE;
+  }
+
+  close(): void {
+    this.gate.shut();
+  }
+}
+
+export const LIVE: SinkState = { live: true, moving: false, fault: '' };
+export const IDLE: SinkState = { live: false, moving: false, fault: '' };

@@ -1,0 +1,56 @@
+// Where commands leave: the one port between control and whatever carries them to the robot. Control limits and guards
+// every command, and calls the sink in the period in which it is due; a sink never decides by itself to move.
+
+import type { CommandFate } from './tap.js';
+import type { ActionChunk, Command, Nanoseconds } from './values.js';
+
+/**
+ * `direct`: each command is sent. `executor`: a real-time thread follows the chunk. `goals`: trajectories, each in place
+ * of the one before. `dry`: nothing leaves.
+ */
+export const SINK_KINDS = ['direct', 'executor', 'goals', 'dry'] as const;
+export type SinkKind = (typeof SINK_KINDS)[number];
+
+/**
+ * Why a command is what it is. `policy`: the chunk in force. `person`: somebody drives, alone or together with the policy.
+ * `hold`: it brakes or stays. `halt`: zero velocity after a stop or a suspension, the only command that may leave then.
+ */
+export type CommandCause = 'policy' | 'person' | 'hold' | 'halt';
+
+/** What will be commanded at equal steps, the first one period from now; the last is at rest. */
+export interface PlanAhead {
+  readonly period_ns: Nanoseconds;
+  /** (steps, action_dim), physical units and per s. */
+  readonly positions: readonly Float64Array[];
+  readonly velocities: readonly Float64Array[];
+}
+
+export interface SinkState {
+  /** Commands go on from where they are. False: the next one must be preceded by `begin`. */
+  readonly live: boolean;
+  /** The robot may still be in motion because of what was sent. Always false where each command stands for itself. */
+  readonly moving: boolean;
+  /** What went wrong since the last `begin`, for people; empty when nothing did. */
+  readonly fault: string;
+}
+
+export interface CommandSink {
+  readonly kind: SinkKind;
+  /** Commands begin anew at `position` (action_dim), at rest. Ends what `stop` and `suspend` began. */
+  begin(position: ArrayLike<number>): void;
+  /** The chunk now in force, already joined to those before; `period_ns` where it does not say its own. */
+  follow(chunk: ActionChunk, period_ns: Nanoseconds): void;
+  /**
+   * The command of this period: within every limit, and at most one period of motion from the one before. Leaves now or
+   * not at all (`refused`). `ahead` says what will follow if nothing changes.
+   */
+  command(command: Command, cause: CommandCause, ahead: (ahead_ns: Nanoseconds) => PlanAhead): CommandFate;
+  /** Nobody drives any more: what runs ahead of the commands (a chunk, a trajectory) is given up and braked. */
+  hold(): void;
+  /** In force at once: nothing but `halt` leaves until `begin`. */
+  stop(): void;
+  /** As `stop`, without an emergency: the robot is left alone. */
+  suspend(): void;
+  state(): SinkState;
+  close(): void;
+}
