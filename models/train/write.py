@@ -62,9 +62,12 @@ def write_checkpoint(trainer, results, seconds):
         write_safetensors(folder / name, kept)
         steps = [{"registry_name": f"{step}_processor", "state_file": name, "config": {
             "eps": 1e-8, "features": {**(features if side == "pre" else {}), **action}, "norm_map": norm_map}}]
-        if side == "post":
-            # Chunks are relative to where the joints were when the observation was made.
-            steps.append({"registry_name": "absolute_actions_processor", "config": {"enabled": True, "state_key": "observation.state"}})
+        # Chunks are relative to where the joints were when the observation was made: one step keeps it, one adds it.
+        if side == "pre":
+            relative = {"enabled": True, "exclude_joints": [], "action_names": None}
+            steps.insert(0, {"registry_name": "relative_actions_processor", "config": relative})
+        else:
+            steps.append({"registry_name": "absolute_actions_processor", "config": {"enabled": True}})
         text = {"name": f"policy_{side}processor", "steps": steps}
         (folder / f"policy_{side}processor.json").write_text(json.dumps(text, indent=2) + "\n")
     train = {"task": trainer.task, "seed": args.seed, "plan": plan, "hidden": args.hidden, "blocks": args.blocks,

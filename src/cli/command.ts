@@ -39,6 +39,11 @@ export const POLICY_OPTIONS = {
   candidates: { type: 'string', help: 'chunks drawn at once; default 1' },
   precision: { type: 'string', help: 'auto (default), f32, bf16, int8' },
   'model-task': { type: 'string', help: 'of a tdmpc2 checkpoint for several tasks: which, by name or place' },
+  raw: {
+    type: 'string',
+    help: 'features that the network takes and gives as they are, e.g. observation.state,action; or all',
+  },
+  'allow-unused': { type: 'boolean', help: 'tensors that belong to nothing in the network are left out' },
   guidance: { type: 'string', help: 'λ of classifier-free guidance; default: the checkpoint’s' },
   'parallel-tolerance': {
     type: 'string',
@@ -90,7 +95,7 @@ export function loadOptions(values: Values): LoadOptions {
       throw new TendonError('config_invalid', `--${name}: expected a number, got "${value}"`);
     return parsed;
   };
-  const { sampler, precision, device, 'model-task': task } = values;
+  const { sampler, precision, device, raw, 'model-task': task } = values;
   const pin = typeof values.pin === 'string' ? coresOf(values.pin) : undefined;
   if (precision !== undefined && !['auto', 'f32', 'bf16', 'int8'].includes(String(precision)))
     throw new TendonError(
@@ -103,6 +108,8 @@ export function loadOptions(values: Values): LoadOptions {
       ? { precision: precision as NonNullable<LoadOptions['precision']> }
       : {}),
     ...(typeof device === 'string' ? { device } : {}),
+    ...(typeof raw === 'string' ? { raw: raw === 'all' ? raw : raw.split(',') } : {}),
+    ...(values['allow-unused'] === true ? { allow_unused: true } : {}),
     ...(typeof task === 'string' ? { task: /^\d+$/.test(task) ? Number(task) : task } : {}),
     ...given('steps', number('steps')),
     ...given('candidates', number('candidates')),

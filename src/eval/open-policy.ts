@@ -59,7 +59,7 @@ export function physicsPolicy(task: string, options: LoadOptions = {}): ModelPre
       },
       returns: (values, actions, count) => rollouts.returns(values, actions, count),
       close: () => rollouts.close(),
-      ...actionCodec(scale, 'observation.state', model.travel),
+      ...actionCodec({ affine: scale, relative: { key: 'observation.state' } }, model.travel),
     },
     options,
   );

@@ -25,6 +25,9 @@ export interface UnetShape {
   readonly local_cond_dim?: number;
 }
 
+/** Groups of final_conv's norm, whatever n_groups says (Conv1dBlock's default in diffusion_policy and LeRobot). */
+const FINAL_GROUPS = 8;
+
 /** Sinusoidal embedding of each timestep, (steps, dim): sines then cosines, frequency exp(−k·ln 1e4/(dim/2 − 1)). */
 export function timestepEmbedding(timesteps: readonly number[], dim: number): Float32Array {
   const half = dim / 2;
@@ -68,13 +71,13 @@ export function unetGraph(shape: UnetShape, weights: Weights, groups: number): G
       weights.weight(g, `${name}.bias`, [out]),
       { stride, pad },
     );
-  const block = (v: Value, name: string, out: number): Value => {
+  const block = (v: Value, name: string, out: number, normGroups = n_groups): Value => {
     const h = conv(v, `${name}.block.0`, out, kernel_size);
     const norm = g.groupNorm(
       h,
       weights.weight(g, `${name}.block.1.weight`, [out]),
       weights.weight(g, `${name}.block.1.bias`, [out]),
-      n_groups,
+      normGroups,
     );
     return g.unary('mish', norm);
   };
@@ -137,7 +140,8 @@ export function unetGraph(shape: UnetShape, weights: Weights, groups: number): G
       pad: 1,
     });
   }
-  h = block(h, `${prefix}final_conv.0`, down_dims[0]!);
+  // Both projects build this block without n_groups, so its norm has their default.
+  h = block(h, `${prefix}final_conv.0`, down_dims[0]!, FINAL_GROUPS);
   g.output('F', conv(h, `${prefix}final_conv.1`, shape.action_dim, 1));
   return g;
 }

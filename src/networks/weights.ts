@@ -1,5 +1,5 @@
 // What a block needs of a checkpoint: its tensors by name, each checked against the shape that the network gives it.
-// policies/checkpoint.ts implements it and counts which tensors were asked for.
+// policies/tensors.ts implements it and counts which tensors were asked for.
 
 import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 

@@ -3,8 +3,9 @@
 import type { GraphBuilder, NativePool, NativeSession, NetworkInputs, Precision } from '../native/index.js';
 import type { AdaptiveRange, Churn, Follow, SamplerTable, Stochastic } from '../samplers/index.js';
 import type { Goal, Observation, PolicySpec, SamplerChoice } from '../types/index.js';
+import type { OpenOptions } from './checkpoint.js';
 
-export interface LoadOptions {
+export interface LoadOptions extends OpenOptions {
   /** `auto` picks by hardware and a comparison with f32 at load. */
   readonly precision?: Precision;
   readonly sampler?: string;
@@ -24,8 +25,6 @@ export interface LoadOptions {
   readonly prefix_derivative?: boolean;
   /** How chunks will be joined: drawn towards a prefix, chosen among candidates. Refused at load where they cannot be. */
   readonly joins?: { readonly prefix?: boolean; readonly candidates?: boolean };
-  /** Of a checkpoint for several tasks (TD-MPC2's): which one, by its place or its name. */
-  readonly task?: string | number;
   readonly threads?: number;
   /** Binds each thread to a core of its own: of these, or of the first that this process may use. */
   readonly pin?: boolean | readonly number[];

@@ -2,15 +2,9 @@
 // config order, one observation after the other.
 
 import { type Goal, type Observation, type PolicySpec, TendonError } from '../types/index.js';
-import type { Feature } from './checkpoint.js';
-import {
-  type Affine,
-  applyForward,
-  applyInverse,
-  type NormVersion,
-  normalizer,
-  type Stats,
-} from './processors/normalize.js';
+import type { Feature } from './fields.js';
+import { type Affine, applyForward, applyInverse } from './processors/affine.js';
+import type { ActionMap, Processing } from './processors/processing.js';
 
 export interface FeatureMap {
   readonly keys: readonly string[];
@@ -26,10 +20,7 @@ export const LEROBOT_STATES = ['observation.state', 'observation.environment_sta
 /** `order`: these keys, as far as there are any; absent: every state in config order. */
 export function lowDimFeatures(
   features: Readonly<Record<string, Feature>>,
-  modes: Readonly<Record<string, string>>,
-  stats: Readonly<Record<string, Stats>>,
-  version: NormVersion,
-  eps: number,
+  processing: Processing,
   order: readonly string[] = Object.keys(features),
 ): FeatureMap {
   const keys = order.filter((k) => features[k]?.type === 'STATE' || features[k]?.type === 'ENV');
@@ -44,18 +35,16 @@ export function lowDimFeatures(
         { key },
       );
     dims[key] = shape[0]!;
-    affine[key] = normalizer(key, modes[type] ?? 'IDENTITY', stats[key], shape[0]!, version, eps);
+    affine[key] = processing.input(key, shape[0]!);
   }
   return { keys, dims, width: keys.reduce((n, k) => n + dims[k]!, 0), affine };
 }
 
+/** Length of the action, and its way out. */
 export function actionMap(
   features: Readonly<Record<string, Feature>>,
-  modes: Readonly<Record<string, string>>,
-  stats: Readonly<Record<string, Stats>>,
-  version: NormVersion,
-  eps: number,
-): { readonly dim: number; readonly affine: Affine } {
+  processing: Processing,
+): ActionMap & { readonly dim: number } {
   const action = features.action;
   if (action?.type !== 'ACTION' || action.shape.length !== 1)
     throw new TendonError(
@@ -63,7 +52,7 @@ export function actionMap(
       'output_features: expected one feature "action" of type ACTION with one dim',
     );
   const dim = action.shape[0]!;
-  return { dim, affine: normalizer('action', modes.ACTION ?? 'IDENTITY', stats.action, dim, version, eps) };
+  return { dim, ...processing.action(dim) };
 }
 
 /** Throws `input_invalid` for a goal that the policy does not know, or of another length. */
@@ -118,10 +107,11 @@ export interface ActionCodec {
 }
 
 /**
- * `absolute_key`: the observation that actions are relative to, when they are. All rows are relative to where it is now,
- * or each to where it will be by then, when a step covers the share `travel` of an action.
+ * The way of rows (rows, action_dim) out to the robot and back. Where actions are relative, all rows of a chunk are relative
+ * to the newest observation (as in LeRobot's chunks), or each to where the state will be by then, when a step covers the
+ * share `travel` of an action.
  */
-export function actionCodec(affine: Affine, absolute_key?: string, travel = 0): ActionCodec {
+export function actionCodec({ affine, relative, after }: ActionMap, travel = 0): ActionCodec {
   const n = affine.mul.length;
   /** Turns `rows` in place; `turn` gives what becomes of a number and the action that it stands for. */
   const along = (
@@ -129,10 +119,12 @@ export function actionCodec(affine: Affine, absolute_key?: string, travel = 0): 
     newest: Observation,
     turn: (x: number, from: number) => readonly [number, number],
   ): void => {
-    const from = absolute_key === undefined ? undefined : newest.values[absolute_key];
+    const from = relative === undefined ? undefined : newest.values[relative.key];
     if (from === undefined) return;
+    const { state, share } = relative!;
     for (let j = 0; j < n; j++) {
-      let origin = from[j]!;
+      const seen = state === undefined ? from[j]! : from[j]! * state.mul[j]! + state.add[j]!;
+      let origin = seen * (share?.[j] ?? 1);
       for (let i = j; i < rows.length; i += n) {
         const [turned, action] = turn(rows[i]!, origin);
         rows[i] = turned;
@@ -140,14 +132,19 @@ export function actionCodec(affine: Affine, absolute_key?: string, travel = 0): 
       }
     }
   };
+  const inward = ({ mul, add }: Affine, rows: Float32Array): void => {
+    for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! * mul[i % n]! + add[i % n]!;
+  };
   return {
     decode(rows, newest) {
       applyInverse(affine, rows);
       along(rows, newest, (action, from) => [action + from, action]);
+      if (after !== undefined) applyInverse(after, rows);
     },
     encode(rows, newest) {
+      if (after !== undefined) inward(after, rows);
       along(rows, newest, (target, from) => [target - from, target - from]);
-      for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! * affine.mul[i % n]! + affine.add[i % n]!;
+      inward(affine, rows);
     },
   };
 }

@@ -1,20 +1,19 @@
 // From a folder to a policy: config.json names the family, the family does the rest.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { TendonError } from '../types/index.js';
 import { openAct } from './act/index.js';
 import { isActorFolder, openActor } from './actor/index.js';
 import { openBeso } from './beso/index.js';
-import { parseConfig, readConfig } from './checkpoint.js';
+import { Checkpoint, type OpenOptions, parseConfig } from './checkpoint.js';
 import type { DenoiserFamily, LoadOptions } from './denoiser-family.js';
 import { DenoisingPolicy } from './denoising-policy.js';
 import { openDiffusion } from './diffusion/index.js';
 import { openDp } from './dp/index.js';
 import { openEdm } from './edm/index.js';
 import { openEnsemble } from './ensemble/index.js';
-import { modernConfig } from './legacy.js';
 import { openOnnxFamily } from './onnx/family.js';
 import { openRssm } from './rssm/index.js';
 import { openScalezero } from './scalezero/index.js';
@@ -24,7 +23,7 @@ import { openVqbet } from './vqbet/index.js';
 import { ModemConfig } from './world-model/modem.js';
 import { PlanningPolicy, type WorldModelFamily } from './world-model/planning-policy.js';
 
-type Open<Family> = (dir: string, config: Record<string, unknown>, task?: string | number) => Family;
+type Open<Family> = (checkpoint: Checkpoint) => Family;
 
 /** Families by the `type` of config.json. */
 const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
@@ -32,7 +31,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   beso: openBeso,
   act: openAct,
   actor: openActor,
-  diffusion: (dir, config) => openDiffusion(dir, config),
+  diffusion: openDiffusion,
   vqbet: openVqbet,
   diffusion_policy: openDp,
   onnx: openOnnxFamily,
@@ -52,7 +51,7 @@ export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODE
 export type LoadedPolicy = DenoisingPolicy | PlanningPolicy;
 
 /** The family of a checkpoint folder. Errors say which file and field are wrong. */
-export function openFamily(dir: string, task?: string | number): DenoiserFamily | WorldModelFamily {
+export function openFamily(dir: string, options: OpenOptions = {}): DenoiserFamily | WorldModelFamily {
   if (existsSync(dir) && statSync(dir).isFile())
     throw new TendonError(
       'unsupported',
@@ -60,9 +59,12 @@ export function openFamily(dir: string, task?: string | number): DenoiserFamily 
       { dir },
     );
   // Training folders of these agents have no config.json, or one that says less than what lies beside it.
-  const config =
-    existsSync(join(dir, 'config.json')) || !isActorFolder(dir) ? modernConfig(readConfig(dir)) : {};
-  const type = typeOf(config) ?? (isActorFolder(dir) ? 'actor' : undefined);
+  const isActor = isActorFolder(dir);
+  const checkpoint =
+    isActor && !existsSync(join(dir, 'config.json'))
+      ? new Checkpoint(dir, {}, options)
+      : Checkpoint.open(dir, options);
+  const type = typeOf(checkpoint.config) ?? (isActor ? 'actor' : undefined);
   const families: Readonly<Record<string, Open<DenoiserFamily | WorldModelFamily>>> = {
     ...FAMILIES,
     ...WORLD_MODELS,
@@ -74,13 +76,22 @@ export function openFamily(dir: string, task?: string | number): DenoiserFamily 
       `${dir}/config.json: type is ${type === undefined ? 'missing' : `"${type}"`}; the families there are: ${FAMILY_NAMES.join(', ')}`,
       { dir, type },
     );
+  const { task } = options;
   if (task !== undefined && type !== 'tdmpc2')
     throw new TendonError(
       'config_invalid',
       `task: ${dir} holds a policy for one task; a choice of ${task} is for tdmpc2 (scalezero has task_id in its config.json)`,
       { dir, task },
     );
-  return open(dir, config, task);
+  const family = open(checkpoint);
+  const { horizon, n_action_steps } = family.spec;
+  if (n_action_steps > horizon)
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: n_action_steps: expected at most the ${horizon} rows of a chunk, got ${n_action_steps}; the robot would stand still at the end of every chunk`,
+      { horizon, n_action_steps },
+    );
+  return family;
 }
 
 /** TD-MPC2's own configs name no type; nobody else has simplicial latents and a stack of critics. */
@@ -90,10 +101,19 @@ function typeOf(config: Record<string, unknown>): string | undefined {
 }
 
 /** The policy of a checkpoint folder, ready to infer. */
-export async function loadPolicy(dir: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
-  const family = openFamily(dir, options.task);
+export function loadPolicy(dir: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
+  return loadWithin(dir, options, []);
+}
+
+/** `above`: the folders whose demonstration's policy this is, outermost first. */
+async function loadWithin(
+  dir: string,
+  options: LoadOptions,
+  above: readonly string[],
+): Promise<LoadedPolicy> {
+  const family = openFamily(dir, options);
   if (!('kind' in family)) return DenoisingPolicy.create(family, options);
-  const demonstration = await demonstrationOf(dir, family, options);
+  const demonstration = await demonstrationOf(dir, family, options, above);
   const pool = demonstration?.policy?.pool;
   return PlanningPolicy.create(family, pool === undefined ? options : { ...options, pool }, demonstration);
 }
@@ -103,18 +123,27 @@ async function demonstrationOf(
   dir: string,
   { spec }: WorldModelFamily,
   { threads, pin, pool, isa }: LoadOptions,
+  above: readonly string[],
 ): Promise<{ readonly modem: ModemConfig; readonly policy: LoadedPolicy | undefined } | undefined> {
-  const { modem: given } = readConfig(dir);
+  const { modem: given } = Checkpoint.open(dir).config;
   if (given === undefined) return undefined;
   const { modem } = parseConfig(z.object({ modem: ModemConfig }), { modem: given }, dir, spec.family);
   if (modem.policy === undefined) return { modem, policy: undefined };
+  const chain = [...above, realpathSync(dir)];
+  const named = join(dir, modem.policy);
+  if (existsSync(named) && chain.includes(realpathSync(named)))
+    throw new TendonError(
+      'config_invalid',
+      `modem.policy: ${named} is demonstrated by itself (${[...chain, realpathSync(named)].join(' → ')}); name the folder of another policy`,
+      { dir, policy: modem.policy },
+    );
   const shared = {
     ...(threads === undefined ? {} : { threads }),
     ...(pin === undefined ? {} : { pin }),
     ...(pool === undefined ? {} : { pool }),
     ...(isa === undefined ? {} : { isa }),
   };
-  const policy = await loadPolicy(join(dir, modem.policy), shared);
+  const policy = await loadWithin(named, shared, chain);
   const { action_dim, rate_hz } = policy.spec;
   if (action_dim !== spec.action_dim)
     throw new TendonError(

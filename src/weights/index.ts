@@ -1,5 +1,7 @@
 export * from './arrays.js';
+export * from './cache.js';
 export * from './flax-msgpack.js';
+export * from './folder.js';
 export * from './jax-pickle.js';
 export * from './onnx-read.js';
 export * from './orbax.js';

@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { ActConfig } from '../../src/policies/act/config.js';
 import { TemporalEnsemble } from '../../src/policies/act/ensemble.js';
 import { actGraph } from '../../src/policies/act/graph.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
 import { loadPolicy } from '../../src/policies/index.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { BARS, golden, relativeError, runGraph, withCheckpoint } from './golden.js';
 
 describe('ACT', () => {

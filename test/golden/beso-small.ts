@@ -3,7 +3,7 @@
 import { addon } from '../../src/native/index.js';
 import { BesoConfig } from '../../src/policies/beso/config.js';
 import { besoGraph } from '../../src/policies/beso/graph.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { golden } from './golden.js';
 
 export const beso = golden('beso_small');

@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { addon, type Precision } from '../../src/native/index.js';
 import { besoGraph } from '../../src/policies/beso/graph.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import {
   edmPreconditioner,
   encodeRows,

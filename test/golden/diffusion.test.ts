@@ -2,13 +2,14 @@
 
 import { describe, expect, test } from 'vitest';
 import { addon } from '../../src/native/index.js';
+import { Checkpoint } from '../../src/policies/checkpoint.js';
 import { openDiffusion } from '../../src/policies/diffusion/index.js';
 import { encodeRows } from '../../src/samplers/index.js';
 import { BARS, golden, relativeError } from './golden.js';
 
 const { dir, config: json, get: io } = golden('diffusion_env_ddim');
 // The recording is of the network alone: inputs and outputs are normalised already.
-const family = openDiffusion(dir, json, { stats: {}, version: 'current', eps: 1e-8 });
+const family = openDiffusion(new Checkpoint(dir, json, { raw: 'all' }));
 const ROWS = 2;
 const part = (name: string, row: number): Float32Array => {
   const all = io(name);

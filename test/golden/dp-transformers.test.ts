@@ -4,9 +4,9 @@
 import { describe, expect, it } from 'vitest';
 import type { GraphBuilder } from '../../src/native/index.js';
 import { timestepEmbedding, unetGraph } from '../../src/networks/index.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
 import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { loadPolicy, openFamily } from '../../src/policies/index.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { BARS, golden, relativeError, runGraph } from './golden.js';
 import { type Keys, keys, shapesOf, vector, withHashed } from './hashed.js';
 

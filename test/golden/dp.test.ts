@@ -2,10 +2,10 @@
 
 import { describe, expect, it } from 'vitest';
 import { timestepEmbedding, unetGraph } from '../../src/networks/index.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
 import { dpTransformerGraph } from '../../src/policies/dp/transformer.js';
+import { applyForward, applyInverse } from '../../src/policies/processors/affine.js';
 import { linearNormalizer } from '../../src/policies/processors/linear.js';
-import { applyForward, applyInverse } from '../../src/policies/processors/normalize.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { BARS, golden, relativeError, runGraph } from './golden.js';
 
 const half = (values: Float32Array, b: number): Float32Array =>

@@ -3,10 +3,10 @@
 
 import { describe, expect, it, test } from 'vitest';
 import { addon, GraphBuilder } from '../../src/native/index.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
 import { EnsembleConfig } from '../../src/policies/ensemble/config.js';
 import { ensembleNetworks, memberNetworks } from '../../src/policies/ensemble/networks.js';
 import { loadPolicy, type PlanningPolicy } from '../../src/policies/index.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { worldGraph } from '../../src/policies/world-model/graph.js';
 import { golden, relativeError, runGraph, withCheckpoint } from './golden.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { prefixWeights } from '../../src/control/index.js';
 import { addon, GraphBuilder } from '../../src/native/index.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { encodeRows, flowGuidance, flowTable, runTable } from '../../src/samplers/index.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
 import { golden, relativeError } from './golden.js';

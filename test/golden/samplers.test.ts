@@ -1,7 +1,8 @@
 // diffusers' schedulers and LeRobot's normalisation against their own code.
 
 import { describe, expect, it } from 'vitest';
-import { applyForward, applyInverse, normalizer } from '../../src/policies/processors/normalize.js';
+import { applyForward, applyInverse } from '../../src/policies/processors/affine.js';
+import { normalizer } from '../../src/policies/processors/normalize.js';
 import {
   alphasCumprod,
   betas,

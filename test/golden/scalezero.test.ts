@@ -4,11 +4,11 @@
 
 import { describe, expect, it, test } from 'vitest';
 import { addon, GraphBuilder } from '../../src/native/index.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
 import { loadPolicy } from '../../src/policies/index.js';
 import { ScalezeroConfig } from '../../src/policies/scalezero/config.js';
 import { scalezeroTable } from '../../src/policies/scalezero/index.js';
 import { latentDim, scalezeroNetworks } from '../../src/policies/scalezero/networks.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { worldGraph } from '../../src/policies/world-model/graph.js';
 import { golden, relativeError, runGraph, withCheckpoint } from './golden.js';
 

@@ -3,10 +3,10 @@
 
 import { describe, expect, it } from 'vitest';
 import { addon, GraphBuilder, type PlanTape } from '../../src/native/index.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
 import { TdmpcConfig } from '../../src/policies/tdmpc/config.js';
 import { tdmpcTable } from '../../src/policies/tdmpc/index.js';
 import { type EncoderInput, tdmpcNetworks } from '../../src/policies/tdmpc/networks.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { worldGraph } from '../../src/policies/world-model/graph.js';
 import { BARS, golden, relativeError, runGraph } from './golden.js';
 

@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { addon, GraphBuilder, type PlanTape } from '../../src/native/index.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
+import { Checkpoint } from '../../src/policies/checkpoint.js';
 import { loadPolicy } from '../../src/policies/index.js';
 import { discountOf, Tdmpc2Config } from '../../src/policies/tdmpc2/config.js';
 import { openTdmpc2, stackFrames, tdmpc2Table } from '../../src/policies/tdmpc2/index.js';
 import { taskMask, tdmpc2Networks } from '../../src/policies/tdmpc2/networks.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { worldGraph } from '../../src/policies/world-model/graph.js';
 import { BARS, golden, relativeError, runGraph } from './golden.js';
 
@@ -60,7 +61,7 @@ it.each([
   const { io, config, task, mask, networks } = open(name);
   const table = tdmpc2Table(config);
   const graph = worldGraph(networks, { horizon: config.horizon, discount: discountOf(config, task) });
-  const { decode } = openTdmpc2(io.dir, io.config, task);
+  const { decode } = openTdmpc2(new Checkpoint(io.dir, io.config, { task }));
   const model = await addon().compileModel(graph.native, { precision });
   const planner = await model.openPlanner(table);
   const latent = io.get('z');
@@ -98,7 +99,9 @@ it('a checkpoint without action masks needs the action_dims of its run', () => {
   const { action_dims, ...others } = config;
   expect(action_dims).toEqual([3, 2, 1]);
   for (const wrong of [others, { ...config, action_dims: [3] }, { ...config, action_dims: [3, 4, 1] }])
-    expect(() => openTdmpc2(dir, wrong, 1)).toThrow(/no _action_masks, so action_dims must say/);
+    expect(() => openTdmpc2(new Checkpoint(dir, wrong, { task: 1 }))).toThrow(
+      /no _action_masks, so action_dims must say/,
+    );
 });
 
 it('loads the task that is asked for, by place, by name or by task_id', async () => {

@@ -3,12 +3,12 @@
 
 import { describe, expect, it, test } from 'vitest';
 import { GraphBuilder } from '../../src/native/index.js';
-import { Tensors } from '../../src/policies/checkpoint.js';
 import { EnsembleConfig } from '../../src/policies/ensemble/config.js';
 import { motionOf } from '../../src/policies/ensemble/motion.js';
 import { ensembleNetworks } from '../../src/policies/ensemble/networks.js';
 import { loadPolicy } from '../../src/policies/index.js';
 import { normalizer } from '../../src/policies/processors/normalize.js';
+import { Tensors } from '../../src/policies/tensors.js';
 import { golden, relativeError, runGraph, withCheckpoint } from '../golden/golden.js';
 
 const io = golden('ensemble');

@@ -233,6 +233,8 @@ describe('agency of a checkpoint with a demonstration', () => {
     [{ policy: 'bc', handover: { begin: 5, end: 5 } }, 'begin'],
     [{ policy: 'elsewhere' }, 'elsewhere'],
     [{ policy: 'bc', centre_std: -1 }, 'centre_std'],
+    [{ policy: '.' }, 'demonstrated by itself'],
+    [{ policy: 'bc/..' }, 'demonstrated by itself'],
   ])('options that make no sense are refused by field: %#', async (modem, text) => {
     await withModem(modem, async (dir) => {
       await expect(loadPolicy(dir, { threads: 1 })).rejects.toThrow(text);

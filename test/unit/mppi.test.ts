@@ -116,12 +116,12 @@ describe('actions relative to where the robot will be', () => {
 
   it('each row leaves from what the rows before have covered', () => {
     const rows = Float32Array.of(1, 1, 1, -1, 0, 0.5);
-    actionCodec(affine, 'observation.state', 0.5).decode(rows, newest);
+    actionCodec({ affine, relative: { key: 'observation.state' } }, 0.5).decode(rows, newest);
     expect([...rows]).toEqual([1.25, -0.5, 1.375, -1.25, 1.25, -0.75]);
   });
 
   it.each([0, 0.39])('come back from targets as they were, travel %f', (travel) => {
-    const codec = actionCodec(affine, 'observation.state', travel);
+    const codec = actionCodec({ affine, relative: { key: 'observation.state' } }, travel);
     const rows = Float32Array.of(0.3, -0.2, 0.9, 0.1, -1, 0.7);
     const there = rows.slice();
     codec.decode(there, newest);

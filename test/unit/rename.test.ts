@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { History } from '../../src/policies/history.js';
 import { loadPolicy } from '../../src/policies/index.js';
-import { readPipelines } from '../../src/policies/processors/pipeline.js';
+import { processingOf } from '../../src/policies/processors/processing.js';
 import type { PolicySpec } from '../../src/types/index.js';
 import { writeSafetensors } from '../../src/weights/index.js';
 import { writeCheckpointOf } from './checkpoints.js';
@@ -18,23 +18,30 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
+const scalar = (type: 'STATE' | 'ACTION') => ({ type, shape: [1] });
+const FEATURES = {
+  input_features: { left: scalar('STATE'), right: scalar('STATE'), state: scalar('STATE') },
+  output_features: { action: scalar('ACTION') },
+  normalization_mapping: { STATE: 'MEAN_STD', ACTION: 'MEAN_STD' },
+};
+
 const rename = (rename_map: Record<string, string>) => ({
   registry_name: 'rename_observations_processor',
   config: { rename_map },
 });
-const normalize = (file: string, stats: Record<string, readonly number[]>) => {
+const normalize = (file: string, stats: Record<string, readonly number[]>, config: object = {}) => {
   const tensors = Object.entries(stats).map(([name, values]) => [
     name,
     { shape: [values.length], values: Float32Array.from(values) },
   ]);
   writeSafetensors(join(dir, file), Object.fromEntries(tensors));
   const registry_name = file.startsWith('pre') ? 'normalizer_processor' : 'unnormalizer_processor';
-  return { registry_name, config: {}, state_file: file };
+  return { registry_name, config, state_file: file };
 };
 function pipelines(pre: object[], post: object[]) {
   writeFileSync(join(dir, 'policy_preprocessor.json'), JSON.stringify({ steps: pre }));
   writeFileSync(join(dir, 'policy_postprocessor.json'), JSON.stringify({ steps: post }));
-  return readPipelines(dir)!;
+  return processingOf(dir, FEATURES, undefined);
 }
 
 test('maps in a row are followed to the end, and the postprocessor’s takes nothing back', () => {
@@ -46,14 +53,37 @@ test('maps in a row are followed to the end, and the postprocessor’s takes not
 });
 
 test('statistics follow a key that is renamed after it was normalised', () => {
-  const stats = { 'left.mean': [1], 'right.mean': [2], 'joints.mean': [3], 'action.mean': [4] };
+  const of = (means: Record<string, number>): Record<string, number[]> =>
+    Object.fromEntries(
+      Object.entries(means).flatMap(([key, mean]) => [
+        [`${key}.mean`, [mean]],
+        [`${key}.std`, [1]],
+      ]),
+    );
+  const features = {
+    left: scalar('STATE'),
+    right: scalar('STATE'),
+    joints: scalar('STATE'),
+    action: scalar('ACTION'),
+  };
+  const stats = { left: 1, right: 2, joints: 3 };
   const found = pipelines(
-    [normalize('pre.safetensors', stats), rename({ left: 'right', right: 'left', joints: 'state' })],
-    [normalize('post.safetensors', { ...stats, 'action.mean': [5] })],
+    [
+      normalize('pre.safetensors', of({ ...stats, action: 4 }), { features }),
+      rename({ left: 'right', right: 'left', joints: 'state' }),
+    ],
+    // The postprocessor's file has every feature of the data set; it undoes the action's alone.
+    [normalize('post.safetensors', of({ left: 7, right: 8, joints: 9, action: 5 }))],
   );
-  const means = Object.fromEntries(Object.entries(found.stats).map(([key, { mean }]) => [key, mean![0]]));
-  // The postprocessor's file has every feature of the data set; it undoes the action's alone.
-  expect(means).toEqual({ left: 2, right: 1, state: 3, joints: 3, action: 5 });
+  const means = Object.fromEntries(
+    ['left', 'right', 'state'].map((key) => [key, found.input(key, 1).back_add[0]]),
+  );
+  expect({ ...means, action: found.action(1).affine.back_add[0] }).toEqual({
+    left: 2,
+    right: 1,
+    state: 3,
+    action: 5,
+  });
 });
 
 test('two keys change places; one that comes under its own name stays', () => {

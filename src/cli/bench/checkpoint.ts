@@ -4,7 +4,7 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { unetGraph } from '../../networks/index.js';
-import type { Tensors } from '../../policies/checkpoint.js';
+import type { Tensors } from '../../policies/tensors.js';
 import { wishes, writeHoles, writeRandom } from './weights.js';
 
 const STATE = 14;

@@ -7,7 +7,7 @@ import { addon, GraphBuilder, type Precision } from '../../native/index.js';
 import { resnet } from '../../networks/index.js';
 import { ActConfig } from '../../policies/act/config.js';
 import { actGraph } from '../../policies/act/graph.js';
-import type { Tensors } from '../../policies/checkpoint.js';
+import type { Tensors } from '../../policies/tensors.js';
 import { writeOnnx } from '../../weights/onnx-write.js';
 import type { Contest } from './contest.js';
 import { randomCheckpoint } from './weights.js';

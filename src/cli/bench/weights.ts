@@ -2,7 +2,7 @@
 
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { addon, type GraphBuilder, type Value } from '../../native/index.js';
-import { Tensors } from '../../policies/checkpoint.js';
+import { Tensors } from '../../policies/tensors.js';
 import { openSafetensors } from '../../weights/index.js';
 
 /** Shapes of the tensors that `describe` asks for: a dry run on a recording builder. */

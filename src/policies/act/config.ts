@@ -1,7 +1,7 @@
 // config.json of LeRobot's ACT (policies/act/configuration_act.py, v0.1 … v0.6.1); what matters at run time.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../fields.js';
 
 export const ActConfig = z.lazy(() =>
   z.object({

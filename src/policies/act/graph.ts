@@ -4,7 +4,7 @@
 
 import { GraphBuilder, type Value } from '../../native/index.js';
 import { feedForward, multiHead, resnet, sinePositions } from '../../networks/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import type { Camera } from '../vision/camera.js';
 import type { ActConfig } from './config.js';
 

@@ -3,30 +3,27 @@
 
 import { makeTable, row } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, LEROBOT_STATES, lowDimFeatures, rowsOf } from '../features.js';
-import { statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { ActConfig } from './config.js';
 import { actGraph } from './graph.js';
 
-export function openAct(dir: string, json: Record<string, unknown>): DenoiserFamily {
-  const config = parseConfig(ActConfig, json, dir, 'act');
+export function openAct(checkpoint: Checkpoint): DenoiserFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(ActConfig, 'act');
   if (config.temporal_ensemble_coeff !== null && config.n_action_steps !== 1)
     throw new TendonError(
       'config_invalid',
       `${dir}/config.json: temporal_ensemble_coeff needs n_action_steps 1, got ${config.n_action_steps}; the policy must speak at every step`,
     );
-  const tensors = Tensors.open(dir, 'act');
+  const tensors = checkpoint.tensors('act');
   tensors.ignore(/^(un)?normalize_(inputs|targets|outputs)\./);
-  const keys = Object.keys({ ...config.input_features, ...config.output_features });
-  const statistics = statisticsOf(dir, tensors, keys);
-  const modes = statistics.norm_map ?? config.normalization_mapping;
-  const { stats, version, eps } = statistics;
-  const features = lowDimFeatures(config.input_features, modes, stats, version, eps, LEROBOT_STATES);
-  const cameras = camerasOf(config.input_features, statistics, modes);
-  const action = actionMap(config.output_features, modes, stats, version, eps);
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing, LEROBOT_STATES);
+  const cameras = camerasOf(config.input_features, processing);
+  const action = actionMap(config.output_features, processing);
   const inputs = features.keys.map((key) => ({
     key,
     name: key === 'observation.state' ? 'state' : 'environment',
@@ -57,7 +54,7 @@ export function openAct(dir: string, json: Record<string, unknown>): DenoiserFam
       goal_dims: {},
       rate_hz: config.fps,
     },
-    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    rename: processing.rename,
     model_horizon: config.chunk_size,
     first_row: 0,
     defaults: { sampler: 'direct', steps: 1, candidates: 1, precision: 'auto', guidance_scale: 1 },
@@ -80,6 +77,6 @@ export function openAct(dir: string, json: Record<string, unknown>): DenoiserFam
         ...inputs.map(({ key, name }) => [name, rowsOf(features, key, history)] as const),
         ...cameras.map((camera) => [camera.key, framesOf(camera, history)] as const),
       ]),
-    decode: actionCodec(action.affine, statistics.absolute_state_key).decode,
+    decode: actionCodec(action).decode,
   };
 }

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { readUserJson } from '../../base/json.js';
 import { TendonError } from '../../types/index.js';
-import { CountSchema, parseConfig } from '../checkpoint.js';
+import { parseConfig } from '../checkpoint.js';
+import { CountSchema } from '../fields.js';
 import type { OgbenchFlags } from './ogbench.js';
 
 const Statistics = z.object({ mean: z.array(z.number()), std: z.array(z.number()) });

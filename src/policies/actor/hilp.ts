@@ -2,7 +2,7 @@
 // there. hilp_gcrl is jax (z of unit length), hilp_zsrl torch (z of length √z_dim, φ less its running mean).
 
 import type { GraphBuilder, Value } from '../../native/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import { type Agent, gaussian, type Score } from './agent.js';
 import { type Flax, unit } from './flax.js';
 

@@ -5,6 +5,7 @@ import { GraphBuilder, type Value } from '../../native/index.js';
 import { largest, uniformOf } from '../../networks/index.js';
 import { makeTable, row } from '../../samplers/index.js';
 import { type Goal, type Observation, TendonError } from '../../types/index.js';
+import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { type Agent, clipped, type Draws } from './agent.js';
 import { type ActorConfig, parseActorConfig } from './config.js';
@@ -17,7 +18,7 @@ const IMAGE = 'observation.image';
 /** The goal in `Goal`, or in an observation: a whole observation as the training had it; of a picture its bytes, (h, w, c). */
 export const GOAL = 'goal';
 
-export function openActor(dir: string, json: Record<string, unknown>): DenoiserFamily {
+export function openActor({ dir, config: json }: Checkpoint): DenoiserFamily {
   const config = parseActorConfig(json, dir);
   const { agent, finish } = openAgent(dir, config);
   const isPicture = agent.observation.length === 3;

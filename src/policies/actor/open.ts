@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { TendonError } from '../../types/index.js';
 import { type ArrayFile, openFlaxMsgpack, openJaxPickle, openTorch } from '../../weights/index.js';
-import { Tensors } from '../checkpoint.js';
+import { Tensors } from '../tensors.js';
 import type { Agent } from './agent.js';
 import { type ActorConfig, readFlags } from './config.js';
 import { Flax } from './flax.js';

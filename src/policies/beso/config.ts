@@ -2,7 +2,7 @@
 // LeRobot's layout: its own fields, the features with their statistics, and how to sample.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../fields.js';
 
 export const BesoConfig = z.lazy(() =>
   z.object({

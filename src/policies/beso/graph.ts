@@ -3,7 +3,7 @@
 
 import { GraphBuilder, type Value } from '../../native/index.js';
 import { causalMask } from '../../networks/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import type { BesoConfig } from './config.js';
 
 type Shape = Pick<

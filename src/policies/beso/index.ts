@@ -12,27 +12,25 @@ import {
   sigmaTable,
 } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, lowDimFeatures } from '../features.js';
-import { type Affine, applyForward, type Stats } from '../processors/normalize.js';
-import { statisticsOf } from '../processors/statistics.js';
+import { type Affine, applyForward } from '../processors/affine.js';
+import type { Stats } from '../processors/normalize.js';
 import { BesoConfig } from './config.js';
 import { besoGraph } from './graph.js';
 
 const STATE = 'observation.state';
 
-export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFamily {
-  const config = parseConfig(BesoConfig, json, dir, 'beso');
-  const tensors = Tensors.open(dir, 'beso');
-  const keys = Object.keys({ ...config.input_features, ...config.output_features });
-  const identity = Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY');
+export function openBeso(checkpoint: Checkpoint): DenoiserFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(BesoConfig, 'beso');
+  const tensors = checkpoint.tensors('beso');
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing);
+  const action = actionMap(config.output_features, processing);
   // Bounds hold for actions that are not normalised as well.
-  const { stats, version, eps, rename } = statisticsOf(dir, tensors, keys, identity);
-  const modes = config.normalization_mapping;
-  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
-  const action = actionMap(config.output_features, modes, stats, version, eps);
-  const bounds = boundsOf(stats.action, action.affine);
+  const bounds = boundsOf(processing.stats('action'), action.affine);
   const goalKey = config.goal_conditioned ? config.goal_feature : null;
   const goals = config.goal_conditioned ? config.goal_seq_len : 0;
   const goalDim = goalKey === null ? 0 : features.dims[goalKey];
@@ -73,7 +71,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
       goal_dims: goalKey === null ? {} : { [goalKey]: goalDim! },
       rate_hz: config.fps,
     },
-    ...(rename === undefined ? {} : { rename }),
+    rename: processing.rename,
     model_horizon: steps,
     first_row: steps - 1,
     defaults: {
@@ -121,7 +119,7 @@ export function openBeso(dir: string, json: Record<string, unknown>): DenoiserFa
         applyForward(features.affine[goalKey]!, values, goal, i * config.state_dim);
       return { state, goal };
     },
-    ...actionCodec(action.affine),
+    ...actionCodec(action),
   };
 }
 

@@ -3,8 +3,8 @@
 
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
-import type { Tensors } from '../checkpoint.js';
 import type { FeatureMap } from '../features.js';
+import type { Tensors } from '../tensors.js';
 import type { Camera } from '../vision/camera.js';
 import { rgbEncoder, rgbEncoderConfig } from '../vision/rgb-encoder.js';
 import type { DiffusionConfig } from './config.js';

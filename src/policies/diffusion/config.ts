@@ -2,7 +2,7 @@
 // changed between releases, so a field that matters has none here: it must stand in the file.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../fields.js';
 import { RGB_ENCODER_FIELDS } from '../vision/rgb-encoder.js';
 
 export const DiffusionConfig = z.lazy(() =>

@@ -4,7 +4,7 @@
 import type { GraphBuilder } from '../../native/index.js';
 import { timestepEmbedding, type UnetShape, unetGraph } from '../../networks/index.js';
 import { DIFFUSION_SAMPLERS, diffusionTable, type SamplerTable } from '../../samplers/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import {
   actionCodec,
@@ -14,38 +14,17 @@ import {
   lowDimFeatures,
   rowsOf,
 } from '../features.js';
-import { type Statistics, statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { cameraCondition } from './condition.js';
 import { DiffusionConfig } from './config.js';
 
-/** Steps when the config leaves num_inference_steps open: all of training's, as LeRobot. */
-export function openDiffusion(
-  dir: string,
-  json: Record<string, unknown>,
-  given?: Statistics,
-): DenoiserFamily {
-  const config = parseConfig(DiffusionConfig, json, dir, 'diffusion');
-  const tensors = Tensors.open(dir, 'diffusion');
-  const statistics =
-    given ?? statisticsOf(dir, tensors, Object.keys({ ...config.input_features, ...config.output_features }));
-  const modes = statistics.norm_map ?? config.normalization_mapping;
-  const features = lowDimFeatures(
-    config.input_features,
-    modes,
-    statistics.stats,
-    statistics.version,
-    statistics.eps,
-    LEROBOT_STATES,
-  );
-  const cameras = camerasOf(config.input_features, statistics, modes, config);
-  const action = actionMap(
-    config.output_features,
-    modes,
-    statistics.stats,
-    statistics.version,
-    statistics.eps,
-  );
+export function openDiffusion(checkpoint: Checkpoint): DenoiserFamily {
+  const config = checkpoint.parse(DiffusionConfig, 'diffusion');
+  const tensors = checkpoint.tensors('diffusion');
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing, LEROBOT_STATES);
+  const cameras = camerasOf(config.input_features, processing, config);
+  const action = actionMap(config.output_features, processing);
   const shape: UnetShape = {
     prefix: 'diffusion.unet.',
     horizon: config.horizon,
@@ -74,18 +53,20 @@ export function openDiffusion(
       family: 'diffusion',
       n_obs_steps: config.n_obs_steps,
       horizon: config.horizon - first_row,
-      n_action_steps: config.n_action_steps,
+      // The peer takes a slice, which ends with the chunk.
+      n_action_steps: Math.min(config.n_action_steps, config.horizon - first_row),
       action_dim: action.dim,
       observation_dims: features.dims,
       image_shapes: imageShapes(cameras),
       goal_dims: {},
       rate_hz: config.fps,
     },
-    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    rename: processing.rename,
     model_horizon: config.horizon,
     first_row,
     defaults: {
       sampler: config.noise_scheduler_type.toLowerCase(),
+      // All of training's where the config leaves it open, as LeRobot.
       steps: config.num_inference_steps ?? config.num_train_timesteps,
       candidates: 1,
       precision: 'auto',
@@ -104,6 +85,6 @@ export function openDiffusion(
       const states = features.keys.map((key) => [key, rowsOf(features, key, history)] as const);
       return Object.fromEntries([...states, ...cameras.map((c) => [c.key, framesOf(c, history)] as const)]);
     },
-    ...actionCodec(action.affine, statistics.absolute_state_key),
+    ...actionCodec(action),
   };
 }

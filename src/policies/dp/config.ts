@@ -2,7 +2,7 @@
 // diffusion_policy 5ba07ac): its own field names, with the features spoken of as LeRobot does.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema } from '../fields.js';
 
 const count = CountSchema;
 const size = z.tuple([count, count]);

@@ -5,19 +5,21 @@ import type { GraphBuilder, Value } from '../../native/index.js';
 import { timestepEmbedding, unetGraph } from '../../networks/index.js';
 import { DIFFUSION_SAMPLERS, diffusionTable } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec } from '../features.js';
 import { linearNormalizer } from '../processors/linear.js';
+import type { Tensors } from '../tensors.js';
 import { imageShapes } from '../vision/camera.js';
 import { DpConfig } from './config.js';
 import { type DpObservation, dpObservation } from './observation.js';
 import { paint, painted } from './painting.js';
 import { dpTransformerGraph } from './transformer.js';
 
-export function openDp(dir: string, json: Record<string, unknown>): DenoiserFamily {
-  const config = parseConfig(DpConfig, json, dir, 'diffusion_policy');
-  const tensors = Tensors.open(dir, 'diffusion_policy');
+export function openDp(checkpoint: Checkpoint): DenoiserFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(DpConfig, 'diffusion_policy');
+  const tensors = checkpoint.tensors('diffusion_policy');
   // How the normaliser was found, and buffers that hold no numbers to compute with.
   tensors.ignore(/^normalizer\.params_dict\..*\.input_stats\.|(^|\.)_dummy_variable$|^mask_generator\./);
   const action = config.output_features.action;
@@ -49,7 +51,8 @@ export function openDp(dir: string, json: Record<string, unknown>): DenoiserFami
       family: 'diffusion_policy',
       n_obs_steps: config.n_obs_steps,
       horizon: config.horizon - first_row,
-      n_action_steps: config.n_action_steps,
+      // The peer takes a slice, which ends with the chunk.
+      n_action_steps: Math.min(config.n_action_steps, config.horizon - first_row),
       action_dim,
       observation_dims: observation.dims,
       image_shapes: imageShapes(observation.cameras),
@@ -83,7 +86,7 @@ export function openDp(dir: string, json: Record<string, unknown>): DenoiserFami
       local_cond.set(seen);
       return { local_cond };
     },
-    ...actionCodec(affine),
+    ...actionCodec({ affine }),
   };
 }
 

@@ -4,9 +4,10 @@
 import type { GraphBuilder, NetworkInputs, Value } from '../../native/index.js';
 import { resnet } from '../../networks/index.js';
 import { type Observation, TendonError } from '../../types/index.js';
-import type { Feature, Tensors } from '../checkpoint.js';
+import type { Feature } from '../fields.js';
+import { type Affine, applyForward } from '../processors/affine.js';
 import { linearNormalizer } from '../processors/linear.js';
-import { type Affine, applyForward } from '../processors/normalize.js';
+import type { Tensors } from '../tensors.js';
 import { type Camera, centredCrop, framesOf, pixelTable } from '../vision/camera.js';
 import type { DpConfig } from './config.js';
 

@@ -3,7 +3,7 @@
 
 import { GraphBuilder, type Value } from '../../native/index.js';
 import { causalMask, feedForward, mask, multiHead } from '../../networks/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import { painted } from './painting.js';
 
 export interface DpTransformerShape {

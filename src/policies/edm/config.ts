@@ -1,7 +1,7 @@
 // config.json of the `edm` family: Tendon's own small policies (models/train), in LeRobot's layout.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../fields.js';
 
 export const EdmConfig = z.lazy(() =>
   z.object({

@@ -2,7 +2,7 @@
 // the compiler makes of it: the condition's products run once per inference, FiLM once for all calls.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import type { EdmConfig } from './config.js';
 
 export function edmGraph(

@@ -10,26 +10,18 @@ import {
   sigmaTable,
 } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
-import { readPipelines } from '../processors/pipeline.js';
 import { EdmConfig } from './config.js';
 import { edmGraph } from './graph.js';
 
-export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFamily {
-  const config = parseConfig(EdmConfig, json, dir, 'edm');
-  const pipelines = readPipelines(dir);
-  if (pipelines === undefined)
-    throw new TendonError(
-      'file_missing',
-      `${dir}: expected policy_preprocessor.json and policy_postprocessor.json beside config.json`,
-      { dir },
-    );
-  const modes = pipelines.norm_map ?? config.normalization_mapping;
-  const features = lowDimFeatures(config.input_features, modes, pipelines.stats, 'current', pipelines.eps);
-  const action = actionMap(config.output_features, modes, pipelines.stats, 'current', pipelines.eps);
-  const tensors = Tensors.open(dir, 'edm');
+export function openEdm(checkpoint: Checkpoint): DenoiserFamily {
+  const config = checkpoint.parse(EdmConfig, 'edm');
+  const tensors = checkpoint.tensors('edm');
+  const processing = checkpoint.processing(config);
+  const features = lowDimFeatures(config.input_features, processing);
+  const action = actionMap(config.output_features, processing);
   const goal = config.goal_feature;
   if (goal !== null && !features.keys.includes(goal))
     throw new TendonError(
@@ -59,7 +51,7 @@ export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFam
       goal_dims: goal === null ? {} : { [goal]: features.dims[goal]! },
       rate_hz: config.fps,
     },
-    rename: pipelines.rename,
+    rename: processing.rename,
     model_horizon: config.horizon,
     first_row: 0,
     defaults: {
@@ -92,7 +84,7 @@ export function openEdm(dir: string, json: Record<string, unknown>): DenoiserFam
       both.set(withoutGoal(conditional), cond_dim);
       return { cond: both };
     },
-    ...actionCodec(action.affine, pipelines.absolute_state_key),
+    ...actionCodec(action),
   };
 
   function withoutGoal(cond: Float32Array): Float32Array {

@@ -2,7 +2,7 @@
 // it has them (Pineda et al. 2021, GaussianMLP), and the planner's numbers of its PETS on cartpole (Chua et al. 2018).
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../fields.js';
 import { FollowsSchema } from './follows.js';
 
 const positive = CountSchema;

@@ -3,7 +3,7 @@
 
 import * as z from 'zod';
 import type { GraphBuilder, Value } from '../../native/index.js';
-import type { Affine } from '../processors/normalize.js';
+import type { Affine } from '../processors/affine.js';
 
 const place = z.number().int().min(0);
 

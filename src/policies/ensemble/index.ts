@@ -4,10 +4,9 @@
 import { join } from 'node:path';
 import type { PlannerTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import { actionCodec, actionMap, conditionVector, type FeatureMap, lowDimFeatures } from '../features.js';
-import type { Affine } from '../processors/normalize.js';
-import { statisticsOf } from '../processors/statistics.js';
+import type { Affine } from '../processors/affine.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
 import { EnsembleConfig } from './config.js';
@@ -29,8 +28,9 @@ export function ensembleTable(config: EnsembleConfig, action_dim: number): Plann
   };
 }
 
-export function openEnsemble(dir: string, json: Record<string, unknown>): WorldModelFamily {
-  const config = parseConfig(EnsembleConfig, json, dir, 'ensemble');
+export function openEnsemble(checkpoint: Checkpoint): WorldModelFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(EnsembleConfig, 'ensemble');
   const cameras = Object.keys(config.input_features).filter(
     (k) => config.input_features[k]!.type === 'VISUAL',
   );
@@ -40,18 +40,11 @@ export function openEnsemble(dir: string, json: Record<string, unknown>): WorldM
       `${join(dir, 'config.json')}: an ensemble predicts states, and its input_features have cameras: ${cameras.join(', ')}; a latent model (tdmpc, tdmpc2, rssm) takes images`,
       { cameras },
     );
-  const tensors = Tensors.open(dir, 'ensemble');
+  const tensors = checkpoint.tensors('ensemble');
   tensors.ignore(/^(un)?normalize_(inputs|targets|outputs)\./);
-  const statistics = statisticsOf(
-    dir,
-    tensors,
-    Object.keys({ ...config.input_features, ...config.output_features }),
-    Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY'),
-  );
-  const modes = statistics.norm_map ?? config.normalization_mapping;
-  const { stats, version, eps } = statistics;
-  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
-  const action = actionMap(config.output_features, modes, stats, version, eps);
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing);
+  const action = actionMap(config.output_features, processing);
   const wrong = misplaced(config, features.width);
   if (wrong !== undefined)
     throw new TendonError('config_invalid', `${join(dir, 'config.json')}: ensemble: ${wrong}`);
@@ -82,7 +75,7 @@ export function openEnsemble(dir: string, json: Record<string, unknown>): WorldM
       goal_dims: {},
       rate_hz: config.fps,
     },
-    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    rename: processing.rename,
     table: ensembleTable(config, action.dim),
     discount: config.discount,
     planner: config.planner,
@@ -91,7 +84,12 @@ export function openEnsemble(dir: string, json: Record<string, unknown>): WorldM
     graph,
     networks,
     observe: (history) => ({ observation: conditionVector(features, [history.at(-1)!], undefined) }),
-    ...actionCodec(action.affine, config.action_relative_to, config.action_travel),
+    ...actionCodec(
+      config.action_relative_to === undefined
+        ? action
+        : { ...action, relative: { key: config.action_relative_to } },
+      config.action_travel,
+    ),
   };
 }
 

@@ -3,7 +3,7 @@
 
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { isPositive } from '../../networks/index.js';
-import type { Affine } from '../processors/normalize.js';
+import type { Affine } from '../processors/affine.js';
 import type { EnsembleConfig } from './config.js';
 import { followed, placing } from './follows.js';
 

@@ -4,8 +4,8 @@
 import type { GraphBuilder, TensorRef, Value } from '../../native/index.js';
 import { clamp, isPositive } from '../../networks/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
-import type { Tensors } from '../checkpoint.js';
-import { normalizer } from '../processors/normalize.js';
+import { identity } from '../processors/affine.js';
+import type { Tensors } from '../tensors.js';
 import type { WorldNetworks } from '../world-model/graph.js';
 import type { EnsembleConfig } from './config.js';
 import { motionOf, originOf, type Units } from './motion.js';
@@ -81,8 +81,8 @@ export function ensembleNetworks(
   state_dim: number,
   action_dim: number,
   units: Units = {
-    state: normalizer('state', 'IDENTITY', undefined, state_dim),
-    action: normalizer('action', 'IDENTITY', undefined, action_dim),
+    state: identity(state_dim),
+    action: identity(action_dim),
   },
 ): WorldNetworks<Particles> {
   const members = memberNetworks(config, tensors, state_dim, action_dim);

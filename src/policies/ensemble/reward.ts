@@ -3,7 +3,7 @@
 // symlog of the reward (as DreamerV3 and TD-MPC2 do), so that what is rare and dear does not blur what happens every day.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import type { EnsembleConfig } from './config.js';
 
 export type RewardNetwork = (g: GraphBuilder, before: Value, a: Value, after: Value) => Value;

@@ -1,7 +1,7 @@
 // config.json beside an exported denoiser: which input is what, how it was trained, and the features it sees.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../fields.js';
 
 const positive = CountSchema;
 

@@ -20,28 +20,20 @@ import {
 } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { type OnnxModel, openOnnx } from '../../weights/index.js';
-import { parseConfig } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
-import { readPipelines } from '../processors/pipeline.js';
 import { OnnxConfig } from './config.js';
 import { Importer } from './importer.js';
 import { OrtSession } from './ort-session.js';
 
-export function openOnnxFamily(dir: string, json: Record<string, unknown>): DenoiserFamily {
-  const config = parseConfig(OnnxConfig, json, dir, 'onnx');
+export function openOnnxFamily(checkpoint: Checkpoint): DenoiserFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(OnnxConfig, 'onnx');
   const model = openOnnx(join(dir, config.model));
-  const pipelines = readPipelines(dir);
-  const modes = pipelines?.norm_map ?? config.normalization_mapping;
-  const stats = pipelines?.stats ?? {};
-  if (pipelines === undefined && Object.values(modes).some((mode) => mode !== 'IDENTITY'))
-    throw new TendonError(
-      'file_missing',
-      `${dir}: normalization_mapping needs statistics, and there are no policy_preprocessor.json and policy_postprocessor.json`,
-      { dir },
-    );
-  const features = lowDimFeatures(config.input_features, modes, stats, 'current', pipelines?.eps ?? 1e-8);
-  const action = actionMap(config.output_features, modes, stats, 'current', pipelines?.eps ?? 1e-8);
+  const processing = checkpoint.processing(config);
+  const features = lowDimFeatures(config.input_features, processing);
+  const action = actionMap(config.output_features, processing);
   const width = features.width * config.n_obs_steps;
   const sample = portOf(dir, model, config.sample, 'step');
   const level = config.level === undefined ? undefined : portOf(dir, model, config.level, 'schedule');
@@ -110,7 +102,7 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
       goal_dims: {},
       rate_hz: config.fps,
     },
-    ...(pipelines === undefined ? {} : { rename: pipelines.rename }),
+    rename: processing.rename,
     model_horizon: horizon!,
     first_row,
     defaults: {
@@ -145,7 +137,7 @@ export function openOnnxFamily(dir: string, json: Record<string, unknown>): Deno
           foreign: (follow: Follow, batch: number, threads: number) =>
             OrtSession.open(model, ports, follow, batch, threads),
         }),
-    ...actionCodec(action.affine, pipelines?.absolute_state_key),
+    ...actionCodec(action),
   };
 }
 

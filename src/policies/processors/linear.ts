@@ -3,8 +3,8 @@
 
 import { TendonError } from '../../types/index.js';
 import { readTensor } from '../../weights/index.js';
-import type { Tensors } from '../checkpoint.js';
-import type { Affine } from './normalize.js';
+import type { Tensors } from '../tensors.js';
+import type { Affine } from './affine.js';
 
 export function linearNormalizer(tensors: Tensors, prefix: string, key: string, length: number): Affine {
   const read = (part: string): Float64Array =>

@@ -2,19 +2,12 @@
 // y = (x − offset)·scale and back, with each version's epsilon.
 
 import { TendonError } from '../../types/index.js';
+import { type Affine, identity } from './affine.js';
 
 export type NormMode = 'IDENTITY' | 'MEAN_STD' | 'MIN_MAX' | 'QUANTILES' | 'QUANTILE10';
 
 /** Statistics of one feature by name, each of the feature's length. */
 export type Stats = Readonly<Record<string, Float32Array>>;
-
-/** y = x·mul + add per element, and its inverse x = y·back_mul + back_add. */
-export interface Affine {
-  readonly mul: Float64Array;
-  readonly add: Float64Array;
-  readonly back_mul: Float64Array;
-  readonly back_add: Float64Array;
-}
 
 /** Which release's arithmetic: before 0.4 MIN_MAX added its epsilon to any range, on the way in alone. */
 export type NormVersion = 'current' | 'legacy';
@@ -25,7 +18,7 @@ const RANGES: Readonly<Record<string, readonly [string, string]>> = {
   QUANTILE10: ['q10', 'q90'],
 };
 
-/** The map for one feature; undefined statistics or IDENTITY pass through. */
+/** The map for one feature; IDENTITY passes through. Throws `weights_mismatch` without the mode's statistics. */
 export function normalizer(
   feature: string,
   mode: string,
@@ -34,15 +27,10 @@ export function normalizer(
   version: NormVersion = 'current',
   eps = 1e-8,
 ): Affine {
-  const affine: Affine = {
-    mul: new Float64Array(length).fill(1),
-    add: new Float64Array(length),
-    back_mul: new Float64Array(length).fill(1),
-    back_add: new Float64Array(length),
-  };
-  if (mode === 'IDENTITY' || stats === undefined) return affine;
+  const affine: Affine = identity(length);
+  if (mode === 'IDENTITY') return affine;
   const get = (name: string): Float32Array => {
-    const values = stats[name];
+    const values = stats?.[name];
     if (values === undefined || values.length !== length)
       throw new TendonError(
         'weights_mismatch',
@@ -88,15 +76,4 @@ export function normalizer(
     affine.back_add[i] = low[i]! + back / 2;
   }
   return affine;
-}
-
-export function applyForward(a: Affine, x: ArrayLike<number>, out: Float32Array, at = 0): void {
-  const n = a.mul.length;
-  for (let i = 0; i < n; i++) out[at + i] = x[i]! * a.mul[i]! + a.add[i]!;
-}
-
-/** In place over rows of the affine's length. */
-export function applyInverse(a: Affine, rows: Float32Array): void {
-  const n = a.back_mul.length;
-  for (let i = 0; i < rows.length; i++) rows[i] = rows[i]! * a.back_mul[i % n]! + a.back_add[i % n]!;
 }

@@ -2,7 +2,7 @@
 // and the planner's numbers of PlaNet (Hafner et al. 2019).
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../fields.js';
 import { PLANNERS } from '../world-model/planners.js';
 
 const positive = CountSchema;

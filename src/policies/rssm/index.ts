@@ -2,9 +2,8 @@
 // the action taken since, so an episode is one call of the policy per step.
 
 import type { FrameInput, PlannerTable } from '../../native/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
-import { statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
@@ -30,24 +29,17 @@ export function rssmTable(config: RssmConfig, action_dim: number): PlannerTable 
   };
 }
 
-export function openRssm(dir: string, json: Record<string, unknown>): WorldModelFamily {
-  const config = parseConfig(RssmConfig, json, dir, 'rssm');
-  const tensors = Tensors.open(dir, 'rssm', 'agent_state_dict');
+export function openRssm(checkpoint: Checkpoint): WorldModelFamily {
+  const config = checkpoint.parse(RssmConfig, 'rssm');
+  const tensors = checkpoint.tensors('rssm', 'agent_state_dict');
   // What only training needs: the decoder, the slow critic, running returns, and the exploring policy's copy.
   tensors.ignore(
     /^_wm\.(_orig_mod\.)?heads\.decoder\.|^_task_behavior\.(_orig_mod\.)?(_slow_value\.|ema_vals|_world_model\.)|^_expl_behavior\.|^(un)?normalize_(inputs|targets|outputs)\./,
   );
-  const statistics = statisticsOf(
-    dir,
-    tensors,
-    Object.keys({ ...config.input_features, ...config.output_features }),
-    Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY'),
-  );
-  const modes = statistics.norm_map ?? config.normalization_mapping;
-  const { stats, version, eps } = statistics;
-  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
-  const action = actionMap(config.output_features, modes, stats, version, eps);
-  const cameras = camerasOf(config.input_features, statistics, modes);
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing);
+  const action = actionMap(config.output_features, processing);
+  const cameras = camerasOf(config.input_features, processing);
   const networks = rssmNetworks(config, tensors, {
     state_dim: features.width,
     cameras,
@@ -72,7 +64,7 @@ export function openRssm(dir: string, json: Record<string, unknown>): WorldModel
       goal_dims: {},
       rate_hz: config.fps,
     },
-    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    rename: processing.rename,
     table: rssmTable(config, action.dim),
     discount: config.discount,
     planner: config.planner,
@@ -93,6 +85,6 @@ export function openRssm(dir: string, json: Record<string, unknown>): WorldModel
       previous_action: before?.action ?? new Float32Array(action.dim),
       posterior_noise: normal(drawsOf(config)),
     }),
-    ...actionCodec(action.affine),
+    ...actionCodec(action),
   };
 }

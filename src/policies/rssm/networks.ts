@@ -3,7 +3,7 @@
 
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { clamp, isPositive, largest, symlog, twoHotInverse, uniformOf } from '../../networks/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import { LATENT_ITSELF, type WorldNetworks } from '../world-model/graph.js';
 import type { RssmConfig } from './config.js';
 

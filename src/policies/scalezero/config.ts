@@ -2,7 +2,7 @@
 // as far as it matters when acting; defaults are those of its ScaleZero on the DeepMind Control suite.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../fields.js';
 import { PLANNERS, TREE_SEARCH } from '../world-model/planners.js';
 
 const positive = CountSchema;

@@ -4,9 +4,8 @@
 import { join } from 'node:path';
 import type { PlannerTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
-import { statisticsOf } from '../processors/statistics.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
 import { horizonOf, ScalezeroConfig } from './config.js';
@@ -31,8 +30,9 @@ export function scalezeroTable(config: ScalezeroConfig, action_dim: number): Pla
   };
 }
 
-export function openScalezero(dir: string, json: Record<string, unknown>): WorldModelFamily {
-  const config = parseConfig(ScalezeroConfig, json, dir, 'scalezero');
+export function openScalezero(checkpoint: Checkpoint): WorldModelFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(ScalezeroConfig, 'scalezero');
   const cameras = Object.keys(config.input_features).filter(
     (k) => config.input_features[k]!.type === 'VISUAL',
   );
@@ -42,7 +42,7 @@ export function openScalezero(dir: string, json: Record<string, unknown>): World
       `${join(dir, 'config.json')}: scalezero reads states; its encoder of pictures is not written, and input_features have ${cameras.join(', ')}`,
       { cameras },
     );
-  const tensors = Tensors.open(dir, 'scalezero', 'model');
+  const tensors = checkpoint.tensors('scalezero', 'model');
   const { task_id } = config;
   const head = config.share_head ? 0 : task_id;
   // The encoder's and the experts' second names, masks, other tasks' parts, and what only training needs.
@@ -62,16 +62,9 @@ export function openScalezero(dir: string, json: Record<string, unknown>): World
       ].join('|'),
     ),
   );
-  const statistics = statisticsOf(
-    dir,
-    tensors,
-    Object.keys({ ...config.input_features, ...config.output_features }),
-    Object.values(config.normalization_mapping).every((mode) => mode === 'IDENTITY'),
-  );
-  const modes = statistics.norm_map ?? config.normalization_mapping;
-  const { stats, version, eps } = statistics;
-  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
-  const action = actionMap(config.output_features, modes, stats, version, eps);
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing);
+  const action = actionMap(config.output_features, processing);
   const networks = scalezeroNetworks(config, tensors, features.width, action.dim);
   const table = scalezeroTable(config, action.dim);
   const graph = () => {
@@ -93,7 +86,7 @@ export function openScalezero(dir: string, json: Record<string, unknown>): World
       goal_dims: {},
       rate_hz: config.fps,
     },
-    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    rename: processing.rename,
     table,
     discount: config.discount_factor,
     planner: config.planner,
@@ -110,6 +103,6 @@ export function openScalezero(dir: string, json: Record<string, unknown>): World
         ? { previous_action: before?.action ?? new Float32Array(action.dim) }
         : {}),
     }),
-    ...actionCodec(action.affine),
+    ...actionCodec(action),
   };
 }

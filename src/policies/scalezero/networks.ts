@@ -4,7 +4,7 @@
 
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { clamp, isPositive } from '../../networks/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import type { WorldNetworks } from '../world-model/graph.js';
 import { contextTokens, type ScalezeroConfig } from './config.js';
 import { type Kept, Transformer } from './transformer.js';

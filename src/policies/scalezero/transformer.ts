@@ -4,7 +4,7 @@
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { causalMask, largest } from '../../networks/index.js';
 import { readTensor } from '../../weights/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import type { ScalezeroConfig } from './config.js';
 
 /** What later tokens attend to, by layer: (rows, tokens so far, heads · width). */

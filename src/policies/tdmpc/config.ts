@@ -1,7 +1,7 @@
 // config.json of LeRobot's `tdmpc` (policies/tdmpc/configuration_tdmpc.py): the fields that matter when acting.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema, PlannedSchema } from '../fields.js';
 
 const positive = CountSchema;
 

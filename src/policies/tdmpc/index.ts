@@ -4,9 +4,8 @@
 import { join } from 'node:path';
 import type { FrameInput, PlannerTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
-import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
-import { statisticsOf } from '../processors/statistics.js';
+import type { Checkpoint } from '../checkpoint.js';
+import { actionCodec, actionMap, LEROBOT_STATES, lowDimFeatures, rowsOf } from '../features.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
@@ -36,20 +35,15 @@ export function tdmpcTable(config: TdmpcConfig, action_dim: number): PlannerTabl
   };
 }
 
-export function openTdmpc(dir: string, json: Record<string, unknown>): WorldModelFamily {
-  const config = parseConfig(TdmpcConfig, json, dir, 'tdmpc');
-  const tensors = Tensors.open(dir, 'tdmpc');
+export function openTdmpc(checkpoint: Checkpoint): WorldModelFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(TdmpcConfig, 'tdmpc');
+  const tensors = checkpoint.tensors('tdmpc');
   // The copies that learning needs: slow targets, and V, which only teaches the policy.
   tensors.ignore(/^model_target\.|^model\._V\.|^(un)?normalize_(inputs|targets|outputs)\./);
-  const statistics = statisticsOf(
-    dir,
-    tensors,
-    Object.keys({ ...config.input_features, ...config.output_features }),
-  );
-  const modes = statistics.norm_map ?? config.normalization_mapping;
-  const { stats, version, eps } = statistics;
-  const features = lowDimFeatures(config.input_features, modes, stats, version, eps);
-  const action = actionMap(config.output_features, modes, stats, version, eps);
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing, LEROBOT_STATES);
+  const action = actionMap(config.output_features, processing);
 
   const keys: Partial<Record<EncoderInput['name'], string>> = {};
   const inputs: EncoderInput[] = [];
@@ -58,7 +52,11 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
     ['ENV', 'environment'],
     ['STATE', 'state'],
   ] as const) {
-    const found = Object.keys(config.input_features).filter((k) => config.input_features[k]!.type === type);
+    // Of states the peer reads these two; another is in the dataset and not in the network.
+    const found = Object.keys(config.input_features).filter(
+      (k) =>
+        config.input_features[k]!.type === type && (type === 'VISUAL' || LEROBOT_STATES.some((s) => s === k)),
+    );
     if (found.length > 1)
       throw new TendonError(
         'config_invalid',
@@ -68,7 +66,7 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
     keys[name] = found[0]!;
     inputs.push({ name, shape: config.input_features[found[0]!]!.shape });
   }
-  const [camera] = camerasOf(config.input_features, statistics, modes);
+  const [camera] = camerasOf(config.input_features, processing);
   const networks = tdmpcNetworks(config, tensors, inputs, action.dim);
   const graph = () => {
     const g = worldGraph(networks, {
@@ -95,7 +93,7 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
       goal_dims: {},
       rate_hz: config.fps,
     },
-    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    rename: processing.rename,
     table: tdmpcTable(config, action.dim),
     discount: config.discount,
     repeats: config.n_action_repeats,
@@ -113,6 +111,6 @@ export function openTdmpc(dir: string, json: Record<string, unknown>): WorldMode
       if (camera !== undefined) given.image = framesOf(camera, [newest]);
       return given;
     },
-    ...actionCodec(action.affine),
+    ...actionCodec(action),
   };
 }

@@ -1,7 +1,7 @@
 // The networks of LeRobot's `tdmpc` (policies/tdmpc/modeling_tdmpc.py, TDMPCTOLD; after FOWM, Feng et al. 2023).
 
 import type { GraphBuilder, UnaryName, Value } from '../../native/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import { LATENT_ITSELF, type WorldNetworks } from '../world-model/graph.js';
 import type { TdmpcConfig } from './config.js';
 

@@ -1,7 +1,7 @@
 // What a TD-MPC2 run is configured with (config.yaml and what parse_cfg adds), as config.json beside the weights.
 
 import * as z from 'zod';
-import { CountSchema, PlannedSchema, ShapeSchema } from '../checkpoint.js';
+import { CountSchema, PlannedSchema, ShapeSchema } from '../fields.js';
 
 const positive = CountSchema;
 /** Of an episode; nothing is as long as it. */

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import type { PlannerTable } from '../../native/index.js';
 import { type Observation, TendonError } from '../../types/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
 import { discountOf, Tdmpc2Config } from './config.js';
@@ -34,19 +34,16 @@ export function tdmpc2Table(config: Tdmpc2Config): PlannerTable {
   };
 }
 
-export function openTdmpc2(
-  dir: string,
-  json: Record<string, unknown>,
-  wanted?: string | number,
-): WorldModelFamily {
-  const config = parseConfig(Tdmpc2Config, json, dir, 'tdmpc2');
+export function openTdmpc2(checkpoint: Checkpoint): WorldModelFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(Tdmpc2Config, 'tdmpc2');
   const others = Object.keys(config.obs_shape).filter((key) => key !== 'state' && key !== 'rgb');
   if (others.length > 0)
     throw new TendonError(
       'config_invalid',
       `${join(dir, 'config.json')}: obs_shape: expected state or rgb, got ${others.join(', ')}`,
     );
-  const chosen = wanted ?? config.task_id;
+  const chosen = checkpoint.options.task ?? config.task_id;
   const task = typeof chosen === 'string' ? config.tasks.indexOf(chosen) : chosen;
   if (config.tasks[task] === undefined)
     throw new TendonError(
@@ -54,7 +51,7 @@ export function openTdmpc2(
       `task: expected 0 to ${config.tasks.length - 1} or one of ${config.tasks.join(', ')}, got ${chosen}`,
       { task: chosen },
     );
-  const tensors = Tensors.open(dir, 'tdmpc2', 'model');
+  const tensors = checkpoint.tensors('tdmpc2', 'model');
   // Copies of the critics for training, and buffers that only say what the config says.
   tensors.ignore(
     /^(_detach_Qs_params|_target_Qs_params|_target_Qs|_detach_Qs)\.|^log_std_(min|dif)$|__batch_size|__device|^_action_masks$/,

@@ -5,7 +5,7 @@ import type { GraphBuilder, TensorRef, Value } from '../../native/index.js';
 import { isPositive, twoHotInverse as twoHot } from '../../networks/index.js';
 import { TendonError } from '../../types/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import { LATENT_ITSELF, type WorldNetworks } from '../world-model/graph.js';
 import type { Tdmpc2Config } from './config.js';
 

@@ -3,9 +3,8 @@
 
 import type { FrameInput } from '../../native/index.js';
 import { type Observation, TendonError } from '../../types/index.js';
-import type { Feature } from '../checkpoint.js';
-import { normalizer } from '../processors/normalize.js';
-import type { Statistics } from '../processors/statistics.js';
+import type { Feature } from '../fields.js';
+import type { Processing } from '../processors/processing.js';
 
 type Size = readonly [height: number, width: number];
 
@@ -29,8 +28,7 @@ export interface Preparation {
 /** The VISUAL features in config order. */
 export function camerasOf(
   features: Readonly<Record<string, Feature>>,
-  statistics: Statistics,
-  modes: Readonly<Record<string, string>>,
+  processing: Processing,
   preparation: Preparation = {},
 ): Camera[] {
   return Object.entries(features)
@@ -47,14 +45,7 @@ export function camerasOf(
       const from: Size = resize ?? [height!, width!];
       const cut = cropOf(preparation, resize);
       const crop = cut === undefined ? undefined : centredCrop(key, from, cut);
-      const affine = normalizer(
-        key,
-        modes.VISUAL ?? 'IDENTITY',
-        statistics.stats[key],
-        channels,
-        statistics.version,
-        statistics.eps,
-      );
+      const affine = processing.input(key, channels);
       const [rows, columns] = cut ?? from;
       return {
         key,

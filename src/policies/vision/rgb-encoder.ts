@@ -5,8 +5,8 @@ import * as z from 'zod';
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { resnet, spatialSoftmax } from '../../networks/index.js';
 import { TendonError } from '../../types/index.js';
-import type { Tensors } from '../checkpoint.js';
-import { CountSchema } from '../checkpoint.js';
+import { CountSchema } from '../fields.js';
+import type { Tensors } from '../tensors.js';
 
 const size = z.tuple([CountSchema, CountSchema]).nullable();
 

@@ -1,7 +1,7 @@
 // config.json of LeRobot's VQ-BeT (policies/vqbet/configuration_vqbet.py, v0.1 … v0.6.1); what matters at run time.
 
 import * as z from 'zod';
-import { CountSchema, FeaturesSchema, NormalizationSchema } from '../checkpoint.js';
+import { CountSchema, FeaturesSchema, NormalizationSchema } from '../fields.js';
 import { RGB_ENCODER_FIELDS } from '../vision/rgb-encoder.js';
 
 const count = CountSchema;

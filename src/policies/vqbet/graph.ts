@@ -4,7 +4,7 @@
 
 import { GraphBuilder, type Value } from '../../native/index.js';
 import { causalMask, clamp, largest, uniformOf } from '../../networks/index.js';
-import type { Tensors } from '../checkpoint.js';
+import type { Tensors } from '../tensors.js';
 import type { Camera } from '../vision/camera.js';
 import { rgbEncoder, rgbEncoderConfig } from '../vision/rgb-encoder.js';
 import type { VqbetConfig } from './config.js';

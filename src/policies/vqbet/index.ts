@@ -3,27 +3,24 @@
 import { makeTable, row } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { readTensor } from '../../weights/index.js';
-import { parseConfig, Tensors } from '../checkpoint.js';
+import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
-import { statisticsOf } from '../processors/statistics.js';
 import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { VqbetConfig } from './config.js';
 import { sampleRows, vqbetGraph } from './graph.js';
 
 const STATE = 'observation.state';
 
-export function openVqbet(dir: string, json: Record<string, unknown>): DenoiserFamily {
-  const config = parseConfig(VqbetConfig, json, dir, 'vqbet');
-  const tensors = Tensors.open(dir, 'vqbet');
+export function openVqbet(checkpoint: Checkpoint): DenoiserFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(VqbetConfig, 'vqbet');
+  const tensors = checkpoint.tensors('vqbet');
   tensors.ignore(/^(un)?normalize_(inputs|targets|outputs)\./);
-  const keys = Object.keys({ ...config.input_features, ...config.output_features });
-  const statistics = statisticsOf(dir, tensors, keys);
-  const modes = statistics.norm_map ?? config.normalization_mapping;
-  const { stats, version, eps } = statistics;
-  const features = lowDimFeatures(config.input_features, modes, stats, version, eps, [STATE]);
-  const cameras = camerasOf(config.input_features, statistics, modes, config);
-  const action = actionMap(config.output_features, modes, stats, version, eps);
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing, [STATE]);
+  const cameras = camerasOf(config.input_features, processing, config);
+  const action = actionMap(config.output_features, processing);
   const state_dim = features.dims[STATE];
   if (state_dim === undefined || cameras.length === 0)
     throw new TendonError(
@@ -55,7 +52,7 @@ export function openVqbet(dir: string, json: Record<string, unknown>): DenoiserF
       goal_dims: {},
       rate_hz: config.fps,
     },
-    ...(statistics.rename === undefined ? {} : { rename: statistics.rename }),
+    rename: processing.rename,
     model_horizon: sampleRows(config, action.dim),
     first_row: 0,
     defaults: { sampler: 'direct', steps: 1, candidates: 1, precision: 'auto', guidance_scale: 1 },
@@ -77,6 +74,6 @@ export function openVqbet(dir: string, json: Record<string, unknown>): DenoiserF
         [STATE, rowsOf(features, STATE, history)] as const,
         ...cameras.map((camera) => [camera.key, framesOf(camera, history)] as const),
       ]),
-    decode: actionCodec(action.affine, statistics.absolute_state_key).decode,
+    decode: actionCodec(action).decode,
   };
 }
