@@ -5,7 +5,7 @@ import type { GraphBuilder, Value } from '../native/index.js';
 import type { Weights } from './weights.js';
 
 export interface SpatialSoftmax {
-  /** Key of the module that has nets.{weight, bias} and pos_grid. */
+  /** Key of the module that has nets.{weight, bias} and pos_grid, or pos_x and pos_y. */
   readonly prefix: string;
   /** 0: every channel of the map is a keypoint map, and there is no convolution. */
   readonly keypoints: number;
@@ -33,7 +33,13 @@ export function spatialSoftmax(g: GraphBuilder, weights: Weights, net: SpatialSo
   return g.reshape(g.matmul(attention, positions(g, weights, prefix, h, w)), [frames, 2 * count]);
 }
 
-/** (1, h·w, 2): (x, y) of each position, from the file where it has them: numpy's linspace rounds differently from torch's. */
+/** (1, h·w, 2): (x, y) of each position, from the file: numpy's linspace rounds differently from torch's. */
 function positions(g: GraphBuilder, weights: Weights, prefix: string, h: number, w: number): Value {
-  return g.reshape(weights.weight(g, `${prefix}pos_grid`, [h * w, 2]), [1, h * w, 2]);
+  if (weights.has(`${prefix}pos_grid`))
+    return g.reshape(weights.weight(g, `${prefix}pos_grid`, [h * w, 2]), [1, h * w, 2]);
+  // robomimic keeps x and y apart.
+  const [x, y] = ['pos_x', 'pos_y'].map((name) =>
+    g.reshape(weights.weight(g, prefix + name, [1, h * w]), [1, h * w, 1]),
+  );
+  return g.concat([x!, y!]);
 }

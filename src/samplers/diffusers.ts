@@ -5,6 +5,12 @@ import { TendonError } from '../types/index.js';
 import type { Preconditioner } from './sigma-samplers.js';
 import { makeTable, type Row, row, type SamplerTable } from './table.js';
 
+/**
+ * DDPM's noise: the posterior's variance, the same from its logarithm, or β. Of diffusers' others fixed_large_log takes the
+ * root of a negative number, and learned and learned_range need a network that predicts the variance too.
+ */
+export const VARIANCES = ['fixed_small', 'fixed_small_log', 'fixed_large'] as const;
+
 export interface DiffusersConfig {
   readonly num_train_timesteps: number;
   readonly beta_schedule: string;
@@ -13,6 +19,8 @@ export interface DiffusersConfig {
   readonly prediction_type: string;
   readonly clip_sample: boolean;
   readonly clip_sample_range: number;
+  /** fixed_small when absent. */
+  readonly variance_type?: (typeof VARIANCES)[number];
 }
 
 const { fround } = Math;
@@ -100,7 +108,7 @@ export function ddimTable(c: DiffusersConfig, steps: number, eta = 0): SamplerTa
   return makeTable(rows, ts, 1, gainsOf(bar, ts));
 }
 
-/** DDPM, variance `fixed_small`; noise on every step but the last. */
+/** DDPM; noise on every step but the last. */
 export function ddpmTable(c: DiffusersConfig, steps: number): SamplerTable {
   const bar = alphasCumprod(c);
   const ts = timesteps(c, steps);
@@ -109,7 +117,8 @@ export function ddpmTable(c: DiffusersConfig, steps: number): SamplerTable {
     const before = i + 1 < ts.length ? bar[ts[i + 1]!]! : 1;
     const step = alpha / before;
     const { x0 } = predictions(c.prediction_type, alpha);
-    const variance = Math.max(((1 - before) / (1 - alpha)) * (1 - step), 1e-20);
+    const posterior = Math.max(((1 - before) / (1 - alpha)) * (1 - step), 1e-20);
+    const variance = c.variance_type === 'fixed_large' ? 1 - step : posterior;
     return row({
       a_x: x0[0],
       a_f: x0[1],

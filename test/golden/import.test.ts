@@ -119,6 +119,10 @@ describe('diffusion_policy', () => {
 
   /** The encoder of an image policy of one camera, 84 × 84, as it is converted. */
   function encoderOf(obs_encoder: object): unknown {
+    return configOf({ obs_encoder }).obs_encoder;
+  }
+
+  function configOf(given: object, scheduler: object = {}, beside: object = {}): Record<string, unknown> {
     const policy = {
       ...{ _target_: 'p.DiffusionUnetImagePolicy', horizon: 16, n_action_steps: 8, n_obs_steps: 2 },
       ...{ down_dims: [64], kernel_size: 5, n_groups: 8, diffusion_step_embed_dim: 128 },
@@ -128,12 +132,13 @@ describe('diffusion_policy', () => {
         num_train_timesteps: 100,
         beta_start: 1e-4,
         beta_end: 0.02,
+        ...scheduler,
       },
-      obs_encoder,
+      ...given,
     };
-    const root = map({ cfg: { policy }, state_dicts: {} });
+    const root = map({ cfg: { policy, ...beside }, state_dicts: {} });
     const tensors = new Map([['state_dicts.ema_model.x', {} as never]]);
-    return convertDp({ path: 'latest.ckpt', root, tensors } as never).config.obs_encoder;
+    return convertDp({ path: 'latest.ckpt', root, tensors } as never).config;
   }
 
   /** A transformer of horizon 8 on two observations, as it is converted. */
@@ -174,14 +179,36 @@ describe('diffusion_policy', () => {
       });
   });
 
-  test('an image policy crops only at random, and resizes only to the size there is', () => {
+  test('an image policy crops only at random, and resizes all cameras or each by its name', () => {
     const crop_shape = [76, 76];
     expect(encoderOf({ crop_shape })).toMatchObject({ crop_shape });
     expect(encoderOf({ crop_shape, random_crop: true })).toMatchObject({ crop_shape });
     expect(encoderOf({ crop_shape, random_crop: false })).toMatchObject({ crop_shape: null });
-    expect(encoderOf({ crop_shape, resize_shape: [84, 84] })).toMatchObject({ crop_shape });
-    expect(() => encoderOf({ resize_shape: [84, 96] })).toThrow(/resize_shape \[84,96\] of top/);
-    expect(() => encoderOf({ resize_shape: { top: [96, 96] } })).toThrow(/resize_shape/);
+    expect(encoderOf({ crop_shape, resize_shape: [84, 96] })).toMatchObject({ resize_shape: [84, 96] });
+    const each = encoderOf({ resize_shape: { top: [96, 96] } });
+    expect(each).toMatchObject({ resize_shape: { 'observation.images.top': [96, 96] } });
+  });
+
+  test('DDPM’s variances are those that diffusers can sample with', () => {
+    const variance = (variance_type: string): unknown =>
+      configOf({ obs_encoder: {} }, { variance_type }).variance_type;
+    for (const name of ['fixed_small', 'fixed_small_log', 'fixed_large']) expect(variance(name)).toBe(name);
+    for (const name of ['fixed_large_log', 'learned', 'learned_range'])
+      expect(() => variance(name)).toThrow(/noise_scheduler\.variance_type/);
+  });
+
+  test('numbers that a configuration makes of others are read, and nothing is evaluated', () => {
+    const steps = (n_action_steps: unknown, more: object = {}): unknown =>
+      configOf({ obs_encoder: {}, n_action_steps }, {}, more).n_action_steps;
+    // omegaconf's way to name another value.
+    const at = (name: string): string => ['$', '{', name, '}'].join('');
+    const sum = (text: string): string => at(`eval:'${text}'`);
+    expect(steps(sum(`${at('n')}+${at('latency')}`), { n: 8, latency: 2 })).toBe(10);
+    expect(steps(at('task.n'), { task: { n: at('n') }, n: 6 })).toBe(6);
+    expect(steps(sum(`2*(${at('n')}-1)//3`), { n: 8 })).toBe(4);
+    for (const wrong of [sum('process.exit(1)'), sum(`${at('n')}+`), sum('1//0'), at('n'), sum('((((((')])
+      expect(() => steps(wrong)).toThrow(/n_action_steps/);
+    expect(() => steps(at('a'), { a: at('b'), b: at('a') })).toThrow(/refers to itself/);
   });
 });
 

@@ -63,3 +63,42 @@ describe('act-plus-plus', () => {
     expect(() => convert(file, { stats })).toThrow(/name its 2/);
   });
 });
+
+describe('diffusion_policy with cameras', () => {
+  const WH: Record<string, Record<string, readonly [number, number]>> = {
+    dp_hybrid_2cam: { wrist: [72, 88], front: [72, 88] },
+    dp_hybrid_painted: { front: [66, 77] },
+    dp_hybrid_transformer: { front: [64, 64], side: [64, 64] },
+    dp_hybrid_bert: { front: [80, 80] },
+    dp_image_resized: { a: [64, 64], b: [72, 60] },
+  };
+  const dims = (name: string, key: string): number => golden(name).shape(key)[2]!;
+
+  test.each(Object.keys(WH))('%s: the chunk of the peer’s own class', async (name) => {
+    const io = golden(name);
+    const converted = convert(saved(name));
+    writeCheckpoint(join(dir, 'policy'), converted);
+    const policy = await loadPolicy(join(dir, 'policy'), { precision: 'f32' });
+    expect(policy.spec).toMatchObject({ n_obs_steps: 2, n_action_steps: 4, action_dim: 3 });
+    const values = ['pos', 'grip'].filter((key) => io.has(key));
+    const history = [0, 1].map((t) => ({
+      stamp_ns: t,
+      values: Object.fromEntries(
+        values.map((key) => {
+          const n = dims(name, key);
+          return [`observation.${key}`, io.get(key).slice(t * n, (t + 1) * n)];
+        }),
+      ),
+      images: Object.fromEntries(
+        Object.entries(WH[name]!).map(([key, [h, w]]) => [
+          `observation.images.${key}`,
+          frame(`${name}/${key}/${t}`, h, w),
+        ]),
+      ),
+    }));
+    const chunk = await policy.infer(history, { noise: io.get('noise') });
+    // Row 0 lies before the newest observation.
+    expect(relativeError(chunk.actions, io.get('actions').slice(3))).toBeLessThan(1e-4);
+    policy.close();
+  });
+});

@@ -52,6 +52,20 @@ describe.each(['epsilon', 'sample', 'v_prediction'])('one step of %s', (predicti
   });
 });
 
+it('adds as much noise to a step of DDPM as its variance says', () => {
+  const of = (variance_type: 'fixed_small' | 'fixed_small_log' | 'fixed_large'): number[] =>
+    ddpmTable({ ...config('squaredcos_cap_v2'), variance_type }, 100).rows.map(({ w_noise }) => w_noise);
+  const beta = betas(config('squaredcos_cap_v2'));
+  // Step i is at timestep 99 − i; the last adds none.
+  const large = of('fixed_large');
+  large.slice(0, -1).forEach((noise, i) => {
+    expect(noise ** 2).toBeCloseTo(beta[99 - i]!, 5);
+  });
+  expect(large.at(-1)).toBe(0);
+  expect(of('fixed_small_log')).toEqual(of('fixed_small'));
+  expect(of('fixed_small')[50]).toBeLessThan(large[50]!);
+});
+
 describe.each(['MIN_MAX', 'MEAN_STD', 'IDENTITY', 'QUANTILES', 'QUANTILE10'])('LeRobot %s', (mode) => {
   it('goes forward and back', () => {
     const norm = golden('lerobot_normalize');

@@ -2,7 +2,9 @@
 // diffusion_policy 5ba07ac): its own field names, with the features spoken of as LeRobot does.
 
 import * as z from 'zod';
+import { VARIANCES } from '../../samplers/index.js';
 import { CountSchema, FeaturesSchema } from '../fields.js';
+import { VisualCoreConfig } from '../robomimic/encoder.js';
 
 const count = CountSchema;
 const size = z.tuple([count, count]);
@@ -30,16 +32,35 @@ export const TransformerConfig = z.lazy(() =>
     cond_positions: count.optional(),
   }),
 );
-/** MultiImageObsEncoder: a ResNet whose last map is averaged, after its own crop and ImageNet's statistics. */
-export const ObsEncoderConfig = z.lazy(() =>
+/** MultiImageObsEncoder: a ResNet whose last map is averaged, after its own resizing, crop and ImageNet's statistics. */
+const MultiImageConfig = z.lazy(() =>
   z.object({
+    kind: z.literal('multi_image'),
     backbone: z.string(),
     group_norm: z.boolean(),
     shared: z.boolean(),
-    crop_shape: size.nullable(),
+    /** Of all cameras, or of each by its key. */
+    resize_shape: z
+      .union([size, z.record(z.string(), size)])
+      .nullable()
+      .default(null),
+    crop_shape: z.union([size, z.record(z.string(), size)]).nullable(),
     imagenet_norm: z.boolean(),
   }),
 );
+/** The hybrid policies': robomimic's encoder, its keys in the order of input_features. */
+const HybridConfig = z.lazy(() => z.object({ kind: z.literal('robomimic'), visual: VisualCoreConfig }));
+/** Folders of the time before there was a choice name no kind. */
+export const ObsEncoderConfig = z.lazy(() =>
+  z.preprocess(
+    (given) =>
+      typeof given === 'object' && given !== null && !('kind' in given)
+        ? { kind: 'multi_image', ...given }
+        : given,
+    z.discriminatedUnion('kind', [MultiImageConfig, HybridConfig]),
+  ),
+);
+export type MultiImageConfig = z.infer<typeof MultiImageConfig>;
 
 export const DpConfig = z.lazy(() =>
   z.object({
@@ -64,6 +85,8 @@ export const DpConfig = z.lazy(() =>
     beta_start: z.number(),
     beta_end: z.number(),
     prediction_type: z.string(),
+    /** Of DDPM: how much noise a step adds. */
+    variance_type: z.enum(VARIANCES).default('fixed_small'),
     clip_sample: z.boolean(),
     clip_sample_range: z.number().positive().default(1),
     num_inference_steps: count,

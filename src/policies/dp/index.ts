@@ -1,5 +1,5 @@
-// The `diffusion_policy` family: the original repository's UNet and transformer policies on low-dimensional
-// observations, and its UNet on cameras; `tendon import` brings a checkpoint into this folder's layout.
+// The `diffusion_policy` family: the original repository's UNet and transformer policies on low-dimensional observations
+// and on cameras; `tendon import` brings a checkpoint into this folder's layout.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { timestepEmbedding, unetGraph } from '../../networks/index.js';
@@ -13,7 +13,7 @@ import type { Tensors } from '../tensors.js';
 import { imageShapes } from '../vision/camera.js';
 import { DpConfig } from './config.js';
 import { type DpObservation, dpObservation } from './observation.js';
-import { paint, painted } from './painting.js';
+import { paint, painted, placed } from './painting.js';
 import { dpTransformerGraph } from './transformer.js';
 
 export function openDp(checkpoint: Checkpoint): DenoiserFamily {
@@ -98,6 +98,7 @@ function networkOf(
   groups: number,
 ): GraphBuilder {
   const { network, horizon, n_obs_steps } = config;
+  const { width } = observation;
   const cameras = observation.cameras.length > 0;
   const painting = config.obs_as === 'inpainting';
   if (painting && n_obs_steps > horizon)
@@ -105,56 +106,55 @@ function networkOf(
       'config_invalid',
       `n_obs_steps: expected at most the horizon of ${horizon} that they are written into, got ${n_obs_steps}`,
     );
+  const features = (g: GraphBuilder): Value => observation.graph(g, tensors);
+  const paintings = (g: GraphBuilder): Value => placed(g, features(g), horizon, action_dim);
   if (network.kind === 'transformer') {
-    if (cameras || !(painting || config.obs_as === 'cond'))
+    if (!(painting || config.obs_as === 'cond'))
       throw new TendonError(
         'unsupported',
-        'diffusion_policy: a transformer is read with obs_as "cond" or "inpainting" and without cameras',
+        'diffusion_policy: a transformer is read with obs_as "cond" or "inpainting"',
       );
     if (!painting && !network.time_as_cond)
       throw new TendonError(
         'config_invalid',
         'network.time_as_cond: false leaves no memory for observations; expected obs_as "inpainting"',
       );
-    const width = action_dim + (painting ? observation.width : 0);
+    const rows = (g: GraphBuilder): Value => g.reshape(features(g), [1, n_obs_steps, width]);
     return dpTransformerGraph(
       {
         ...network,
         prefix: 'model.',
-        input_dim: width,
-        output_dim: width,
+        input_dim: action_dim + (painting ? width : 0),
+        output_dim: action_dim + (painting ? width : 0),
         horizon,
         n_obs_steps,
-        cond_dim: painting ? 0 : observation.width,
-        ...(painting ? { painted_dim: observation.width } : {}),
+        cond_dim: painting ? 0 : width,
+        ...(painting ? { painted_dim: width } : {}),
+        ...(cameras ? { observed: painting ? paintings : rows } : {}),
       },
       tensors,
       groups,
     );
   }
   const local = config.obs_as === 'local_cond';
-  if (config.obs_as === 'cond' || ((local || painting) && cameras))
+  if (config.obs_as === 'cond' || (local && cameras))
     throw new TendonError(
       'unsupported',
       `diffusion_policy: a UNet is not read with obs_as "${config.obs_as}"${cameras ? ' and cameras' : ''}`,
     );
+  const entry = (g: GraphBuilder, x: Value): Value =>
+    painted(g, x, width, n_obs_steps, cameras ? paintings(g) : undefined);
+  const condition = (g: GraphBuilder): Value => g.reshape(features(g), [1, n_obs_steps * width]);
   return unetGraph(
     {
       prefix: 'model.',
       naming: 'diffusion_policy',
       horizon,
-      action_dim: action_dim + (painting ? observation.width : 0),
-      cond_dim: local || painting ? 0 : observation.width * n_obs_steps,
-      ...(painting
-        ? { entry: (g: GraphBuilder, x: Value) => painted(g, x, observation.width, n_obs_steps) }
-        : {}),
-      ...(local ? { local_cond_dim: observation.width } : {}),
-      ...(cameras
-        ? {
-            condition: (g: GraphBuilder) =>
-              g.reshape(observation.graph(g, tensors), [1, n_obs_steps * observation.width]),
-          }
-        : {}),
+      action_dim: action_dim + (painting ? width : 0),
+      cond_dim: local || painting ? 0 : width * n_obs_steps,
+      ...(painting ? { entry } : {}),
+      ...(local ? { local_cond_dim: width } : {}),
+      ...(cameras && !painting ? { condition } : {}),
       down_dims: network.down_dims,
       kernel_size: network.kernel_size,
       n_groups: network.n_groups,

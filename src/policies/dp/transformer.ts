@@ -24,6 +24,8 @@ export interface DpTransformerShape {
   readonly cond_positions?: number | undefined;
   /** Columns of input_dim, its last, that hold observations: those of the first n_obs_steps rows are given. */
   readonly painted_dim?: number;
+  /** Makes the condition (1, n_obs_steps, cond_dim), or what is painted (1, horizon, input_dim); inputs when absent. */
+  readonly observed?: (g: GraphBuilder) => Value;
 }
 
 export function dpTransformerGraph(
@@ -36,7 +38,9 @@ export function dpTransformerGraph(
   tensors.ignore(/(^|\.)(mask|memory_mask|_dummy_variable)$/);
   const g = new GraphBuilder();
   const drawn = g.input('x', [groups, horizon, shape.input_dim], 'step');
-  const x = shape.painted_dim ? painted(g, drawn, shape.painted_dim, shape.n_obs_steps) : drawn;
+  const x = shape.painted_dim
+    ? painted(g, drawn, shape.painted_dim, shape.n_obs_steps, shape.observed?.(g))
+    : drawn;
   const time = g.input('timestep_embedding', [1, 1, D], 'schedule');
   const linear = (v: Value, name: string, out: number): Value => tensors.linear(g, v, prefix + name, out);
   const norm = (v: Value, name: string): Value => tensors.layerNorm(g, v, prefix + name);
@@ -66,10 +70,10 @@ export function dpTransformerGraph(
   } else {
     const observed = shape.cond_dim > 0 ? shape.n_obs_steps : 0;
     const pieces = [time];
-    if (observed > 0)
-      pieces.push(
-        linear(g.input('cond', [groups, observed, shape.cond_dim], 'observation'), 'cond_obs_emb', D),
-      );
+    if (observed > 0) {
+      const cond = shape.observed?.(g) ?? g.input('cond', [groups, observed, shape.cond_dim], 'observation');
+      pieces.push(linear(cond, 'cond_obs_emb', D));
+    }
     const rows = observed > 0 ? (shape.cond_positions ?? observed) : 0;
     const table = tensors.weight(g, `${prefix}cond_pos_emb`, [1, 1 + rows, D]);
     const positions = rows === observed ? table : g.slice(table, 1, 0, 1 + observed);

@@ -94,15 +94,21 @@ export function pixelTable(
   );
 }
 
-/** torchvision's CenterCrop: (top, left, rows, columns), a half rounded to the even pixel as Python does. */
-export function centredCrop(key: string, [height, width]: Size, [rows, columns]: Size) {
+/** (top, left, rows, columns); half a pixel is rounded to the even one, as torchvision's CenterCrop does, or down. */
+export function centredCrop(
+  key: string,
+  [height, width]: Size,
+  [rows, columns]: Size,
+  rounding: 'even' | 'down' = 'even',
+) {
   if (rows > height || columns > width)
     throw new TendonError(
       'config_invalid',
       `crop_shape: ${rows}×${columns} is larger than ${key}, which is ${height}×${width}`,
       { key },
     );
-  return [halfEven((height - rows) / 2), halfEven((width - columns) / 2), rows, columns] as const;
+  const round = rounding === 'down' ? Math.floor : halfEven;
+  return [round((height - rows) / 2), round((width - columns) / 2), rows, columns] as const;
 }
 
 function halfEven(value: number): number {

@@ -25,6 +25,16 @@ for folder in ("robomimic", "diffusion_policy", "act-plus-plus", "act-plus-plus/
     sys.path.insert(0, os.path.join(PEERS, folder))
 
 
+class _Rearrange(torch.nn.Module):
+    """einops' layer in the only pattern that the peers give it, "batch t -> batch t 1"."""
+
+    def __init__(self, pattern):
+        super().__init__()
+
+    def forward(self, x):
+        return x.unsqueeze(-1)
+
+
 class _Empty(types.ModuleType):
     __path__ = []
 
@@ -33,6 +43,8 @@ class _Empty(types.ModuleType):
             raise AttributeError(name)
         if name == "rearrange":
             return lambda x, pattern: x.transpose(1, 2)
+        if name == "Rearrange":
+            return _Rearrange
         return type(name, (), {"__init__": lambda self, *a, **k: None, "__call__": lambda self, *a, **k: None})
 
 
