@@ -229,7 +229,8 @@ class Values {
     for (int piece : node.inputs) {
       const int64_t length = graph_.at(piece).shape[axis];
       const auto place = placed_.find(piece);
-      if (place == placed_.end() || place->second.concat != id) {
+      // A piece may stand in a concat more than once, and is written in place for one of them alone.
+      if (place == placed_.end() || place->second.concat != id || place->second.start != start) {
         View target = whole;
         target.offset = start * whole.stride[axis];
         target.dim[axis] = length;
