@@ -18,7 +18,7 @@ import {
 } from '../types/index.js';
 import { LIMITED, Limiter } from './limiter.js';
 import type { ControllerOptions } from './options.js';
-import { planAhead } from './plan-ahead.js';
+import { type Planned, planAhead } from './plan-ahead.js';
 import type { ChunkPlayer } from './player.js';
 import type { SharedControl } from './shared-control.js';
 import type { LoopStats } from './stats.js';
@@ -35,6 +35,7 @@ export interface CommandsHost {
   readonly sink: CommandSink;
 }
 
+const NOTHING_NEW = { lost: false, fault: '' } as const;
 /** Periods without a command after which a robot that is at rest is left alone. */
 const REST_PERIODS = 3.5;
 
@@ -55,6 +56,8 @@ export class Commands {
   private player: ChunkPlayer | undefined;
   private now_ns: Nanoseconds = 0;
   private passed_ns: Nanoseconds = 0;
+  /** What the robot was told ahead of time and follows by itself. */
+  private planned: Planned | undefined;
   /** The robot has been commanded since it was last READY. */
   private commanded = false;
   /** Periods in which a base is still to be told zero. */
@@ -77,7 +80,11 @@ export class Commands {
     this.measured = new Float64Array(dim);
     const command = (): Command => ({ stamp_ns: 0, expires_ns: 0, values: new Float64Array(dim) });
     this.both = [command(), command()];
-    this.ahead = (ahead_ns) => this.plan(ahead_ns);
+    this.ahead = (ahead_ns) => {
+      this.planned = this.plan(ahead_ns);
+      this.countLimits(this.planned.bits);
+      return this.planned;
+    };
   }
 
   /** The last command that was computed, (action_dim). */
@@ -95,16 +102,19 @@ export class Commands {
     return this.host.options.quantity === 'velocity';
   }
 
-  /** Looks at the sink, once at the beginning of a period; what went wrong in it, or an empty string. */
-  look(): string {
+  /**
+   * Looks at the sink, once at the beginning of a period. `lost`: commands do not go on by themselves any more. `fault`:
+   * what went wrong in it since the last look, or an empty string.
+   */
+  look(): { readonly lost: boolean; readonly fault: string } {
     const { sink, tap, options } = this.host;
     const state = sink.state();
     const { live, moving, fault } = state;
     const before = this.sink;
+    if (live === before.live && moving === before.moving && fault === before.fault) return NOTHING_NEW;
     this.sink = state;
-    if (live === before.live && moving === before.moving && fault === before.fault) return '';
     tap?.input({ kind: 'sink', live, moving, fault }, options.clock.now_ns());
-    return fault === before.fault ? '' : fault;
+    return { lost: before.live && !live, fault: fault === before.fault ? '' : fault };
   }
 
   /** The command of a period with nothing wrong in it. `underrun` is called when the chunk in force is used up. */
@@ -136,14 +146,18 @@ export class Commands {
   }
 
   /** Without an observation to act on: comes to rest within the limits, and then sends nothing. */
-  brake(now_ns: Nanoseconds): void {
+  brake(now_ns: Nanoseconds, reachable: boolean): void {
     if (!this.sink.live) return;
     this.now_ns = now_ns;
-    if (this.underWay) {
+    if (reachable && this.underWay) {
       this.stay();
       this.send(now_ns, 'hold');
-    } else if (Math.abs(now_ns - this.passed_ns) > REST_PERIODS * this.period_ns) this.suspend();
-    else if (this.cause !== 'hold') this.hold();
+      return;
+    }
+    // What runs ahead of the commands is given up where the robot cannot be reached, too.
+    if (this.cause !== 'hold') this.hold();
+    if (!this.sink.moving && Math.abs(now_ns - this.passed_ns) > REST_PERIODS * this.period_ns)
+      this.suspend();
   }
 
   /** The chunk now in force, for sinks that follow it themselves. */
@@ -182,21 +196,18 @@ export class Commands {
   }
 
   /** What will be commanded from here on if nothing changes, for `ahead_ns`, and then braking. */
-  plan(ahead_ns: Nanoseconds): PlanAhead {
+  plan(ahead_ns: Nanoseconds): Planned {
     const { limiter, period_ns, player } = this;
     const { options, shared, supervisor } = this.host;
-    const ghost = new Limiter(options.limits, new Float64Array(limiter.previous.length));
-    ghost.copy(limiter);
     const { state } = supervisor;
     const person = state === 'TELEOP' && shared.target !== undefined;
-    return planAhead(ghost, this.now_ns, period_ns, ahead_ns, (at_ns, out) => {
-      const last = ghost.previous;
+    return planAhead(options.limits, limiter, this.now_ns, period_ns, ahead_ns, (at_ns, ghost, out) => {
       const driven = person || state === 'RUNNING';
       const has_action = driven && player?.at(at_ns, out) === true;
-      if (!has_action) out.set(last);
+      if (!has_action) out.set(ghost.previous);
       if (person) shared.mix(out, has_action, player?.current, at_ns);
       this.stayNear(out);
-      if (this.guard?.keep(ghost, out, period_ns / NS_PER_S)) out.set(last);
+      if (this.guard?.keep(ghost, out, period_ns / NS_PER_S)) out.set(ghost.previous);
     });
   }
 
@@ -211,12 +222,14 @@ export class Commands {
   private begin(): void {
     this.limiter.restart(this.measured);
     this.host.sink.begin(this.measured);
-    this.sink = { ...this.sink, live: true };
+    this.sink = { live: true, moving: false, fault: '' };
+    this.planned = undefined;
     this.cause = 'hold';
   }
 
   private leave(): void {
     this.sink = { ...this.sink, live: false, moving: false };
+    this.planned = undefined;
     this.limiter.rest();
     if (this.velocities && this.commanded)
       this.to_halt = Math.ceil((this.host.options.lifetime_ms * NS_PER_MS) / this.period_ns);
@@ -253,8 +266,8 @@ export class Commands {
     const { supervisor, options, stats, tap, sink } = this.host;
     const command = this.both[this.turn++ & 1]!;
     this.before.copy(this.limiter);
-    const bits = this.limiter.limit(this.desired, this.period_ns / NS_PER_S, command.values);
-    if (bits !== 0) this.countLimits(bits);
+    if (sink.kind === 'goals') this.followPlan(now_ns, command.values);
+    else this.countLimits(this.limiter.limit(this.desired, this.period_ns / NS_PER_S, command.values));
     (command as { stamp_ns: number }).stamp_ns = now_ns;
     (command as { expires_ns: number }).expires_ns = now_ns + options.lifetime_ms * NS_PER_MS;
     if (cause === 'hold' && this.cause !== 'hold') sink.hold();
@@ -266,10 +279,22 @@ export class Commands {
     if (fate !== 'none') tap?.command(command.values, command.expires_ns, fate);
   }
 
+  /** The robot follows the trajectory in force, whatever is desired meanwhile: the next one goes on from there. */
+  private followPlan(now_ns: Nanoseconds, out: Float64Array): void {
+    const { planned, limiter } = this;
+    if (planned !== undefined) {
+      const step = Math.round((now_ns - planned.made_ns) / planned.period_ns);
+      const { limiters } = planned;
+      if (step >= 1) limiter.copy(limiters[Math.min(step, limiters.length) - 1]!);
+    }
+    out.set(limiter.previous);
+  }
+
   private settle(fate: CommandFate, now_ns: Nanoseconds): void {
     if (fate === 'refused' || fate === 'none') {
       // The next one starts from what the robot has.
       this.limiter.copy(this.before);
+      if (fate === 'none') this.sink = { ...this.sink, live: false };
       return;
     }
     this.passed_ns = now_ns;

@@ -275,9 +275,11 @@ export class Controller {
   /** One control period. */
   private tick(now_ns: Nanoseconds, late_ns: Nanoseconds): void {
     const { supervisor, options, commands } = this;
-    const sink_fault = commands.look();
+    const { lost, fault: sink_fault } = commands.look();
     const observation = options.robot.latest();
     this.tap?.tick(now_ns, late_ns, observation);
+    // Commands begin anew, and at a position that was measured after whatever happened.
+    if (lost && this.rebase_ns !== Number.POSITIVE_INFINITY) this.rebase_ns = now_ns;
     this.watchClock(now_ns);
     if (sink_fault !== '') supervisor.trouble('send_failed', sink_fault);
     if (commands.halts(now_ns, this.reachable)) return;
@@ -287,7 +289,7 @@ export class Controller {
         supervisor.trouble(fault, fault === 'robot_lost' ? this.lostCause : '');
       this.inference.forgetAll();
       this.outage.goesOn(now_ns);
-      if (this.reachable) commands.brake(now_ns);
+      commands.brake(now_ns, this.reachable);
       return;
     }
     this.outage.ends(now_ns);
@@ -295,7 +297,7 @@ export class Controller {
     if (this.rebase_ns !== undefined) {
       // What is under way is braked meanwhile.
       if (observation!.stamp_ns <= this.rebase_ns) {
-        commands.brake(now_ns);
+        commands.brake(now_ns, this.reachable);
         return;
       }
       this.rebase_ns = undefined;

@@ -25,8 +25,8 @@ export interface ExecutedCommand extends Command {
 }
 
 export class RealTimeExecutor {
-  /** Executor time minus this process' clock, ns. */
-  private readonly offset_ns: number;
+  /** How far the executor's clock is ahead of this process', ns. */
+  readonly ahead_ns: number;
   private readonly rows: Float64Array;
   private readonly one: Float32Array;
 
@@ -34,7 +34,7 @@ export class RealTimeExecutor {
     private readonly port: ExecutorPort,
     clock: Pick<Clock, 'now_ns'>,
   ) {
-    this.offset_ns = offsetOf(port, clock);
+    this.ahead_ns = offsetOf(port, clock);
     this.rows = new Float64Array(DRAINED_ROWS * port.row);
     this.one = new Float32Array(port.joints);
   }
@@ -52,7 +52,7 @@ export class RealTimeExecutor {
   feed(chunk: ActionChunk, period_ns: Nanoseconds = 0): void {
     const { joints } = this.port;
     this.port.feed(
-      chunk.stamp_ns + this.offset_ns,
+      chunk.stamp_ns + this.ahead_ns,
       chunk.period_ns > 0 ? chunk.period_ns : period_ns,
       chunk.actions.subarray(0, MOST_ROWS * joints),
     );
@@ -61,7 +61,7 @@ export class RealTimeExecutor {
   /** Goes to one target and stays for `lifetime_ns`, as when a person drives. */
   target(values: ArrayLike<number>, stamp_ns: number, lifetime_ns: number): void {
     for (let i = 0; i < this.one.length; i++) this.one[i] = values[i] ?? Number.NaN;
-    this.port.feed(stamp_ns + this.offset_ns, lifetime_ns, this.one);
+    this.port.feed(stamp_ns + this.ahead_ns, lifetime_ns, this.one);
   }
 
   hold(): void {
@@ -88,8 +88,8 @@ export class RealTimeExecutor {
         const at = r * port.row;
         listener({
           sequence: rows[at]!,
-          stamp_ns: rows[at + 1]! - this.offset_ns,
-          expires_ns: rows[at + 2]! - this.offset_ns,
+          stamp_ns: rows[at + 1]! - this.ahead_ns,
+          expires_ns: rows[at + 2]! - this.ahead_ns,
           phase: EXECUTOR_PHASES[rows[at + 3]!]!,
           values: rows.slice(at + 4, at + port.row),
         });

@@ -1,98 +1,29 @@
-// Whatever happens to a controller in whatever order: random sequences of what people, robots, policies and clocks do, and
-// of what may leave while they do it. Virtual time; TENDON_SEQUENCES asks for more of them than a test run has time for.
+// Whatever happens to a controller in whatever order, and whatever carries its commands: random sequences of what people,
+// robots, policies, schedulers and clocks do, and of what may leave while they do it (sink-stage.ts). Virtual time;
+// TENDON_SEQUENCES asks for more of them than a test run has time for.
 
-import { expect, test } from 'vitest';
-import { Controller, ManualClock } from '../../src/control/index.js';
+import { describe, expect, test } from 'vitest';
 import { Random } from '../../src/sim/random.js';
-import type { ActionChunk, Command, Observation, Policy, Robot, RobotStatus } from '../../src/types/index.js';
+import type { ActionChunk, CommandQuantity, Observation, Policy, SinkKind } from '../../src/types/index.js';
+import { PERIOD_NS, Stage } from './sink-stage.js';
 
-const SEQUENCES = Number(process.env.TENDON_SEQUENCES ?? 2000);
+const SEQUENCES = Number(process.env.TENDON_SEQUENCES ?? 300);
 const EVENTS = 12;
 /** One controller lives through as many sequences, so that each begins in a state that the last one left. */
-const LIVES = 100;
-const PERIOD_NS = 10e6;
-const DT = 0.01;
-const FRESH_NS = 50e6;
-const LIMITS = { lower: [-1, -2], upper: [1, 2], velocity: [0.8, 1.5], acceleration: [8, 15] };
-/** How far a robot that lags may be from its command before commands begin anew where it is: limiter.ts, LAG_S. */
-const LAG_S = 0.1;
-/** Differences of positions near 2, divided by a period. */
-const ROUNDING = 1e-9;
+const LIVES = 50;
 
-type Broken = { readonly what: string; readonly sequence: number; readonly state: string };
-
-/** Follows what it is told, and looks at everything that it is told. */
-class Witness implements Robot {
-  readonly observation_dims = { joint_position: 2 };
-  readonly action_dim = 2;
-  readonly clock = new ManualClock(1e9);
-  readonly broken: Broken[] = [];
-  position = [0, 0];
-  connected = true;
-  frozen = false;
-  refuses = false;
-  odd: 'nan' | 'short' | 'future' | undefined;
-  sent = 0;
-  sequence = 0;
-  /** A person held: nothing but a person ends that. */
-  held = false;
-  controller: Controller | undefined;
-  /** Where the controller last saw the robot: within the freshness limit it cannot know better. */
-  private known = [0, 0];
-  private last: number[] | undefined;
-  private seen: Observation | undefined;
-  private status: ((status: RobotStatus) => void) | undefined;
-
-  async connect(): Promise<void> {}
-  call = () => Promise.reject(new Error('none'));
-  async close(): Promise<void> {}
-  onStatus(listener: (status: RobotStatus) => void) {
-    this.status = listener;
-    this.link(true);
-    return () => undefined;
-  }
-
-  link(connected: boolean): void {
-    this.connected = connected;
-    this.status?.({ connected, cause: connected ? '' : 'cut' });
-  }
-
-  latest() {
-    const now_ns = this.clock.now_ns();
-    if (this.frozen && this.seen !== undefined) return this.seen;
-    if (this.seen?.stamp_ns === now_ns && this.odd === undefined) return this.seen;
-    const stamp_ns = this.odd === 'future' ? now_ns + 1e9 : now_ns;
-    const values = this.odd === 'short' ? [0] : this.odd === 'nan' ? [0, Number.NaN] : this.position;
-    if (this.odd === undefined) this.known = [...this.position];
-    this.seen = { stamp_ns, values: { joint_position: Float32Array.from(values) } };
-    return this.seen;
-  }
-
-  /** Everything that must hold of a command that leaves. */
-  send({ values, expires_ns }: Command): boolean {
-    const now_ns = this.clock.now_ns();
-    const { state } = this.controller!;
-    const say = (what: string) => this.broken.push({ what, sequence: this.sequence, state });
-    this.sent++;
-    if (state === 'STOPPED' || state === 'INIT' || state === 'READY')
-      say('sent in a state that sends nothing');
-    if (!this.connected) say('sent to a robot that is gone');
-    if (!(expires_ns > now_ns)) say('sent with no life left');
-    if (this.held && state !== 'HOLD' && state !== 'TELEOP') say('went on from a hold by itself');
-    for (let i = 0; i < 2; i++) {
-      const value = values[i]!;
-      if (!(value >= LIMITS.lower[i]! && value <= LIMITS.upper[i]!)) say(`left the range: ${value}`);
-      const step = LIMITS.velocity[i]! * DT + ROUNDING;
-      const from_last = Math.abs(value - (this.last?.[i] ?? this.position[i]!));
-      const from_robot = Math.abs(value - this.known[i]!);
-      if (from_last > step && from_robot > step + LAG_S * LIMITS.velocity[i]!) say(`jumped by ${from_last}`);
-    }
-    this.last = [...values];
-    if (this.refuses) return false;
-    this.position = [...values];
-    return true;
-  }
-}
+/** Commands of velocity go through the sinks that can hold a robot that drives on by itself. */
+const PAIRS: readonly [CommandQuantity, SinkKind, (readonly number[])?][] = [
+  ['position', 'direct'],
+  ['position', 'direct', [80, 150]],
+  ['position', 'goals', [80, 150]],
+  ['position', 'executor', [80, 150]],
+  ['position', 'dry'],
+  ['position', 'goals'],
+  ['position', 'executor'],
+  ['velocity', 'direct'],
+  ['velocity', 'dry'],
+];
 
 /** Says anything, at any time, or nothing. */
 function unreliable(random: Random): Policy {
@@ -135,17 +66,19 @@ function unreliable(random: Random): Policy {
 }
 
 /** One thing that happens. */
-function happens(random: Random, robot: Witness, controller: Controller): void {
+function happens(random: Random, stage: Stage): void {
+  const { controller } = stage;
   const person = (): void => {
-    robot.held = false;
+    stage.held = false;
   };
+  const somewhere = (): number[] => [random.uniform(-0.9, 0.9), random.uniform(-1.9, 1.9)];
   const { state } = controller;
   const events: (() => void)[] = [
     () => controller.go(),
     () => controller.go(),
     () => {
       controller.hold();
-      robot.held = controller.state === 'HOLD';
+      stage.held = controller.state === 'HOLD';
     },
     () => {
       person();
@@ -163,85 +96,100 @@ function happens(random: Random, robot: Witness, controller: Controller): void {
     () => controller.operatorBeat(),
     () => controller.suspend(),
     () => {
-      if (controller.takeOver([random.uniform(-3, 3), random.uniform(-3, 3)])) person();
+      if (controller.takeOver([random.uniform(-3, 3), random.uniform(-3, 3)], random.uniform(5, 200)))
+        person();
     },
     () => {
-      if (state !== 'TELEOP') return;
-      controller.takeOver(undefined);
+      if (state === 'TELEOP') controller.takeOver(undefined);
     },
     () => void controller.takeOver([Number.NaN, 1]),
     () => controller.shareWith({ kind: 'blend', share: random.next() }),
     () => controller.shareWith({ kind: 'take_over' }),
-    () => robot.link(false),
-    () => robot.link(true),
+    () => stage.link(false),
+    () => stage.link(false, true),
+    () => stage.link(true),
+    () => stage.link(true),
     () => {
-      robot.frozen = !robot.frozen;
+      stage.frozen = !stage.frozen;
     },
     () => {
-      robot.odd = ([undefined, 'nan', 'short', 'future'] as const)[Math.floor(random.next() * 4)];
+      stage.odd = ([undefined, 'nan', 'short', 'future', 'past', 'missing'] as const)[
+        Math.floor(random.next() * 6)
+      ];
+    },
+    // One bad message, whatever the robot is at.
+    ...(['nan', 'short', 'future', 'past', 'missing'] as const).map((odd) => () => {
+      stage.odd = odd;
+      stage.once = true;
+    }),
+    () => {
+      stage.refuses = !stage.refuses;
+    },
+    // The process stands still for a while, or the machine sleeps; the robot is elsewhere afterwards.
+    () => stage.paused(random.uniform(0.04, 0.3) * 1e9, somewhere()),
+    () => stage.paused(random.uniform(1, 20) * 1e9, somewhere()),
+    () => stage.paused(random.uniform(0, 0.03) * 1e9, stage.position),
+    () => {
+      // The thread and the robot's own controller have clocks of their own.
+      if (stage.inner.kind === 'direct' || stage.inner.kind === 'dry')
+        stage.paused(-random.uniform(0.04, 0.3) * 1e9, stage.position);
     },
     () => {
-      robot.refuses = !robot.refuses;
-    },
-    () => robot.clock.jump(random.uniform(-1, 1) * 3e8),
-    () => {
-      if (state === 'INIT' || state === 'READY' || state === 'STOPPED')
-        robot.position = [random.uniform(-1, 1), 0];
+      if (state === 'INIT' || state === 'READY' || state === 'STOPPED') stage.position = somewhere();
     },
   ];
   events[Math.floor(random.next() * events.length)]!();
 }
 
-test(
-  `${SEQUENCES} random sequences of events: nothing leaves that should not`,
-  async () => {
-    const broken: Broken[] = [];
-    const visited = new Set<string>();
-    let sent = 0;
-    for (let sequence = 0; sequence < SEQUENCES; ) {
-      const random = new Random(sequence + 1);
-      const robot = new Witness();
-      const controller = new Controller({
-        robot,
-        policy: unreliable(random),
-        clock: robot.clock,
-        limits: LIMITS,
-        rate_hz: 100,
-        position_key: 'joint_position',
-        freshness_ms: FRESH_NS / 1e6,
-        inference_ms: 60,
-        lifetime_ms: 50,
-      });
-      robot.controller = controller;
-      controller.start();
-      for (let life = 0; life < LIVES && sequence < SEQUENCES; life++, sequence++) {
-        robot.sequence = sequence;
-        for (let event = 0; event < EVENTS; event++) {
-          happens(random, robot, controller);
-          visited.add(controller.state);
-          await robot.clock.advance(PERIOD_NS * Math.floor(random.uniform(0, 3)));
+describe(`${SEQUENCES} random sequences of events: nothing leaves that should not`, () => {
+  test.each(PAIRS)(
+    '%s × %s (jerk %s)',
+    async (quantity, sink, jerk) => {
+      const broken: string[] = [];
+      const visited = new Set<string>();
+      let sent = 0;
+      for (let sequence = 0; sequence < SEQUENCES; ) {
+        const random = new Random(sequence + 1);
+        const stage = new Stage({ quantity, sink, jerk, policy: unreliable(random) });
+        const { controller } = stage;
+        for (let life = 0; life < LIVES && sequence < SEQUENCES; life++, sequence++) {
+          for (let event = 0; event < EVENTS; event++) {
+            const before = stage.broken.length;
+            happens(random, stage);
+            visited.add(controller.state);
+            await stage.ticks(Math.floor(random.uniform(0, 4)));
+            for (const what of stage.broken.slice(before)) broken.push(`${sequence}.${event}: ${what}`);
+          }
+          // Half of the time everything is well again, and the robot gets under way before the next.
+          if (random.next() < 0.5) continue;
+          Object.assign(stage, { frozen: false, odd: undefined, refuses: false, held: false });
+          stage.link(true);
+          controller.reset(sequence);
+          controller.resume();
+          await stage.ticks(2);
+          controller.go();
+          await stage.ticks(8);
         }
-        // Half of the time everything is well again, and the robot gets under way before the next.
-        if (random.next() < 0.5) continue;
-        Object.assign(robot, { frozen: false, odd: undefined, refuses: false, held: false });
-        robot.link(true);
-        controller.reset(sequence);
-        controller.resume();
-        await robot.clock.advance(2 * PERIOD_NS);
-        controller.go();
-        await robot.clock.advance(3 * PERIOD_NS);
+        sent += stage.left.length;
+        await stage.close();
       }
-      sent += robot.sent;
-      broken.push(...robot.broken);
-      const stopped = controller.stop();
-      // Sleeping at most until a moment that the clock jumped back from.
-      await robot.clock.advance(2e9);
-      await stopped;
-    }
-    expect(broken.slice(0, 5)).toEqual([]);
-    expect([...visited].sort()).toEqual(['HOLD', 'INIT', 'READY', 'RUNNING', 'STOPPED', 'TELEOP']);
-    // Enough was let through for the rest to mean something.
-    expect(sent).toBeGreaterThan(SEQUENCES);
-  },
-  120_000 + 20 * SEQUENCES,
-);
+      expect(broken.slice(0, 5)).toEqual([]);
+      expect([...visited].sort()).toEqual(['HOLD', 'INIT', 'READY', 'RUNNING', 'STOPPED', 'TELEOP']);
+      // Enough was let through for the rest to mean something.
+      expect(sent).toBeGreaterThan(SEQUENCES);
+    },
+    120_000 + 60 * SEQUENCES,
+  );
+});
+
+test('the invariants see what they should: commands with the time of the sink and the limits taken away', async () => {
+  const random = new Random(1);
+  const stage = new Stage({ quantity: 'position', sink: 'direct', policy: unreliable(random) });
+  stage.send({ stamp_ns: 0, expires_ns: 0, values: Float64Array.of(3, 0) });
+  await stage.ticks(1);
+  expect(stage.broken.join()).toMatch(
+    /sends nothing.*after a stop.*no life left.*without a beginning.*range/s,
+  );
+  await stage.close();
+  expect(PERIOD_NS).toBe(10e6);
+});
