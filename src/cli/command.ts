@@ -5,6 +5,7 @@ import type { NativePool } from '../native/index.js';
 import { readToken, TOKEN_VARIABLE } from '../net/index.js';
 import type { LoadOptions } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
+import { decimal, whole } from './arguments.js';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean';
@@ -19,14 +20,23 @@ export interface Context {
   integer(name: string, low: number, high: number): number;
   text(name: string): string;
   say(line: string): void;
-  /** Resolves on Ctrl-C or SIGTERM. */
-  readonly stopped: Promise<void>;
+  /** Resolves on Ctrl-C, SIGTERM or SIGHUP, which end the process at once before this is called. */
+  stopped(): Promise<void>;
   readonly positionals: readonly string[];
 }
 
 export interface Command {
   readonly summary: string;
   readonly usage: string;
+  /** Lines that can be typed as they are, the commonest first. */
+  readonly examples?: readonly string[];
+  /**
+   * Words beside the options. `policy`: at most one checkpoint folder, which is the option --policy by another name.
+   * Absent: none.
+   */
+  readonly takes?: 'policy' | { readonly least: number; readonly most: number; readonly what: string };
+  /** Whether it has --json, which prints one object and nothing else. */
+  readonly json?: boolean;
   readonly options: Readonly<Record<string, OptionSpec>>;
   /** Resolves with the exit code. */
   run(values: Values, context: Context): Promise<number>;
@@ -90,10 +100,11 @@ export function loadOptions(values: Values): LoadOptions {
   const number = (name: string): number | undefined => {
     const value = values[name];
     if (typeof value !== 'string') return undefined;
-    const parsed = Number(value);
-    if (!Number.isFinite(parsed))
-      throw new TendonError('config_invalid', `--${name}: expected a number, got "${value}"`);
-    return parsed;
+    return decimal(`--${name}`, value);
+  };
+  const count = (name: string, most: number): number | undefined => {
+    const value = values[name];
+    return typeof value === 'string' ? whole(`--${name}`, value, 1, most) : undefined;
   };
   const { sampler, precision, device, raw, 'model-task': task } = values;
   const pin = typeof values.pin === 'string' ? coresOf(values.pin) : undefined;
@@ -111,8 +122,8 @@ export function loadOptions(values: Values): LoadOptions {
     ...(typeof raw === 'string' ? { raw: raw === 'all' ? raw : raw.split(',') } : {}),
     ...(values['allow-unused'] === true ? { allow_unused: true } : {}),
     ...(typeof task === 'string' ? { task: /^\d+$/.test(task) ? Number(task) : task } : {}),
-    ...given('steps', number('steps')),
-    ...given('candidates', number('candidates')),
+    ...given('steps', count('steps', 1024)),
+    ...given('candidates', count('candidates', 4096)),
     ...given('guidance_scale', number('guidance')),
     ...given('eta', number('eta')),
     ...given('rtol', number('rtol')),
@@ -121,7 +132,7 @@ export function loadOptions(values: Values): LoadOptions {
     ...given('parallel_tolerance', number('parallel-tolerance')),
     ...(pin === undefined ? {} : { pin }),
     // One core stays free for the control loop and the bridge.
-    threads: number('threads') ?? (Array.isArray(pin) ? pin.length : Math.max(1, cpus().length - 1)),
+    threads: count('threads', 1024) ?? (Array.isArray(pin) ? pin.length : Math.max(1, cpus().length - 1)),
   };
 }
 
@@ -142,7 +153,7 @@ function coresOf(text: string): true | number[] {
 }
 
 /** How many threads compute, and where they are bound. */
-export const describePool = ({ size, cores }: NativePool): string =>
+export const describePool = ({ size, cores }: Pick<NativePool, 'size' | 'cores'>): string =>
   `${size}${cores.length === 0 ? '' : `, on cores ${cores.join(', ')}`}`;
 
 function given(name: string, value: number | undefined): Record<string, number> {

@@ -5,15 +5,23 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { evaluatePolicy } from '../eval/evaluate.js';
 import { htmlReport } from '../eval/report.js';
+import { range, seedsOf } from '../eval/seeds.js';
 import { PACKAGE_ROOT } from '../session/sim-session.js';
-import { TendonError } from '../types/index.js';
+import { decimal } from './arguments.js';
 import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
-import { evalDelays } from './eval-delays.js';
+import { evaluated, sayDelays } from './eval-text.js';
+import { counter } from './progress.js';
 
 export const evaluate: Command = {
   summary: 'success rate of a policy on a simulated task, with interval, modes and latency',
-  usage:
-    'tendon eval --task arm [--policy DIR] [--episodes 200 | --seeds 0..199] [--json FILE] [--html FILE]',
+  usage: 'tendon eval [DIR] [--task arm] [--episodes 200 | --seeds 0..199] [--json FILE] [--html FILE]',
+  examples: [
+    'tendon eval --task arm',
+    'tendon eval models/mine --task pusht --episodes 50',
+    'tendon eval physics:arm --episodes 20',
+    'tendon eval --task arm --delays 0,100,200 --modes receding,rtc --episodes 20',
+  ],
+  takes: 'policy',
   options: {
     task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
     policy: {
@@ -37,52 +45,32 @@ export const evaluate: Command = {
   async run(values, { integer, text, say }) {
     const task = text('task');
     const seeds =
-      values.seeds === undefined ? range(0, integer('episodes', 1, 1e6) - 1) : parseSeeds(text('seeds'));
+      values.seeds === undefined ? range(0, integer('episodes', 1, 1e6) - 1) : seedsOf(text('seeds'));
     const policy = values.policy === undefined ? join(PACKAGE_ROOT, 'models', task) : text('policy');
+    const load = loadOptions(values);
     if (values.delays !== undefined) {
-      const load = loadOptions(values);
-      await evalDelays({ task, policy, load, seeds, delays: text('delays'), modes: text('modes'), say });
+      const delays_ms = text('delays')
+        .split(',')
+        .map((part) => decimal('--delays', part.trim(), 0, 10_000));
+      await sayDelays({ task, policy, load, seeds, delays_ms, modes: text('modes').split(',') }, say);
       return 0;
     }
     const began = performance.now();
-    const live = process.stdout.isTTY;
+    const progress = counter(seeds.length);
     const result = await evaluatePolicy({
       task,
       policy,
       seeds,
-      load: loadOptions(values),
+      load,
       ...(values.execute === undefined ? {} : { execute: integer('execute', 1, 1024) }),
       workers: integer('workers', 1, 64),
-      onProgress(done, successes) {
-        const bar = '█'.repeat(Math.round((30 * done) / seeds.length)).padEnd(30, '░');
-        if (live) process.stdout.write(`\r  ${bar} ${done}/${seeds.length}  ${successes} successes `);
-        else if (done % 50 === 0) say(`  ${done}/${seeds.length}  ${successes} successes`);
-      },
-    });
-    if (live) process.stdout.write('\r\x1b[K');
-    const [low, high] = result.interval;
-    const note = `seeds ${seeds[0]}..${seeds.at(-1)}, ${JSON.stringify(loadOptions(values))}`;
-    say(`  ${task}: ${result.successes}/${result.episodes} = ${(100 * result.success_rate).toFixed(1)} %   95 % interval ${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)} %
-  episode      ${result.mean_steps.toFixed(1)} steps on average
-  modes        ${Object.entries(result.modes)
-    .map(([k, v]) => `${k} ${v}`)
-    .join(', ')}
-  chunk jumps  median ${result.boundary_jump.median.toFixed(4)}, worst ${result.boundary_jump.worst.toFixed(4)}
-  inference    p50 ${result.infer_ms.p50.toFixed(2)} ms, p99 ${result.infer_ms.p99.toFixed(2)} ms (one thread, ${values.workers} workers)
-  took         ${((performance.now() - began) / 1000).toFixed(1)} s`);
+      onProgress: (done, successes) => progress.at(done, `${done}/${seeds.length}  ${successes} successes`),
+    }).finally(() => progress.end());
+    const note = `seeds ${seeds[0]}..${seeds.at(-1)}, ${JSON.stringify(load)}`;
+    say(evaluated(task, result, `one thread, ${values.workers} workers`));
+    say(`  took         ${((performance.now() - began) / 1000).toFixed(1)} s`);
     if (values.json !== undefined) writeFileSync(text('json'), `${JSON.stringify(result, null, 1)}\n`);
     if (values.html !== undefined) writeFileSync(text('html'), htmlReport(result, note));
     return 0;
   },
 };
-
-const range = (from: number, to: number): number[] =>
-  Array.from({ length: to - from + 1 }, (_, i) => from + i);
-
-function parseSeeds(text: string): number[] {
-  const match = /^(\d+)\.\.(\d+)$/.exec(text);
-  const [from, to] = [Number(match?.[1]), Number(match?.[2])];
-  if (match === null || to < from || to - from > 1e6)
-    throw new TendonError('config_invalid', `--seeds: expected A..B with A ≤ B, got "${text}"`);
-  return range(from, to);
-}

@@ -3,10 +3,13 @@
 import { exportDataset, type Hindsight, SELECTIONS, type Selection } from '../record/index.js';
 import { TendonError } from '../types/index.js';
 import type { Command } from './command.js';
+import { counter } from './progress.js';
 
 export const exportCommand: Command = {
   summary: 'write what was driven in recordings as a LeRobotDataset v3.0',
   usage: 'tendon export FILE.mcap … --out DIR [--only all|successes|interventions]',
+  examples: ['tendon export session.mcap --out datasets/mine --only successes'],
+  takes: { least: 1, most: Number.POSITIVE_INFINITY, what: 'recordings, such as session.mcap' },
   options: {
     out: { type: 'string', help: 'new folder of the data set' },
     only: {
@@ -25,18 +28,16 @@ export const exportCommand: Command = {
     const only = text('only') as Selection;
     if (!SELECTIONS.includes(only))
       throw new TendonError('config_invalid', `--only: expected ${SELECTIONS.join(', ')}, got "${only}"`);
-    if (positionals.length === 0 || values.out === undefined)
-      throw new TendonError('config_invalid', 'tendon export: name recordings, and a new folder by --out');
-    const live = process.stdout.isTTY;
+    const progress = counter(undefined);
     const report = await exportDataset(positionals, {
       dir: text('out'),
       selection: only,
       fps: values.fps === undefined ? undefined : integer('fps', 1, 1000),
       task: values.task === undefined ? undefined : text('task'),
       hindsight: values.hindsight === undefined ? undefined : hindsightOf(text('hindsight')),
-      onProgress: (frames) => live && frames % 100 === 0 && process.stdout.write(`\r  ${frames} frames `),
+      onProgress: (frames) => frames % 100 === 0 && progress.at(frames, `${frames} frames`),
     });
-    if (live) process.stdout.write('\r\u001b[K');
+    progress.end();
     say(
       `  ${text('out')}: ${report.episodes} episodes, ${report.frames} frames at ${report.fps} Hz (LeRobotDataset v3.0)`,
     );

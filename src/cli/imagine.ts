@@ -6,11 +6,14 @@ import { addon } from '../native/index.js';
 import { Imagination } from '../policies/index.js';
 import { answeredChunk } from '../record/index.js';
 import { NS_PER_S, TendonError } from '../types/index.js';
+import { decimal } from './arguments.js';
 import type { Command } from './command.js';
 
 export const imagine: Command = {
   summary: 'roll a recorded chunk through a world model: predicted reward, value, uncertainty',
   usage: 'tendon imagine FILE.mcap --model models/arm-world [--chunk 0 | --at 2.5] [--html FILE]',
+  examples: ['tendon imagine session.mcap --model models/arm-world --at 2.5'],
+  takes: { least: 1, most: 1, what: 'one recording, such as session.mcap' },
   options: {
     model: { type: 'string', help: 'folder of a world model: tdmpc, tdmpc2, ensemble, rssm, scalezero' },
     chunk: { type: 'string', default: '0', help: 'which of the recording’s chunks, from 0' },
@@ -20,13 +23,9 @@ export const imagine: Command = {
     threads: { type: 'string', default: '1', help: 'threads of the native core' },
   },
   async run(values, { positionals, text, integer, say }) {
-    const [file] = positionals;
-    if (file === undefined || positionals.length > 1)
-      throw new TendonError('config_invalid', 'tendon imagine: name one recording, such as session.mcap');
+    const [file = ''] = positionals;
     const dir = text('model');
-    const at_s = Number(values.at ?? 0);
-    if (!(at_s >= 0))
-      throw new TendonError('config_invalid', `--at: expected seconds from 0, got "${values.at}"`);
+    const at_s = values.at === undefined ? 0 : decimal('--at', text('at'), 0, 1e9);
     const which = values.at === undefined ? { number: integer('chunk', 0, 1e9) } : { at_s };
     const { chunk, observation, goal, number, ...recorded } = await answeredChunk(file, which);
     const rows = Math.min(

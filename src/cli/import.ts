@@ -3,14 +3,25 @@
 import { rmSync } from 'node:fs';
 import { readUserText } from '../base/files.js';
 import { parseYaml, plainYaml } from '../base/yaml.js';
+import { camerasIn } from '../policies/convert/cameras.js';
 import { convert, writeCheckpoint } from '../policies/convert/index.js';
 import { openFamily } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
+import { decimal } from './arguments.js';
 import type { Command } from './command.js';
 
 export const importCheckpoint: Command = {
   summary: 'a torch checkpoint to a clean folder: config.json and model.safetensors',
   usage: 'tendon import FILE.ckpt OUT [--config FILE] [--cameras top=480x640] [--stats dataset_stats.pkl]',
+  examples: [
+    'tendon import latest.ckpt models/mine --fps 10',
+    'tendon import policy_best.ckpt models/mine --cameras top=480x640 --fps 50',
+  ],
+  takes: {
+    least: 2,
+    most: 2,
+    what: 'a checkpoint file and a new folder, such as policy_best.ckpt models/mine',
+  },
   options: {
     config: {
       type: 'string',
@@ -24,15 +35,10 @@ export const importCheckpoint: Command = {
     fps: { type: 'string', help: 'rate of the data it was trained on, in Hz, where the file does not say' },
   },
   async run(values, { say, positionals }) {
-    const [file, out] = positionals;
-    if (file === undefined || out === undefined)
-      throw new TendonError(
-        'config_invalid',
-        'import: expected a checkpoint file and a new folder, e.g. tendon import policy_best.ckpt ./policy',
-      );
+    const [file = '', out = ''] = positionals;
     const config = {
       ...(typeof values.config === 'string' ? readFields(values.config) : {}),
-      ...(typeof values.fps === 'string' ? { fps: Number(values.fps) } : {}),
+      ...(typeof values.fps === 'string' ? { fps: decimal('--fps', values.fps, 0.001, 10_000) } : {}),
     };
     const converted = convert(file, {
       ...(Object.keys(config).length > 0 ? { config } : {}),
@@ -63,15 +69,4 @@ function readFields(path: string): Record<string, unknown> {
   if (typeof fields !== 'object' || fields === null || Array.isArray(fields))
     throw new TendonError('config_invalid', `${path}: expected fields by name`);
   return fields as Record<string, unknown>;
-}
-
-function camerasIn(text: string): Record<string, [number, number]> {
-  return Object.fromEntries(
-    text.split(',').map((part): [string, [number, number]] => {
-      const found = /^([\w-]+)=(\d+)x(\d+)$/.exec(part.trim());
-      if (found === null)
-        throw new TendonError('config_invalid', `--cameras: expected NAME=HEIGHTxWIDTH, got "${part}"`);
-      return [found[1]!, [Number(found[2]), Number(found[3])]];
-    }),
-  );
 }

@@ -1,115 +1,51 @@
 #!/usr/bin/env node
-// `tendon`: one file per command; this one reads argv, prints help, and turns errors into sentences and exit codes.
+// `tendon`: one file per command; this one chooses it, and turns errors into sentences and exit codes.
 
-import { parseArgs } from 'node:util';
+import { createRequire } from 'node:module';
 import { ERROR_CODES, TendonError } from '../types/index.js';
-import type { Command, Context } from './command.js';
+import { packageFile } from '../types/package.js';
+import { readArguments } from './arguments.js';
+import { commandOf } from './commands.js';
+import { helpOf, overview } from './help.js';
 
-/** Loaded when asked for, so that help is instant. */
-const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  start: async () => (await import('./start.js')).start,
-  run: async () => (await import('./run.js')).run,
-  serve: async () => (await import('./serve.js')).serve,
-  eval: async () => (await import('./eval.js')).evaluate,
-  replay: async () => (await import('./replay.js')).replayCommand,
-  imagine: async () => (await import('./imagine.js')).imagine,
-  sessions: async () => (await import('./sessions.js')).sessions,
-  export: async () => (await import('./export.js')).exportCommand,
-  check: async () => (await import('./check.js')).check,
-  inspect: async () => (await import('./inspect.js')).inspect,
-  import: async () => (await import('./import.js')).importCheckpoint,
-  bench: async () => (await import('./bench/index.js')).bench,
-};
+/** Wrong use, or a file or option that is refused. */
+const EXIT_REFUSED = 2;
+/** EX_SOFTWARE of sysexits.h: a bug in Tendon. */
+const EXIT_BUG = 70;
 
-async function main(argv: readonly string[]): Promise<number> {
-  const [name, ...rest] = argv;
-  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    console.log(await overview());
-    return name === undefined ? 2 : 0;
-  }
-  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (load === undefined)
-    throw new TendonError(
-      'config_invalid',
-      `there is no command "${name}"; there are ${Object.keys(COMMANDS).join(', ')}. \`tendon --help\` says more.`,
-    );
-  const command = await load();
-  if (rest.includes('--help') || rest.includes('-h')) {
-    console.log(help(command));
+async function main([name, ...rest]: readonly string[]): Promise<number> {
+  if (name === '--version' || name === '-V') {
+    const { version } = createRequire(import.meta.url)(packageFile('package.json')) as { version: string };
+    console.log(`tendon ${version}`);
     return 0;
   }
-  return runCommand(command, rest);
-}
-
-function runCommand(command: Command, args: string[]): Promise<number> {
-  const options = Object.fromEntries(
-    Object.entries(command.options).map(([key, o]) => [
-      key,
-      { type: o.type, ...(o.default === undefined ? {} : { default: o.default }) },
-    ]),
-  );
-  let parsed: ReturnType<typeof parseArgs>;
-  try {
-    parsed = parseArgs({ args, options, allowPositionals: true, strict: true });
-  } catch (cause) {
-    throw new TendonError('config_invalid', `${(cause as Error).message}\n\n${help(command)}`, {}, { cause });
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    const [of, ...more] = rest;
+    if (more.length > 0)
+      throw new TendonError('config_invalid', `help: expected one command, got ${rest.join(' ')}`);
+    console.log(of === undefined ? await overview() : helpOf(await commandOf(of)));
+    return name === undefined ? EXIT_REFUSED : 0;
   }
-  const values = parsed.values as Record<string, string | boolean | undefined>;
-  const text = (key: string): string => {
-    const value = values[key];
-    if (typeof value !== 'string' || value === '')
-      throw new TendonError('config_invalid', `--${key} is missing: ${command.options[key]?.help}`);
-    return value;
-  };
-  const context: Context = {
-    text,
-    integer(key, low, high) {
-      const value = Number(text(key));
-      if (!Number.isInteger(value) || value < low || value > high)
-        throw new TendonError(
-          'config_invalid',
-          `--${key}: expected a whole number from ${low} to ${high}, got "${values[key]}"`,
-        );
-      return value;
-    },
+  const command = await commandOf(name);
+  const end = rest.indexOf('--');
+  if (rest.slice(0, end < 0 ? undefined : end).some((word) => word === '--help' || word === '-h')) {
+    console.log(helpOf(command));
+    return 0;
+  }
+  const { values, context } = readArguments(name, command, rest);
+  return command.run(values, {
+    ...context,
     say: (line) => console.log(line),
-    stopped: new Promise((resolve) => {
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-    }),
-    positionals: parsed.positionals,
-  };
-  return command.run(values, context);
-}
-
-function help(command: Command): string {
-  const lines = Object.entries(command.options).map(([key, o]) => {
-    const fallback = o.default === undefined || o.default === false ? '' : ` (default ${o.default})`;
-    return `  --${key.padEnd(12)} ${o.help}${fallback}`;
+    // Only from when somebody waits for it: before that a signal ends the process, even one that reads a file.
+    stopped: () =>
+      new Promise((resolve) => {
+        for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
+      }),
   });
-  return `${command.summary}\n\n  ${command.usage}\n\n${lines.join('\n')}`;
 }
 
-async function overview(): Promise<string> {
-  const lines = await Promise.all(
-    Object.entries(COMMANDS).map(async ([name, load]) => `  ${name.padEnd(9)} ${(await load()).summary}`),
-  );
-  return `tendon: robot policies from checkpoint to robot, without Python
-
-${lines.join('\n')}
-
-  tendon COMMAND --help   options of one command
-
-Try: tendon start                      a simulated arm and a page to watch it
-     tendon eval --task arm            how often it succeeds
-     tendon check models/arm           whether a checkpoint loads, runs, and how fast
-     tendon inspect models/arm         what the compiler made of the network`;
-}
-
-// A reader that has heard enough (`| head`) must not end what drives a robot.
-for (const stream of [process.stdout, process.stderr])
-  stream.on('error', (cause: NodeJS.ErrnoException) => {
-    if (cause.code !== 'EPIPE') throw cause;
-  });
+// A reader that has heard enough (`| head`), or a terminal that is gone, must not end what drives a robot.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
 main(process.argv.slice(2)).then(
   (code) => {
@@ -118,10 +54,10 @@ main(process.argv.slice(2)).then(
   (caught: unknown) => {
     if (caught instanceof TendonError) {
       console.error(`tendon: ${caught.message}\n  [${caught.code}: ${ERROR_CODES[caught.code]}]`);
-      process.exitCode = 2;
+      process.exitCode = EXIT_REFUSED;
     } else {
       console.error('tendon: a bug in Tendon:', caught);
-      process.exitCode = 70;
+      process.exitCode = EXIT_BUG;
     }
     // Sockets and processes of a half-made session must not keep a failed command alive.
     setTimeout(() => process.exit(), 3000).unref();

@@ -5,10 +5,13 @@ import { loadPolicy } from '../policies/index.js';
 import { Recording, replay } from '../record/index.js';
 import { TendonError } from '../types/index.js';
 import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { counter } from './progress.js';
 
 export const replayCommand: Command = {
   summary: 'play a recording to the controller again and compare every command, bit for bit',
   usage: 'tendon replay FILE.mcap [--policy DIR | --recorded-chunks] [--isa reference]',
+  examples: ['tendon replay session.mcap', 'tendon replay session.mcap --recorded-chunks'],
+  takes: { least: 1, most: 1, what: 'one recording, such as session.mcap' },
   options: {
     policy: { type: 'string', help: 'checkpoint folder that answers; default: the recorded one' },
     'recorded-chunks': {
@@ -20,9 +23,7 @@ export const replayCommand: Command = {
     ...POLICY_OPTIONS,
   },
   async run(values, { positionals, text, say }) {
-    const [file] = positionals;
-    if (file === undefined || positionals.length > 1)
-      throw new TendonError('config_invalid', 'tendon replay: name one recording, such as session.mcap');
+    const [file = ''] = positionals;
     const { header } = await Recording.open(file);
     const dir = values.policy === undefined ? header.policy.dir : text('policy');
     if (values['recorded-chunks'] !== true && !existsSync(dir))
@@ -38,15 +39,15 @@ export const replayCommand: Command = {
             ...loadOptions(values),
             isa: values.isa === undefined ? header.isa : text('isa'),
           });
-    const live = process.stdout.isTTY;
+    const progress = counter(undefined);
     const report = await replay(file, {
       policy,
       // Who asks for another sampler gets it.
       as_recorded:
         values.policy === undefined && Object.keys(POLICY_OPTIONS).every((o) => values[o] === undefined),
-      onProgress: (seconds) => live && process.stdout.write(`\r  ${seconds.toFixed(0)} s replayed `),
+      onProgress: (seconds) => progress.at(seconds, `${seconds.toFixed(0)} s replayed`),
     });
-    if (live) process.stdout.write('\r\u001b[K');
+    progress.end();
     policy?.close();
     const { commands, identical_commands, chunks, identical_chunks } = report;
     say(`  ${file}: ${report.seconds.toFixed(1)} s on ${header.robot}, recorded ${header.started}`);

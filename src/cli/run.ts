@@ -5,7 +5,7 @@ import { openLog } from '../host/log.js';
 import { collectGarbage, preferControl } from '../host/priority.js';
 import { ServiceManager } from '../host/service.js';
 import { loadPolicy } from '../policies/index.js';
-import { loadRobotFile } from '../robot/index.js';
+import { bridgeAddress, loadRobotFile } from '../robot/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import { DryRun } from '../session/dry-run.js';
 import { checkFit, needsOf } from '../session/fit.js';
@@ -31,8 +31,13 @@ const LEADER_POLL_MS = 20;
 
 export const run: Command = {
   summary: 'run a policy on a robot behind rosbridge',
-  usage:
-    'tendon run --policy DIR --robot launch/FILE.yaml [--bridge ws://HOST:9090] [--page 8080] [--dry-run]',
+  usage: 'tendon run DIR --robot launch/FILE.yaml [--bridge ws://HOST:9090] [--page 8080] [--dry-run]',
+  examples: [
+    'tendon run models/mine --robot launch/so101.yaml --dry-run',
+    'tendon run models/mine --robot launch/so101.yaml --page 8080 --record session.mcap',
+    'tendon run models/arm --robot launch/sim-arm.yaml --bridge ws://192.168.1.20:9090',
+  ],
+  takes: 'policy',
   options: {
     policy: { type: 'string', help: 'checkpoint folder' },
     robot: { type: 'string', help: 'robot file: topics, joint order, limits, deadlines' },
@@ -73,7 +78,7 @@ export const run: Command = {
     const file = loadRobotFile(text('robot'));
     const load = { ...loadOptions(values), ...needsOf(file.chunks, file.teleop?.share) };
     const policy = await loadPolicy(text('policy'), load);
-    const url = values.bridge === undefined ? file.bridge.url : text('bridge');
+    const url = values.bridge === undefined ? file.bridge.url : bridgeAddress(text('bridge'), '--bridge');
     const clock = new MonotonicClock();
     const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url } }, clock);
     const position_key = values['position-key'] === undefined ? file.measured : text('position-key');
@@ -190,7 +195,7 @@ export const run: Command = {
     service?.watch(() =>
       executor === undefined ? [controller.stats.ticks] : [controller.stats.ticks, executor.stats().ticks],
     );
-    await Promise.race([stopped, asked]);
+    await Promise.race([stopped(), asked]);
     service?.stopping();
     letGo?.();
     clearInterval(watchLeader);

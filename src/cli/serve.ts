@@ -6,9 +6,10 @@ import { type Command, loadOptions, POLICY_OPTIONS, TOKEN_OPTION, tokenOf } from
 
 export const serve: Command = {
   summary: 'serve a policy on the wire of openpi’s policy server',
-  usage: 'tendon serve --policy DIR [--port 8000] [--host 0.0.0.0 --token-file FILE]',
+  usage: 'tendon serve DIR [--port 8000] [--host 0.0.0.0 --token-file FILE]',
+  examples: ['tendon serve models/arm', 'tendon serve models/mine --host 0.0.0.0 --token-file token.txt'],
+  takes: 'policy',
   options: {
-    policy: { type: 'string', help: 'checkpoint folder' },
     port: { type: 'string', default: '8000', help: '0 takes a free one' },
     host: {
       type: 'string',
@@ -33,7 +34,7 @@ export const serve: Command = {
       `  ${family}: ${Object.keys({ ...observation_dims, ...image_shapes }).join(', ')} → ${horizon} × ${action_dim}`,
     );
     say(`  ${server.url}   (Ctrl-C ends it)`);
-    await stopped;
+    await stopped();
     await server.close();
     policy.close();
     return 0;

@@ -23,7 +23,13 @@ const PAGE_PORT = 8080;
 
 export const start: Command = {
   summary: 'run a simulated robot with its trained policy and a live page',
-  usage: 'tendon start [--task arm] [--headless --episodes 20] [--port 8080]',
+  usage: 'tendon start [DIR] [--task arm] [--headless --episodes 20] [--port 8080]',
+  examples: [
+    'tendon start',
+    'tendon start --task pusht --record session.mcap',
+    'tendon start models/mine --task arm --headless --episodes 20',
+  ],
+  takes: 'policy',
   options: {
     task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
     policy: { type: 'string', help: 'checkpoint folder; default models/TASK' },
@@ -75,7 +81,7 @@ export const start: Command = {
     say(
       `\n  the page:   ${web.url}\n  the bridge: ${live.current.bridge_url} (rosbridge v2)\n  metrics:    ${web.url}metrics (Prometheus)\n\nCtrl-C ends everything.`,
     );
-    await stopped;
+    await stopped();
     say('\nstopping …');
     await web.close();
     await live.close();
@@ -87,7 +93,7 @@ async function headless(
   options: Parameters<typeof SimSession.open>[0],
   episodes: number,
   say: (text: string) => void,
-  stopped: Promise<void>,
+  stopped: () => Promise<void>,
 ): Promise<number> {
   const results: EpisodeResult[] = [];
   let finish: () => void = () => undefined;
@@ -108,7 +114,7 @@ async function headless(
   });
   const watch = new MachineWatch(session.clock);
   session.go();
-  await Promise.race([finished, stopped]);
+  await Promise.race([finished, stopped()]);
   const { stats, supervisor } = session.controller;
   const machine = watch.end(stats.misses, NS_PER_S / session.rate_hz);
   const won = results.filter((r) => r.success).length;

@@ -3,6 +3,7 @@
 
 import * as z from 'zod';
 import { BRIDGE_DIALECTS, INTERPOLATIONS } from '../types/index.js';
+import { isBridgeAddress } from './address.js';
 import { commandSchema } from './command.js';
 import { count, messageType, milliseconds, name, positive, qos, topic } from './fields.js';
 import { framed, framesSchema } from './frames.js';
@@ -70,7 +71,7 @@ const bridge = z.lazy(() =>
   z.strictObject({
     url: z
       .string()
-      .regex(/^wss?:\/\/[^\s]+$/, 'a WebSocket address such as ws://127.0.0.1:9090')
+      .refine(isBridgeAddress, 'a WebSocket address such as ws://127.0.0.1:9090')
       .describe('Address of the rosbridge server.'),
     dialect: z.enum(BRIDGE_DIALECTS).default('auto').describe('Which server it is. auto: it is asked.'),
     token: z.string().min(8).optional().describe('Of a server that asks for one.'),

@@ -1,7 +1,7 @@
 // One row of the bench: ours in each precision against the peer, one after the other, round and round in the same run,
 // so that whatever else the machine does meets all of them alike. Medians.
 
-import type { Limits } from './limits.js';
+import type { MachineLimits } from '../../host/machine-limits.js';
 
 export interface Side {
   readonly precision: string;
@@ -41,7 +41,7 @@ const SETTLE_MS = 5;
 const RUNS = 3;
 const TORCH_ROUNDS = 12;
 
-export async function hold(contest: Contest, budget_ms: number, limits: Limits): Promise<BenchRow[]> {
+export async function hold(contest: Contest, budget_ms: number, limits: MachineLimits): Promise<BenchRow[]> {
   const peer: number[] = [];
   const torch: number[] = [];
   const ours = contest.ours.map(() => [] as number[]);

@@ -4,12 +4,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MachineLimits } from '../../host/machine-limits.js';
 import { addon } from '../../native/index.js';
 import type { Command } from '../command.js';
 import { type BenchRow, type Contest, hold } from './contest.js';
 import { denoiserContest, denoisers } from './denoisers.js';
 import { benchExecutor } from './executor.js';
-import { Limits } from './limits.js';
 import { planContest } from './plan.js';
 import { planScaling, plantRollouts } from './rollouts.js';
 import { benchStart } from './start.js';
@@ -23,6 +23,7 @@ export const bench: Command = {
     'ours against onnxruntime-node in one run; --executor: how late the real-time thread is; --start: how soon a policy acts',
   usage:
     'tendon bench [--only unet5m] [--small] [--json FILE] [--seconds 6]\n  tendon bench --executor [--plain] [--seconds 60]\n  tendon bench --start [--small]',
+  examples: ['tendon bench --executor', 'tendon bench --only unet5m'],
   options: {
     only: { type: 'string', help: 'rows whose name contains this' },
     json: { type: 'string', help: 'write the rows to this file' },
@@ -62,7 +63,7 @@ export const bench: Command = {
         contests.set(name, () => denoiserContest(work(), threads));
       for (const [name, open] of visionContests(folder, threads)) contests.set(name, open);
       contests.set('tdmpc2-5m.plan', () => planContest(folder, threads));
-      const limits = await Limits.measure(new (addon().Pool)({ threads }));
+      const limits = await MachineLimits.measure(new (addon().Pool)({ threads }));
       say(
         `${cpus()[0]?.model.trim()}, ${threads} threads, kernels ${addon().isa()}; onnxruntime-node on the same threads, f32\n${await limits.text()}\n`,
       );

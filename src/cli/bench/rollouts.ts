@@ -1,11 +1,11 @@
 // How planning scales: plans per second of the TD-MPC2 row against its samples, measured and as two numbers predict them;
 // and rollouts per second of information-theoretic MPPI whose cost is a function in JavaScript.
 
+import type { MachineLimits } from '../../host/machine-limits.js';
 import { addon } from '../../native/index.js';
 import { mppi } from '../../policies/index.js';
 import { tdmpc2Table } from '../../policies/tdmpc2/index.js';
 import { quantile } from './contest.js';
-import type { Limits } from './limits.js';
 import { CONFIG, planFlops, planWork } from './plan.js';
 
 const SAMPLES = [64, 128, 256, 512, 1024] as const;
@@ -15,7 +15,7 @@ export async function planScaling(
   folder: string,
   threads: number,
   budget_ms: number,
-  limits: Limits,
+  limits: MachineLimits,
   say: (line: string) => void,
 ): Promise<void> {
   const { graph, latent } = planWork(folder);

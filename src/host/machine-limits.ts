@@ -1,11 +1,11 @@
 // The machine's own limits, measured in the run that divides by them, and the least time that they leave to a piece of
 // work (the roofline: Williams, Waterman and Patterson 2009). Weights that fit a cache are read at that cache's speed.
 
-import { addon, type NativePool, native } from '../../native/index.js';
+import { addon, type NativePool, native } from '../native/index.js';
 
 const FORMATS = ['f32', 'bf16', 'int8'] as const;
 
-export class Limits {
+export class MachineLimits {
   private readonly reading = new Map<number, number>();
 
   private constructor(
@@ -13,11 +13,11 @@ export class Limits {
     private readonly arithmetic: Readonly<Record<string, number>>,
   ) {}
 
-  static async measure(pool: NativePool): Promise<Limits> {
+  static async measure(pool: NativePool): Promise<MachineLimits> {
     const arithmetic: Record<string, number> = {};
     for (const format of FORMATS)
       arithmetic[format] = await native(() => addon().measureArithmetic(pool, format));
-    return new Limits(pool, arithmetic);
+    return new MachineLimits(pool, arithmetic);
   }
 
   /** For people: one line. */

@@ -1,0 +1,31 @@
+// The results of `tendon eval` as text.
+
+import { type DelaysOptions, delayRows } from '../eval/delays.js';
+import type { Evaluation } from '../eval/evaluate.js';
+
+const percent = (share: number, digits = 1): string => (100 * share).toFixed(digits);
+
+export function evaluated(task: string, result: Evaluation, how: string): string {
+  const [low, high] = result.interval;
+  const modes = Object.entries(result.modes).map(([name, count]) => `${name} ${count}`);
+  return [
+    `  ${task}: ${result.successes}/${result.episodes} = ${percent(result.success_rate)} %   95 % interval ${percent(low)}–${percent(high)} %`,
+    `  episode      ${result.mean_steps.toFixed(1)} steps on average`,
+    `  modes        ${modes.join(', ')}`,
+    `  chunk jumps  median ${result.boundary_jump.median.toFixed(4)}, worst ${result.boundary_jump.worst.toFixed(4)}`,
+    `  inference    p50 ${result.infer_ms.p50.toFixed(2)} ms, p99 ${result.infer_ms.p99.toFixed(2)} ms (${how})`,
+  ].join('\n');
+}
+
+/** One line for each way to join and each delay, as they are found. */
+export async function sayDelays(options: DelaysOptions, say: (line: string) => void): Promise<void> {
+  say(`  ${options.task}: ${options.seeds.length} episodes each; delays are rounded up to whole rows`);
+  say('  mode              delay ms   success   95 % interval   max jump   rms jerk /s³');
+  for await (const row of delayRows(options)) {
+    const [low, high] = row.interval.map((share) => percent(share, 0));
+    const rate = `${percent(row.successes / row.episodes)} %`;
+    say(
+      `  ${row.mode.padEnd(18)}${String(row.delay_ms).padStart(8)}${rate.padStart(10)}${`${low}–${high} %`.padStart(16)}${row.max_jump.toFixed(3).padStart(11)}${row.jerk.toFixed(0).padStart(15)}`,
+    );
+  }
+}
