@@ -3,6 +3,7 @@
 export * from './control/index.js';
 export { type EvaluateOptions, type Evaluation, evaluatePolicy } from './eval/evaluate.js';
 export { openPolicy, physicsPolicy } from './eval/open-policy.js';
+export { LastWill, openLog, type RunLog } from './host/index.js';
 export { LoopMetrics, serveMetrics } from './metrics/index.js';
 export { addon, GraphBuilder, native } from './native/index.js';
 export {
@@ -24,6 +25,7 @@ export { exportDataset, Recording, replay, SessionRecorder } from './record/inde
 export { loadRobotFile, parseRobotFile } from './robot/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { servePolicy } from './serve/index.js';
+export * from './session/index.js';
 export { findTask, taskNames } from './sim/tasks.js';
 export {
   DirectSink,

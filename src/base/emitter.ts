@@ -36,9 +36,20 @@ export class Emitter<T> {
         listener(value);
       } catch (caught) {
         this.errors++;
-        report({ emitter: this.name, caught });
+        reportFault({ emitter: this.name, caught });
       }
     }
+  }
+}
+
+/** Calls one listener that is not an emitter's own; false when it threw, which is reported and goes no further. */
+export function guarded(name: string, call: () => void): boolean {
+  try {
+    call();
+    return true;
+  } catch (caught) {
+    reportFault({ emitter: name, caught });
+    return false;
   }
 }
 
@@ -48,7 +59,7 @@ export function onListenerFault(listener: Listener<ListenerFault>): () => void {
   return () => reporters.delete(listener);
 }
 
-function report(fault: ListenerFault): void {
+function reportFault(fault: ListenerFault): void {
   for (const reporter of reporters) {
     try {
       reporter(fault);

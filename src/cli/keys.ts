@@ -39,6 +39,9 @@ export function listenToKeys(
     }
     if (keys.includes('\u0003')) actions.quit();
   };
+  // A terminal that is gone is one without keys.
+  const lost = (): void => undefined;
+  input.on('error', lost);
   input.setRawMode(true);
   input.on('data', hear);
   input.resume();

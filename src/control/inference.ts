@@ -1,6 +1,7 @@
 // Inference beside the control loop: one at a time, asked for as far ahead as it takes, its chunk joined to the one in
 // force. What was asked before a hold, a stop or a reset is never acted on.
 
+import { Emitter } from '../base/index.js';
 import {
   type ActionChunk,
   asTendonError,
@@ -45,7 +46,7 @@ export class Inference {
   private readonly overlap: Overlap;
   private readonly delay = new InferenceDelay();
   private readonly scratch: Float64Array;
-  private readonly listeners = new Set<(chunk: ActionChunk) => void>();
+  private readonly chunks = new Emitter<ActionChunk>('chunks');
   private readonly row_ns: Nanoseconds;
   private readonly tick_ns: Nanoseconds;
   private running: AbortController | undefined;
@@ -67,8 +68,7 @@ export class Inference {
   }
 
   onChunk(listener: (chunk: ActionChunk) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return this.chunks.on(listener);
   }
 
   /** Nothing inferred from here back is acted on any more. */
@@ -154,7 +154,9 @@ export class Inference {
       this.player.accept(joined, now_ns, this.scratch);
       if (this.host.mayRecover()) supervisor.event('recovered', 'running again');
       this.host.follow(joined, this.row_ns);
-      this.tell(joined);
+      const before = this.chunks.errors;
+      this.chunks.emit(joined);
+      this.host.stats.listener_errors += this.chunks.errors - before;
     } catch (caught) {
       const gone = abort.signal.aborted || epoch !== this.epoch;
       const { message } = asTendonError(caught, 'inference');
@@ -167,17 +169,6 @@ export class Inference {
       } else supervisor.count('inference_failed');
     } finally {
       if (this.running === abort) this.running = undefined;
-    }
-  }
-
-  /** Those who listen may fail without consequence for the robot. */
-  private tell(chunk: ActionChunk): void {
-    for (const listener of this.listeners) {
-      try {
-        listener(chunk);
-      } catch {
-        this.host.stats.listener_errors++;
-      }
     }
   }
 }

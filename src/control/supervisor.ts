@@ -1,6 +1,7 @@
 // The state machine of control and the record of its interventions. Faults that may pass hold the robot and let it go
 // on by themselves; the operator's hold waits for the operator; a stop is latched.
 
+import { Emitter } from '../base/index.js';
 import type { ControlState } from '../types/index.js';
 import { type ControlEvent, TRANSITIONS } from './transitions.js';
 
@@ -40,12 +41,16 @@ export class Supervisor {
   private current: ControlState = 'INIT';
   private why = 'waiting for the robot';
   private operatorHolds = false;
-  listener_errors = 0;
-  private readonly listeners = new Set<(change: StateChange) => void>();
+  private readonly changes = new Emitter<StateChange>('supervisor');
   /** Times each cause stepped in. */
   readonly counts: Record<Intervention, number> = Object.fromEntries(
     Object.keys(INTERVENTIONS).map((k) => [k, 0]),
   ) as Record<Intervention, number>;
+
+  /** Times somebody who listens here failed; the robot is not told. */
+  get listener_errors(): number {
+    return this.changes.errors;
+  }
 
   get state(): ControlState {
     return this.current;
@@ -67,12 +72,11 @@ export class Supervisor {
     this.counts[intervention]++;
     this.operatorHolds = true;
     this.why = `${INTERVENTIONS[intervention]}, so going on is an operator's (${this.why})`;
-    this.tell({ from: 'HOLD', to: 'HOLD', cause: this.why });
+    this.changes.emit({ from: 'HOLD', to: 'HOLD', cause: this.why });
   }
 
   onChange(listener: (change: StateChange) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return this.changes.on(listener);
   }
 
   /** Feeds an event; true when it changed the state. */
@@ -88,19 +92,8 @@ export class Supervisor {
     const from = this.current;
     this.current = to;
     this.why = cause;
-    this.tell({ from, to, cause });
+    this.changes.emit({ from, to, cause });
     return true;
-  }
-
-  /** Those who listen may fail without consequence for the robot. */
-  private tell(change: StateChange): void {
-    for (const listener of this.listeners) {
-      try {
-        listener(change);
-      } catch {
-        this.listener_errors++;
-      }
-    }
   }
 
   /** Counts an intervention that needs no change of state. */

@@ -1,8 +1,10 @@
-// What `tendon run` says while it runs: sentences for a person, lines of JSON for a machine, or nothing. Written beside
-// the event loop, so that a terminal or pipe that is slow never holds up the control loop.
+// What a session says while it runs: sentences for a person, lines of JSON for a machine, or nothing. Whoever reads
+// slowly, or not at all, never holds up the control loop (output.ts).
 
-import { type DestinationStream, destination, pino, stdTimeFunctions } from 'pino';
-import { TendonError } from '../types/index.js';
+import { packageWhenNeeded, TendonError } from '../types/index.js';
+import { Output } from './output.js';
+
+const pinoPackage = packageWhenNeeded<typeof import('pino')>('pino');
 
 export const LOG_FORMATS = ['pretty', 'json', 'silent'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
@@ -12,44 +14,37 @@ export interface RunLog {
   say(line: string): void;
   /** Something that happened, in a sentence and in fields. */
   record(event: string, fields: Readonly<Record<string, unknown>>, sentence: string): void;
-  /** Resolves when the last of it is written. */
+  /** Resolves when the last of it is written, or soon after when nobody reads it. */
   close(): Promise<void>;
 }
 
+export const SILENT: RunLog = { say: () => undefined, record: () => undefined, close: async () => undefined };
+
 /** Throws `config_invalid` for a format that is not one of LOG_FORMATS. */
-export function openLog(format: string, say: (line: string) => void): RunLog {
-  const nothing = (): void => undefined;
-  const close = async (): Promise<void> => undefined;
+export function openLog(format: string, output = new Output(process.stdout)): RunLog {
+  const close = async (): Promise<void> => {
+    await output.flush();
+    output.close();
+  };
+  const say = (line: string): void => output.line(line);
   switch (format) {
     case 'pretty':
       return { say, record: (_, __, sentence) => say(`  ${sentence}`), close };
     case 'silent':
-      return { say: nothing, record: nothing, close };
-    case 'json':
-      return jsonLog();
+      return SILENT;
+    case 'json': {
+      const { pino, stdTimeFunctions } = pinoPackage();
+      const log = pino(
+        { timestamp: stdTimeFunctions.isoTime },
+        { write: (line: string) => output.line(line.trimEnd()) },
+      );
+      return {
+        say: (line) => line.trim() !== '' && log.info({ event: 'note' }, line.trim()),
+        record: (event, fields, sentence) =>
+          log[event === 'intervention' ? 'warn' : 'info']({ event, ...fields }, sentence),
+        close,
+      };
+    }
   }
   throw new TendonError('config_invalid', `--log: expected ${LOG_FORMATS.join(', ')}, got "${format}"`);
-}
-
-function jsonLog(): RunLog {
-  const out = destination({ fd: 1, sync: false });
-  let open = true;
-  // A reader that goes away must not take the robot's controller with it.
-  out.on('error', () => {
-    open = false;
-  });
-  const log = pino({ timestamp: stdTimeFunctions.isoTime }, out as DestinationStream);
-  return {
-    say: (line) => open && line.trim() !== '' && log.info({ event: 'note' }, line.trim()),
-    record(event, fields, sentence) {
-      if (open) log[event === 'intervention' ? 'warn' : 'info']({ event, ...fields }, sentence);
-    },
-    close: () =>
-      new Promise((resolve) => {
-        if (!open) return resolve();
-        out.on('error', resolve);
-        out.on('close', resolve);
-        out.end();
-      }),
-  };
 }

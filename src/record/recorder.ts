@@ -33,8 +33,11 @@ import {
 /** With as much again for the disk, no more than 100 ms are lost when the process is killed. */
 const BATCH_MS = 50;
 const BATCH_TICKS = 256;
-/** Batches that may wait for the disk, ten seconds of them; further ones are left out and counted. */
+/** What may wait for the disk: ten seconds of batches, and no more memory than this; the rest is left out and counted. */
 const MOST_BEHIND = 200;
+const MOST_BEHIND_BYTES = 256 * 1024 * 1024;
+/** An event without a picture, roughly. */
+const EVENT_BYTES = 512;
 
 export interface RecorderOptions {
   /** Must not exist yet. */
@@ -49,12 +52,17 @@ export interface RecorderOptions {
 export class SessionRecorder implements ControlTap {
   private rows: Float64Array;
   private ticks = 0;
+  /** The newest tick has no command yet. */
+  private tick_open = false;
   private events: PostedEvent[] = [];
   private order = 0;
   private seen: Observation | undefined;
   private seenImages = new Map<string, Image>();
   private observations = 0;
-  private behind = 0;
+  /** Bytes of each batch that waits for the disk, oldest first. */
+  private readonly behind: number[] = [];
+  private behind_bytes = 0;
+  private event_bytes = 0;
   private left_out = 0;
   private failed = false;
   private closing: (() => void) | undefined;
@@ -133,9 +141,17 @@ export class SessionRecorder implements ControlTap {
     this.rows[at + TICK.late_ns] = late_ns;
     this.rows[at + TICK.observation] = observation === undefined ? -1 : this.observations - 1;
     this.rows[at + TICK.fate] = 0;
+    this.tick_open = true;
   }
 
   command(values: Float64Array, expires_ns: number, fate: CommandFate): void {
+    // Such as the zero that a base is told when the loop has ended.
+    if (!this.tick_open) {
+      const now_ns = this.now_ns();
+      this.add('command', { now_ns, stamp_ns: now_ns, expires_ns, fate, values: values.slice() });
+      return;
+    }
+    this.tick_open = false;
     const at = this.width * (this.ticks - 1);
     this.rows[at + TICK.fate] = COMMAND_FATES.indexOf(fate);
     this.rows[at + TICK.expires_ns] = expires_ns;
@@ -190,6 +206,7 @@ export class SessionRecorder implements ControlTap {
     for (const [camera, image] of Object.entries(images)) {
       if (this.seenImages.get(camera) === image) continue;
       this.seenImages.set(camera, image);
+      this.event_bytes += image.data.byteLength;
       this.events.push({ order: this.order++, now_ns, stamp_ns, channel: { camera }, body: image });
     }
     const body = { number: this.observations++, stamp_ns, values, images: Object.keys(images) };
@@ -204,10 +221,13 @@ export class SessionRecorder implements ControlTap {
     this.countInterventions();
     const { ticks, events } = this;
     if (ticks === 0 && events.length === 0) return;
+    const bytes = this.event_bytes + EVENT_BYTES * events.length + 8 * this.width * ticks;
     this.ticks = 0;
     this.events = [];
+    this.event_bytes = 0;
+    this.tick_open = false;
     if (this.failed) return;
-    if (this.behind >= MOST_BEHIND) {
+    if (this.behind.length >= MOST_BEHIND || this.behind_bytes + bytes > MOST_BEHIND_BYTES) {
       this.left_out++;
       return;
     }
@@ -215,7 +235,8 @@ export class SessionRecorder implements ControlTap {
       this.add('gap', { now_ns: this.now_ns(), batches: this.left_out });
       this.left_out = 0;
     }
-    this.behind++;
+    this.behind.push(bytes);
+    this.behind_bytes += bytes;
     this.send({ kind: 'batch', ticks: this.rows.slice(0, ticks * this.width), events });
   }
 
@@ -233,7 +254,7 @@ export class SessionRecorder implements ControlTap {
 
   private heard(message: FromWorker): void {
     if (message.kind === 'failed') this.fail(message.cause);
-    else if (message.kind === 'written') this.behind--;
+    else if (message.kind === 'written') this.behind_bytes -= this.behind.shift() ?? 0;
     else if (message.kind === 'closed') this.closing?.();
   }
 

@@ -184,7 +184,10 @@ export class Replayer {
   }
 
   private async tick(made: readonly ReadEvent[]): Promise<void> {
-    const command = made.find((event) => event.channel === 'command')?.body;
+    const command = made
+      .filter((event) => event.channel === 'command')
+      // One from outside of a tick, such as the zero at the end, has a time of its own.
+      .find(({ body }) => body.stamp_ns === this.clock.now)?.body;
     this.policy.question = made.find((event) => event.channel === 'asked')?.body;
     this.sink.fate = command?.fate ?? 'none';
     this.commanded = undefined;

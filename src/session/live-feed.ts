@@ -7,11 +7,10 @@ import {
   type ActionChunk,
   type IntentAnswer,
   type LiveChunk,
-  type LiveFrame,
   type LiveStatus,
   NS_PER_MS,
-  type Observation,
   type OperatorIntent,
+  type Robot,
   type SamplerChoice,
 } from '../types/index.js';
 
@@ -27,20 +26,24 @@ export type ControlStatus = Omit<
 export interface Watched {
   readonly controller: Controller;
   readonly policy: OpenedPolicy;
-  readonly robot: { latest(): Observation | undefined; readonly drops: object };
+  readonly robot: Pick<Robot, 'latest' | 'onStatus'> & { readonly drops: object };
   readonly position_key: string;
 }
 
 /** Gives what is new since the last call. */
 export function controlStatus({ controller, policy, robot, position_key }: Watched): () => ControlStatus {
   const { supervisor, stats } = controller;
+  let connected = false;
+  robot.onStatus((status) => {
+    connected = status.connected;
+  });
   const [readInfer, readLate] = [stats.infer_ms.reader(), stats.late_us.reader()];
   return () => ({
     kind: 'status',
     stamp_ns: pageTime(),
     state: supervisor.state,
     cause: supervisor.cause,
-    connected: supervisor.state !== 'INIT',
+    connected,
     command: [...controller.command],
     position: [...(robot.latest()?.values[position_key] ?? [])],
     infer_ms: readInfer(),
@@ -79,24 +82,6 @@ export function liveChunk(
     ...(scores === undefined ? {} : { scores: scores.slice(0, n) }),
     infer_ms: chunk.timing.total_ns / NS_PER_MS,
   };
-}
-
-/** Those who look. */
-export class Listeners {
-  private readonly all = new Set<(frame: LiveFrame) => void>();
-
-  get some(): boolean {
-    return this.all.size > 0;
-  }
-
-  add(listener: (frame: LiveFrame) => void): () => void {
-    this.all.add(listener);
-    return () => this.all.delete(listener);
-  }
-
-  emit(frame: LiveFrame): void {
-    for (const listener of this.all) listener(frame);
-  }
 }
 
 /** A person takes over, drives on or gives back. `pointAction`: the targets that lead the hand to a point. */

@@ -6,8 +6,8 @@ import { LoopMetrics, type LoopMetricsOptions, serveMetrics, watchInterventions 
 /** Where /metrics is served, and to whom. */
 export interface MetricsAddress {
   readonly port: number;
-  readonly host: string;
-  readonly token: string | undefined;
+  readonly host?: string | undefined;
+  readonly token?: string | undefined;
 }
 
 /** Watches until the returned function is called. Throws `config_invalid` when the port is taken. */
@@ -16,7 +16,7 @@ export async function observe(
   log: RunLog,
   address: MetricsAddress | undefined,
 ): Promise<() => Promise<void>> {
-  const letCount = watchInterventions(options.controller.supervisor, (report) => {
+  const stopCounting = watchInterventions(options.controller.supervisor, (report) => {
     const { intervention, cause, times } = report;
     log.record(
       'intervention',
@@ -24,12 +24,16 @@ export async function observe(
       `${intervention}: ${cause}${times > 1 ? ` (${times} times)` : ''}`,
     );
   });
-  if (address === undefined) return async () => letCount();
+  if (address === undefined) return async () => stopCounting();
   const metrics = new LoopMetrics(options);
-  const server = await serveMetrics(metrics, address);
+  const server = await serveMetrics(metrics, address).catch((caught) => {
+    stopCounting();
+    metrics.close();
+    throw caught;
+  });
   log.say(`  metrics: ${server.url}`);
   return async () => {
-    letCount();
+    stopCounting();
     metrics.close();
     await server.close();
   };

@@ -1,6 +1,7 @@
 // The page of `tendon run`: what the controller, the bridge and the policy say, and a person's hold, stop and choices.
 // Where the robot file has a workspace the arm is drawn as its URDF's chain of joints, with the paths of its chunks.
 
+import { Emitter } from '../base/index.js';
 import type { Controller } from '../control/index.js';
 import type { LoadedPolicy } from '../policies/index.js';
 import type { RosbridgeRobot } from '../rosbridge/index.js';
@@ -13,18 +14,9 @@ import type {
   OperatorIntent,
   RobotFile,
 } from '../types/index.js';
-import { startWebServer, type WebServerOptions } from '../web/index.js';
+import { startWebServer, type WebServer, type WebServerOptions } from '../web/index.js';
 import { ChainDrawing } from './chain-drawing.js';
-import {
-  ACCEPTED,
-  choose,
-  controlStatus,
-  Listeners,
-  liveChunk,
-  pageTime,
-  refused,
-  takeOver,
-} from './live-feed.js';
+import { ACCEPTED, choose, controlStatus, liveChunk, pageTime, refused, takeOver } from './live-feed.js';
 import type { Operator } from './operator.js';
 
 const STATUS_MS = 100;
@@ -40,7 +32,7 @@ export interface RobotPageOptions {
 }
 
 export class RobotPage implements LiveSource {
-  private readonly listeners = new Listeners();
+  private readonly listeners = new Emitter<LiveFrame>('page');
   private readonly timers: NodeJS.Timeout[];
   private readonly drawing: ChainDrawing | undefined;
   private readonly letChunks: () => void;
@@ -83,7 +75,7 @@ export class RobotPage implements LiveSource {
   }
 
   subscribe(listener: (frame: LiveFrame) => void): () => void {
-    return this.listeners.add(listener);
+    return this.listeners.on(listener);
   }
 
   request(intent: OperatorIntent): IntentAnswer {
@@ -129,31 +121,31 @@ export class RobotPage implements LiveSource {
   private emitPoses(): void {
     const { robot, position_key } = this.options;
     const position = robot.latest()?.values[position_key];
-    if (this.drawing === undefined || position === undefined || !this.listeners.some) return;
+    if (this.drawing === undefined || position === undefined || this.listeners.size === 0) return;
     this.listeners.emit({ kind: 'poses', stamp_ns: pageTime(), poses: this.drawing.poses(position) });
   }
 
   private emitChunk(chunk: ActionChunk): void {
     const { drawing, listeners } = this;
-    if (drawing !== undefined && listeners.some)
+    if (drawing !== undefined && listeners.size > 0)
       listeners.emit(liveChunk(chunk, (action) => drawing.hand(action)));
   }
 }
 
-/** Serves the page until the returned function is called. Throws `config_invalid` when the port is taken. */
-export async function openPage(
-  options: RobotPageOptions,
-  address: WebServerOptions,
-  say: (text: string) => void,
-): Promise<() => Promise<void>> {
+/** Serves the page. Throws `config_invalid` when it cannot listen there. */
+export async function openPage(options: RobotPageOptions, address: WebServerOptions): Promise<WebServer> {
   const page = new RobotPage(options);
   const server = await startWebServer(page, address).catch((caught) => {
     page.close();
     throw caught;
   });
-  say(`  the page: ${server.url}`);
-  return async () => {
-    page.close();
-    await server.close();
+  return {
+    url: server.url,
+    port: server.port,
+    counters: () => server.counters(),
+    async close() {
+      page.close();
+      await server.close();
+    },
   };
 }

@@ -1,6 +1,7 @@
 // The running session as the page sees it: scene, poses, chunks and status out; the operator's intents in, each one
 // handed to the supervisor, the policy or the simulation, which decide.
 
+import { Emitter } from '../base/index.js';
 import { LoopMetrics } from '../metrics/index.js';
 import type { LoadOptions } from '../policies/index.js';
 import { taskNames } from '../sim/tasks.js';
@@ -19,7 +20,6 @@ import {
   type ControlStatus,
   choose,
   controlStatus,
-  Listeners,
   liveChunk,
   pageTime,
   refused,
@@ -31,7 +31,7 @@ const STATUS_MS = 100;
 const POSES_MS = 33;
 
 export class LiveSession implements LiveSource {
-  private readonly listeners = new Listeners();
+  private readonly listeners = new Emitter<LiveFrame>('page');
   private timers: NodeJS.Timeout[] = [];
   private successes = 0;
   private done = 0;
@@ -87,7 +87,7 @@ export class LiveSession implements LiveSource {
   }
 
   subscribe(listener: (frame: LiveFrame) => void): () => void {
-    return this.listeners.add(listener);
+    return this.listeners.on(listener);
   }
 
   request(intent: OperatorIntent): IntentAnswer {
@@ -235,7 +235,7 @@ export class LiveSession implements LiveSource {
   }
 
   private emitChunk(session: SimSession, chunk: ActionChunk): void {
-    if (this.listeners.some && session === this.session)
+    if (this.listeners.size > 0 && session === this.session)
       this.listeners.emit(liveChunk(chunk, (action) => session.twin.actionPoint(action)));
   }
 

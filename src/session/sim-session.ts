@@ -2,7 +2,7 @@
 // with and without a page. Episodes are the simulation's: it says how each went, this asks for the next.
 
 import { join } from 'node:path';
-import { Controller, type ControllerOptions, MonotonicClock } from '../control/index.js';
+import { Controller, MonotonicClock } from '../control/index.js';
 import { type OpenedPolicy, openPolicy } from '../eval/open-policy.js';
 import { collectGarbage, preferControl } from '../host/priority.js';
 import type { LoadOptions } from '../policies/index.js';
@@ -13,6 +13,7 @@ import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
 import type { TaskInstance } from '../sim/task.js';
 import { findTask } from '../sim/tasks.js';
 import { TendonError } from '../types/index.js';
+import { controllerOptions } from './controller-options.js';
 import { modelFolder, PACKAGE_ROOT } from './drivers.js';
 import { needsOf } from './fit.js';
 import { openRecorder } from './recording.js';
@@ -95,21 +96,10 @@ export class SimSession {
     const sim = await spawnSimServer({ task: options.task, seed, port: options.bridge_port ?? 0 });
     const clock = new MonotonicClock();
     const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url: sim.url } }, clock);
-    const settings: ControllerOptions = {
-      robot,
-      policy,
-      clock,
-      limits: file.limits,
-      rate_hz: file.rate_hz,
-      position_key: 'joint_position',
-      freshness_ms: file.deadlines.freshness_ms,
-      inference_ms: file.deadlines.inference_ms,
-      lifetime_ms: file.command.lifetime_ms,
+    const settings = {
+      ...controllerOptions(file, { robot, policy, clock }),
       // A simulation that died comes back by itself, and so does its session.
       resume_within_ms: DAY_MS,
-      chunks: file.chunks,
-      interpolation: file.interpolation,
-      rotations: file.rotations,
     };
     const facts = {
       robot: file.name,

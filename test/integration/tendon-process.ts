@@ -17,8 +17,9 @@ export interface TendonProcess {
   ended(): Promise<number | null>;
 }
 
-export function startTendon(args: readonly string[]): TendonProcess {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+/** `entry`: another program than `tendon` itself. */
+export function startTendon(args: readonly string[], entry = MAIN): TendonProcess {
+  const child = spawn(process.execPath, [entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (text) => {

@@ -148,7 +148,7 @@ export class DatasetWriter {
     const { fps, codecs, dir } = this.options;
     const shape = [image.height, image.width, image.channels] as const;
     if (this.videos[key] === undefined) {
-      const file = join(dir, 'videos', key, 'chunk-000', 'file-000.mp4');
+      const file = join(dir, 'videos', folderName(key), 'chunk-000', 'file-000.mp4');
       mkdirSync(dirname(file), { recursive: true });
       this.videos[key] = new VideoWriter(file, codecs, shape, fps);
       this.pixels[key] = new PixelStats(image.channels);
@@ -278,6 +278,16 @@ function typeOf(key: string, first: unknown): { type: Type } | { list: Type } {
   if (INTEGERS.has(key)) return { type: 'INT64' };
   if (key === FLAG) return { type: 'BOOLEAN' };
   return Array.isArray(first) ? { list: 'FLOAT' } : { type: 'FLOAT' };
+}
+
+/** A camera's name comes from a recording, which may be anybody's: it must not lead out of the data set. */
+function folderName(key: string): string {
+  if (/^[\w.-]+$/.test(key) && !/^\.+$/.test(key)) return key;
+  throw new TendonError(
+    'file_unsafe',
+    `the recording has a camera named ${JSON.stringify(key.slice(0, 100))}, which is no name for a folder: expected letters, digits, dots, dashes and underscores`,
+    { camera: key },
+  );
 }
 
 const uneven = (key: string): TendonError =>

@@ -2,6 +2,7 @@
 // advertises and subscribes again and replays nothing; every call ends, by an answer, a timeout or the loss of the
 // connection. It speaks to the servers in dialects.ts and finds out by itself which one it has.
 
+import { Emitter } from '../../base/index.js';
 import { type BridgeDialect, type Nanoseconds, TendonError } from '../../types/index.js';
 import { stringifyJson } from '../codec/json.js';
 import {
@@ -81,10 +82,11 @@ export class BridgeClient {
   private readonly calls: Calls;
   /** Connections on which everything has been advertised and subscribed. */
   private readonly live = new Set<Connecting>();
-  private readonly listeners = new Set<(status: ClientStatus) => void>();
-  private readonly roundTripListeners = new Set<(ms: number) => void>();
+  private readonly statuses = new Emitter<ClientStatus>('bridge');
+  private readonly roundTrips = new Emitter<number>('round trips');
   private readonly watch: NodeJS.Timeout;
   private status: ClientStatus = { connected: false, cause: 'not connected yet' };
+  private closed = false;
   private measured_ns: Nanoseconds = 0;
   /** How often the clock is still asked for in quick succession. */
   private quick_measures = 0;
@@ -122,6 +124,7 @@ export class BridgeClient {
     const until_ns = this.options.now_ns() + limit_ms * 1e6;
     for (const connection of this.unique) connection.start();
     while (!this.status.connected) {
+      if (this.closed) throw new TendonError('cancelled', 'the client was closed while it connected');
       if (this.options.now_ns() > until_ns) {
         const { cause } = this.unique.find((connection) => !connection.open) ?? this.status;
         throw new TendonError(
@@ -135,6 +138,7 @@ export class BridgeClient {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     clearInterval(this.watch);
     for (const connection of this.unique) connection.stop();
     this.live.clear();
@@ -148,14 +152,12 @@ export class BridgeClient {
   }
 
   onStatus(listener: (status: ClientStatus) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return this.statuses.on(listener);
   }
 
   /** Each answered ping's time there and back, on every connection; returns the way to stop. */
   onRoundTrip(listener: (ms: number) => void): () => void {
-    this.roundTripListeners.add(listener);
-    return () => this.roundTripListeners.delete(listener);
+    return this.roundTrips.on(listener);
   }
 
   counters(): ConnectionCounters {
@@ -271,7 +273,7 @@ export class BridgeClient {
         this.last_malformed = cause;
       },
       on_round_trip: (ms) => {
-        for (const listener of this.roundTripListeners) listener(ms);
+        this.roundTrips.emit(ms);
       },
     });
     return connection;
@@ -350,6 +352,6 @@ export class BridgeClient {
   private report(status: ClientStatus): void {
     if (status.connected === this.status.connected && status.cause === this.status.cause) return;
     this.status = status;
-    for (const listener of this.listeners) listener(status);
+    this.statuses.emit(status);
   }
 }

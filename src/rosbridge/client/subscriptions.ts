@@ -84,12 +84,19 @@ export class Subscriptions {
     if (all === undefined) return;
     const arrived_ns = this.link.now_ns() - Math.round(held_ms * 1e6);
     let msg: Message | undefined;
+    const failed: unknown[] = [];
     for (const wanted of all) {
       wanted.heard = true;
       wanted.heard_ns = arrived_ns;
-      msg ??= unpackRaw(op.msg, wanted.type, this.link.dialect()?.serialisation ?? 'cdr');
-      wanted.listener(msg, arrived_ns);
+      try {
+        msg ??= unpackRaw(op.msg, wanted.type, this.link.dialect()?.serialisation ?? 'cdr');
+        wanted.listener(msg, arrived_ns);
+      } catch (caught) {
+        failed.push(caught);
+      }
     }
+    // One that cannot read it keeps it from nobody else; the connection counts it as malformed.
+    if (failed.length > 0) throw failed[0];
   }
 
   /** Looks for silence. */

@@ -1,5 +1,6 @@
 // What people say through the bridge: a stop, that somebody is there, where a leader device is. Each is told as it arrives.
 
+import { guarded } from '../../base/index.js';
 import type { LeaderFile, RobotFile } from '../../types/index.js';
 import type { BridgeClient } from '../client/client.js';
 import { SAID_ONCE } from '../client/subscriptions.js';
@@ -78,6 +79,7 @@ export class Operators {
   }
 
   private tell(what: (operator: OperatorListener) => void): void {
-    for (const operator of this.listeners) what(operator);
+    // What one of them fails at must not keep a stop from the others.
+    for (const operator of this.listeners) guarded('operator', () => what(operator));
   }
 }

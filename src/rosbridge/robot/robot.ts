@@ -2,6 +2,7 @@
 // that may go wrong on the way is said through onStatus, and every command that does not go out is counted.
 
 import { readUserText } from '../../base/files.js';
+import { Emitter, guarded } from '../../base/index.js';
 import {
   type Clock,
   type Command,
@@ -50,11 +51,12 @@ export class RosbridgeRobot implements Robot {
   private readonly frames: FrameTree;
   private readonly synchroniser: Synchroniser;
   private readonly parts: readonly { readonly publisher: Publisher; readonly write: Writer }[];
-  private readonly listeners = new Set<(status: RobotStatus) => void>();
+  private readonly statuses = new Emitter<RobotStatus>('robot');
   private readonly operators: Operators;
   private status: RobotStatus = { connected: false, cause: 'not connected yet' };
   private watch: NodeJS.Timeout | undefined;
   private open = false;
+  private closed = false;
   private opened_ns = 0;
 
   /** Throws `unsupported` when the file names a type that cannot be read or written. */
@@ -119,6 +121,7 @@ export class RosbridgeRobot implements Robot {
     this.watch ??= setInterval(() => this.look(), WATCH_MS);
     const until_ns = this.clock.now_ns() + this.file.deadlines.connect_ms * 1e6;
     while (this.synchroniser.latest === undefined) {
+      if (this.closed) throw new TendonError('cancelled', `${this.file.name}: closed while it connected`);
       if (this.clock.now_ns() > until_ns) {
         throw new TendonError(
           'bridge_timeout',
@@ -158,9 +161,8 @@ export class RosbridgeRobot implements Robot {
   }
 
   onStatus(listener: (status: RobotStatus) => void): () => void {
-    this.listeners.add(listener);
-    listener(this.status);
-    return () => this.listeners.delete(listener);
+    guarded('robot', () => listener(this.status));
+    return this.statuses.on(listener);
   }
 
   /** What operators say on the stop and heartbeat topics and services of the robot file; returns the way to stop. */
@@ -185,6 +187,7 @@ export class RosbridgeRobot implements Robot {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     clearInterval(this.watch);
     await this.client.close();
   }
@@ -264,7 +267,7 @@ export class RosbridgeRobot implements Robot {
     const before = this.status;
     if (connected === before.connected && this.open === before.reachable && cause === before.cause) return;
     this.status = status;
-    for (const listener of this.listeners) listener(status);
+    this.statuses.emit(status);
   }
 }
 
