@@ -8,6 +8,7 @@ import { root, sourceFiles } from './sources.js';
 /** Who may open a file by its name, and why. */
 const MAY: Readonly<Record<string, string>> = {
   'src/base/files.ts': 'the one place',
+  'src/host/output.ts': 'opens its own terminal anew',
   'src/web/assets.ts': 'reads files of this package',
   'src/record/read.ts': 'goes on with what the one place opened',
   'src/record/mcap-file.ts': 'writes a new file',
