@@ -23,7 +23,8 @@ let count = 0;
 
 const VELOCITY = 0.5;
 const ACCELERATION = 1;
-const RATE_HZ = 50;
+/** Slow, so that a busy machine skips no period of it. */
+const RATE_HZ = 10;
 
 interface Setting {
   readonly robot: string;
@@ -80,8 +81,8 @@ limits: { lower: [-9, -9], upper: [9, 9], velocity: [${VELOCITY}, ${VELOCITY}], 
 observation:
   - { topic: /joint_states, type: sensor_msgs/JointState, features: { observation.state: { length: 2 } } }
 measured: observation.state
-command: { topic: /command, type: std_msgs/Float64MultiArray }
-deadlines: { no_data_ms: 1000, freshness_ms: 500 }
+command: { topic: /command, type: std_msgs/Float64MultiArray, lifetime_ms: 500 }
+deadlines: { no_data_ms: 3000, freshness_ms: 1500, inference_ms: 3000 }
 `,
   );
   const steps = (): number[] => taken.slice(1).map((row, i) => (row[0]! - taken[i]![0]!) * RATE_HZ);
@@ -95,8 +96,10 @@ deadlines: { no_data_ms: 1000, freshness_ms: 500 }
       const speeds = steps();
       expect(Math.abs(speeds.at(-1)!)).toBeLessThan(0.01);
       // From full speed to rest by as much as the limit allows in each period, and no more.
-      speeds.slice(1).forEach((speed, i) => {
-        expect(Math.abs(speed - speeds[i]!)).toBeLessThan((ACCELERATION / RATE_HZ) * 1.001);
+      const braking = speeds.slice(speeds.findLastIndex((speed) => speed > 0.9 * VELOCITY));
+      expect(braking.length).toBeGreaterThan(3);
+      braking.slice(1).forEach((speed, i) => {
+        expect(Math.abs(speed - braking[i]!)).toBeLessThan((ACCELERATION / RATE_HZ) * 1.001);
       });
     },
   };
