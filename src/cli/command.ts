@@ -53,6 +53,7 @@ export const POLICY_OPTIONS = {
     type: 'string',
     help: 'features that the network takes and gives as they are, e.g. observation.state,action; or all',
   },
+  base: { type: 'string', help: 'of an adapter (PEFT, LoRA): the folder of the policy it was trained on' },
   'allow-unused': { type: 'boolean', help: 'tensors that belong to nothing in the network are left out' },
   guidance: { type: 'string', help: 'λ of classifier-free guidance; default: the checkpoint’s' },
   'parallel-tolerance': {
@@ -120,6 +121,7 @@ export function loadOptions(values: Values): LoadOptions {
       : {}),
     ...(typeof device === 'string' ? { device } : {}),
     ...(typeof raw === 'string' ? { raw: raw === 'all' ? raw : raw.split(',') } : {}),
+    ...(typeof values.base === 'string' ? { base: values.base } : {}),
     ...(values['allow-unused'] === true ? { allow_unused: true } : {}),
     ...(typeof task === 'string' ? { task: /^\d+$/.test(task) ? Number(task) : task } : {}),
     ...given('steps', count('steps', 1024)),

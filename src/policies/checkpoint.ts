@@ -1,13 +1,18 @@
 // A checkpoint folder as families see it: its config in today's form, its weights, and what stands between the robot's
 // numbers and the network's.
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { readUserJson } from '../base/json.js';
 import { TendonError } from '../types/index.js';
 import { openWeights, type WeightFile } from '../weights/index.js';
+import { baseOf } from './adapters/base.js';
+import { readAdapterConfig } from './adapters/config.js';
+import { isAdapter, merged } from './adapters/merge.js';
 import type { Feature } from './fields.js';
 import { modernConfig } from './legacy.js';
+import { PREPROCESSOR } from './processors/pipelines.js';
 import { type Processing, processingOf } from './processors/processing.js';
 import { Tensors } from './tensors.js';
 
@@ -22,6 +27,8 @@ export interface OpenOptions {
   readonly raw?: readonly string[] | 'all';
   /** Tensors that belong to nothing in the network are named in a warning instead of being refused. */
   readonly allow_unused?: boolean;
+  /** Of an adapter (PEFT): the folder of the policy that it was trained on, where that is elsewhere than it says. */
+  readonly base?: string;
 }
 
 /** What a family's config says of its features. */
@@ -33,15 +40,23 @@ export interface FeatureConfig {
 
 export class Checkpoint {
   private file: WeightFile | undefined;
+  private readonly base: string | undefined;
 
   constructor(
     readonly dir: string,
     readonly config: Record<string, unknown>,
     readonly options: OpenOptions = {},
-  ) {}
+  ) {
+    if (isAdapter(dir)) this.base = baseOf(dir, readAdapterConfig(dir), options.base);
+  }
 
   static open(dir: string, options: OpenOptions = {}): Checkpoint {
-    return new Checkpoint(dir, modernConfig(readConfig(dir)), options);
+    // An adapter that PEFT alone saved has its base's config.
+    const from =
+      isAdapter(dir) && !existsSync(join(dir, 'config.json'))
+        ? baseOf(dir, readAdapterConfig(dir), options.base)
+        : dir;
+    return new Checkpoint(dir, modernConfig(readConfig(from)), options);
   }
 
   /** The config by a family's schema; `config_invalid` names each wrong field. */
@@ -51,13 +66,14 @@ export class Checkpoint {
 
   /** The weights; `within`: see openWeights. */
   tensors(family: string, within?: string): Tensors {
-    this.file ??= openWeights(this.dir, within);
+    this.file ??= this.base === undefined ? openWeights(this.dir, within) : merged(this.dir, this.base);
     return new Tensors(this.file, family, this.options.allow_unused);
   }
 
   /** From processor files, or from statistics among `tensors` (LeRobot ≤ 0.3.3). */
   processing(config: FeatureConfig, tensors?: Tensors): Processing {
-    return processingOf(this.dir, config, tensors, this.options.raw);
+    const own = this.base === undefined || existsSync(join(this.dir, PREPROCESSOR));
+    return processingOf(own ? this.dir : this.base!, config, tensors, this.options.raw);
   }
 }
 

@@ -10,3 +10,4 @@ export * from './safetensors.js';
 export * from './safetensors-write.js';
 export * from './tensor.js';
 export * from './torch.js';
+export * from './wrappers.js';

@@ -1,10 +1,11 @@
 // Folders that LeRobot's own classes saved (7427f318), with observations, the draws they made and the actions they gave:
-// group norms other than 8, torch.compile's names, shards, steps that do nothing, steps that are off.
+// group norms other than 8, torch.compile's names, shards, steps that do nothing, steps that are off, an adapter of PEFT.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { loadPolicy } from '../../src/policies/index.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
 import { relativeError } from './golden.js';
@@ -16,6 +17,10 @@ interface Case {
     readonly draws: readonly string[];
   }[];
 }
+
+const cache = mkdtempSync(join(tmpdir(), 'tendon-cases-'));
+vi.stubEnv('TENDON_CACHE', cache);
+afterAll(() => rmSync(cache, { recursive: true, force: true }));
 
 const root = fileURLToPath(new URL('lerobot_cases', import.meta.url));
 
