@@ -53,6 +53,10 @@ export const POLICY_OPTIONS = {
     type: 'string',
     help: 'features that the network takes and gives as they are, e.g. observation.state,action; or all',
   },
+  'policy-hz': {
+    type: 'string',
+    help: 'rate of the data that the policy was trained on, where the checkpoint does not say it',
+  },
   base: { type: 'string', help: 'of an adapter (PEFT, LoRA): the folder of the policy it was trained on' },
   'allow-unused': { type: 'boolean', help: 'tensors that belong to nothing in the network are left out' },
   guidance: { type: 'string', help: 'λ of classifier-free guidance; default: the checkpoint’s' },
@@ -124,6 +128,7 @@ export function loadOptions(values: Values): LoadOptions {
     ...(typeof values.base === 'string' ? { base: values.base } : {}),
     ...(values['allow-unused'] === true ? { allow_unused: true } : {}),
     ...(typeof task === 'string' ? { task: /^\d+$/.test(task) ? Number(task) : task } : {}),
+    ...given('policy_hz', number('policy-hz')),
     ...given('steps', count('steps', 1024)),
     ...given('candidates', count('candidates', 4096)),
     ...given('guidance_scale', number('guidance')),

@@ -137,7 +137,7 @@ export class Inference {
         ...(goal === undefined ? {} : { goal }),
         ...(prefix === undefined ? {} : { prefix }),
         ...(candidates === undefined ? {} : { candidates }),
-        ...(this.state === undefined ? {} : { state: this.state }),
+        state: this.state,
       });
       const now_ns = options.clock.now_ns();
       stats.inferred(now_ns - asked_ns);

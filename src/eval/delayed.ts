@@ -44,7 +44,7 @@ export async function runDelayed(
       const chunk = await policy.infer(seen.window()!, {
         ...(prefix === undefined ? {} : { prefix }),
         ...(overlap.candidates === undefined ? {} : { candidates: overlap.candidates }),
-        ...(state === undefined ? {} : { state }),
+        state,
       });
       state = chunk.state;
       coming = { chunk, row: row === 0 ? 0 : row + delay };

@@ -27,6 +27,8 @@ export interface OpenOptions {
   readonly raw?: readonly string[] | 'all';
   /** Tensors that belong to nothing in the network are named in a warning instead of being refused. */
   readonly allow_unused?: boolean;
+  /** Rate of the data that the policy was trained on, for a checkpoint that does not say it. */
+  readonly policy_hz?: number;
   /** Of an adapter (PEFT): the folder of the policy that it was trained on, where that is elsewhere than it says. */
   readonly base?: string;
 }

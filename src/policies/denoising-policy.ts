@@ -16,27 +16,30 @@ import {
   type InferOptions,
   NS_PER_S,
   type Observation,
-  type Policy,
   type PolicySpec,
   type SamplerChoice,
   type SamplerMenu,
   TendonError,
+  type TunablePolicy,
 } from '../types/index.js';
 import { TemporalEnsemble } from './act/ensemble.js';
 import type { DenoiserFamily, LoadOptions } from './denoiser-family.js';
 import { DenoiserSessions, groupsOf } from './denoiser-sessions.js';
 import { checkGoal } from './features.js';
 import { History } from './history.js';
+import type { Memory } from './memory.js';
 
-export class DenoisingPolicy implements Policy {
+/** Normalised actions given so far, newest last, for families that feed them back. */
+interface Given {
+  readonly given: readonly Float32Array[];
+}
+
+export class DenoisingPolicy implements TunablePolicy {
   readonly spec: PolicySpec;
   /** The threads that this policy computes on. */
   readonly pool: NativePool;
   private readonly sessions: DenoiserSessions;
-  private readonly history: History;
-  /** Normalised actions given so far, newest last, for families that feed them back. */
-  private given: Float32Array[] = [];
-  private readonly ensemble: TemporalEnsemble | undefined;
+  private memory: Memory<Given>;
   private seed = 0;
   private draws = 0;
   private wanted: SamplerChoice;
@@ -46,9 +49,7 @@ export class DenoisingPolicy implements Policy {
     private readonly options: LoadOptions,
   ) {
     this.spec = family.spec;
-    this.history = new History(family.spec, family.rename, family.keeps_actions === true);
-    if (family.ensemble !== undefined)
-      this.ensemble = new TemporalEnsemble(family.ensemble, family.spec.action_dim);
+    this.memory = this.blank();
     this.pool = poolFor(options);
     this.sessions = new DenoiserSessions(family, options, this.pool);
     this.wanted = {
@@ -102,9 +103,7 @@ export class DenoisingPolicy implements Policy {
   }
 
   reset(seed: number): void {
-    this.history.clear();
-    this.given = [];
-    this.ensemble?.reset();
+    this.memory = this.blank();
     this.seed = seed;
     this.draws = 0;
   }
@@ -114,14 +113,16 @@ export class DenoisingPolicy implements Policy {
     options: InferOptions = {},
   ): Promise<ActionChunk> {
     const began = process.hrtime.bigint();
-    const history = this.history.take(observation);
+    const { memory } = this;
+    const isRemembered = !('state' in options);
+    const before = (isRemembered ? memory.state : (options.state as Given | undefined))?.given ?? [];
+    const history = memory.history.take(observation);
     const newest = history.at(-1)!;
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
     const { conditioned } = this.family;
     const through = options.prefix?.derivative === true && !conditioned;
     const { session, start_scale, noise_draws } = await this.sessions.for(choice, through);
     const groups = groupsOf(choice);
-    const { action_dim } = this.spec;
     const count = choice.candidates * this.family.model_horizon * this.width;
     const start = options.noise?.slice() ?? this.draw(count);
     if (start.length !== count)
@@ -137,7 +138,7 @@ export class DenoisingPolicy implements Policy {
       );
     for (let i = 0; i < count; i++) start[i] = start[i]! * start_scale;
     const acts = this.family.keeps_actions ? history.length - 1 : this.family.first_row;
-    if (this.family.keeps_actions) this.writeGiven(start, choice.candidates, acts);
+    if (this.family.keeps_actions) this.writeGiven(before, start, choice.candidates, acts);
     checkGoal(options.goal, this.spec);
     const inputs = this.family.condition(history, options.goal, groups);
     const towards = this.prefix(options.prefix, newest, acts);
@@ -170,19 +171,18 @@ export class DenoisingPolicy implements Policy {
         );
       if (begins !== undefined) this.writeBeginning(result.x, begins);
       this.bound(result.x);
-      if (this.family.keeps_actions) {
-        const given = result.x.slice(acts * action_dim, (acts + 1) * action_dim);
-        const kept = [...this.given, given];
-        this.given = kept.slice(Math.max(0, kept.length - this.spec.n_obs_steps + 1));
-      }
+      const state = this.family.keeps_actions ? this.after(before, result.x, acts) : undefined;
+      if (isRemembered) memory.state = state;
       const total_ns = Number(process.hrtime.bigint() - began);
-      return this.chunk(result.x, choice.candidates, acts, newest, {
+      const ensemble = isRemembered ? memory.ensemble : undefined;
+      const chunk = this.chunk(result.x, choice.candidates, acts, newest, ensemble, {
         queue_ns: Math.max(0, total_ns - result.observe_ns - result.denoise_ns),
         observe_ns: result.observe_ns,
         denoise_ns: result.denoise_ns,
         total_ns,
         calls: result.calls,
       });
+      return state === undefined ? chunk : { ...chunk, state };
     } finally {
       options.signal?.removeEventListener('abort', abort);
     }
@@ -208,10 +208,25 @@ export class DenoisingPolicy implements Policy {
     this.sessions.clear();
   }
 
+  private blank(): Memory<Given> {
+    const { spec, rename, keeps_actions, ensemble } = this.family;
+    return {
+      history: new History(spec, rename, keeps_actions === true),
+      ...(ensemble === undefined ? {} : { ensemble: new TemporalEnsemble(ensemble, spec.action_dim) }),
+    };
+  }
+
+  /** What was given before, and row `acts` of x, as far back as a window reaches. */
+  private after(before: Given['given'], x: Float32Array, acts: number): Given {
+    const { action_dim, n_obs_steps } = this.spec;
+    const kept = [...before, x.slice(acts * action_dim, (acts + 1) * action_dim)];
+    return { given: kept.slice(Math.max(0, kept.length - n_obs_steps + 1)) };
+  }
+
   /** The newest given actions end just before row `acts`; what lies before them stays noise. */
-  private writeGiven(start: Float32Array, candidates: number, acts: number): void {
+  private writeGiven(before: Given['given'], start: Float32Array, candidates: number, acts: number): void {
     const { action_dim } = this.spec;
-    const given = this.given.slice(Math.max(0, this.given.length - acts));
+    const given = before.slice(Math.max(0, before.length - acts));
     for (let c = 0; c < candidates; c++)
       given.forEach((row, i) => {
         start.set(row, (c * this.family.model_horizon + acts - given.length + i) * action_dim);
@@ -307,6 +322,7 @@ export class DenoisingPolicy implements Policy {
     n: number,
     first_row: number,
     newest: Observation,
+    ensemble: TemporalEnsemble | undefined,
     timing: ActionChunk['timing'],
   ): ActionChunk {
     const { action_dim, horizon } = this.spec;
@@ -320,7 +336,7 @@ export class DenoisingPolicy implements Policy {
         part.set(x.subarray(from, from + action_dim), t * action_dim);
       }
       this.family.decode(part, newest);
-      if (this.ensemble !== undefined && c === 0) part.set(this.ensemble.update(part));
+      if (c === 0 && ensemble !== undefined) part.set(ensemble.update(part));
       candidates.set(part, c * horizon * action_dim);
     }
     return {

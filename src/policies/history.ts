@@ -20,7 +20,8 @@ export class History {
   }
 
   /**
-   * The window to act on, oldest first, n_obs_steps long: an array is taken as it is; a single observation joins the
+   * The window to act on, oldest first, n_obs_steps long: an array is taken as it is (where windows grow, without the first
+   * observation's repetitions); a single observation joins the
    * ones before, the first being repeated to fill unless windows grow. Throws `input_invalid` when it does not fit the policy.
    */
   take(observation: Observation | readonly Observation[]): readonly Observation[] {
@@ -32,7 +33,7 @@ export class History {
           'input_invalid',
           `history: expected n_obs_steps = ${n} observations, got ${given.length}`,
         );
-      return given.map((o) => this.check(o));
+      return (this.grows ? begun(given) : given).map((o) => this.check(o));
     }
     const newest = this.check(observation as Observation);
     this.kept.push(newest);
@@ -74,6 +75,13 @@ export class History {
     }
     return observation;
   }
+}
+
+/** The window without the first observation's repetitions, by which others fill the beginning of an episode. */
+function begun(window: readonly Observation[]): readonly Observation[] {
+  let first = 0;
+  while (first + 1 < window.length && window[first] === window[first + 1]) first++;
+  return window.slice(first);
 }
 
 /** Keys that the map names are renamed all at once; one that comes under its new name already is never replaced. */

@@ -91,7 +91,24 @@ export function openFamily(dir: string, options: OpenOptions = {}): DenoiserFami
       `${dir}/config.json: n_action_steps: expected at most the ${horizon} rows of a chunk, got ${n_action_steps}; the robot would stand still at the end of every chunk`,
       { horizon, n_action_steps },
     );
-  return family;
+  return withRate(dir, family, options.policy_hz);
+}
+
+/** The rate that the caller names, of a checkpoint that says none. */
+function withRate<Family extends DenoiserFamily | WorldModelFamily>(
+  dir: string,
+  family: Family,
+  policy_hz: number | undefined,
+): Family {
+  if (policy_hz === undefined) return family;
+  const { rate_hz } = family.spec;
+  if (!(policy_hz > 0 && policy_hz <= 1000) || (rate_hz !== undefined && rate_hz !== policy_hz))
+    throw new TendonError(
+      'config_invalid',
+      `policy_hz: expected ${rate_hz === undefined ? 'more than 0 and at most 1000' : `${rate_hz}, which is fps in ${dir}/config.json`}, got ${policy_hz}`,
+      { policy_hz, rate_hz },
+    );
+  return { ...family, spec: { ...family.spec, rate_hz: policy_hz } };
 }
 
 /** TD-MPC2's own configs name no type; nobody else has simplicial latents and a stack of critics. */

@@ -5,8 +5,18 @@ import { type Image, type Observation, type PolicySpec, TendonError } from '../t
 import type { Wire } from './msgpack-numpy.js';
 import { NdArray } from './ndarray.js';
 
-/** Throws `input_invalid` naming the feature that is missing or of another shape; what the policy does not know is left. */
-export function observationOf(given: Wire, spec: PolicySpec, stamp_ns: number): Observation {
+/**
+ * The observations of one frame, oldest first: one, or a history where arrays have a leading dim of time as LeRobot's batches
+ * do (state (n, dim), pictures (n, height, width, 3)), the newest of `stamp_ns`, the others `period_ns` apart before it. An array
+ * without that dim beside others that have it is of every moment. Throws `input_invalid` naming the feature that is missing or
+ * of another shape; what the policy does not know is left.
+ */
+export function observationsOf(
+  given: Wire,
+  spec: PolicySpec,
+  stamp_ns: number,
+  period_ns: number,
+): Observation[] {
   const map = flat(given);
   const find = (key: string): NdArray => {
     const found = map.get(key);
@@ -17,18 +27,64 @@ export function observationOf(given: Wire, spec: PolicySpec, stamp_ns: number): 
       { key },
     );
   };
-  const values: Record<string, Float32Array> = {};
-  for (const [key, length] of Object.entries(spec.observation_dims)) {
-    const numbers = find(key).numbers();
-    if (numbers.length !== length)
-      throw new TendonError('input_invalid', `${key}: expected ${length} values, got ${numbers.length}`, {
-        key,
-      });
-    values[key] = Float32Array.from(numbers as Float32Array);
-  }
-  const images: Record<string, Image> = {};
-  for (const key of Object.keys(spec.image_shapes)) images[key] = imageOf(find(key), key);
-  return { stamp_ns, values, ...(Object.keys(images).length === 0 ? {} : { images }) };
+  const values = Object.entries(spec.observation_dims).map(
+    ([key, length]) => [key, statesOf(find(key), key, length)] as const,
+  );
+  const images = Object.keys(spec.image_shapes).map((key) => [key, picturesOf(find(key), key)] as const);
+  const counts = [...values, ...images].map(([, moments]) => moments.length);
+  const count = Math.max(1, ...counts);
+  const odd = [...values, ...images].find(([, { length }]) => length !== 1 && length !== count);
+  if (odd !== undefined)
+    throw new TendonError(
+      'input_invalid',
+      `${odd[0]}: expected ${count} moments, as other features have, got ${odd[1].length}`,
+      { key: odd[0] },
+    );
+  return Array.from({ length: count }, (_, i) => {
+    const at = <T>(all: readonly (readonly [string, readonly T[]])[]): Record<string, T> =>
+      Object.fromEntries(all.map(([key, moments]) => [key, moments[moments.length === 1 ? 0 : i]!]));
+    return {
+      stamp_ns: stamp_ns - (count - 1 - i) * period_ns,
+      values: at(values),
+      ...(images.length === 0 ? {} : { images: at(images) }),
+    };
+  });
+}
+
+/** Most moments of one frame: more than any policy's n_obs_steps. */
+const MOST_MOMENTS = 64;
+
+/** (dim), or (moments, dim) with as many batches of one before. */
+function statesOf(array: NdArray, key: string, length: number): Float32Array[] {
+  const numbers = array.numbers();
+  const count = numbers.length / length;
+  const fits = count === 1 || (array.shape.at(-1) === length && Number.isInteger(count));
+  if (!fits || count < 1 || count > MOST_MOMENTS)
+    throw new TendonError(
+      'input_invalid',
+      `${key}: expected ${length} values, got ${numbers.length} of shape (${array.shape.join(', ')}); a history has a leading dim of time`,
+      { key },
+    );
+  // Whole numbers of 64 bits come as bigints.
+  const plain = Float32Array.from({ length: numbers.length }, (_, i) => Number(numbers[i]));
+  return Array.from({ length: count }, (_, i) => plain.slice(i * length, (i + 1) * length));
+}
+
+/** One picture, or (moments, …) of them. */
+function picturesOf(array: NdArray, key: string): Image[] {
+  const { dtypeText, data } = array;
+  let { shape } = array;
+  while (shape.length > 4 && shape[0] === 1) shape = shape.slice(1);
+  if (shape.length !== 4) return [imageOf(new NdArray(dtypeText, shape, data), key)];
+  const [count, ...one] = shape as [number, ...number[]];
+  if (count < 1 || count > MOST_MOMENTS)
+    throw new TendonError('input_invalid', `${key}: expected 1 to ${MOST_MOMENTS} moments, got ${count}`, {
+      key,
+    });
+  const bytes = data.length / count;
+  return Array.from({ length: count }, (_, i) =>
+    imageOf(new NdArray(dtypeText, one, data.subarray(i * bytes, (i + 1) * bytes)), key),
+  );
 }
 
 /** Nested maps by one name, with dots. */

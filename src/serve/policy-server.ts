@@ -2,11 +2,20 @@
 // to any policy here. One request, one answer, binary msgpack both ways; metadata on connecting.
 
 import type { WebSocket } from 'ws';
+import { ObservationWindow, type Overlap, overlapFor } from '../control/index.js';
 import { Door, Sockets } from '../net/index.js';
-import { asTendonError, NS_PER_MS, type Policy, TendonError } from '../types/index.js';
+import {
+  asTendonError,
+  NS_PER_MS,
+  NS_PER_S,
+  type Observation,
+  type Policy,
+  type PolicyState,
+  TendonError,
+} from '../types/index.js';
 import { packNumpy, unpackNumpy, type Wire } from './msgpack-numpy.js';
 import { Float, NdArray } from './ndarray.js';
-import { observationOf } from './observation.js';
+import { observationsOf } from './observation.js';
 
 export interface PolicyServerOptions {
   readonly policy: Policy;
@@ -86,6 +95,54 @@ export async function servePolicy(options: PolicyServerOptions): Promise<PolicyS
   };
 }
 
+/** What one client has shown, and what the policy carries on for it. */
+class Client {
+  private readonly window: ObservationWindow | undefined;
+  /** ACT's ensemble over the answers, by time, where the checkpoint asks for one. */
+  private readonly overlap: Overlap | undefined;
+  private readonly period_ns: number;
+  private state: PolicyState | undefined;
+
+  constructor(private readonly policy: Policy) {
+    const { n_obs_steps, rate_hz, ensemble } = policy.spec;
+    this.period_ns = rate_hz === undefined ? 0 : NS_PER_S / rate_hz;
+    // Without a rate nothing says which observation is the one before.
+    if (rate_hz !== undefined) this.window = new ObservationWindow(n_obs_steps, this.period_ns);
+    if (rate_hz !== undefined && ensemble !== undefined)
+      this.overlap = overlapFor({ mode: 'ensemble', coeff: ensemble }, this.period_ns);
+  }
+
+  get unfilled(): number {
+    return this.window?.unfilled ?? 0;
+  }
+
+  async ask(frame: Wire, now_ns: number, signal: AbortSignal) {
+    const { policy, state } = this;
+    const observations = observationsOf(frame, policy.spec, now_ns, this.period_ns);
+    const window = this.windowOf(observations);
+    // An ensemble without a rate is the policy's own, from request to request.
+    if (policy.spec.ensemble !== undefined && this.overlap === undefined)
+      return policy.infer(window, { signal });
+    const chunk = await policy.infer(window, { state, signal });
+    this.state = chunk.state;
+    return this.overlap?.merge(chunk, undefined) ?? chunk;
+  }
+
+  /** A history that is long enough speaks for itself; what is missing comes from earlier requests, by time. */
+  private windowOf(observations: readonly Observation[]): readonly Observation[] {
+    const steps = this.policy.spec.n_obs_steps;
+    for (const observation of observations) this.window?.push(observation);
+    if (observations.length >= steps) return observations.slice(-steps);
+    const window = this.window?.window();
+    if (window !== undefined) return window;
+    throw new TendonError(
+      'input_invalid',
+      `the policy looks at ${steps} observations, got ${observations.length}, and its checkpoint does not say how far apart they are; send a history of ${steps}, or start with --policy-hz`,
+      { n_obs_steps: steps },
+    );
+  }
+}
+
 /** Work that is done one after the other. */
 class Turns {
   private last: Promise<void> = Promise.resolve();
@@ -101,14 +158,18 @@ function serveClient(
   { policy, seed = 0, metadata = {} }: PolicyServerOptions,
   turns: Turns,
 ): void {
-  const { family, horizon, action_dim, n_action_steps, rate_hz, observation_dims, image_shapes } =
-    policy.spec;
+  const { spec } = policy;
+  const { family, horizon, action_dim, n_action_steps, n_obs_steps, rate_hz } = spec;
+  const { observation_dims, image_shapes } = spec;
   turns.add(() => policy.reset(seed));
+  const seen = new Client(policy);
   const says: Wire = {
     family,
     action_horizon: horizon,
     action_dim,
     n_action_steps,
+    // A client sends as many moments with every request, or asks once a period.
+    n_obs_steps,
     ...(rate_hz === undefined ? {} : { rate_hz: new Float(rate_hz) }),
     observation: { ...observation_dims, ...image_shapes },
     ...metadata,
@@ -124,8 +185,7 @@ function serveClient(
     try {
       if (!binary)
         throw new TendonError('input_invalid', 'expected a binary frame, msgpack with numpy arrays');
-      const observation = observationOf(unpackNumpy(data), policy.spec, began * NS_PER_MS);
-      const chunk = await policy.infer(observation, { signal: gone.signal });
+      const chunk = await seen.ask(unpackNumpy(data), began * NS_PER_MS, gone.signal);
       const infer_ms = performance.now() - began;
       socket.send(
         packNumpy({
@@ -134,6 +194,8 @@ function serveClient(
             infer_ms: new Float(infer_ms),
             ...(previous_ms === undefined ? {} : { prev_total_ms: new Float(previous_ms) }),
           },
+          // Moments of windows that were neither sent nor asked about in time.
+          ...(n_obs_steps > 1 ? { windows_unfilled: seen.unfilled } : {}),
           policy_timing: { infer_ms: new Float(chunk.timing.total_ns / NS_PER_MS) },
         }),
       );

@@ -16,6 +16,10 @@ export function checkFit(spec: PolicySpec, file: RobotFile, where: string, posit
   const refuse = (why: string, fields: Record<string, unknown> = {}): never => {
     throw new TendonError('config_invalid', why, fields);
   };
+  if (spec.rate_hz === undefined)
+    refuse(
+      `the checkpoint does not say at which rate it acts, and its rows would be played at the ${file.rate_hz} Hz of ${where}; give the rate of the data that it was trained on with policy_hz in ${where} (or --policy-hz)`,
+    );
   const lengths = featureLengths(file);
   for (const [key, length] of Object.entries(spec.observation_dims))
     if (lengths[key] !== length)

@@ -86,7 +86,8 @@ export async function openParts(
       url: options.bridge === undefined ? given.bridge.url : bridgeAddress(options.bridge, '--bridge'),
     },
   };
-  const load = { ...options.load, ...needsOf(file.chunks, file.teleop?.share) };
+  const rate = file.policy_hz === undefined ? {} : { policy_hz: file.policy_hz };
+  const load = { ...rate, ...options.load, ...needsOf(file.chunks, file.teleop?.share) };
   // Until here nothing is open, and a signal may end the process as it ends any.
   const policy = await loadPolicy(options.policy, load);
   if (will !== undefined) closing.defer('signals', will.arm(end));

@@ -79,7 +79,10 @@ export interface InferOptions {
   readonly candidates?: number;
   /** Policies that denoise only (`unsupported` from others). */
   readonly prefix?: ChunkPrefix;
-  /** What the last answer of the same episode carried on (`ActionChunk.state`); absent: nothing came before. */
+  /**
+   * What the last answer of the same episode carried on (`ActionChunk.state`); `undefined`: nothing came before. Where the key
+   * itself is absent, the policy remembers from call to call until `reset`.
+   */
   readonly state?: PolicyState | undefined;
   readonly signal?: AbortSignal;
 }
@@ -89,9 +92,8 @@ export interface Policy {
   /** Forgets the history and restarts the noise stream at `seed`. */
   reset(seed: number): void;
   /**
-   * One chunk for the newest observation. An array is the whole window (oldest first, n_obs_steps long): nothing of the
-   * call is remembered but in `ActionChunk.state`. A single observation is pushed onto the policy's own history, the
-   * first being repeated to fill it.
+   * One chunk for the newest observation. An array is the whole window (oldest first, n_obs_steps long). A single
+   * observation is pushed onto the policy's own history, the first being repeated to fill it.
    */
   infer(observation: Observation | readonly Observation[], options?: InferOptions): Promise<ActionChunk>;
   close(): void;

@@ -164,7 +164,7 @@ function readAttribute(message: Message): [string, OnnxAttribute | undefined] {
     }
     if (field.number === 8) {
       isList = true;
-      list.push(...message.varints(field));
+      for (const value of message.varints(field)) list.push(value);
     }
   }
   return [name, isList ? list : value];
@@ -206,12 +206,13 @@ function readOnnxTensor(message: Message): OnnxTensor {
   let type = 0;
   let raw: Field | undefined;
   for (const field of message.fields()) {
-    if (field.number === 1) dims.push(...message.varints(field));
+    if (field.number === 1) for (const dim of message.varints(field)) dims.push(dim);
     if (field.number === 2) type = field.value;
     // float_data lies in the file as raw data does.
     if (field.number === 9 || (field.number === 4 && field.wire === 2)) raw = field;
     if (field.number === 4 && field.wire === 5) spelled.push(message.float(field));
-    if (field.number === 5 || field.number === 7) spelled.push(...message.varints(field));
+    if (field.number === 5 || field.number === 7)
+      for (const value of message.varints(field)) spelled.push(value);
     if (field.number === 8) name = message.text(field);
     if (field.number === 10) {
       const bytes = message.bytes(field);

@@ -96,8 +96,8 @@ test('pictures come with channels first or last; nested keys are one name', asyn
     },
     reset: () => undefined,
     close: () => undefined,
-    async infer(observation: Observation): Promise<ActionChunk> {
-      seen = observation;
+    async infer(window: readonly Observation[]): Promise<ActionChunk> {
+      [seen] = window;
       const timing = { queue_ns: 0, observe_ns: 0, denoise_ns: 0, total_ns: 5e6 };
       const actions = Float32Array.of(1);
       return {
@@ -194,4 +194,118 @@ test('a client that vanished frees its place; one that asks on without waiting i
     await vi.waitFor(() => expect(next.code()).toBe(1008));
   }, 10_000);
   infer();
+});
+
+/** A policy that looks at three moments, 100 ms apart, and answers with what it was given. */
+function looking(rate_hz: number | undefined) {
+  const windows: (readonly Observation[])[] = [];
+  const states: unknown[] = [];
+  const policy = {
+    spec: {
+      family: 'looking',
+      n_obs_steps: 3,
+      horizon: 1,
+      n_action_steps: 1,
+      action_dim: 1,
+      observation_dims: { 'observation.state': 2 },
+      image_shapes: { 'observation.image': [3, 2, 4] },
+      goal_dims: {},
+      rate_hz,
+    },
+    reset: () => undefined,
+    infer(window: readonly Observation[], options: { state?: object }): Promise<ActionChunk> {
+      windows.push(window);
+      states.push('state' in options ? options.state : 'remembers');
+      const timing = { queue_ns: 0, observe_ns: 0, denoise_ns: 0, total_ns: 0 };
+      return Promise.resolve({
+        stamp_ns: 0,
+        period_ns: 1e8,
+        horizon: 1,
+        action_dim: 1,
+        actions: Float32Array.of(windows.length),
+        n_candidates: 1,
+        chosen: 0,
+        timing,
+        state: { asked: windows.length },
+      });
+    },
+    close: () => undefined,
+  } as unknown as Policy;
+  return { policy, windows, states };
+}
+const picture = (...shape: number[]) =>
+  new NdArray('|u1', shape, new Uint8Array(shape.reduce((a, b) => a * b, 1)).fill(9));
+
+test('a client that sends a history is heard: state and pictures with a leading dim of time', async () => {
+  const { policy, windows, states } = looking(undefined);
+  const server = await servePolicy({ policy, port: 0 });
+  closers.push(() => server.close());
+  const { socket, next, map, metadata } = await client(server.url);
+  expect(metadata).toMatchObject({ n_obs_steps: 3 });
+  for (const state of [
+    NdArray.of(Float32Array.of(1, 2, 3, 4, 5, 6), [3, 2]),
+    NdArray.of(Float64Array.of(1, 2, 3, 4, 5, 6), [1, 3, 2]),
+  ]) {
+    socket.send(packNumpy({ 'observation/state': state, 'observation/image': picture(3, 2, 4, 3) }));
+    map(await next());
+    expect(windows.at(-1)!.map(({ values }) => [...values['observation.state']!])).toEqual([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ]);
+    expect(windows.at(-1)!.every(({ images }) => images!['observation.image']!.data.length === 24)).toBe(
+      true,
+    );
+  }
+  // What the policy carried on comes back to it.
+  expect(states).toEqual([undefined, { asked: 1 }]);
+  // One moment says nothing of those before, and nobody knows how far apart they are.
+  socket.send(
+    packNumpy({
+      'observation/state': NdArray.of(Float32Array.of(1, 2)),
+      'observation/image': picture(2, 4, 3),
+    }),
+  );
+  expect(await next()).toMatch(
+    /looks at 3 observations, got 1, .*send a history of 3, or start with --policy-hz/,
+  );
+});
+
+test('moments that do not belong together are refused', async () => {
+  const { policy } = looking(10);
+  const server = await servePolicy({ policy, port: 0 });
+  closers.push(() => server.close());
+  const { socket, next } = await client(server.url);
+  socket.send(
+    packNumpy({
+      'observation/state': NdArray.of(new Float32Array(6), [3, 2]),
+      'observation/image': picture(2, 2, 4, 3),
+    }),
+  );
+  expect(await next()).toMatch(/expected 3 moments, as other features have, got 2/);
+});
+
+test('a client that asks once a period fills the window by time; one that asks rarely is told', async () => {
+  const { policy, windows } = looking(10);
+  const server = await servePolicy({ policy, port: 0 });
+  closers.push(() => server.close());
+  const { socket, next, map } = await client(server.url);
+  let unfilled = 0;
+  const ask = async (x: number): Promise<number[]> => {
+    // int64, as numpy makes of whole numbers.
+    const state = NdArray.of(BigInt64Array.of(BigInt(x), 0n));
+    socket.send(packNumpy({ 'observation/state': state, 'observation/image': picture(3, 2, 4) }));
+    unfilled = map(await next()).windows_unfilled as number;
+    return windows.at(-1)!.map(({ values }) => values['observation.state']![0]!);
+  };
+  const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+  expect(await ask(1)).toEqual([1, 1, 1]);
+  expect(unfilled).toBe(0);
+  // Asked again at once: the moments before are still those of the beginning, not of 3 ms ago.
+  expect((await ask(2)).at(-1)).toBe(2);
+  // Much later than a window is long, what was seen then is no part of it.
+  await pause(1000);
+  const late = await ask(3);
+  expect(late.at(-1)).toBe(3);
+  expect(unfilled).toBe(1);
 });

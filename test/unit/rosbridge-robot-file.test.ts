@@ -292,10 +292,19 @@ describe('launch/', () => {
 
   it('a policy that does not fit is refused before anything is connected', () => {
     const file = loadRobotFile('launch/so101.yaml');
-    const spec = { observation_dims: { 'observation.state': 6 }, image_shapes: {}, action_dim: 6 } as never;
+    const spec = {
+      observation_dims: { 'observation.state': 6 },
+      image_shapes: {},
+      action_dim: 6,
+      rate_hz: 30,
+    } as never;
     const fitting = (changes: object, key = file.measured) =>
       checkFit({ ...(spec as PolicySpec), ...changes }, file, 'so101.yaml', key);
     expect(() => fitting({})).not.toThrow();
+    // Without its rate its rows would be played at the robot's.
+    expect(() => fitting({ rate_hz: undefined })).toThrow(
+      /does not say at which rate .*policy_hz in so101.yaml/,
+    );
     expect(() => fitting({ observation_dims: { 'observation.state': 7 } })).toThrow(
       /length 7, so101.yaml gives 6/,
     );

@@ -53,6 +53,7 @@ export function openAct(checkpoint: Checkpoint): DenoiserFamily {
       image_shapes: imageShapes(cameras),
       goal_dims: {},
       rate_hz: config.fps,
+      ...(config.temporal_ensemble_coeff === null ? {} : { ensemble: config.temporal_ensemble_coeff }),
     },
     rename: processing.rename,
     model_horizon: config.chunk_size,

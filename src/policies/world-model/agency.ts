@@ -1,7 +1,7 @@
 // Who acts: a demonstration's policy, the planner around what that policy would do, or both, as MoDem-V2 hands agency over
 // from one plan to the next (modem.ts).
 
-import type { Observation, Policy } from '../../types/index.js';
+import type { Observation, Policy, PolicyState } from '../../types/index.js';
 import type { ActionCodec } from '../features.js';
 import type { Acted, Actor, ActRequest } from './actors.js';
 import { type ModemConfig, plannerShare } from './modem.js';
@@ -15,6 +15,13 @@ export interface AgencyRequest extends ActRequest {
   readonly signal?: AbortSignal;
   /** Which plan this is of those that agency is handed over by; counted from loading when absent. */
   readonly plan_number?: number;
+  /** Of the demonstration's policy. */
+  readonly shown_state?: PolicyState | undefined;
+}
+
+/** What was done, and what the demonstration's policy carries on. */
+export interface AgencyActed extends Acted {
+  readonly shown_state: PolicyState | undefined;
 }
 
 /** What the planner's sequences are made of. */
@@ -49,30 +56,35 @@ export class Agency {
     request: AgencyRequest,
     observation: Observation | readonly Observation[],
     newest: Observation,
-  ): Promise<Acted> {
+  ): Promise<AgencyActed> {
     const { handover, centre_std } = this.modem;
     const plan = request.plan_number ?? this.plans;
     this.plans = plan + 1;
-    const shown = await this.shown(observation, newest, request.signal);
+    const { shown, shown_state } = await this.shown(observation, newest, request);
     const share = handover === undefined ? 1 : plannerShare(handover, plan);
     const blends = handover?.mode === 'blend';
-    if (blends ? share === 0 : this.uniform() >= share) return { status: 'ok', actions: shown };
+    if (blends ? share === 0 : this.uniform() >= share) return { status: 'ok', actions: shown, shown_state };
     const acted = await actor.act({ ...request, ...(centre_std === 0 ? {} : { centre: shown }) });
-    if (!blends || acted.status !== 'ok') return acted;
-    return { ...acted, actions: acted.actions.map((a, i) => share * a + (1 - share) * shown[i]!) };
+    if (!blends || acted.status !== 'ok') return { ...acted, shown_state };
+    return {
+      ...acted,
+      shown_state,
+      actions: acted.actions.map((a, i) => share * a + (1 - share) * shown[i]!),
+    };
   }
 
   /** What the policy would do, as a sequence of the planner: (horizon, action_dim) in [−1, 1]. */
   private async shown(
     observation: Observation | readonly Observation[],
     newest: Observation,
-    signal: AbortSignal | undefined,
-  ): Promise<Float32Array> {
+    { signal, shown_state: state }: AgencyRequest,
+  ): Promise<{ shown: Float32Array; shown_state: PolicyState | undefined }> {
     const whole = Array.isArray(observation) as boolean;
     const given = observation as readonly Observation[];
     // A history is passed on where it is as long as the policy's own; else the newest joins what the policy has seen.
     const asked = whole && given.length !== this.policy.spec.n_obs_steps ? given.at(-1)! : observation;
-    const { actions, horizon } = await this.policy.infer(asked, signal === undefined ? {} : { signal });
+    const chunk = await this.policy.infer(asked, { state, ...(signal === undefined ? {} : { signal }) });
+    const { actions, horizon } = chunk;
     const { table, repeats, encode } = this.planned;
     const width = table.action_dim;
     const rows = new Float32Array(table.horizon * width);
@@ -82,6 +94,6 @@ export class Agency {
       rows.set(actions.subarray(from, from + width), t * width);
     }
     encode(rows, newest);
-    return rows.map((a) => Math.min(1, Math.max(-1, a)));
+    return { shown: rows.map((a) => Math.min(1, Math.max(-1, a))), shown_state: chunk.state };
   }
 }

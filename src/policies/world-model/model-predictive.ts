@@ -41,6 +41,8 @@ export class ModelPredictivePolicy implements Policy {
   private readonly history: History;
   private wanted: SamplerChoice;
   private search: SequenceSearch;
+  /** Carried on by the last plan. */
+  private mark: object | undefined;
   private seed = 0;
   /** Rollouts of the last plan that failed; they counted as worst. */
   worst_count = 0;
@@ -88,6 +90,7 @@ export class ModelPredictivePolicy implements Policy {
   reset(seed: number): void {
     this.seed = seed;
     this.history.clear();
+    this.mark = undefined;
     this.search.reset(seed);
   }
 
@@ -98,6 +101,10 @@ export class ModelPredictivePolicy implements Policy {
     refuseInferOptions(this.spec, this.wanted.sampler, options);
     const began = process.hrtime.bigint();
     const newest = this.history.take(observation).at(-1)!;
+    // The search starts from the mean of the plan before, where the caller goes on from that one.
+    if ('state' in options && options.state !== this.mark) this.search.reset(this.seed);
+    const mark = {};
+    this.mark = mark;
     const { model } = this;
     const physical = (sequences: Float32Array): Float32Array => {
       const rows = sequences.slice();
@@ -134,6 +141,7 @@ export class ModelPredictivePolicy implements Policy {
       scores: Float32Array.of(plan.best_score, ...plan.elite_scores.subarray(0, shown)),
       chosen: 0,
       timing: { queue_ns: 0, observe_ns: 0, denoise_ns: total_ns, total_ns },
+      state: mark,
     };
   }
 

@@ -22,17 +22,19 @@ import {
   type InferOptions,
   NS_PER_S,
   type Observation,
-  type Policy,
   type PolicySpec,
+  type PolicyState,
   type SamplerChoice,
   type SamplerMenu,
   TendonError,
+  type TunablePolicy,
 } from '../../types/index.js';
 import type { LoadOptions } from '../denoiser-family.js';
 import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
-import { type Actor, priorActor, searchActor, treeActor } from './actors.js';
-import { Agency, type Demonstration } from './agency.js';
+import type { Memory } from '../memory.js';
+import { type Acted, type Actor, priorActor, searchActor, treeActor } from './actors.js';
+import { Agency, type AgencyActed, type Demonstration } from './agency.js';
 import type { WorldNetworks } from './graph.js';
 import { modemTable } from './modem.js';
 import { askedBy, partsOf, type WorldDescription } from './parts.js';
@@ -42,6 +44,15 @@ import { refuseInferOptions, refuseLoadOptions } from './refusals.js';
 export interface Remembered {
   readonly latent: Float32Array;
   readonly action: Float32Array;
+}
+
+/** What a plan leaves to the next. */
+interface Carried {
+  readonly remembered?: Remembered | undefined;
+  /** Of the demonstration's policy. */
+  readonly shown?: PolicyState | undefined;
+  /** The planner's own mean is that of the plan with this mark; after another it begins anew. */
+  readonly mark: object;
 }
 
 /** What a family brings to PlanningPolicy. */
@@ -87,16 +98,17 @@ interface Ready {
   readonly actor: Actor;
 }
 
-export class PlanningPolicy implements Policy {
+export class PlanningPolicy implements TunablePolicy {
   readonly spec: PolicySpec;
   /** The threads that this policy computes on. */
   readonly pool: NativePool;
   private readonly models = new Map<string, Promise<NativeModel>>();
   private readonly ready = new Map<string, Promise<Ready>>();
-  private readonly history: History;
+  private memory: Memory<Carried>;
+  /** Of the last plan, whose mean the planner starts from. */
+  private mark: object | undefined;
   private seed = 0;
   private draws = 0;
-  private remembered: Remembered | undefined;
   private readonly table: PlannerTable;
   private readonly agency: Agency | undefined;
   /** Outputs of the family's graph. */
@@ -116,7 +128,7 @@ export class PlanningPolicy implements Policy {
     this.table = demonstration === undefined ? family.table : modemTable(family.table, demonstration.modem);
     if (demonstration?.policy !== undefined)
       this.agency = new Agency(demonstration.modem, demonstration.policy, family, () => this.uniform());
-    this.history = new History(family.spec, family.rename);
+    this.memory = { history: new History(family.spec, family.rename) };
     this.pool = poolFor(options);
     const sampler = options.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy');
     refuseLoadOptions(family.spec.family, sampler, options);
@@ -166,10 +178,10 @@ export class PlanningPolicy implements Policy {
   }
 
   reset(seed: number): void {
-    this.history.clear();
+    this.memory = { history: new History(this.family.spec, this.family.rename) };
+    this.mark = undefined;
     this.seed = seed;
     this.draws = 0;
-    this.remembered = undefined;
     this.agency?.reset(seed);
     for (const ready of this.ready.values())
       void ready.then(({ actor }) => actor.reset(seed)).catch(() => undefined);
@@ -181,11 +193,14 @@ export class PlanningPolicy implements Policy {
   ): Promise<ActionChunk> {
     const began = process.hrtime.bigint();
     refuseInferOptions(this.spec, this.wanted.sampler, options);
-    const history = this.history.take(observation);
+    const { memory } = this;
+    const isRemembered = !('state' in options);
+    const before = isRemembered ? memory.state : (options.state as Carried | undefined);
+    const history = memory.history.take(observation);
     const { encoder, actor } = await this.readyFor(this.wanted);
     const inputs = {
       ...this.family.observe(history, options.goal, () => this.uniform()),
-      ...this.family.recall?.(this.remembered, (count) => this.normal(count)),
+      ...this.family.recall?.(before?.remembered, (count) => this.normal(count)),
     };
     const cancel = new (addon().CancelToken)();
     const abort = (): void => cancel.cancel();
@@ -196,28 +211,34 @@ export class PlanningPolicy implements Policy {
       const latent = encoded.outputs.latent!;
       const observed = Number(process.hrtime.bigint() - began);
       if (encoded.status !== 'ok') throw notFinite('the encoder');
-      const request = { ...options, latent, cancel };
-      const acted =
+      if (before?.mark !== this.mark) await actor.reset(this.seed);
+      const request = { ...options, latent, cancel, shown_state: before?.shown };
+      const acted: Acted & Partial<AgencyActed> =
         this.agency === undefined
           ? await actor.act(request)
           : await this.agency.act(actor, request, observation, history.at(-1)!);
       if (acted.status === 'cancelled')
         throw new TendonError('cancelled', 'the plan was cancelled by its caller');
       if (acted.status !== 'ok') throw notFinite(actor.what);
-      if (this.family.recall !== undefined)
-        this.remembered = {
-          latent,
-          action: acted.actions.slice(0, this.spec.action_dim).map((a) => Math.min(1, Math.max(-1, a))),
-        };
+      const first = acted.actions.slice(0, this.spec.action_dim);
+      const action = first.map((a) => Math.min(1, Math.max(-1, a)));
+      const state: Carried = {
+        mark: {},
+        ...(this.family.recall === undefined ? {} : { remembered: { latent, action } }),
+        shown: acted.shown_state,
+      };
+      this.mark = state.mark;
+      if (isRemembered) memory.state = state;
       this.lastPlan = acted.plan;
       this.lastTree = acted.tree;
       const total_ns = Number(process.hrtime.bigint() - began);
-      return this.chunk(acted.actions, history.at(-1)!, {
+      const chunk = this.chunk(acted.actions, history.at(-1)!, {
         queue_ns: 0,
         observe_ns: observed,
         denoise_ns: total_ns - observed,
         total_ns,
       });
+      return { ...chunk, state };
     } finally {
       options.signal?.removeEventListener('abort', abort);
     }
