@@ -44,8 +44,10 @@ export function angles(
 /** Keys or values of few heads, (batch, length, kv_heads · d), each repeated for the query heads that share it. */
 export function repeatHeads(g: GraphBuilder, x: Value, kv_heads: number, times: number): Value {
   if (times === 1) return x;
-  const [batch, length, width] = x.shape as [number, number, number];
-  const d = width / kv_heads;
-  const apart = g.reshape(x, [batch, length, kv_heads, 1, d]);
-  return g.reshape(g.expand(apart, [batch, length, kv_heads, times, d]), [batch, length, times * width]);
+  const d = x.shape[2]! / kv_heads;
+  const heads = Array.from({ length: kv_heads }, (_, i) => (kv_heads === 1 ? x : g.slice(x, 2, i * d, d)));
+  return g.concat(
+    heads.flatMap((head) => Array.from({ length: times }, () => head)),
+    2,
+  );
 }

@@ -1,0 +1,140 @@
+// What SmolVLA, π0 and π0.5 have in common as families: cameras of which some may be missing, a task in words, states and actions
+// padded to fixed widths, Euler steps from t = 1.
+
+import type { GraphBuilder } from '../../native/index.js';
+import { flowTable } from '../../samplers/index.js';
+import { type Observation, TendonError } from '../../types/index.js';
+import type { Checkpoint, FeatureConfig } from '../checkpoint.js';
+import type { DenoiserFamily } from '../denoiser-family.js';
+import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
+import type { Tensors } from '../tensors.js';
+import { type Padding, writePicture } from './pictures.js';
+import { flowTimes, timeEmbedding } from './prefix.js';
+
+export interface VlaParts {
+  readonly family: string;
+  readonly config: FeatureConfig & {
+    readonly chunk_size: number;
+    readonly n_action_steps: number;
+    readonly max_state_dim: number;
+    readonly max_action_dim: number;
+    readonly num_steps: number;
+    readonly min_period: number;
+    readonly max_period: number;
+    readonly fps?: number | undefined;
+  };
+  /** Cameras that the config declares and no robot has. */
+  readonly never_delivered: RegExp;
+  /** Side of the square pictures, pixels. */
+  readonly image: number;
+  readonly padding: Padding;
+  readonly expert_width: number;
+  graph(cameras: number, groups: number): GraphBuilder;
+  /** Inputs that depend on which cameras are there, on the task and on the normalised state (unpadded). */
+  prefix(cameras: readonly boolean[], task: string, state: Float32Array): Record<string, Float32Array>;
+  /** Whether the state is an input of the network beside the text. */
+  readonly takes_state: boolean;
+}
+
+const STATE = 'observation.state';
+
+export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaParts): DenoiserFamily {
+  const { config, family, image } = parts;
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing, [STATE]);
+  const action = actionMap(config.output_features, processing);
+  const cameras = Object.entries(config.input_features).flatMap(([key, { type, shape }]) =>
+    type === 'VISUAL' && !parts.never_delivered.test(key) ? [{ key, shape }] : [],
+  );
+  const fits = (what: string, dim: number, most: number): void => {
+    if (dim > most)
+      throw new TendonError('config_invalid', `${what}: ${family} has room for ${most} numbers, got ${dim}`);
+  };
+  fits(STATE, features.width, config.max_state_dim);
+  fits('action', action.dim, config.max_action_dim);
+  if (cameras.length === 0)
+    throw new TendonError('config_invalid', `input_features: ${family} needs at least one camera`);
+  const graph = (groups: number): GraphBuilder => {
+    const g = parts.graph(cameras.length, groups);
+    tensors.finish();
+    return g;
+  };
+  graph(1);
+
+  return {
+    spec: {
+      family,
+      n_obs_steps: 1,
+      horizon: config.chunk_size,
+      n_action_steps: Math.min(config.n_action_steps, config.chunk_size),
+      action_dim: action.dim,
+      observation_dims: features.dims,
+      image_shapes: Object.fromEntries(
+        cameras.map(({ key, shape }) => [key, shape as unknown as readonly [number, number, number]]),
+      ),
+      // A camera that is not delivered is masked, as in training.
+      optional_images: cameras.map(({ key }) => key),
+      any_size: true,
+      goal_dims: {},
+      texts: ['task'],
+      rate_hz: config.fps,
+    },
+    rename: processing.rename,
+    model_horizon: config.chunk_size,
+    first_row: 0,
+    defaults: { sampler: 'euler', steps: config.num_steps, candidates: 1, precision: 'auto', guidance_scale: 1 },
+    samplers: ['euler'],
+    max_steps: 100,
+    guidable: false,
+    padding_columns: config.max_action_dim - action.dim,
+    graph,
+    table(sampler, steps) {
+      if (sampler !== 'euler')
+        throw new TendonError('config_invalid', `sampler: ${family} is a flow and has "euler", got "${sampler}"`);
+      return flowTable('noise_at_one', steps);
+    },
+    schedule({ levels }) {
+      const times = flowTimes(levels.length);
+      const { min_period, max_period } = config;
+      return {
+        time: Float32Array.from(
+          times.flatMap((t) => [...timeEmbedding(t, parts.expert_width, min_period, max_period)]),
+        ),
+      };
+    },
+    condition(history) {
+      const newest = history.at(-1)!;
+      const state = rowsOf(features, STATE, [newest]);
+      const present = cameras.map(({ key }) => newest.images?.[key] !== undefined);
+      const task = taskOf(newest, family);
+      if (!present.includes(true))
+        throw new TendonError(
+          'input_invalid',
+          `${family}: expected at least one of ${cameras.map(({ key }) => key).join(', ')}, got none`,
+        );
+      const images = new Float32Array(cameras.length * image * image * 3).fill(-1);
+      cameras.forEach(({ key }, i) => {
+        const picture = newest.images?.[key];
+        if (picture !== undefined) writePicture(picture, image, parts.padding, images, i * image * image * 3);
+      });
+      const padded = new Float32Array(config.max_state_dim);
+      padded.set(state);
+      return {
+        images,
+        ...parts.prefix(present, task, state),
+        ...(parts.takes_state ? { state: padded } : {}),
+      };
+    },
+    ...actionCodec(action),
+  };
+}
+
+function taskOf({ texts }: Observation, family: string): string {
+  const task = texts?.task;
+  if (task === undefined)
+    throw new TendonError(
+      'input_invalid',
+      `task: ${family} is told what to do in words; give infer's \`task\`, or a text "task" in the observation`,
+    );
+  return task;
+}

@@ -1,0 +1,121 @@
+// The task in words: a tokenizer beside the checkpoint, and rows of the embedding table read from the file when a task is new
+// (the table itself, 1 GB of π0's, is never in memory). Encoded once per text.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Tokenizer } from '@huggingface/tokenizers';
+import { readUserJson } from '../../base/json.js';
+import type { TensorRef } from '../../native/index.js';
+import { TendonError } from '../../types/index.js';
+import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
+
+export interface TextOptions {
+  /** Tokens that the prefix has room for. */
+  readonly length: number;
+  /** Which end is cut from a text that is too long. */
+  readonly truncate: 'left' | 'right';
+  /** Factor on each embedding. */
+  readonly scale: number;
+}
+
+export interface EncodedText {
+  /** (1, length, width), zeros behind the text. */
+  readonly embeddings: Float32Array;
+  /** Tokens of the text. */
+  readonly count: number;
+}
+
+/** Encoded texts that are kept; a text that changes with every state (π0.5) is used once. */
+const KEPT = 8;
+
+export class TextEncoder {
+  private readonly kept = new Map<string, EncodedText>();
+
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly table: TensorRef,
+    private readonly options: TextOptions,
+  ) {}
+
+  /** `dir`/tokenizer, or the folder that was named. Throws `file_missing` saying which file to put where. */
+  static open(
+    dir: string,
+    named: string | undefined,
+    usual: string,
+    table: TensorRef,
+    options: Omit<TextOptions, 'truncate'> & { readonly truncate?: 'left' | 'right' },
+  ): TextEncoder {
+    const places = named === undefined ? [join(dir, 'tokenizer'), dir] : [named];
+    const found = places.find((place) => existsSync(join(place, 'tokenizer.json')));
+    if (found === undefined)
+      throw new TendonError(
+        'file_missing',
+        `${dir}: the tokenizer is not in the checkpoint; copy tokenizer.json and tokenizer_config.json of ${usual} into ${join(dir, 'tokenizer')}, or name their folder with --tokenizer`,
+        { dir, places },
+      );
+    const json = readUserJson(join(found, 'tokenizer.json'), 'tokenizer') as object;
+    const file = join(found, 'tokenizer_config.json');
+    const config = (existsSync(file) ? readUserJson(file, 'config') : {}) as { truncation_side?: unknown };
+    const truncate = options.truncate ?? (config.truncation_side === 'left' ? 'left' : 'right');
+    let tokenizer: Tokenizer;
+    try {
+      tokenizer = new Tokenizer(json, config);
+    } catch (cause) {
+      throw new TendonError(
+        'file_corrupt',
+        `${join(found, 'tokenizer.json')} is no tokenizer that is understood: ${(cause as Error).message}`,
+        { path: found },
+        { cause },
+      );
+    }
+    return new TextEncoder(tokenizer, table, { ...options, truncate });
+  }
+
+  /** Ids, cut to the room there is. */
+  ids(text: string): number[] {
+    const { length, truncate } = this.options;
+    const ids = this.tokenizer.encode(text).ids;
+    return truncate === 'left' ? ids.slice(-length) : ids.slice(0, length);
+  }
+
+  encode(text: string): EncodedText {
+    const known = this.kept.get(text);
+    if (known !== undefined) return known;
+    const ids = this.ids(text);
+    const width = this.table.shape[1]!;
+    const embeddings = new Float32Array(this.options.length * width);
+    ids.forEach((id, i) => {
+      const row = this.row(id);
+      for (let j = 0; j < width; j++) embeddings[i * width + j] = row[j]! * this.options.scale;
+    });
+    const encoded = { embeddings, count: ids.length };
+    this.kept.set(text, encoded);
+    if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value!);
+    return encoded;
+  }
+
+  private row(id: number): Float32Array {
+    const [rows, width] = this.table.shape as [number, number];
+    if (!(id >= 0 && id < rows))
+      throw new TendonError(
+        'weights_mismatch',
+        `the tokenizer gives token ${id}, and the embedding table has ${rows} rows: they belong to different models`,
+        { id, rows },
+      );
+    const bytes = width * ELEMENT_BYTES[this.table.dtype]!;
+    return readTensor({ ...this.table, shape: [width], offset: this.table.offset + id * bytes });
+  }
+}
+
+/** The text as SmolVLA and π0 take it: with a newline at its end. */
+export const withNewline = (task: string): string => (task.endsWith('\n') ? task : `${task}\n`);
+
+/**
+ * π0.5's prompt: the task without underscores and newlines, and the normalised state as bins of 256 over [−1, 1]; −1 and 255
+ * stand for what lies beyond (openpi tokenizer.py).
+ */
+export function statePrompt(task: string, state: ArrayLike<number>): string {
+  const cleaned = task.trim().replaceAll('_', ' ').replaceAll('\n', ' ');
+  const bins = Array.from(state, (x) => Math.min(Math.floor((x + 1) * 128), 255)).map((bin) => Math.max(bin, -1));
+  return `Task: ${cleaned}, State: ${bins.join(' ')};\nAction: `;
+}
