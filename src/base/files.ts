@@ -9,6 +9,7 @@ export const FILE_KINDS = {
   robot_file: { called: 'a robot file', most: 1 << 20 },
   urdf: { called: 'a URDF', most: 64 << 20 },
   config: { called: 'a configuration', most: 16 << 20 },
+  tokenizer: { called: 'a tokenizer', most: 64 << 20 },
   certificate: { called: 'a certificate file', most: 4 << 20 },
   secret: { called: 'a file with a secret', most: 4096 },
   // Read in pieces: their size is the disk's affair.

@@ -14,11 +14,8 @@ const EPS = 1e-6;
 
 /** x (frames, height, width, 3) in [−1, 1] → (frames, patches, width), patches row by row. */
 export function siglip(g: GraphBuilder, weights: Weights, { prefix, heads }: Siglip, x: Value): Value {
-  const [width, , patch] = weights.ref(`${prefix}embeddings.patch_embedding.weight`, [-1, 3, -1, -1]).shape as [
-    number,
-    number,
-    number,
-  ];
+  const [width, , patch] = weights.ref(`${prefix}embeddings.patch_embedding.weight`, [-1, 3, -1, -1])
+    .shape as [number, number, number];
   const kernel = weights.weight(g, `${prefix}embeddings.patch_embedding.weight`, [width, 3, patch, patch]);
   const bias = weights.weight(g, `${prefix}embeddings.patch_embedding.bias`, [width]);
   const patches = g.conv2d(x, kernel, bias, { stride: patch, pad: 0 });

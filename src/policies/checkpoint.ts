@@ -31,6 +31,8 @@ export interface OpenOptions {
   readonly policy_hz?: number;
   /** Of an adapter (PEFT): the folder of the policy that it was trained on, where that is elsewhere than it says. */
   readonly base?: string;
+  /** Folder of tokenizer.json, for a checkpoint without its own. */
+  readonly tokenizer?: string;
 }
 
 /** What a family's config says of its features. */

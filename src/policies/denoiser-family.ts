@@ -59,6 +59,8 @@ export interface DenoiserFamily {
   readonly conditioned?: boolean;
   /** Columns of x after the actions, which the network denoises with them (diffusion_policy's painted observations). */
   readonly columns_beside?: number;
+  /** Columns of x after the actions that mean nothing and are denoised with them (VLAs' fixed action width). */
+  readonly padding_columns?: number;
   /** Normalised bounds of each action, (action_dim): what is sampled beyond is brought back to them. */
   readonly bounds?: { readonly low: Float32Array; readonly high: Float32Array };
   /** The network for `groups` guidance groups: step input `x`, output first. */

@@ -116,7 +116,7 @@ export class DenoisingPolicy implements TunablePolicy {
     const { memory } = this;
     const isRemembered = !('state' in options);
     const before = (isRemembered ? memory.state : (options.state as Given | undefined))?.given ?? [];
-    const history = memory.history.take(observation);
+    const history = withTask(memory.history.take(observation), options.task);
     const newest = history.at(-1)!;
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
     const { conditioned } = this.family;
@@ -273,8 +273,11 @@ export class DenoisingPolicy implements TunablePolicy {
       );
     const actions = given.actions.slice(0, rows * n);
     encode(actions, newest);
-    const prefix = new Float32Array(model_horizon * n);
-    prefix.set(actions, acts * n);
+    const { width } = this;
+    // Columns that mean nothing are drawn to zero with the rest, as LeRobot does.
+    const prefix = new Float32Array(model_horizon * width);
+    for (let row = 0; row < rows; row++)
+      prefix.set(actions.subarray(row * n, (row + 1) * n), (acts + row) * width);
     const prefix_weights = new Float32Array(model_horizon);
     prefix_weights.set(given.weights.subarray(0, rows), acts);
     return { prefix, prefix_weights };
@@ -299,7 +302,8 @@ export class DenoisingPolicy implements TunablePolicy {
 
   /** Columns of x. */
   private get width(): number {
-    return this.spec.action_dim + (this.family.columns_beside ?? 0);
+    const { columns_beside = 0, padding_columns = 0 } = this.family;
+    return this.spec.action_dim + columns_beside + padding_columns;
   }
 
   private bound(x: Float32Array): void {
@@ -351,4 +355,11 @@ export class DenoisingPolicy implements TunablePolicy {
       timing,
     };
   }
+}
+
+/** The window with the task of a call, which stands before the observation's own. */
+function withTask(history: readonly Observation[], task: string | undefined): readonly Observation[] {
+  if (task === undefined) return history;
+  const newest = history.at(-1)!;
+  return [...history.slice(0, -1), { ...newest, texts: { ...newest.texts, task } }];
 }

@@ -19,6 +19,8 @@ import { openRssm } from './rssm/index.js';
 import { openScalezero } from './scalezero/index.js';
 import { openTdmpc } from './tdmpc/index.js';
 import { openTdmpc2 } from './tdmpc2/index.js';
+import { openPi0, openPi05 } from './vla/pi.js';
+import { openSmolvla } from './vla/smolvla.js';
 import { openVqbet } from './vqbet/index.js';
 import { ModemConfig } from './world-model/modem.js';
 import { PlanningPolicy, type WorldModelFamily } from './world-model/planning-policy.js';
@@ -35,6 +37,9 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   vqbet: openVqbet,
   diffusion_policy: openDp,
   onnx: openOnnxFamily,
+  smolvla: openSmolvla,
+  pi0: openPi0,
+  pi05: openPi05,
 };
 
 const WORLD_MODELS: Readonly<Record<string, Open<WorldModelFamily>>> = {

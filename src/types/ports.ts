@@ -51,6 +51,12 @@ export interface PolicySpec {
   /** Camera features by key, as the checkpoint declares them (channels, height, width). */
   readonly image_shapes: Readonly<Record<string, readonly [number, number, number]>>;
   readonly goal_dims: Readonly<Record<string, number>>;
+  /** Cameras that may be missing; the policy was trained to do without. */
+  readonly optional_images?: readonly string[];
+  /** Pictures of any size are taken: the policy sizes them itself. */
+  readonly any_image_size?: boolean;
+  /** Texts that an observation or `infer` must give, such as `task`. */
+  readonly texts?: readonly string[];
   /** Rate of the data the policy was trained on; undefined when the checkpoint does not say. */
   readonly rate_hz: number | undefined;
   /** The checkpoint asks for ACT's temporal ensemble with this coefficient: asked at every row, averaged by time. */
@@ -69,6 +75,8 @@ export interface ChunkPrefix {
 
 export interface InferOptions {
   readonly goal?: Goal;
+  /** What to do, in words; stands before the observation’s text of that name. */
+  readonly task?: string;
   /** Start noise, unit variance, (candidates, model_horizon, action_dim); drawn from the seed when absent. */
   readonly noise?: Float32Array;
   /**

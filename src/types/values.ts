@@ -24,6 +24,8 @@ export interface Observation {
   /** e.g. `observation.state` → (state_dim) */
   readonly values: Readonly<Record<string, Float32Array>>;
   readonly images?: Readonly<Record<string, Image>>;
+  /** In words, e.g. `task`: what to do. */
+  readonly texts?: Readonly<Record<string, string>>;
 }
 
 /** What to achieve, under the goal keys of the policy, in physical units. */

@@ -99,6 +99,7 @@ const NO_WORK = [
   'identity_processor',
   'smolvla_new_line_processor',
   'pi0_new_line_processor',
+  'pi05_prepare_state_tokenizer_processor_step',
   'tokenizer_processor',
   'torch2numpy_action_processor',
   'numpy2torch_action_processor',

@@ -66,7 +66,7 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
       family,
       n_obs_steps: 1,
       horizon: config.chunk_size,
-      n_action_steps: Math.min(config.n_action_steps, config.chunk_size),
+      n_action_steps: config.n_action_steps,
       action_dim: action.dim,
       observation_dims: features.dims,
       image_shapes: Object.fromEntries(
@@ -74,7 +74,7 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
       ),
       // A camera that is not delivered is masked, as in training.
       optional_images: cameras.map(({ key }) => key),
-      any_size: true,
+      any_image_size: true,
       goal_dims: {},
       texts: ['task'],
       rate_hz: config.fps,
@@ -82,7 +82,13 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
     rename: processing.rename,
     model_horizon: config.chunk_size,
     first_row: 0,
-    defaults: { sampler: 'euler', steps: config.num_steps, candidates: 1, precision: 'auto', guidance_scale: 1 },
+    defaults: {
+      sampler: 'euler',
+      steps: config.num_steps,
+      candidates: 1,
+      precision: 'auto',
+      guidance_scale: 1,
+    },
     samplers: ['euler'],
     max_steps: 100,
     guidable: false,
@@ -90,7 +96,10 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
     graph,
     table(sampler, steps) {
       if (sampler !== 'euler')
-        throw new TendonError('config_invalid', `sampler: ${family} is a flow and has "euler", got "${sampler}"`);
+        throw new TendonError(
+          'config_invalid',
+          `sampler: ${family} is a flow and has "euler", got "${sampler}"`,
+        );
       return flowTable('noise_at_one', steps);
     },
     schedule({ levels }) {

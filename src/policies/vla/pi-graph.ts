@@ -64,7 +64,11 @@ export function piGraph(weights: Weights, sizes: PiSizes, groups: number): Graph
   const expert = new Expert(g, weights, sizes);
   if (!adaptive) {
     const state = g.input('state', [1, sizes.max_state_dim], 'observation');
-    const token = g.reshape(weights.linear(g, state, `${model}state_proj`, expert_width), [1, 1, expert_width]);
+    const token = g.reshape(weights.linear(g, state, `${model}state_proj`, expert_width), [
+      1,
+      1,
+      expert_width,
+    ]);
     cache = expert.extend(token, cache, g.input('state_mask', [1, length + 1], 'observation'), at(0, 1));
   }
 

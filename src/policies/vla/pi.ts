@@ -65,7 +65,9 @@ function openPi(
   while (tensors.has(`${language}layers.${layers}.input_layernorm.weight`)) layers++;
   const escaped = language.replaceAll('.', '\\.');
   tensors.ignore(
-    new RegExp(`^${escaped}(norm\\.|layers\\.${layers - 1}\\.(self_attn\\.(q|o)_proj|post_attention_layernorm|mlp)\\.)`),
+    new RegExp(
+      `^${escaped}(norm\\.|layers\\.${layers - 1}\\.(self_attn\\.(q|o)_proj|post_attention_layernorm|mlp)\\.)`,
+    ),
   );
   tensors.ignore(/gemma_expert\.lm_head\.|^(un)?normalize_(inputs|targets|outputs)\./);
 
@@ -78,7 +80,11 @@ function openPi(
   const table = tensors.anyShape(tensors.has(own) ? own : `${paligemma}lm_head.weight`);
   tensors.ignore(/paligemma\.lm_head\./);
   const expert_width = shape(`${model}action_in_proj.weight`)[0]!;
-  const [tower_width, , patch] = shape(`${vision}embeddings.patch_embedding.weight`) as [number, number, number];
+  const [tower_width, , patch] = shape(`${vision}embeddings.patch_embedding.weight`) as [
+    number,
+    number,
+    number,
+  ];
   const patches = shape(`${vision}embeddings.position_embedding.weight`)[0]!;
   const image = Math.round(Math.sqrt(patches)) * patch;
   if (config.image_resolution[0] !== image || config.image_resolution[1] !== image)

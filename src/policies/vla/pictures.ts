@@ -6,7 +6,13 @@ import type { Image } from '../../types/index.js';
 export type Padding = 'left_top' | 'centred';
 
 /** Writes (size, size, 3) at `at` of `out`. A picture of the right size is not resampled. */
-export function writePicture(image: Image, size: number, padding: Padding, out: Float32Array, at: number): void {
+export function writePicture(
+  image: Image,
+  size: number,
+  padding: Padding,
+  out: Float32Array,
+  at: number,
+): void {
   const { width, height, channels, data } = image;
   const ratio = Math.max(width / size, height / size);
   const rows = width === size && height === size ? size : Math.trunc(height / ratio);
@@ -23,7 +29,8 @@ export function writePicture(image: Image, size: number, padding: Padding, out: 
       const to = at + ((top + y) * size + left + x) * 3;
       for (let c = 0; c < 3; c++) {
         const channel = channels === 1 ? 0 : c;
-        const pixel = (row: number, column: number): number => data[(row * width + column) * channels + channel]!;
+        const pixel = (row: number, column: number): number =>
+          data[(row * width + column) * channels + channel]!;
         const upper = pixel(y0, x0) * (1 - fx) + pixel(y0, x1) * fx;
         const lower = pixel(y1, x0) * (1 - fx) + pixel(y1, x1) * fx;
         out[to + c] = ((upper * (1 - fy) + lower * fy) / 255) * 2 - 1;

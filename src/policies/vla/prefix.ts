@@ -31,12 +31,7 @@ export interface PrefixInputs {
   readonly readable: Value;
 }
 
-export function prefixInputs(
-  g: GraphBuilder,
-  length: number,
-  chunk: number,
-  head_dim: number,
-): PrefixInputs {
+export function prefixInputs(g: GraphBuilder, length: number, chunk: number, head_dim: number): PrefixInputs {
   return {
     rotation: rotationInput(g, 'prefix', length, head_dim),
     mask: g.input('prefix_mask', [length, length], 'observation'),

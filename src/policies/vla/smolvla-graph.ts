@@ -73,7 +73,10 @@ export function smolvlaGraph(weights: Weights, sizes: SmolvlaSizes, groups: numb
   const x = g.input('x', [groups, chunk, max_action_dim], 'step');
   const time = g.input('time', [1, expert_width], 'schedule');
   const actions = weights.linear(g, x, `${MODEL}action_in_proj`, expert_width);
-  const timed = g.concat([actions, g.expand(g.reshape(time, [1, 1, expert_width]), [groups, chunk, expert_width])], 2);
+  const timed = g.concat(
+    [actions, g.expand(g.reshape(time, [1, 1, expert_width]), [groups, chunk, expert_width])],
+    2,
+  );
   const mixed = g.unary('silu', weights.linear(g, timed, `${MODEL}action_time_mlp_in`, expert_width));
   const suffix = weights.linear(g, mixed, `${MODEL}action_time_mlp_out`, expert_width);
 
@@ -96,7 +99,11 @@ function smolvlaExpert(
   const joint_mask = g.concat([prefix, g.constant(causal(chunk), [chunk, chunk])], 1);
   const behind = rotationInput(g, 'suffix', chunk, style.head_dim);
   // Cross layers count from 0, and their keys, turned in the prefix, are projected again and not turned again.
-  const from_zero = fixedRotation(g, Array.from({ length: chunk }, (_, i) => i), style.head_dim);
+  const from_zero = fixedRotation(
+    g,
+    Array.from({ length: chunk }, (_, i) => i),
+    style.head_dim,
+  );
   let h = suffix;
   cache.forEach((kv, i) => {
     const layer = `${EXPERT}layers.${i}.`;

@@ -79,7 +79,9 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
     refuse('num_expert_layers', `expected one for each of ${layers} layers, got ${config.num_expert_layers}`);
   // Nothing reads what follows the last layer's keys and values, nor layers beyond those that are used.
   const last = `^model\\.vlm_with_expert\\.vlm\\.model\\.text_model\\.layers\\.`;
-  tensors.ignore(new RegExp(`${last}${layers - 1}\\.(self_attn\\.(q|o)_proj|post_attention_layernorm|mlp)\\.`));
+  tensors.ignore(
+    new RegExp(`${last}${layers - 1}\\.(self_attn\\.(q|o)_proj|post_attention_layernorm|mlp)\\.`),
+  );
   for (let i = layers; tensors.has(`${VLM}text_model.layers.${i}.input_layernorm.weight`); i++)
     tensors.ignore(new RegExp(`${last}${i}\\.`));
 
@@ -88,7 +90,9 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
   const image = config.resize_imgs_with_padding?.[0];
   if (image === undefined || image !== config.resize_imgs_with_padding?.[1])
     refuse('resize_imgs_with_padding', 'expected the side of a square twice');
-  const side = Math.round(Math.sqrt(tensors.anyShape(`${VLM}vision_model.embeddings.position_embedding.weight`).shape[0]!));
+  const side = Math.round(
+    Math.sqrt(tensors.anyShape(`${VLM}vision_model.embeddings.position_embedding.weight`).shape[0]!),
+  );
   const vision = tensors.anyShape(`${VLM}vision_model.embeddings.patch_embedding.weight`).shape;
   const shuffle = Math.round(
     Math.sqrt(tensors.anyShape(`${VLM}connector.modality_projection.proj.weight`).shape[1]! / vision[0]!),
@@ -97,7 +101,11 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
     refuse('resize_imgs_with_padding', `the tower takes ${side * vision[2]!} pixels a side, got ${image}`);
   const expert_width = tensors.anyShape('model.action_in_proj.weight').shape[0]!;
   const joint_every =
-    config.attention_mode === 'self_attn' ? 1 : config.self_attn_every_n_layers > 0 ? config.self_attn_every_n_layers : layers + 1;
+    config.attention_mode === 'self_attn'
+      ? 1
+      : config.self_attn_every_n_layers > 0
+        ? config.self_attn_every_n_layers
+        : layers + 1;
   const embedding = tensors.anyShape(`${VLM}text_model.embed_tokens.weight`);
   const text = TextEncoder.open(dir, checkpoint.options.tokenizer, config.vlm_model_name, embedding, {
     length: config.tokenizer_max_length,
@@ -144,7 +152,13 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
       ];
       const state = present.length - 1;
       const { head_dim } = heads.text;
-      const numbers = prefixNumbers(present, head_dim, config.chunk_size, config.chunk_size, (i, j) => j < state || i === state);
+      const numbers = prefixNumbers(
+        present,
+        head_dim,
+        config.chunk_size,
+        config.chunk_size,
+        (i, j) => j < state || i === state,
+      );
       // The state is a token of the prefix here, and none of the expert's.
       const { state_mask: _, ...rest } = numbers;
       return { text: embeddings, ...rest };
@@ -158,7 +172,10 @@ function layersOf(tensors: Tensors, wanted: number): number {
   let count = 0;
   while (tensors.has(`${VLM}text_model.layers.${count}.input_layernorm.weight`)) count++;
   if (wanted > count)
-    throw new TendonError('weights_mismatch', `smolvla: num_vlm_layers is ${wanted}, and the file has ${count} layers`);
+    throw new TendonError(
+      'weights_mismatch',
+      `smolvla: num_vlm_layers is ${wanted}, and the file has ${count} layers`,
+    );
   return wanted > 0 ? wanted : count;
 }
 
@@ -167,7 +184,10 @@ const USUAL_HEAD = 64;
 
 function headsOf(dir: string, tensors: Tensors) {
   const layer = `${VLM}text_model.layers.0.self_attn.`;
-  const [q, k] = ['q', 'k'].map((name) => tensors.anyShape(`${layer}${name}_proj.weight`).shape[0]!) as [number, number];
+  const [q, k] = ['q', 'k'].map((name) => tensors.anyShape(`${layer}${name}_proj.weight`).shape[0]!) as [
+    number,
+    number,
+  ];
   const vision = tensors.anyShape(`${VLM}vision_model.embeddings.patch_embedding.bias`).shape[0]!;
   const path = join(dir, 'vlm_config.json');
   let heads = q / USUAL_HEAD;

@@ -116,6 +116,8 @@ export const withNewline = (task: string): string => (task.endsWith('\n') ? task
  */
 export function statePrompt(task: string, state: ArrayLike<number>): string {
   const cleaned = task.trim().replaceAll('_', ' ').replaceAll('\n', ' ');
-  const bins = Array.from(state, (x) => Math.min(Math.floor((x + 1) * 128), 255)).map((bin) => Math.max(bin, -1));
+  const bins = Array.from(state, (x) => Math.min(Math.floor((x + 1) * 128), 255)).map((bin) =>
+    Math.max(bin, -1),
+  );
   return `Task: ${cleaned}, State: ${bins.join(' ')};\nAction: `;
 }

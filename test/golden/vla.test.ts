@@ -1,0 +1,118 @@
+// SmolVLA, π0 and π0.5 against LeRobot's own classes (test/golden/{smolvla,pi0,pi05}_tiny): from raw pictures, state and task text to
+// the chunk, with the noise that was recorded.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadPolicy } from '../../src/policies/index.js';
+import { statePrompt, TextEncoder, withNewline } from '../../src/policies/vla/text.js';
+import type { Image, Observation } from '../../src/types/index.js';
+import { openSafetensors, readTensor } from '../../src/weights/index.js';
+import { type Golden, golden, relativeError } from './golden.js';
+
+interface Io {
+  readonly task: string;
+  readonly missing_cameras: readonly string[];
+  readonly tokenizer_vectors: readonly { text: string; ids: number[]; mask: number[] }[];
+  readonly prompt_vectors?: readonly { normalised_state: number[]; task: string; prompt: string }[];
+}
+
+const KINDS = ['smolvla', 'pi0', 'pi05'] as const;
+const ioOf = (io: Golden): Io => JSON.parse(readFileSync(join(io.dir, 'io.json'), 'utf8')) as Io;
+
+function observation(io: Golden): Observation {
+  const names = [...openSafetensors(join(io.dir, 'io.safetensors')).tensors.keys()];
+  const images = names
+    .filter((name) => name.startsWith('raw.observation.images.'))
+    .map((name): [string, Image] => {
+      const [height, width, channels] = io.shape(name) as [number, number, 3];
+      return [name.slice('raw.'.length), { width, height, channels, data: Uint8Array.from(io.get(name)) }];
+    });
+  return {
+    stamp_ns: 0,
+    values: { 'observation.state': io.get('raw.observation.state') },
+    images: Object.fromEntries(images),
+  };
+}
+
+describe.each(KINDS)('%s_tiny', (kind) => {
+  const io = golden(`${kind}_tiny`);
+  const { task, tokenizer_vectors, prompt_vectors } = ioOf(io);
+
+  it('gives the peer’s chunk, twice from one observation', async () => {
+    const policy = await loadPolicy(io.dir, { precision: 'f32' });
+    for (const [noise, want] of [
+      ['noise', 'actions_normalised'],
+      ['noise.second', 'actions_normalised.second'],
+    ] as const) {
+      const chunk = await policy.infer(observation(io), { task, noise: io.get(noise) });
+      const actions = normalised(io, chunk.actions);
+      expect([noise, relativeError(actions, io.get(want)) < 2e-5]).toEqual([noise, true]);
+    }
+    const physical = await policy.infer(observation(io), { task, noise: io.get('noise') });
+    expect(relativeError(physical.actions, io.get('actions'))).toBeLessThan(2e-5);
+  });
+
+  it('in bf16 within a percent and a half', async () => {
+    const policy = await loadPolicy(io.dir, { precision: 'bf16' });
+    const chunk = await policy.infer(observation(io), { task, noise: io.get('noise') });
+    expect(relativeError(chunk.actions, io.get('actions'))).toBeLessThan(1.5e-2);
+  });
+
+  it('candidates share one prefix and are each what they are alone', async () => {
+    const policy = await loadPolicy(io.dir, { precision: 'f32' });
+    const noise = Float32Array.from([...io.get('noise'), ...io.get('noise.second')]);
+    const { candidates } = await policy.infer(observation(io), { task, noise, candidates: 2 });
+    const n = io.get('actions').length;
+    expect(
+      relativeError(normalised(io, candidates!.slice(n)), io.get('actions_normalised.second')),
+    ).toBeLessThan(2e-5);
+  });
+
+  it('reads text as the peer’s tokenizer does', () => {
+    const table = { name: '', shape: [1000, 1], dtype: 'F32', file: '', offset: 0 };
+    const { mask } = tokenizer_vectors[0]!;
+    const encoder = TextEncoder.open(io.dir, undefined, 'the model', table, {
+      length: mask.length,
+      scale: 1,
+      truncate: kind === 'smolvla' ? 'left' : 'right',
+    });
+    for (const { text, ids, mask } of tokenizer_vectors)
+      expect([text, encoder.ids(text)]).toEqual([text, ids.filter((_, i) => mask[i] === 1)]);
+  });
+
+  if (prompt_vectors !== undefined)
+    it('puts the state into the prompt', () => {
+      for (const { normalised_state, task, prompt } of prompt_vectors)
+        expect(statePrompt(task, Float32Array.from(normalised_state))).toBe(prompt);
+    });
+
+  it('needs a task, and a camera', async () => {
+    const policy = await loadPolicy(io.dir, { precision: 'f32' });
+    await expect(policy.infer(observation(io))).rejects.toThrow(/task: .*in words/);
+    await expect(policy.infer({ ...observation(io), images: {} }, { task })).rejects.toThrow(
+      /at least one of/,
+    );
+  });
+});
+
+it('a newline is added to a task that does not end with one', () => {
+  expect(withNewline('go')).toBe('go\n');
+  expect(withNewline('go\n')).toBe('go\n');
+});
+
+/** Physical actions as the model has them, by the statistics of the postprocessor. */
+function normalised(io: Golden, actions: Float32Array): Float32Array {
+  const config = io.config as { normalization_mapping: { ACTION: string } };
+  const stats = openSafetensors(
+    join(io.dir, 'policy_postprocessor_step_0_unnormalizer_processor.safetensors'),
+  ).tensors;
+  const read = (name: string): Float32Array => readTensor(stats.get(`action.${name}`)!);
+  const dim = io.shape('actions').at(-1)!;
+  if (config.normalization_mapping.ACTION === 'QUANTILES') {
+    const [low, high] = [read('q01'), read('q99')];
+    return actions.map((v, i) => (2 * (v - low[i % dim]!)) / (high[i % dim]! - low[i % dim]!) - 1);
+  }
+  const [mean, std] = [read('mean'), read('std')];
+  return actions.map((v, i) => (v - mean[i % dim]!) / (std[i % dim]! + 1e-8));
+}
