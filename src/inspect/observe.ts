@@ -26,7 +26,8 @@ export function observe(spec: PolicySpec, seed: number): Observation {
       },
     ]),
   );
-  return { stamp_ns: seed, values, images };
+  const texts = Object.fromEntries((spec.texts ?? []).map((name) => [name, 'pick up the block']));
+  return { stamp_ns: seed, values, images, texts };
 }
 
 /** Goals that no observation holds: zeros, or numbers that differ from one observation to the next. */

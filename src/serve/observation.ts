@@ -30,7 +30,10 @@ export function observationsOf(
   const values = Object.entries(spec.observation_dims).map(
     ([key, length]) => [key, statesOf(find(key), key, length)] as const,
   );
-  const images = Object.keys(spec.image_shapes).map((key) => [key, picturesOf(find(key), key)] as const);
+  const images = Object.keys(spec.image_shapes)
+    .filter((key) => map.has(key) || !spec.optional_images?.includes(key))
+    .map((key) => [key, picturesOf(find(key), key)] as const);
+  const texts = textsOf(map, spec);
   const counts = [...values, ...images].map(([, moments]) => moments.length);
   const count = Math.max(1, ...counts);
   const odd = [...values, ...images].find(([, { length }]) => length !== 1 && length !== count);
@@ -47,6 +50,7 @@ export function observationsOf(
       stamp_ns: stamp_ns - (count - 1 - i) * period_ns,
       values: at(values),
       ...(images.length === 0 ? {} : { images: at(images) }),
+      ...(texts === undefined ? {} : { texts }),
     };
   });
 }
@@ -85,6 +89,21 @@ function picturesOf(array: NdArray, key: string): Image[] {
   return Array.from({ length: count }, (_, i) =>
     imageOf(new NdArray(dtypeText, one, data.subarray(i * bytes, (i + 1) * bytes)), key),
   );
+}
+
+/** The texts that a policy reads; openpi's clients call the task `prompt`. */
+function textsOf(
+  map: ReadonlyMap<string, Wire>,
+  { texts }: PolicySpec,
+): Readonly<Record<string, string>> | undefined {
+  if (texts === undefined) return undefined;
+  const text = (name: string): string => {
+    const given = map.get(name) ?? (name === 'task' ? map.get('prompt') : undefined);
+    if (typeof given === 'string') return given;
+    const called = name === 'task' ? 'prompt' : name;
+    throw new TendonError('input_invalid', `the policy needs ${called} as a text`, { key: name });
+  };
+  return Object.fromEntries(texts.map((name) => [name, text(name)]));
 }
 
 /** Nested maps by one name, with dots. */
