@@ -25,6 +25,7 @@ import { VqbetConfig } from '../../src/policies/vqbet/config.js';
 import { TendonError } from '../../src/types/index.js';
 import { writeSafetensors } from '../../src/weights/index.js';
 import { CHECKPOINTS, writeCheckpointOf } from './checkpoints.js';
+import { cases, FUZZ_LIMIT_MS } from './mutations.js';
 
 /** Each family's schema; how many configs, and how many of those that it accepts are opened whole. */
 const FAMILIES: Readonly<Record<string, readonly [z.ZodType, texts: number, opened: number]>> = {
@@ -41,7 +42,7 @@ const FAMILIES: Readonly<Record<string, readonly [z.ZodType, texts: number, open
   rssm: [RssmConfig, 8000, 30],
   scalezero: [ScalezeroConfig, 8000, 4],
 };
-const PROCESSORS = 4000;
+const PROCESSORS = cases(4000);
 
 /**
  * Fields that no tensor's shape can tell: what else they may be is another policy, and only its training knows. Any other
@@ -187,104 +188,112 @@ describe.each(Object.keys(FAMILIES))('%s', (family) => {
   const folder = join(dir, family);
   const file = join(folder, 'config.json');
 
-  it(`${texts} damaged configs`, () => {
-    const original = readFileSync(file, 'utf8');
-    const parse = (text: string): object | undefined => {
-      try {
-        const json: unknown = JSON.parse(text);
-        if (typeof json !== 'object' || json === null || Array.isArray(json)) return undefined;
-        return parseConfig(schema, modernConfig(json as Record<string, unknown>), folder, family) as object;
-      } catch (caught) {
-        if (caught instanceof TendonError || caught instanceof SyntaxError) return undefined;
-        throw caught;
+  it(
+    `${texts} damaged configs`,
+    () => {
+      const original = readFileSync(file, 'utf8');
+      const parse = (text: string): object | undefined => {
+        try {
+          const json: unknown = JSON.parse(text);
+          if (typeof json !== 'object' || json === null || Array.isArray(json)) return undefined;
+          return parseConfig(schema, modernConfig(json as Record<string, unknown>), folder, family) as object;
+        } catch (caught) {
+          if (caught instanceof TendonError || caught instanceof SyntaxError) return undefined;
+          throw caught;
+        }
+      };
+      const whole = parse(original)!;
+      const plain = JSON.stringify(whole);
+      const expected = network(folder);
+      const random = randomFrom(family.length * 7919);
+      const before = megabytes();
+      let [refused, same] = [0, 0];
+      const others = new Map<string, string>();
+      for (let i = 0; i < texts; ++i) {
+        const text = mutated(original, random);
+        const config = parse(text);
+        if (config === undefined) ++refused;
+        else if (JSON.stringify(config) === plain) ++same;
+        else others.set(JSON.stringify(config), text);
       }
-    };
-    const whole = parse(original)!;
-    const plain = JSON.stringify(whole);
-    const expected = network(folder);
-    const random = randomFrom(family.length * 7919);
-    const before = megabytes();
-    let [refused, same] = [0, 0];
-    const others = new Map<string, string>();
-    for (let i = 0; i < texts; ++i) {
-      const text = mutated(original, random);
-      const config = parse(text);
-      if (config === undefined) ++refused;
-      else if (JSON.stringify(config) === plain) ++same;
-      else others.set(JSON.stringify(config), text);
-    }
-    const unexplained: string[] = [];
-    let accepted = 0;
-    for (const [config, text] of [...others].slice(0, opened)) {
-      writeFileSync(file, text);
-      let described = '';
-      if (
-        refusal(() => {
-          described = network(folder);
-        }) !== undefined
-      )
-        continue;
-      ++accepted;
-      const changed = differing(whole, JSON.parse(config));
-      if (described !== expected && !changed.some((key) => FREE[family]?.includes(key)))
-        unexplained.push(`${changed}: ${text.slice(0, 200)}`);
-    }
-    writeFileSync(file, original);
-    expect(unexplained).toEqual([]);
-    expect(refused).toBeGreaterThan(texts / 4);
-    expect(same).toBeGreaterThan(0);
-    expect(accepted).toBeGreaterThan(0);
-    expect(Reflect.get({}, 'polluted')).toBeUndefined();
-    // What the largest networks take; a number that is taken at its word would be gigabytes.
-    expect(megabytes() - before).toBeLessThan(400);
-  }, 120_000);
+      const unexplained: string[] = [];
+      let accepted = 0;
+      for (const [config, text] of [...others].slice(0, opened)) {
+        writeFileSync(file, text);
+        let described = '';
+        if (
+          refusal(() => {
+            described = network(folder);
+          }) !== undefined
+        )
+          continue;
+        ++accepted;
+        const changed = differing(whole, JSON.parse(config));
+        if (described !== expected && !changed.some((key) => FREE[family]?.includes(key)))
+          unexplained.push(`${changed}: ${text.slice(0, 200)}`);
+      }
+      writeFileSync(file, original);
+      expect(unexplained).toEqual([]);
+      expect(refused).toBeGreaterThan(texts / 4);
+      expect(same).toBeGreaterThan(0);
+      expect(accepted).toBeGreaterThan(0);
+      expect(Reflect.get({}, 'polluted')).toBeUndefined();
+      // What the largest networks take; a number that is taken at its word would be gigabytes.
+      expect(megabytes() - before).toBeLessThan(400);
+    },
+    FUZZ_LIMIT_MS,
+  );
 });
 
 describe('processors', () => {
   const folder = (): string => join(dir, 'act');
 
-  it(`${PROCESSORS} damaged files`, () => {
-    const file = join(folder(), 'policy_preprocessor.json');
-    const original = readFileSync(file, 'utf8');
-    const read = (): string => {
-      // Places in the file are for messages.
-      const plain = ({ where, ...step }: Step & { where?: string }) => ({
-        ...step,
-        ...('stats' in step
-          ? {
-              stats: Object.entries(step.stats).map(([key, s]) => [
-                key,
-                Object.entries(s).map(([k, v]) => [k, ...v]),
-              ]),
-            }
-          : {}),
-      });
-      return JSON.stringify(readSteps(folder(), 'policy_preprocessor.json').map(plain));
-    };
-    const expected = read();
-    const random = randomFrom(4711);
-    const unexplained: string[] = [];
-    let [refused, same] = [0, 0];
-    for (let i = 0; i < PROCESSORS; ++i) {
-      const text = mutated(original, random);
-      writeFileSync(file, text);
-      let got = '';
-      if (
-        refusal(() => {
-          got = read();
-        }) !== undefined
-      )
-        ++refused;
-      else if (got === expected) ++same;
-      // What else it may say stands in the file: other numbers, other names, or a step fewer.
-      else if (stepsOf(text) === stepsOf(original)) unexplained.push(text);
-    }
-    writeFileSync(file, original);
-    expect(unexplained).toEqual([]);
-    expect(refused).toBeGreaterThan(PROCESSORS / 4);
-    expect(same).toBeGreaterThan(0);
-    expect(Reflect.get({}, 'polluted')).toBeUndefined();
-  }, 60_000);
+  it(
+    `${PROCESSORS} damaged files`,
+    () => {
+      const file = join(folder(), 'policy_preprocessor.json');
+      const original = readFileSync(file, 'utf8');
+      const read = (): string => {
+        // Places in the file are for messages.
+        const plain = ({ where, ...step }: Step & { where?: string }) => ({
+          ...step,
+          ...('stats' in step
+            ? {
+                stats: Object.entries(step.stats).map(([key, s]) => [
+                  key,
+                  Object.entries(s).map(([k, v]) => [k, ...v]),
+                ]),
+              }
+            : {}),
+        });
+        return JSON.stringify(readSteps(folder(), 'policy_preprocessor.json').map(plain));
+      };
+      const expected = read();
+      const random = randomFrom(4711);
+      const unexplained: string[] = [];
+      let [refused, same] = [0, 0];
+      for (let i = 0; i < PROCESSORS; ++i) {
+        const text = mutated(original, random);
+        writeFileSync(file, text);
+        let got = '';
+        if (
+          refusal(() => {
+            got = read();
+          }) !== undefined
+        )
+          ++refused;
+        else if (got === expected) ++same;
+        // What else it may say stands in the file: other numbers, other names, or a step fewer.
+        else if (stepsOf(text) === stepsOf(original)) unexplained.push(text);
+      }
+      writeFileSync(file, original);
+      expect(unexplained).toEqual([]);
+      expect(refused).toBeGreaterThan(PROCESSORS / 4);
+      expect(same).toBeGreaterThan(0);
+      expect(Reflect.get({}, 'polluted')).toBeUndefined();
+    },
+    FUZZ_LIMIT_MS,
+  );
 
   /** What of a pipeline is read: the rest may be anything. */
   function stepsOf(text: string): string {
@@ -344,26 +353,30 @@ describe('processors', () => {
 });
 
 describe.each(Object.keys(FAMILIES))('%s: a billion of anything', (family) => {
-  it('is refused before memory is taken for it, or is no size of anything', () => {
-    const folder = join(dir, family);
-    const file = join(folder, 'config.json');
-    const original = readFileSync(file, 'utf8');
-    const expected = network(folder);
-    const before = megabytes();
-    const numbers = [...original.matchAll(/(?<=[:[,\s])-?\d[\d.eE+-]*(?=[,\]}\s])/g)];
-    expect(numbers.length).toBeGreaterThan(5);
-    const kept: string[] = [];
-    for (const { index, 0: text } of numbers) {
-      writeFileSync(file, `${original.slice(0, index)}1000000000${original.slice(index + text.length)}`);
-      let got = '';
-      const refused = refusal(() => {
-        got = network(folder);
-      });
-      if (refused === undefined && got.length > 2 * expected.length)
-        kept.push(original.slice(index - 40, index));
-    }
-    writeFileSync(file, original);
-    expect(kept).toEqual([]);
-    expect(megabytes() - before).toBeLessThan(400);
-  }, 60_000);
+  it(
+    'is refused before memory is taken for it, or is no size of anything',
+    () => {
+      const folder = join(dir, family);
+      const file = join(folder, 'config.json');
+      const original = readFileSync(file, 'utf8');
+      const expected = network(folder);
+      const before = megabytes();
+      const numbers = [...original.matchAll(/(?<=[:[,\s])-?\d[\d.eE+-]*(?=[,\]}\s])/g)];
+      expect(numbers.length).toBeGreaterThan(5);
+      const kept: string[] = [];
+      for (const { index, 0: text } of numbers) {
+        writeFileSync(file, `${original.slice(0, index)}1000000000${original.slice(index + text.length)}`);
+        let got = '';
+        const refused = refusal(() => {
+          got = network(folder);
+        });
+        if (refused === undefined && got.length > 2 * expected.length)
+          kept.push(original.slice(index - 40, index));
+      }
+      writeFileSync(file, original);
+      expect(kept).toEqual([]);
+      expect(megabytes() - before).toBeLessThan(400);
+    },
+    FUZZ_LIMIT_MS,
+  );
 });

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import { expect, test } from 'vitest';
 import { decodeCompressed } from '../../src/rosbridge/robot/compressed.js';
-import { drawer, mutate } from './mutations.js';
+import { cases, drawer, mutate } from './mutations.js';
 
 // Small, so that a decoder spends its time on structure and not on pixels.
 const [H, W] = [8, 9];
@@ -36,7 +36,8 @@ test.each([
   ['jpeg', 3, 'plain', (p: Sharp) => p.jpeg(), 25_000],
   ['jpeg', 3, 'progressive', (p: Sharp) => p.jpeg({ progressive: true }), 15_000],
   ['jpeg', 1, 'grey', (p: Sharp) => p.jpeg(), 10_000],
-] as const)('%s of %i channels, %s', async (format, channels, _, encode, count) => {
+] as const)('%s of %i channels, %s', async (format, channels, _, encode, full) => {
+  const count = cases(full);
   const file = await encode(picture(channels)).toBuffer();
   const random = drawer(7);
   const seen = { pictures: 0, refusals: 0, others: [] as string[] };

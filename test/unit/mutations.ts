@@ -1,5 +1,15 @@
 // Damage from a fixed seed: what every fuzz of a file format does to its files.
 
+/** Cases of the largest fuzz test; .ci/run asks for 10⁵, a run by hand has time for a tenth. */
+const CASES = Number(process.env.TENDON_FUZZ ?? 10_000);
+
+/** How many of `full` cases are tried, which are as many as stated when TENDON_FUZZ is 100000; at least 200. */
+export const cases = (full: number): number =>
+  Math.max(Math.min(full, 200), Math.round((full * CASES) / 100_000));
+
+/** Longest that they may take, ms: what is counted ends, however busy the machine is. */
+export const FUZZ_LIMIT_MS = 60_000 + 20 * CASES;
+
 /** Whole numbers below a bound, from a seed. */
 export function drawer(seed: number): (below: number) => number {
   let state = seed;

@@ -7,6 +7,7 @@ import { Importer } from '../../src/policies/onnx/importer.js';
 import { TendonError } from '../../src/types/index.js';
 import { readOnnx, type WeightFile } from '../../src/weights/index.js';
 import { memorySource } from '../../src/weights/source.js';
+import { cases, FUZZ_LIMIT_MS } from './mutations.js';
 import { fuzz } from './weights-fuzz.js';
 
 const file = (name: string): string =>
@@ -17,8 +18,9 @@ test.each([
   ['attention', 25_000],
   ['pixels', 15_000],
 ])(
-  '%s, damaged %i times',
-  (name, times) => {
+  '%s, damaged %i times or a share of that',
+  (name, full) => {
+    const times = cases(full);
     const path = file(name);
     const result = fuzz(readFileSync(path), times, (mutated) => {
       const model = readOnnx(memorySource(path, mutated));
@@ -32,7 +34,7 @@ test.each([
     expect(result.refused).toBeGreaterThan(times / 20);
     expect(result.read).toBeGreaterThan(times / 20);
   },
-  120_000,
+  FUZZ_LIMIT_MS,
 );
 
 test('a tensor may not lie outside the folder of its model', () => {

@@ -1,4 +1,4 @@
-// 10⁶ chunks of any kind through the whole controller (the check of a chunk, every way to join chunks, every way between
+// Chunks of any kind (10⁶ in CI) through the whole controller (the check of a chunk, every way to join chunks, every way between
 // rows, the limits) in a time of its own: whatever a policy says, no command leaves the limits, and the limiter never has
 // to refuse a number, because what is not one was refused before. TENDON_CHUNKS asks for another count.
 
@@ -16,8 +16,9 @@ import {
   type Robot,
   type RobotStatus,
 } from '../../src/types/index.js';
+import { cases } from './mutations.js';
 
-const CHUNKS = Number(process.env.TENDON_CHUNKS ?? 1_000_000);
+const CHUNKS = Number(process.env.TENDON_CHUNKS ?? cases(1_000_000));
 const RATE_HZ = 100;
 const PERIOD_NS = 10e6;
 const ROW_NS = 25e6;

@@ -10,6 +10,7 @@ import { parseJson, stringifyJson } from '../../src/rosbridge/codec/json.js';
 import { decodePng, pngToText, textToPng } from '../../src/rosbridge/codec/png.js';
 import { canonicalType, checkOp, OPS, ros2Type } from '../../src/rosbridge/codec/protocol.js';
 import { TendonError } from '../../src/types/index.js';
+import { cases } from './mutations.js';
 
 const text = (value: unknown) => Buffer.from(JSON.stringify(value));
 
@@ -248,7 +249,8 @@ describe('hostile input', () => {
     ];
     const decoder = new FrameDecoder(65_536);
     const seen = { op: 0, nothing: 0, error: 0 };
-    for (let i = 0; i < 100_000; ++i) {
+    const count = cases(100_000);
+    for (let i = 0; i < count; ++i) {
       let frame = Buffer.from(seeds[random(seeds.length)] as Buffer);
       if (random(4) === 0) frame = Buffer.from(Array.from({ length: random(40) }, () => random(256)));
       else for (let n = random(4); n >= 0 && frame.length > 0; --n) frame[random(frame.length)] = random(256);
@@ -260,9 +262,9 @@ describe('hostile input', () => {
         ++seen.error;
       }
     }
-    expect(seen.op + seen.nothing + seen.error).toBe(100_000);
-    expect(seen.op).toBeGreaterThan(1000);
-    expect(seen.error).toBeGreaterThan(50_000);
+    expect(seen.op + seen.nothing + seen.error).toBe(count);
+    expect(seen.op).toBeGreaterThan(count / 100);
+    expect(seen.error).toBeGreaterThan(count / 2);
   });
 });
 

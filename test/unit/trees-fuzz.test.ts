@@ -9,9 +9,10 @@ import { type ArrayFile, readFlaxMsgpack, readJaxPickle, type WeightFile } from 
 import { readLayout } from '../../src/weights/orbax.js';
 import { memorySource } from '../../src/weights/source.js';
 import { golden } from '../golden/golden.js';
+import { cases } from './mutations.js';
 import { fuzz } from './weights-fuzz.js';
 
-const COUNT = Number(process.env.TENDON_FUZZ ?? 4_000);
+const COUNT = cases(40_000);
 
 /** The arrays that lie in the file, as weights are checked. */
 function weightsOf({ path, arrays }: ArrayFile): WeightFile {

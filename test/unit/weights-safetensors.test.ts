@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openSafetensors, readSafetensors, readTensor, writeSafetensors } from '../../src/weights/index.js';
 import { memorySource } from '../../src/weights/source.js';
+import { cases } from './mutations.js';
 import { fuzz } from './weights-fuzz.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'tendon-weights-'));
@@ -65,13 +66,13 @@ describe('safetensors', () => {
     }
   });
 
-  it('answers 100000 mutated files with an error of ours or with tensors inside the file', () => {
+  it('answers mutated files with an error of ours or with tensors inside the file', () => {
     const one = entry('F32', [2], [0, 8]);
     const two = entry('F16', [2, 2], [8, 16]);
     const bytes = file(`{"__metadata__":{"k":"v"},"a.weight":${one},"b.weight":${two}}`);
-    const result = fuzz(bytes, 100_000, read);
+    const result = fuzz(bytes, cases(100_000), read);
     expect(result.foreign).toEqual([]);
-    expect(result.refused).toBeGreaterThan(1000);
+    expect(result.refused).toBeGreaterThan(cases(1000));
     expect(result.outside).toBe(0);
   });
 });
