@@ -1,5 +1,7 @@
-// Builds the native core through cmake-js: node native/build.mjs [--test [filter]] [--sanitize=LIST] [--cross=aarch64]
-// Without --test: the addon, build/Release/tendon.node. With it: tendon_tests, built and run. Each set of
+// Builds the native core through cmake-js:
+//   node native/build.mjs [--test [filter] | --bench [denormal] [jerk]] [--sanitize=LIST] [--cross=aarch64]
+// Without --test: the addon, build/Release/tendon.node. With it: tendon_tests, built and run; with --bench:
+// tendon_core_bench, which prints what must not cost much. Each set of
 // sanitizers has a build folder of its own. One line per phase; a tool's output is shown only when it fails.
 // TENDON_CUDA=on|off|auto: libtendon_cuda too; by itself where nvcc and an NVIDIA device are found.
 import { spawn } from 'node:child_process';
@@ -15,6 +17,7 @@ const root = join(here, '..');
 const { values, positionals } = parseArgs({
   options: {
     test: { type: 'boolean', default: false },
+    bench: { type: 'boolean', default: false },
     sanitize: { type: 'string', default: '' },
     cross: { type: 'string', default: '' },
   },
@@ -29,13 +32,14 @@ if (!/^(on|off|auto)$/.test(cuda)) fail(`TENDON_CUDA: expected on, off or auto, 
 const cross = values.cross;
 if (cross !== '' && (cross !== 'aarch64' || sanitize !== ''))
   fail(`--cross: expected aarch64 alone, got ${cross}`);
-const testing = values.test || sanitize !== '' || cross !== '';
+const target = values.bench ? 'tendon_core_bench' : 'tendon_tests';
+const testing = values.test || values.bench || sanitize !== '' || cross !== '';
 const out = join(
   root,
   'build',
   ...(testing ? [cross ? `test-${cross}` : sanitize ? `test-${sanitize.replace(',', '-')}` : 'test'] : []),
 );
-const label = testing ? `tendon_tests${sanitize || cross ? ` (${sanitize || cross})` : ''}` : 'tendon.node';
+const label = testing ? `${target}${sanitize || cross ? ` (${sanitize || cross})` : ''}` : 'tendon.node';
 
 function fail(message, output = '') {
   if (output) process.stderr.write(`${output}\n`);
@@ -64,7 +68,7 @@ async function commands() {
     directory: here,
     out,
     config: 'Release',
-    target: testing ? 'tendon_tests' : 'tendon',
+    target: testing ? target : 'tendon',
     parallel: Math.min(2, cpus().length),
     noLog: true,
     cMakeOptions: {
@@ -135,7 +139,7 @@ if (testing) {
     // Another machine's emulator runs the CUDA emulator too slowly.
     ...(cross === '' ? {} : { TENDON_TEST_FIBERS: 'off' }),
   };
-  const binary = join(out, 'tendon_tests');
+  const binary = join(out, target);
   const [program, ...args] =
     cross === '' ? [binary] : [`qemu-${cross}`, '-L', `/usr/${cross}-linux-gnu`, binary];
   const run = spawn(program, [...args, ...positionals], { stdio: 'inherit', env });

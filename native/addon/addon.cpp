@@ -1,9 +1,11 @@
 // The module: classes and free functions. src/native/addon.ts types all of it.
-#include <cstring>
+#include <algorithm>
+#include <utility>
 
 #include "addon/classes.h"
 #include "addon/convert.h"
-#include "base/notify.h"
+#include "addon/notify.h"
+#include "base/cores.h"
 #include "base/philox.h"
 #include "kernels/kernels.h"
 #include "session/limits.h"
@@ -51,9 +53,14 @@ Napi::Value sampler_fields(const Napi::CallbackInfo& info) {
 // isa(limit?) → the instruction set that would be chosen
 Napi::Value isa(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::String::New(info.Env(),
-                             select_kernels(info[0].IsString() ? text_of(info[0], "isa").c_str() : "").isa);
+    const std::string limit = info[0].IsUndefined() ? "" : text_of(info[0], "isa");
+    return Napi::String::New(info.Env(), select_kernels(limit.c_str()).isa);
   });
+}
+
+// threadCount() → threads that a pool has by default
+Napi::Value thread_count(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), default_threads());
 }
 
 // notifyManager(address, text) → why it was not sent, or empty
@@ -67,27 +74,33 @@ Napi::Value notify_manager_js(const Napi::CallbackInfo& info) {
 // measureArithmetic(pool, "f32" | "bf16" | "int8") → Promise<operations per second>
 Napi::Value measure_arithmetic_js(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::shared_ptr<Pool> pool = unwrap<PoolObject>(info[0], "a Pool to measure").pool();
+    const PoolObject& object = unwrap<PoolObject>(info[0], "a Pool to measure");
+    const std::shared_ptr<Pool> pool = object.pool();
     const std::string name = text_of(info[1], "format");
-    const WeightFormat format = name == "bf16"   ? WeightFormat::bf16
-                                : name == "int8" ? WeightFormat::i8
-                                                 : WeightFormat::f32;
+    constexpr std::pair<const char*, WeightFormat> formats[] = {
+        {"f32", WeightFormat::f32}, {"bf16", WeightFormat::bf16}, {"int8", WeightFormat::i8}};
+    const auto* found =
+        std::find_if(std::begin(formats), std::end(formats), [&](auto& f) { return f.first == name; });
+    if (found == std::end(formats))
+      throw BuildError("input_invalid", "format: expected f32, bf16 or int8, got " + name);
+    const WeightFormat format = found->second;
     auto rate = std::make_shared<double>();
     return Work::start(
         info.Env(), [pool, format, rate] { *rate = measure_arithmetic(*pool, select_kernels(), format); },
-        [rate](Napi::Env env) { return Napi::Number::New(env, *rate); });
+        [rate](Napi::Env env) { return Napi::Number::New(env, *rate); }, {object.line()});
   });
 }
 
 // measureReading(pool, bytes) → Promise<bytes per second>
 Napi::Value measure_reading_js(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::shared_ptr<Pool> pool = unwrap<PoolObject>(info[0], "a Pool to measure").pool();
+    const PoolObject& object = unwrap<PoolObject>(info[0], "a Pool to measure");
+    const std::shared_ptr<Pool> pool = object.pool();
     const auto bytes = static_cast<size_t>(integer_of(info[1], "bytes", 1, int64_t{1} << 32));
     auto rate = std::make_shared<double>();
     return Work::start(
         info.Env(), [pool, bytes, rate] { *rate = measure_reading(*pool, bytes); },
-        [rate](Napi::Env env) { return Napi::Number::New(env, *rate); });
+        [rate](Napi::Env env) { return Napi::Number::New(env, *rate); }, {object.line()});
   });
 }
 
@@ -108,8 +121,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   expose("TreePlanner", TreePlannerObject::define(env), classes->tree_planner);
   expose("Tree", TreeObject::define(env), classes->tree);
   expose("Executor", ExecutorObject::define(env), classes->executor);
+  expose("Limiter", LimiterObject::define(env), classes->limiter);
   expose("Stalls", StallsObject::define(env), classes->stalls);
   exports.Set("compileModel", Napi::Function::New<compile_model>(env));
+  exports.Set("interpolate", Napi::Function::New<interpolate_js>(env));
   exports.Set("philoxNormal", Napi::Function::New<philox<fill_normal>>(env));
   exports.Set("philoxUniform", Napi::Function::New<philox<fill_uniform>>(env));
   exports.Set("notifyManager", Napi::Function::New<notify_manager_js>(env));
@@ -117,6 +132,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("measureReading", Napi::Function::New<measure_reading_js>(env));
   exports.Set("opNames", Napi::Function::New<op_names_of>(env));
   exports.Set("samplerFields", Napi::Function::New<sampler_fields>(env));
+  exports.Set("threadCount", Napi::Function::New<thread_count>(env));
   exports.Set("isa", Napi::Function::New<isa>(env));
   return exports;
 }

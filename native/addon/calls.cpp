@@ -60,13 +60,16 @@ Frames frames_of(const Napi::Object& object, const char* what) {
   const size_t size = static_cast<size_t>(o.height * o.width * o.channels);
   if (o.count < 1 || o.count > 64)
     throw BuildError("input_invalid", format("%s: expected 1 to 64 frames", what));
-  std::vector<uint8_t> pixels(static_cast<size_t>(o.count) * size);
+  // Memory is taken as frames turn out to be there, whatever size is claimed for them.
+  std::vector<uint8_t> pixels;
   for (uint32_t i = 0; i < rows.Length(); ++i) {
     const Napi::Value row = rows.Get(i);
     if (!row.IsTypedArray() || row.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array ||
         row.As<Napi::TypedArray>().ElementLength() != size)
       throw BuildError("input_invalid", format("%s: expected a Uint8Array of %zu bytes", what, size));
-    std::memcpy(pixels.data() + i * size, row.As<Napi::Uint8Array>().Data(), size);
+    if (i == 0) pixels.reserve(static_cast<size_t>(o.count) * size);
+    const uint8_t* bytes = row.As<Napi::Uint8Array>().Data();
+    pixels.insert(pixels.end(), bytes, bytes + size);
   }
   return Frames(o, std::move(pixels), floats_of(property(object, "values"), what));
 }

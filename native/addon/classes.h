@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "addon/work.h"
-#include "chunk/executor.h"
-#include "chunk/stalls.h"
+#include "drive/executor.h"
+#include "realtime/stalls.h"
 #include "session/session.h"
 
 namespace tendon::addon {
@@ -44,11 +44,13 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   static constexpr napi_type_tag tag{0x74656e646f6e0002, 0x9d2f6c1b5a7e4d02};
   explicit PoolObject(const Napi::CallbackInfo& info);
   const std::shared_ptr<Pool>& pool() const { return pool_; }
+  const std::shared_ptr<Line>& line() const { return line_; }
 
  private:
   Napi::Value size(const Napi::CallbackInfo& info);
   Napi::Value cores(const Napi::CallbackInfo& info);
   std::shared_ptr<Pool> pool_;
+  std::shared_ptr<Line> line_ = std::make_shared<Line>();
 };
 
 class CancelObject : public Napi::ObjectWrap<CancelObject> {
@@ -66,6 +68,22 @@ class CancelObject : public Napi::ObjectWrap<CancelObject> {
   std::shared_ptr<std::atomic<bool>> flag_;
 };
 
+// A model and the line of the pool that its sessions run on; none on a device, where each session has a queue
+// of its own.
+struct SharedModel {
+  std::shared_ptr<Model> model;
+  std::shared_ptr<Line> pool;
+};
+
+// The lines that calls of one session, planner or tree stand in. What runs the network stands in both; what
+// prepares it only in its own, so that other sessions go on meanwhile.
+struct Turns {
+  explicit Turns(const std::shared_ptr<Line>& pool) : own{std::make_shared<Line>()}, all(own) {
+    if (pool) all.push_back(pool);
+  }
+  Lines own, all;
+};
+
 class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -76,12 +94,13 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value open_session(const Napi::CallbackInfo& info);
   Napi::Value open_planner(const Napi::CallbackInfo& info);
   Napi::Value open_tree(const Napi::CallbackInfo& info);
-  std::shared_ptr<Model> model_;
+  SharedModel shared_;
 };
 
 // A session, the line of calls to it, and what may be asked of it while a call is inside: its ports, which no
 // call changes, and the facts of its present plan.
 struct SharedSession {
+  explicit SharedSession(const SharedModel& model) : turns(model.pool) {}
   struct Facts {
     std::vector<StageReport> stages;
     std::string text;
@@ -100,7 +119,7 @@ struct SharedSession {
 
   std::unique_ptr<Session> session;
   std::vector<Port> inputs, outputs;
-  std::shared_ptr<Line> line = std::make_shared<Line>();
+  const Turns turns;
 
  private:
   std::mutex facts_lock;
@@ -127,8 +146,9 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
 
 // A planner and the line of calls to it.
 struct SharedPlanner {
+  explicit SharedPlanner(const SharedModel& model) : turns(model.pool) {}
   std::unique_ptr<Planner> planner;
-  std::shared_ptr<Line> line = std::make_shared<Line>();
+  const Turns turns;
 };
 
 class PlannerObject : public Napi::ObjectWrap<PlannerObject> {
@@ -163,8 +183,9 @@ class SearchObject : public Napi::ObjectWrap<SearchObject> {
 
 // A tree search through a model, and the line of calls to it.
 struct SharedTree {
+  explicit SharedTree(const SharedModel& model) : turns(model.pool) {}
   std::unique_ptr<TreePlanner> planner;
-  std::shared_ptr<Line> line = std::make_shared<Line>();
+  const Turns turns;
 };
 
 class TreePlannerObject : public Napi::ObjectWrap<TreePlannerObject> {
@@ -196,7 +217,7 @@ class TreeObject : public Napi::ObjectWrap<TreeObject> {
   bool begun_ = false;
 };
 
-// A thread of its own; see native/chunk/executor.h.
+// A thread of its own; see native/drive/executor.h.
 class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -205,6 +226,7 @@ class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
  private:
   Napi::Value joints(const Napi::CallbackInfo& info);
   Napi::Value row(const Napi::CallbackInfo& info);
+  Napi::Value phase(const Napi::CallbackInfo& info);
   Napi::Value now_ns(const Napi::CallbackInfo& info);
   void start(const Napi::CallbackInfo& info);
   void tick(const Napi::CallbackInfo& info);
@@ -218,6 +240,24 @@ class ExecutorObject : public Napi::ObjectWrap<ExecutorObject> {
   void close(const Napi::CallbackInfo& info);
   std::unique_ptr<Executor> executor_;
 };
+
+// The executor's limits for control's own loop.
+class LimiterObject : public Napi::ObjectWrap<LimiterObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  static constexpr napi_type_tag tag{0x74656e646f6e0004, 0x9d2f6c1b5a7e4d04};
+  explicit LimiterObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value moving(const Napi::CallbackInfo& info);
+  void restart(const Napi::CallbackInfo& info);
+  void rest(const Napi::CallbackInfo& info);
+  void copy(const Napi::CallbackInfo& info);
+  Napi::Value limit(const Napi::CallbackInfo& info);
+  double* joints_of(const Napi::Value& value, const char* what) const;
+  std::unique_ptr<Limiter> limiter_;
+};
+void interpolate_js(const Napi::CallbackInfo& info);
 
 class StallsObject : public Napi::ObjectWrap<StallsObject> {
  public:
@@ -236,7 +276,7 @@ class StallsObject : public Napi::ObjectWrap<StallsObject> {
 // Constructors by class, kept per environment so that worker threads have their own.
 struct Classes {
   Napi::FunctionReference graph, pool, cancel, model, session, planner, search, tree_planner, tree, executor,
-      stalls;
+      limiter, stalls;
   static Classes& of(Napi::Env env) { return *env.GetInstanceData<Classes>(); }
 };
 
@@ -249,7 +289,7 @@ Wrapped& unwrap(const Napi::Value& value, const char* expected) {
 }
 
 Napi::Value compile_model(const Napi::CallbackInfo& info);
-Napi::Value open_planner(Napi::Env env, std::shared_ptr<Model> model, const Napi::Value& table);
-Napi::Value open_tree(Napi::Env env, std::shared_ptr<Model> model, const Napi::Value& table);
+Napi::Value open_planner(Napi::Env env, const SharedModel& model, const Napi::Value& table);
+Napi::Value open_tree(Napi::Env env, const SharedModel& model, const Napi::Value& table);
 
 }  // namespace tendon::addon

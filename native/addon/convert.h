@@ -22,7 +22,7 @@ auto guarded(Napi::Env env, Body body) {
   } catch (const BuildError& e) {
     throw_js(env, e.code(), e.what());
   } catch (const std::bad_alloc&) {
-    throw_js(env, "internal", "out of memory");
+    throw_js(env, "out_of_resources", "this process cannot have the memory that this needs");
   }
 }
 

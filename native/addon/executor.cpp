@@ -1,10 +1,12 @@
 // The executor for JavaScript: every call returns at once, none waits for its thread.
-#include "chunk/executor.h"
+#include "drive/executor.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "addon/classes.h"
 #include "addon/convert.h"
+#include "addon/drive_args.h"
 
 namespace tendon::addon {
 
@@ -17,22 +19,6 @@ int64_t ns_of(const Napi::Value& value, const char* what) {
   if (!(std::fabs(number) <= most_ns))
     throw BuildError("input_invalid", format("%s: expected a time in ns, got %g", what, number));
   return static_cast<int64_t>(number);
-}
-
-std::vector<double> doubles_of(const Napi::Value& value, const char* what) {
-  if (!value.IsArray()) throw BuildError("input_invalid", std::string(what) + ": expected a list of numbers");
-  const auto array = value.As<Napi::Array>();
-  std::vector<double> out(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) out[i] = number_of(array.Get(i), what);
-  return out;
-}
-
-// The numbers of a typed array in place: a feed allocates nothing.
-template <class Array>
-Array typed(const Napi::Value& value, napi_typedarray_type type, const char* expected) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
-    throw BuildError("input_invalid", std::string("expected ") + expected);
-  return value.As<Array>();
 }
 
 ExecutorOptions options_of(const Napi::Value& value) {
@@ -59,22 +45,14 @@ ExecutorOptions options_of(const Napi::Value& value) {
     step.most_rows = static_cast<int>(integer_of(property(given, "most_rows"), "most_rows", 1, 1 << 16));
   ms("heartbeat_ms", step.heartbeat_ns);
   ms("lifetime_ms", options.lifetime_ns);
-  if (has(given, "interpolation")) {
-    const std::string how = text_of(property(given, "interpolation"), "interpolation");
-    if (how != "linear" && how != "cubic" && how != "quintic")
-      throw BuildError("config_invalid", "interpolation: expected linear, cubic or quintic, got " + how);
-    step.interpolation = how == "linear"  ? Interpolation::linear
-                         : how == "cubic" ? Interpolation::cubic
-                                          : Interpolation::quintic;
-  }
-  const Napi::Value limits = property(given, "limits");
-  if (!limits.IsObject()) throw BuildError("config_invalid", "limits: expected lower, upper and velocity");
-  const auto each = [&](const char* name) {
-    return doubles_of(property(limits.As<Napi::Object>(), name), name);
-  };
-  step.limits = {each("lower"), each("upper"), each("velocity"), {}, {}};
-  if (has(limits.As<Napi::Object>(), "acceleration")) step.limits.acceleration = each("acceleration");
-  if (has(limits.As<Napi::Object>(), "jerk")) step.limits.jerk = each("jerk");
+  // A drive whose last command has expired does not follow it any more.
+  step.gap_ns = std::max(2 * step.period_ns,
+                         std::min(options.lifetime_ns, std::max<int64_t>(5 * step.period_ns, 50'000'000)));
+  ms("gap_ms", step.gap_ns);
+  if (has(given, "interpolation")) step.interpolation = interpolation_of(property(given, "interpolation"));
+  if (step.interpolation == Interpolation::hold)
+    throw BuildError("config_invalid", "interpolation: expected linear, cubic or quintic, got hold");
+  step.limits = limits_of(property(given, "limits"));
   if (has(given, "ring_rows"))
     options.ring_rows = static_cast<int>(integer_of(property(given, "ring_rows"), "ring_rows", 1, 1 << 20));
   if (has(given, "udp")) {
@@ -97,12 +75,12 @@ Napi::Function ExecutorObject::define(Napi::Env env) {
   return DefineClass(
       env, "Executor",
       {InstanceAccessor<&ExecutorObject::joints>("joints"), InstanceAccessor<&ExecutorObject::row>("row"),
-       InstanceMethod<&ExecutorObject::now_ns>("nowNs"), InstanceMethod<&ExecutorObject::start>("start"),
-       InstanceMethod<&ExecutorObject::tick>("tick"), InstanceMethod<&ExecutorObject::begin>("begin"),
-       InstanceMethod<&ExecutorObject::feed>("feed"), InstanceMethod<&ExecutorObject::hold>("hold"),
-       InstanceMethod<&ExecutorObject::beat>("beat"), InstanceMethod<&ExecutorObject::stop>("stop"),
-       InstanceMethod<&ExecutorObject::drain>("drain"), InstanceMethod<&ExecutorObject::stats>("stats"),
-       InstanceMethod<&ExecutorObject::close>("close")});
+       InstanceAccessor<&ExecutorObject::phase>("phase"), InstanceMethod<&ExecutorObject::now_ns>("nowNs"),
+       InstanceMethod<&ExecutorObject::start>("start"), InstanceMethod<&ExecutorObject::tick>("tick"),
+       InstanceMethod<&ExecutorObject::begin>("begin"), InstanceMethod<&ExecutorObject::feed>("feed"),
+       InstanceMethod<&ExecutorObject::hold>("hold"), InstanceMethod<&ExecutorObject::beat>("beat"),
+       InstanceMethod<&ExecutorObject::stop>("stop"), InstanceMethod<&ExecutorObject::drain>("drain"),
+       InstanceMethod<&ExecutorObject::stats>("stats"), InstanceMethod<&ExecutorObject::close>("close")});
 }
 
 // new Executor(options)
@@ -116,6 +94,10 @@ Napi::Value ExecutorObject::joints(const Napi::CallbackInfo& info) {
 
 Napi::Value ExecutorObject::row(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(executor_->ring().width()));
+}
+
+Napi::Value ExecutorObject::phase(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), phase_name(executor_->stepper().phase()));
 }
 
 Napi::Value ExecutorObject::now_ns(const Napi::CallbackInfo& info) {
@@ -148,8 +130,7 @@ void ExecutorObject::tick(const Napi::CallbackInfo& info) {
 // begin(position)
 void ExecutorObject::begin(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
-    const auto position =
-        typed<Napi::Float64Array>(info[0], napi_float64_array, "a Float64Array of positions");
+    const auto position = doubles_in(info[0], "position");
     const auto joints = static_cast<size_t>(executor_->options().step.joints);
     if (position.ElementLength() != joints)
       throw BuildError("input_invalid",
@@ -157,7 +138,7 @@ void ExecutorObject::begin(const Napi::CallbackInfo& info) {
     for (size_t i = 0; i < joints; ++i)
       if (!std::isfinite(position[i]))
         throw BuildError("input_invalid", format("begin: position %zu is not finite", i));
-    executor_->stepper().begin(position.Data(), monotonic_ns());
+    executor_->begin(position.Data());
   });
 }
 
@@ -165,7 +146,7 @@ void ExecutorObject::begin(const Napi::CallbackInfo& info) {
 void ExecutorObject::feed(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     const int64_t stamp_ns = ns_of(info[0], "stamp_ns"), period_ns = ns_of(info[1], "period_ns");
-    const auto actions = typed<Napi::Float32Array>(info[2], napi_float32_array, "a Float32Array of actions");
+    const auto actions = floats_in(info[2], "actions");
     const StepperOptions& step = executor_->options().step;
     const size_t joints = static_cast<size_t>(step.joints), count = actions.ElementLength();
     if (count == 0 || count % joints != 0 || count / joints > static_cast<size_t>(step.most_rows) ||
@@ -186,7 +167,7 @@ void ExecutorObject::stop(const Napi::CallbackInfo&) { executor_->stepper().stop
 // drain(out) → rows
 Napi::Value ExecutorObject::drain(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    auto out = typed<Napi::Float64Array>(info[0], napi_float64_array, "a Float64Array of rows");
+    auto out = doubles_in(info[0], "rows");
     Ring& ring = executor_->ring();
     return Napi::Number::New(info.Env(),
                              static_cast<double>(ring.drain(out.Data(), out.ElementLength() / ring.width())));
@@ -210,6 +191,7 @@ Napi::Value ExecutorObject::stats(const Napi::CallbackInfo& info) {
   count("used_up", stepper.steps().used_up);
   count("heartbeats_lost", stepper.steps().heartbeats_lost);
   count("missed_holds", stepper.steps().missed_holds);
+  count("interruptions", stepper.steps().interruptions);
   count("ring_full", executor_->ring_full());
   count("unsent", executor_->unsent());
   out.Set("refused", executor_->refused());

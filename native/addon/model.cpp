@@ -100,21 +100,21 @@ Napi::Function ModelObject::define(Napi::Env env) {
 }
 
 Napi::Value ModelObject::open_planner(const Napi::CallbackInfo& info) {
-  return addon::open_planner(info.Env(), model_, info[0]);
+  return addon::open_planner(info.Env(), shared_, info[0]);
 }
 
 Napi::Value ModelObject::open_tree(const Napi::CallbackInfo& info) {
-  return addon::open_tree(info.Env(), model_, info[0]);
+  return addon::open_tree(info.Env(), shared_, info[0]);
 }
 
 // Only compileModel makes one: it passes the model as an External.
 ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
   if (!info[0].IsExternal()) throw_js(info.Env(), "input_invalid", "a Model is made by compileModel()");
-  model_ = *info[0].As<Napi::External<std::shared_ptr<Model>>>().Data();
+  shared_ = *info[0].As<Napi::External<SharedModel>>().Data();
 }
 
 Napi::Value ModelObject::report(const Napi::CallbackInfo& info) {
-  const ModelReport& r = model_->report();
+  const ModelReport& r = shared_.model->report();
   Napi::Object out = Napi::Object::New(info.Env());
   out.Set("isa", r.isa);
   out.Set("precision", precision_names[static_cast<int>(r.precision)]);
@@ -128,20 +128,19 @@ Napi::Value ModelObject::report(const Napi::CallbackInfo& info) {
 Napi::Value ModelObject::open_session(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     SessionOptions options;
-    if (info[0].IsObject() && info[0].As<Napi::Object>().Has("batch"))
-      options.batch =
-          static_cast<int>(integer_of(property(info[0].As<Napi::Object>(), "batch"), "batch", 1, 1 << 16));
-    if (info[0].IsObject() && info[0].As<Napi::Object>().Has("outputs")) {
-      const Napi::Value names = property(info[0].As<Napi::Object>(), "outputs");
+    const auto given = info[0].IsObject() ? info[0].As<Napi::Object>() : Napi::Object::New(info.Env());
+    if (const Napi::Value batch = property(given, "batch"); !batch.IsUndefined())
+      options.batch = static_cast<int>(integer_of(batch, "batch", 1, 1 << 16));
+    if (const Napi::Value names = property(given, "outputs"); !names.IsUndefined()) {
       if (!names.IsArray()) throw BuildError("input_invalid", "outputs: expected an array of names");
       const auto array = names.As<Napi::Array>();
       for (uint32_t i = 0; i < array.Length(); ++i)
         options.outputs.push_back(text_of(array.Get(i), "outputs"));
     }
-    auto shared = std::make_shared<SharedSession>();
+    auto shared = std::make_shared<SharedSession>(shared_);
     return Work::start(
         info.Env(),
-        [model = model_, options, shared] {
+        [model = shared_.model, options, shared] {
           shared->session = Session::open(model, options);
           shared->inputs = shared->session->inputs();
           shared->outputs = shared->session->outputs();
@@ -161,6 +160,7 @@ Napi::Value compile_model(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     auto graph = std::make_shared<Graph>(unwrap<GraphObject>(info[0], "a Graph to compile").graph());
     ModelOptions options;
+    auto line = std::make_shared<Line>();
     if (info[1].IsObject()) {
       const auto given = info[1].As<Napi::Object>();
       options.precision = precision_of(property(given, "precision"));
@@ -169,13 +169,21 @@ Napi::Value compile_model(const Napi::CallbackInfo& info) {
       if (given.Has("device") && !property(given, "device").IsUndefined())
         options.device = text_of(property(given, "device"), "device");
       const Napi::Value pool = property(given, "pool");
-      if (!pool.IsUndefined()) options.pool = unwrap<PoolObject>(pool, "a Pool as `pool`").pool();
+      if (!pool.IsUndefined()) {
+        const PoolObject& object = unwrap<PoolObject>(pool, "a Pool as `pool`");
+        options.pool = object.pool();
+        line = object.line();
+      }
     }
-    auto model = std::make_shared<std::shared_ptr<Model>>();
+    auto shared = std::make_shared<SharedModel>(SharedModel{nullptr, std::move(line)});
     return Work::start(
-        env, [graph, options, model] { *model = Model::make(std::move(*graph), options); },
-        [model](Napi::Env e) -> Napi::Value {
-          return Classes::of(e).model.New({Napi::External<std::shared_ptr<Model>>::New(e, model.get())});
+        env,
+        [graph, options, shared] {
+          shared->model = Model::make(std::move(*graph), options);
+          if (shared->model->on_device()) shared->pool = nullptr;
+        },
+        [shared](Napi::Env e) -> Napi::Value {
+          return Classes::of(e).model.New({Napi::External<SharedModel>::New(e, shared.get())});
         });
   });
 }

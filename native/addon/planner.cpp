@@ -169,7 +169,7 @@ Napi::Value PlannerObject::profile(const Napi::CallbackInfo& info) {
     auto reports = std::make_shared<std::vector<InstructionReport>>();
     return Work::start(
         info.Env(), [shared = shared_, rounds, reports] { *reports = shared->planner->profile(rounds); },
-        [reports](Napi::Env env) { return profile_to_js(env, *reports); }, shared_->line);
+        [reports](Napi::Env env) { return profile_to_js(env, *reports); }, shared_->turns.all);
   });
 }
 
@@ -183,7 +183,7 @@ Napi::Value PlannerObject::reset(const Napi::CallbackInfo& info) {
     const uint64_t seed = seed_of(info[0]);
     return Work::start(
         info.Env(), [shared = shared_, seed] { shared->planner->reset(seed); },
-        [](Napi::Env env) { return env.Undefined(); }, shared_->line);
+        [](Napi::Env env) { return env.Undefined(); }, shared_->turns.own);
   });
 }
 
@@ -233,7 +233,7 @@ Napi::Value PlannerObject::plan(const Napi::CallbackInfo& info) {
           out.Set("best_score", job->stats.best_score);
           return out;
         },
-        shared_->line);
+        shared_->turns.all);
   });
 }
 
@@ -302,12 +302,12 @@ Napi::Value SearchObject::finish(const Napi::CallbackInfo& info) {
 }
 
 // openPlanner(table) → Promise<Planner>
-Napi::Value open_planner(Napi::Env env, std::shared_ptr<Model> model, const Napi::Value& given) {
+Napi::Value open_planner(Napi::Env env, const SharedModel& model, const Napi::Value& given) {
   return guarded(env, [&]() -> Napi::Value {
     const PlannerTable table = table_of(given);
-    auto shared = std::make_shared<SharedPlanner>();
+    auto shared = std::make_shared<SharedPlanner>(model);
     return Work::start(
-        env, [model = std::move(model), table, shared] { shared->planner = Planner::open(model, table); },
+        env, [model = model.model, table, shared] { shared->planner = Planner::open(model, table); },
         [shared](Napi::Env e) -> Napi::Value {
           auto copy = shared;
           return Classes::of(e).planner.New({Napi::External<std::shared_ptr<SharedPlanner>>::New(e, &copy)});

@@ -48,7 +48,7 @@ Napi::Value SessionObject::profile(const Napi::CallbackInfo& info) {
     auto reports = std::make_shared<std::vector<InstructionReport>>();
     return Work::start(
         info.Env(), [shared = shared_, rounds, reports] { *reports = shared->session->profile(rounds); },
-        [reports](Napi::Env env) { return profile_to_js(env, *reports); }, shared_->line);
+        [reports](Napi::Env env) { return profile_to_js(env, *reports); }, shared_->turns.all);
   });
 }
 
@@ -99,7 +99,7 @@ Napi::Value SessionObject::set_table(const Napi::CallbackInfo& info) {
           shared->session->set_table(table, schedule, tolerance);
           shared->note();
         },
-        [](Napi::Env env) { return env.Undefined(); }, shared_->line);
+        [](Napi::Env env) { return env.Undefined(); }, shared_->turns.own);
   });
 }
 
@@ -165,7 +165,7 @@ Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
           set_stats(out, job->status, job->stats);
           return out;
         },
-        shared_->line);
+        shared_->turns.all);
   });
 }
 
@@ -202,7 +202,7 @@ Napi::Value SessionObject::run(const Napi::CallbackInfo& info) {
           set_stats(out, job->status, job->stats);
           return out;
         },
-        shared_->line);
+        shared_->turns.all);
   });
 }
 

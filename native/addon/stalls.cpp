@@ -1,9 +1,9 @@
 // The watch over the machine's own stalls, for JavaScript.
-#include "chunk/stalls.h"
+#include "realtime/stalls.h"
 
 #include "addon/classes.h"
 #include "addon/convert.h"
-#include "chunk/moment.h"
+#include "realtime/clock.h"
 
 namespace tendon::addon {
 

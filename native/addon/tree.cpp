@@ -124,7 +124,7 @@ Napi::Value TreePlannerObject::reset(const Napi::CallbackInfo& info) {
     const auto seed = static_cast<uint64_t>(integer_of(info[0], "seed", 0, int64_t{1} << 53));
     return Work::start(
         info.Env(), [shared = shared_, seed] { shared->planner->reset(seed); },
-        [](Napi::Env env) { return env.Undefined(); }, shared_->line);
+        [](Napi::Env env) { return env.Undefined(); }, shared_->turns.own);
   });
 }
 
@@ -178,7 +178,7 @@ Napi::Value TreePlannerObject::plan(const Napi::CallbackInfo& info) {
           out.Set("best_score", job->stats.best_score);
           return out;
         },
-        shared_->line);
+        shared_->turns.all);
   });
 }
 
@@ -284,12 +284,12 @@ Napi::Value TreeObject::finish(const Napi::CallbackInfo& info) {
 }
 
 // openTree(table) → Promise<TreePlanner>
-Napi::Value open_tree(Napi::Env env, std::shared_ptr<Model> model, const Napi::Value& given) {
+Napi::Value open_tree(Napi::Env env, const SharedModel& model, const Napi::Value& given) {
   return guarded(env, [&]() -> Napi::Value {
     const TreeTable table = tree_table_of(given);
-    auto shared = std::make_shared<SharedTree>();
+    auto shared = std::make_shared<SharedTree>(model);
     return Work::start(
-        env, [model = std::move(model), table, shared] { shared->planner = TreePlanner::open(model, table); },
+        env, [model = model.model, table, shared] { shared->planner = TreePlanner::open(model, table); },
         [shared](Napi::Env e) -> Napi::Value {
           auto copy = shared;
           return Classes::of(e).tree_planner.New(

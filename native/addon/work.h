@@ -1,6 +1,6 @@
 // Work off the event loop: `run` on a libuv thread, then `settle` on the JS thread makes the value a promise
-// resolves with. Whatever `run` throws rejects the promise. Calls of one session stand in a line on the JS
-// thread, so they run in the order they were made and waiting ones hold no libuv thread.
+// resolves with. Whatever `run` throws rejects the promise. Calls wait for their turn in lines on the JS
+// thread, so that they run in the order they were made and waiting ones hold no libuv thread.
 #pragma once
 
 #include <napi.h>
@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -17,31 +18,31 @@ namespace tendon::addon {
 
 class Work;
 
-// Touched on the JS thread only.
+// What one call at a time may have: a session, whose calls keep their order, or a pool, whose threads serve
+// one job at a time. Touched on the JS thread only.
 struct Line {
   bool busy = false;
   std::deque<Work*> waiting;
 };
 
+// In the order in which they are stood in: a session's line before its pool's, always.
+using Lines = std::vector<std::shared_ptr<Line>>;
+
 class Work : public Napi::AsyncWorker {
  public:
   static Napi::Promise start(Napi::Env env, std::function<void()> run,
-                             std::function<Napi::Value(Napi::Env)> settle,
-                             std::shared_ptr<Line> line = nullptr) {
-    auto* work = new Work(env, std::move(run), std::move(settle), std::move(line));
+                             std::function<Napi::Value(Napi::Env)> settle, Lines lines = {}) {
+    auto* work = new Work(env, std::move(run), std::move(settle), std::move(lines));
     Napi::Promise promise = work->deferred_.Promise();
-    if (work->line_ && std::exchange(work->line_->busy, true)) {
-      work->line_->waiting.push_back(work);
-    } else {
-      work->Queue();
-    }
+    work->advance();
     return promise;
   }
 
-  // An environment that goes away settles nothing: whoever still waits in line goes with it.
+  // An environment that goes away settles nothing: whoever waits for what this call held goes with it.
   ~Work() override {
-    if (!line_ || settled_) return;
-    for (Work* next : std::exchange(line_->waiting, {})) delete next;
+    if (settled_) return;
+    for (size_t i = 0; i < held_; ++i)
+      for (Work* next : std::exchange(lines_[i]->waiting, {})) delete next;
   }
 
  protected:
@@ -51,12 +52,15 @@ class Work : public Napi::AsyncWorker {
     } catch (const BuildError& e) {
       code_ = e.code();
       SetError(e.what());
+    } catch (const std::bad_alloc&) {
+      code_ = "out_of_resources";
+      SetError("this process cannot have the memory that this needs");
     } catch (const std::exception& e) {
       SetError(e.what());
     }
   }
   void OnOK() override {
-    call_next();
+    leave();
     try {
       deferred_.Resolve(settle_(Env()));
     } catch (const Napi::Error& e) {
@@ -64,27 +68,43 @@ class Work : public Napi::AsyncWorker {
     }
   }
   void OnError(const Napi::Error& error) override {
-    call_next();
+    leave();
     reject(error);
   }
 
  private:
-  Work(Napi::Env env, std::function<void()> run, std::function<Napi::Value(Napi::Env)> settle,
-       std::shared_ptr<Line> line)
+  Work(Napi::Env env, std::function<void()> run, std::function<Napi::Value(Napi::Env)> settle, Lines lines)
       : Napi::AsyncWorker(env),
         deferred_(Napi::Promise::Deferred::New(env)),
         run_(std::move(run)),
         settle_(std::move(settle)),
-        line_(std::move(line)) {}
+        lines_(std::move(lines)) {}
 
-  void call_next() {
+  // Takes one line after the other, waiting where another call has it; runs when it has all.
+  void advance() {
+    for (; held_ < lines_.size(); ++held_) {
+      Line& line = *lines_[held_];
+      if (line.busy) {
+        line.waiting.push_back(this);
+        return;
+      }
+      line.busy = true;
+    }
+    Queue();
+  }
+
+  // Hands every line to whoever is first in it.
+  void leave() {
     settled_ = true;
-    if (!line_) return;
-    line_->busy = !line_->waiting.empty();
-    if (!line_->busy) return;
-    Work* next = line_->waiting.front();
-    line_->waiting.pop_front();
-    next->Queue();
+    for (size_t i = lines_.size(); i-- > 0;) {
+      Line& line = *lines_[i];
+      line.busy = !line.waiting.empty();
+      if (!line.busy) continue;
+      Work* next = line.waiting.front();
+      line.waiting.pop_front();
+      ++next->held_;
+      next->advance();
+    }
   }
 
   // A terminating environment takes no more calls; nobody is left there to be told.
@@ -99,7 +119,8 @@ class Work : public Napi::AsyncWorker {
   Napi::Promise::Deferred deferred_;
   std::function<void()> run_;
   std::function<Napi::Value(Napi::Env)> settle_;
-  std::shared_ptr<Line> line_;
+  Lines lines_;
+  size_t held_ = 0;  // lines that are this call's
   bool settled_ = false;
   std::string code_ = "internal";
 };

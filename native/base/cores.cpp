@@ -2,7 +2,43 @@
 
 #include <sched.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
 namespace tendon {
+
+namespace {
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// Cores of `quota` µs in every `period` µs; 0 for none.
+int cores_of(double quota, double period) {
+  if (!(quota > 0) || !(period > 0)) return 0;
+  return std::max(1, static_cast<int>(std::min(quota / period, 1e6)));
+}
+
+int quota_v2(const std::string& folder) {
+  double quota = 0, period = 0;
+  const std::string text = text_of(folder + "/cpu.max");  // "max 100000" where there is none
+  return std::sscanf(text.c_str(), "%lf %lf", &quota, &period) == 2 ? cores_of(quota, period) : 0;
+}
+
+int quota_v1(const std::string& folder) {
+  double quota = 0, period = 0;
+  if (std::sscanf(text_of(folder + "/cpu.cfs_quota_us").c_str(), "%lf", &quota) != 1) return 0;
+  if (std::sscanf(text_of(folder + "/cpu.cfs_period_us").c_str(), "%lf", &period) != 1) return 0;
+  return cores_of(quota, period);
+}
+
+}  // namespace
 
 std::vector<int> allowed_cores() {
   std::vector<int> cores;
@@ -25,6 +61,44 @@ bool bind_to_core(pthread_t thread, int core) {
   (void)thread, (void)core;
   return false;
 #endif
+}
+
+int quota_cores(const std::string& groups, const std::string& mount) {
+  int least = 0;
+  const auto meet = [&](int cores) {
+    if (cores > 0 && (least == 0 || cores < least)) least = cores;
+  };
+  std::istringstream lines(groups);
+  for (std::string line; std::getline(lines, line);) {
+    // "0::/path" of v2; "4:cpu,cpuacct:/path" of v1.
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    std::string path = line.substr(second + 1);
+    if (path.find("..") != std::string::npos) path = "/";
+    const bool v2 = controllers.empty();
+    if (!v2 && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
+    // In a container the path may be that of the machine and not be there; its own root is.
+    for (;; path = path.substr(0, path.rfind('/'))) {
+      if (!path.empty() && path.back() == '/') path.pop_back();
+      if (v2) {
+        meet(quota_v2(mount + path));
+      } else {
+        meet(quota_v1(mount + "/" + controllers + path));
+        meet(quota_v1(mount + "/cpu" + path));
+      }
+      if (path.empty()) break;
+    }
+  }
+  return least;
+}
+
+int default_threads() {
+  const int allowed = static_cast<int>(allowed_cores().size());
+  const int cores =
+      allowed > 0 ? allowed : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int quota = quota_cores(text_of("/proc/self/cgroup"), "/sys/fs/cgroup");
+  return quota > 0 ? std::min(cores, quota) : cores;
 }
 
 }  // namespace tendon

@@ -1,8 +1,9 @@
-// Which cores a thread may run on, and binding it to one.
+// How many threads this process can keep busy: what its affinity and its control groups leave of the machine.
 #pragma once
 
 #include <pthread.h>
 
+#include <string>
 #include <vector>
 
 namespace tendon {
@@ -12,5 +13,14 @@ std::vector<int> allowed_cores();
 
 // From here on `thread` runs on `core` alone; false, and nothing changes, where it cannot.
 bool bind_to_core(pthread_t thread, int core);
+
+// Whole cores that the quotas of control groups leave, at least 1; 0 where nothing limits them. `groups` is
+// the text of /proc/self/cgroup, `mount` the folder /sys/fs/cgroup. Reads v2 (cpu.max) and v1
+// (cpu.cfs_quota_us), from the process's own group up to the root.
+int quota_cores(const std::string& groups, const std::string& mount);
+
+// Threads that a pool has by default: one for each allowed core, no more than the quota. A quota of 1.5 cores
+// gives one: two threads that wait for each other would be stopped for a quarter of the time.
+int default_threads();
 
 }  // namespace tendon

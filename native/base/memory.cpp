@@ -22,8 +22,9 @@ constexpr size_t huge_page = 2u << 20;
 // From here on a block is mapped by itself: in the heap those that end would leave holes too small for the
 // next.
 constexpr size_t mapped_from = 256u << 10;
+constexpr size_t most_bytes = size_t{1} << 46;
 
-// From the border of one such page; null when there is no memory.
+// `bytes` from an address that is a multiple of `border`; null when there is no memory.
 void* map_aligned(size_t bytes, size_t border) {
   void* whole = mmap(nullptr, bytes + border, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (whole == MAP_FAILED) return nullptr;
@@ -38,13 +39,16 @@ void* map_aligned(size_t bytes, size_t border) {
 
 Block::Block(size_t bytes, Touch touch) : bytes_(bytes) {
   if (bytes == 0) return;
+  if (bytes > most_bytes)
+    throw BuildError("out_of_resources",
+                     format("expected a block of memory below 64 TiB, got %zu bytes", bytes));
   const bool mapped = bytes >= mapped_from;
   const size_t border = bytes >= huge_page ? huge_page : mapped ? page : cache_line;
   const size_t rounded = align_up(bytes, border);
   auto* p =
       static_cast<uint8_t*>(mapped ? map_aligned(rounded, border) : std::aligned_alloc(border, rounded));
   if (p == nullptr)
-    throw BuildError("internal",
+    throw BuildError("out_of_resources",
                      format("cannot allocate %zu MB; free memory or use a lower precision", bytes >> 20));
   data_ = std::unique_ptr<uint8_t, BlockFree>(p, BlockFree{mapped ? rounded : 0});
   if (border == huge_page) madvise(p, rounded, MADV_HUGEPAGE);
@@ -60,10 +64,11 @@ void BlockFree::operator()(uint8_t* p) const {
   }
 }
 
+// Without O_NONBLOCK a pipe by that name would be waited for.
 // Descriptors of the files that were read last: graphs hold their files for as long as they live, which a
 // language with a garbage collector decides, and a process has few descriptors.
 struct WeightFile::Open {
-  explicit Open(const char* path) : file(open(path, O_RDONLY | O_CLOEXEC)) {
+  explicit Open(const char* path) : file(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
     if (file < 0 || fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) cause = errno == 0 ? EINVAL : errno;
   }
   ~Open() {

@@ -29,9 +29,11 @@ TENDON_HD inline void philox_rounds(uint32_t (&c)[4], uint32_t key0, uint32_t ke
 // One block of four 32-bit words for a 128-bit counter and a 64-bit key.
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
-// Uniform in (0, 1): the top 24 bits, centred, so that neither end is ever drawn.
+// Uniform in (0, 1): the top 24 bits, centred. Above a half the sum has no bit left for the 0.5 and rounds;
+// the last of them would round to 1.
 TENDON_HD inline float uniform_from(uint32_t word) {
-  return (static_cast<float>(word >> 8) + 0.5f) * 0x1p-24f;
+  const float u = (static_cast<float>(word >> 8) + 0.5f) * 0x1p-24f;
+  return u < 1.0f ? u : 0x1.fffffep-1f;
 }
 
 // The four words of (seed, stream) at a block of the counter.

@@ -11,13 +11,14 @@
 
 #include "base/cores.h"
 #include "base/error.h"
+#include "base/flush_denormals.h"
 
 namespace tendon {
 
 namespace {
 
-// Polite spinning, longer than any hand-over between two ops; then the core is offered to others, in case the
-// one that is waited for has none; then sleep.
+// Spin for longer than passing from one op to the next takes; then offer the core to other threads, in case
+// the one that is waited for has no core; then sleep.
 constexpr int spins = 2000, yields = 32;
 
 inline void pause_briefly() {
@@ -89,35 +90,40 @@ void Barrier::wait() {
   }
 }
 
-Pool::Pool(int threads)
-    : size_(threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency())), barrier_(size_) {
-  start_workers();
+Pool::Pool(int threads) {
+  try {
+    start_workers(threads > 0 ? threads : default_threads());
+  } catch (const BuildError&) {
+    // Who asked for a number gets that number or an error: results depend on it.
+    if (threads > 0) throw;
+  }
+  barrier_ = Barrier(size_);
 }
 
-Pool::Pool(std::vector<int> cores)
-    : size_(static_cast<int>(cores.size())), cores_(std::move(cores)), barrier_(size_) {
+Pool::Pool(std::vector<int> cores) : cores_(std::move(cores)) {
   check_cores(cores_);
-  start_workers();
+  start_workers(static_cast<int>(cores_.size()));
+  barrier_ = Barrier(size_);
 }
 
-void Pool::start_workers() {
-  known_ = sched_getaffinity(0, sizeof allowed_, &allowed_) == 0;
-  for (int member = 1; member < size_; ++member) {
-    workers_.emplace_back([this, member] { serve(member); });
-    if (!cores_.empty()) bind_to_core(workers_.back().native_handle(), cores_[static_cast<size_t>(member)]);
+void Pool::start_workers(int threads) {
+  workers_.threads.reserve(static_cast<size_t>(threads));
+  for (; size_ < threads; ++size_) {
+    workers_.threads.emplace_back([this, member = size_] { serve(member); });
+    if (!cores_.empty()) bind_to_core(workers_.threads.back().handle(), cores_[static_cast<size_t>(size_)]);
   }
 }
 
-Pool::~Pool() {
-  closing_.store(true, std::memory_order_relaxed);
-  ticket_.fetch_add(1, std::memory_order_release);
-  ticket_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
+Pool::Workers::~Workers() {
+  pool.closing_.store(true, std::memory_order_relaxed);
+  pool.ticket_.fetch_add(1, std::memory_order_release);
+  pool.ticket_.notify_all();
 }
 
 void Pool::run(const std::function<void(const Team&)>& job) {
   std::lock_guard<std::mutex> turn(turn_);
   const Bound here(cores_.empty() ? -1 : cores_[0]);
+  const FlushDenormals fast;
   keep_off(sched_getcpu());
   job_ = &job;
   busy_.store(size_ - 1, std::memory_order_relaxed);
@@ -132,20 +138,24 @@ void Pool::run(const std::function<void(const Team&)>& job) {
 void Pool::run_alone(const std::function<void(const Team&)>& job) {
   std::lock_guard<std::mutex> turn(turn_);
   const Bound here(cores_.empty() ? -1 : cores_[0]);
+  const FlushDenormals fast;
   job(Team{0, 1, nullptr});
 }
 
-// A worker that wakes on the caller's core would wait for it to stop spinning, which it does for the worker.
+// A worker that wakes on the caller's core would wait for the caller to stop spinning, while the caller spins
+// for the worker. What the caller may use is asked each time: it may have changed since (taskset, a cpuset).
 void Pool::keep_off(int core) {
-  if (!cores_.empty() || !known_ || core < 0 || core == caller_core_) return;
+  if (!cores_.empty() || core < 0 || core == caller_core_) return;
   caller_core_ = core;
-  cpu_set_t others = allowed_;
+  cpu_set_t others;
+  if (sched_getaffinity(0, sizeof others, &others) != 0) return;
   CPU_CLR(core, &others);
   if (CPU_COUNT(&others) == 0) return;
-  for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof others, &others);
+  for (Thread& worker : workers_.threads) pthread_setaffinity_np(worker.handle(), sizeof others, &others);
 }
 
 void Pool::serve(int member) {
+  const FlushDenormals fast;
   // The ticket before the first job is 0: a worker that starts late must not miss that job.
   uint32_t seen = 0;
   for (;;) {

@@ -26,6 +26,8 @@ constexpr int64_t dtype_bytes(DType type) {
 }
 
 constexpr int max_rank = 5;
+// Of one value. Sizes up to here can be added and doubled, and turned into bytes, without overflow.
+constexpr int64_t max_elements = int64_t{1} << 36;
 
 struct Shape {
   int rank = 0;

@@ -133,7 +133,7 @@ class Fuser {
       if (tail.scale >= 0 && graph_.at(tail.scale).shape.rank > 1 && rows_differ(tail.scale, other))
         return false;
       tail.shift = other;
-    } else if (slot < residual && per_position(other, node.shape)) {
+    } else if (slot < residual && takes_residual(root) && per_position(other, node.shape)) {
       tail.residual = other;
     } else {
       return false;
@@ -153,6 +153,13 @@ class Fuser {
     return product.op == Op::linear && product.inputs.size() == 2 && product.stage & stage_step &&
            !(row.stage & stage_step) && row.shape.rank == 2 && row.shape[0] == 1 &&
            row.shape.last() == out.last();
+  }
+
+  // A transposed convolution is one product for each phase of its stride, and their rows interleave: an
+  // operand by position would need a stride of its own for each.
+  bool takes_residual(int root) const {
+    const Node& product = graph_.at(root);
+    return product.op != Op::conv_transpose1d || product.attrs.integer(0) == 1;
   }
 
   bool is_product(int root) const { return op_info(graph_.at(root).op).kind == OpKind::product; }

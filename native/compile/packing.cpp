@@ -5,7 +5,10 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
-#include <thread>
+
+#include "base/cores.h"
+#include "base/error.h"
+#include "base/thread.h"
 
 namespace tendon {
 
@@ -192,7 +195,7 @@ void add_jobs(const Graph& graph, const Node& product, const KernelTable& kernel
   }
 }
 
-void do_all(const PackingJobs& jobs) {
+void do_all(const PackingJobs& jobs, int threads) {
   std::atomic<size_t> next{0};
   std::mutex guard;
   std::exception_ptr failed;
@@ -206,11 +209,16 @@ void do_all(const PackingJobs& jobs) {
         next = jobs.size();
       }
   };
-  std::vector<std::thread> helpers;
-  const size_t threads = std::min<size_t>(std::thread::hardware_concurrency(), jobs.size() / few_jobs);
-  for (size_t i = 1; i < threads; ++i) helpers.emplace_back(work);
+  std::vector<Thread> helpers;
+  const size_t most =
+      std::min(static_cast<size_t>(threads > 0 ? threads : default_threads()), jobs.size() / few_jobs);
+  try {
+    for (size_t i = 1; i < most; ++i) helpers.emplace_back(work);
+  } catch (const BuildError&) {
+    // As many as the system gives: the rest of the work is done by those there are.
+  }
   work();
-  for (std::thread& helper : helpers) helper.join();
+  helpers.clear();
   if (failed) std::rethrow_exception(failed);
 }
 

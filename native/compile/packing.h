@@ -57,7 +57,8 @@ using PackingJobs = std::vector<std::function<void(PackingRoom&)>>;
 void add_jobs(const Graph& graph, const Node& product, const KernelTable& kernels,
               const std::vector<const std::vector<PackedMatrix>*>& targets, PackingJobs& jobs);
 
-// Does all of them, on as many threads as the machine has; throws what the first to fail threw.
-void do_all(const PackingJobs& jobs);
+// Does all of them, on as many threads as the system gives of `threads` (0: default_threads()); throws what
+// the first to fail threw.
+void do_all(const PackingJobs& jobs, int threads = 0);
 
 }  // namespace tendon

@@ -180,8 +180,30 @@ class Planner {
 
 }  // namespace
 
+// Sizes that a batch or a table multiply, before anything computes with them: of a value, and of the rows
+// that a product gathers.
+static void check_sizes(const Graph& graph, const CompileOptions& options) {
+  constexpr double most = 0x1p42;
+  for (const Node& node : graph.nodes()) {
+    if (node.stage == stage_model) continue;
+    const double step = (node.stage & stage_step) != 0 ? options.batch : 1;
+    double count = static_cast<double>(node.shape.count()) * step * options.calls;
+    if (op_info(node.op).kind == OpKind::product) {
+      const double channels = static_cast<double>(node.shape.last());
+      const double k = static_cast<double>(graph.at(node.inputs[1]).shape.count()) / channels;
+      count = std::max(count, count / channels * k);
+    }
+    if (count > most)
+      throw BuildError(
+          "config_invalid",
+          format("batch %d and %d calls: expected sizes that fit a memory, got %g numbers for %s %s",
+                 options.batch, options.calls, count, op_info(node.op).name, node.shape.text().c_str()));
+  }
+}
+
 std::unique_ptr<Program> compile(const Graph& graph, std::shared_ptr<const Weights> weights,
                                  const KernelTable& kernels, const CompileOptions& options) {
+  check_sizes(graph, options);
   auto program = std::make_unique<Program>();
   program->kernels = &kernels;
   program->weights = weights;

@@ -12,8 +12,6 @@ namespace tendon {
 
 namespace {
 
-constexpr int64_t max_elements = int64_t{1} << 36;
-
 void check_shape(const std::string& what, const Shape& shape) {
   int64_t count = 1;
   for (int i = 0; i < shape.rank; ++i) {
@@ -193,7 +191,7 @@ int Graph::scaled(const Node& source, const std::vector<float>& row_scale) {
 
 namespace {
 
-// Shape rules may then compute with them without overflowing.
+// Whole numbers are kept small enough for shape rules to add them; a rule that multiplies them checks first.
 void check_attrs(const std::string& function, const OpInfo& info, const Attrs& attrs) {
   constexpr double most = 1 << 30;
   if (attrs.values.size() > info.attrs.size())

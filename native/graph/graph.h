@@ -89,7 +89,7 @@ class Graph {
 // The name that Graph::add takes for the node: its op, or its elementwise or reducing function.
 const char* function_name(const Node& node);
 
-// One line per node: `%7 = linear(%3, %5, %6) (1, 512) f32 observation`.
+// One line per node: `%7 = linear(%3, %5, %6) (1, 512) observation`.
 std::string print_graph(const Graph& graph);
 
 }  // namespace tendon

@@ -94,8 +94,13 @@ Shape conv_transpose1d_shape(const Attrs& a, Shapes in) {
   need(in[1].rank == 3 && in[1][0] == in[0][2], "conv_transpose1d",
        "a weight (" + std::to_string(in[0][2]) + ", out, kernel)", in[1]);
   need_vectors("conv_transpose1d", in, 2, in[1][1]);
-  const int64_t length = (in[0][1] - 1) * a.integer(0) - 2 * a.integer(1) + in[1][2];
-  if (length < 1 || a.integer(0) < 1 || a.integer(1) < 0)
+  const int64_t stride = a.integer(0), pad = a.integer(1);
+  if (stride < 1 || pad < 0 || in[0][1] - 1 > max_elements / stride)
+    reject("conv_transpose1d", "stride ≥ 1, pad ≥ 0 and an output of fewer than 2^36 positions",
+           "stride " + std::to_string(stride) + ", pad " + std::to_string(pad) + " over " +
+               std::to_string(in[0][1]) + " positions");
+  const int64_t length = (in[0][1] - 1) * stride - 2 * pad + in[1][2];
+  if (length < 1)
     reject("conv_transpose1d", "a stride and pad that leave an output",
            std::to_string(length) + " positions");
   return {in[0][0], length, in[1][1]};

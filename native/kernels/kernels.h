@@ -120,7 +120,7 @@ struct GemmArgs {
   float* out = nullptr;
   int64_t out_batch_stride = 0, out_row_stride = 0;  // in floats
   Epilogue epilogue;
-  void* scratch = nullptr;  // gemm_scratch_bytes, shared by all parts
+  void* scratch = nullptr;  // GemmKernels::scratch_bytes, shared by all parts
   bool operator==(const GemmArgs&) const = default;
 };
 

@@ -108,7 +108,7 @@ DeviceBlock::DeviceBlock(std::shared_ptr<DeviceQueue> queue, size_t bytes, Kind 
   void* data = nullptr;
   const cuda::Fault fault = take(queue_->get(), bytes, &data);
   if (fault != nullptr)
-    throw BuildError("internal",
+    throw BuildError("out_of_resources",
                      format("device %s: cannot take %zu MB: %s; use a lower precision or a smaller batch",
                             queue_->device().name().c_str(), bytes >> 20, fault));
   data_ = static_cast<uint8_t*>(data);

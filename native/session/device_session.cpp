@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <tuple>
 
 #include "runtime/layout.h"
 #include "sample/device_denoise.h"
@@ -14,6 +15,27 @@
 namespace tendon {
 
 namespace {
+
+// Takes the values of variables, which are left as new, and gives them back when it ends unless it was told
+// to forget them.
+template <class... T>
+class Rollback {
+ public:
+  explicit Rollback(T&... variables) : variables_(variables...), kept_(std::move(variables)...) {
+    variables_ = std::tuple<T...>();
+  }
+  ~Rollback() {
+    if (!forgotten_) variables_ = std::move(kept_);
+  }
+  Rollback(const Rollback&) = delete;
+  Rollback& operator=(const Rollback&) = delete;
+  void forget() { forgotten_ = true; }
+
+ private:
+  std::tuple<T&...> variables_;
+  std::tuple<T...> kept_;
+  bool forgotten_ = false;
+};
 
 class DeviceSession : public ProgramSession {
  public:
@@ -29,6 +51,9 @@ class DeviceSession : public ProgramSession {
     if (parallel_tolerance > 0)
       throw BuildError("unsupported", "all calls at once are there on the CPU: parallel_tolerance 0");
     check_table(table, schedule, false);
+    Rollback kept(program_, inputs_, outputs_, step_port_, table_, there_, below_, above_, results_, history_,
+                  input_at_, result_at_, given_at_, start_at_, noise_at_, guidance_at_, prefix_at_,
+                  weights_at_, uploaded_, denoise_, run_);
     table_ = table;
     build(static_cast<int>(table.rows.size()));
     for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -40,6 +65,7 @@ class DeviceSession : public ProgramSession {
     there_->put(List::schedule);
     queue_->wait();
     denoise_ = std::make_unique<DeviceRecording>(queue_, [this] { put_inference(); });
+    kept.forget();
   }
 
   Status denoise(const DenoiseArgs& args, InferStats* stats) override {
@@ -142,8 +168,6 @@ class DeviceSession : public ProgramSession {
 
   // Memory, and the recording of one run, for so many calls; the table is in force.
   void build(int calls) {
-    denoise_.reset();
-    run_.reset();
     compile_for(calls, false);
     there_ = std::make_unique<DeviceProgram>(queue_, *program_, model_->device_weights());
     Layout given, wanted;

@@ -14,6 +14,7 @@ class PackedModel : public Model {
  public:
   PackedModel(Graph graph, const ModelOptions& options);
   const ModelReport& report() const override { return report_; }
+  bool on_device() const override { return device_ != nullptr; }
 
   // Throws BuildError naming the outputs there are.
   void need_output(const std::string& name) const;

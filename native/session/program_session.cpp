@@ -39,21 +39,25 @@ bool ProgramSession::compile_for(int calls, bool parallel) {
   options.calls = calls;
   options.parallel = parallel;
   options.threads = model_->parts();
-  program_ = compile(model_->graph(), model_->weights(), model_->kernels(), options);
-  inputs_.clear();
-  outputs_.clear();
-  step_port_ = -1;
-  for (const Binding& input : program_->inputs) {
+  auto program = compile(model_->graph(), model_->weights(), model_->kernels(), options);
+  std::vector<Port> inputs, outputs;
+  int step_port = -1;
+  for (const Binding& input : program->inputs) {
     Shape shape = input.shape;
     if (input.stage == stage_schedule || (parallel && input.stage & stage_step)) shape[0] /= calls;
-    if (input.stage == stage_step) step_port_ = step_port_ == -1 ? static_cast<int>(inputs_.size()) : -2;
-    inputs_.push_back({input.name, shape, input.stage});
+    if (input.stage == stage_step) step_port = step_port == -1 ? static_cast<int>(inputs.size()) : -2;
+    inputs.push_back({input.name, shape, input.stage});
   }
-  for (const Binding& output : program_->outputs) {
+  for (const Binding& output : program->outputs) {
     Shape shape = output.shape;
     if (parallel && output.stage & stage_step) shape[0] /= calls;
-    outputs_.push_back({output.name, shape, output.stage});
+    outputs.push_back({output.name, shape, output.stage});
   }
+  // Nothing from here on throws.
+  program_ = std::move(program);
+  inputs_ = std::move(inputs);
+  outputs_ = std::move(outputs);
+  step_port_ = step_port;
   return true;
 }
 

@@ -29,7 +29,8 @@ class ProgramSession : public Session {
   SampleShape sample_shape() const override;
 
  protected:
-  // Compiles for so many calls and reads the ports anew; false when that is what there is.
+  // Compiles for so many calls and reads the ports anew; false when that is what there is. What throws
+  // changes nothing.
   bool compile_for(int calls, bool parallel);
   // Throws BuildError for a table or schedule that the network cannot be denoised with.
   void check_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,

@@ -36,21 +36,23 @@ class CpuSession : public ProgramSession {
 
   void set_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,
                  float parallel_tolerance) override {
-    // Checked before anything changes: a refused table leaves the session as it was.
+    // All that may be refused comes before anything changes: the session is left as it was.
     check_table(table, schedule, parallel_tolerance > 0);
-    compile_for(static_cast<int>(table.rows.size()), parallel_tolerance > 0);
-    table_ = table;
+    const auto calls = static_cast<int64_t>(table.rows.size());
+    const int64_t samples = 5 + (parallel_tolerance > 0 ? calls : 0);
+    Block registers(static_cast<size_t>(samples * step_input()->shape.count() / groups_of()) * sizeof(float));
+    SamplerTable copy = table;
+    compile_for(static_cast<int>(calls), parallel_tolerance > 0);
+    table_ = std::move(copy);
+    registers_ = std::move(registers);
     tolerance_ = parallel_tolerance;
+    alone_ = false;
     for (const Binding& input : program_->inputs) {
       if (input.stage != stage_schedule) continue;
       const std::vector<float>& values = schedule.at(input.name);
       std::memcpy(input.data, values.data(), values.size() * sizeof(float));
     }
     model_->pool()->run([this](const Team& team) { run_list(*program_, List::schedule, team); });
-    const int64_t groups = groups_of();
-    const int64_t trajectory = tolerance_ > 0 ? static_cast<int64_t>(table.rows.size()) : 0;
-    registers_ =
-        Block(static_cast<size_t>((5 + trajectory) * step_input()->shape.count() / groups) * sizeof(float));
     alone_ = model_->pool()->size() > 1 && is_quicker_alone();
   }
 

@@ -45,6 +45,8 @@ class Model {
   static std::shared_ptr<Model> make(Graph graph, const ModelOptions& options);
   virtual ~Model() = default;
   virtual const ModelReport& report() const = 0;
+  // Whether sessions run on an accelerator, each in a queue of its own, instead of on the pool.
+  virtual bool on_device() const = 0;
 };
 
 struct SessionOptions {

@@ -1,12 +1,10 @@
 // What everything stands on: random numbers that are known, parts that cover, threads that keep in step.
 #include <fcntl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -16,8 +14,8 @@
 
 #include "base/cores.h"
 #include "base/error.h"
+#include "base/flush_denormals.h"
 #include "base/memory.h"
-#include "base/notify.h"
 #include "base/philox.h"
 #include "base/pool.h"
 #include "base/shape.h"
@@ -49,6 +47,31 @@ TEST("base: normal draws have the moments of a normal and split anywhere") {
   CHECK(std::fabs(mean / n) < 5 * std::sqrt(1.0 / n));
   CHECK(std::fabs(square / n - 1) < 5 * std::sqrt(2.0 / n));
   CHECK(std::fabs(fourth / n - 3) < 5 * std::sqrt(96.0 / n));
+}
+
+TEST("base: a uniform draw is neither 0 nor 1") {
+  CHECK(uniform_from(0) > 0 && uniform_from(~0u) < 1);
+  CHECK(uniform_from(~0u) > uniform_from(~0u - 512));
+  const uint32_t words[4] = {~0u, ~0u, 0, 0};
+  for (int lane = 0; lane < 4; ++lane) CHECK(std::isfinite(normal_from(words, lane)));
+}
+
+TEST("base: denormal numbers are zero in a job, on every member, and what they were for its caller") {
+  CHECK(!FlushDenormals::on());
+  Pool pool(3);
+  std::vector<int> flushed(3);
+  std::vector<float> made(3);
+  volatile float small = 1e-30f;
+  const std::function<void(const Team&)> job = [&](const Team& team) {
+    flushed[static_cast<size_t>(team.member)] = FlushDenormals::on();
+    made[static_cast<size_t>(team.member)] = small * 1e-10f;
+  };
+  pool.run(job);
+  CHECK(flushed == std::vector<int>({1, 1, 1}) && made == std::vector<float>(3));
+  CHECK(!FlushDenormals::on());
+  flushed[0] = 0;
+  pool.run_alone(job);
+  CHECK(flushed[0] == 1 && !FlushDenormals::on() && small * 1e-10f != 0);
 }
 
 TEST("base: parts cover every item once, in multiples of the grain") {
@@ -163,27 +186,12 @@ TEST("base: files are read in pieces, and what is not there is refused in words"
   unlink(path);
   CHECK_THROWS(WeightFile(path), "file_missing");
   CHECK_THROWS(WeightFile("/tmp"), "file_missing");
+  // A pipe by that name is not waited for.
+  CHECK(mkfifo(path, 0600) == 0);
+  CHECK_THROWS(WeightFile(path), "file_missing");
+  unlink(path);
   const Block block(100);
   CHECK(reinterpret_cast<uintptr_t>(block.data()) % cache_line == 0 && block.data()[99] == 0);
-}
-
-TEST("base: a service manager hears what it is told, and what cannot be told is said") {
-  const std::string name = format("@tendon-test-%d", static_cast<int>(getpid()));
-  sockaddr_un at{};
-  at.sun_family = AF_UNIX;
-  std::memcpy(at.sun_path + 1, name.data() + 1, name.size() - 1);
-  const int manager = socket(AF_UNIX, SOCK_DGRAM, 0);
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
-  CHECK(bind(manager, reinterpret_cast<const sockaddr*>(&at), length) == 0);
-  CHECK(notify_manager(name, "READY=1\nSTATUS=running") == "");
-  char heard[64] = {};
-  CHECK(recv(manager, heard, sizeof heard, MSG_DONTWAIT) == 22);
-  CHECK(std::string(heard) == "READY=1\nSTATUS=running");
-  close(manager);
-  CHECK(notify_manager(name, "WATCHDOG=1").find("refused") != std::string::npos);
-  CHECK(notify_manager("/nowhere/at/all", "READY=1").find("No such file") != std::string::npos);
-  for (const std::string& wrong : {std::string(), std::string("vsock:2:1"), "/" + std::string(200, 'x')})
-    CHECK(notify_manager(wrong, "READY=1").find("expected a path") != std::string::npos);
 }
 
 }  // namespace

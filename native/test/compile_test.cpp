@@ -234,6 +234,34 @@ TEST("session: all calls at once arrive where one after the other does") {
   CHECK(got == want);
 }
 
+// An additive skip behind an up-convolution, as in a U-Net whose skips are added.
+TEST("compile: what is added to a strided transposed convolution is added behind it") {
+  for (const double stride : {1.0, 2.0, 3.0}) {
+    const auto whole = [&](bool skip) {
+      test::NetworkBuilder b(5);
+      const int x = b.graph.input("x", {1, 6, 8}, stage_step);
+      const int up =
+          b.op("conv_transpose1d", {x, b.random({8, 8, 4}, 0.2f), b.random({8}, 0.1f)}, {stride, 1});
+      const int y = b.graph.input("y", b.graph.at(up).shape, stage_step);
+      b.graph.output("f", skip ? b.op("silu", {b.op("add", {up, y})}) : up);
+      if (!skip) b.graph.output("y", b.op("silu", {y}));
+      return std::move(b.graph);
+    };
+    for (const char* isa : {"reference", ""}) {
+      const auto session = Session::open(model_of(whole(true), isa, Precision::f32, 2), {});
+      const auto apart = Session::open(model_of(whole(false), isa, Precision::f32, 2), {});
+      const std::vector<float> got = run_once(*session, 3), up = run_once(*apart, 3);
+      std::vector<float> y(got.size()), want(got.size());
+      fill_normal(3, session->inputs()[0].name == "y" ? 0 : 1, 0, y.data(), static_cast<int64_t>(y.size()));
+      for (size_t i = 0; i < y.size(); ++i) {
+        const float sum = up[i] + y[i];
+        want[i] = sum / (1 + std::exp(-sum));
+      }
+      CHECK_NEAR("skip", got.data(), want.data(), static_cast<int64_t>(want.size()), 1e-5, 1.0);
+    }
+  }
+}
+
 TEST("graph: mistakes are named where they are made") {
   Graph g;
   const int x = g.input("x", {1, 4, 8}, stage_step);
@@ -245,6 +273,12 @@ TEST("graph: mistakes are named where they are made") {
   CHECK_THROWS(g.add("reshape", {x}, {{}, {8, 4}}), "graph_invalid");
   CHECK_THROWS(g.add("group_norm", {x, x, x}, {{3}, {}}), "graph_invalid");
   CHECK_THROWS(g.add("silu", {99}, {}), "graph_invalid");
+  // (2^34)·2^30 positions would overflow before they are looked at.
+  Graph huge;
+  const int long_x = huge.input("x", {1, (int64_t{1} << 34) + 1, 1}, stage_step);
+  CHECK_THROWS(
+      huge.add("conv_transpose1d", {long_x, huge.constant({1, 1, 3}, {1, 1, 1})}, {{1 << 30, 0}, {}}),
+      "graph_invalid");
   CHECK_THROWS(g.verify(), "graph_invalid");
   CHECK(g.at(g.add("reshape", {x}, {{}, {1, -1}})).shape == Shape({1, 32}));
 }

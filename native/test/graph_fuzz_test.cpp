@@ -134,8 +134,10 @@ TEST("graph: a hundred thousand random ops are refused in words, or compile and 
       const Status status = session->run(given, wanted, nullptr);
       CHECK(status == Status::ok || status == Status::not_finite);
       ++ran;
-    } catch (const BuildError&) {
+    } catch (const BuildError& e) {
       ++declined;  // no output, or something the compiler says it does not do
+      if (std::string(e.code()) == "internal")
+        test::fail(__FILE__, __LINE__, e.what() + ("\n" + print_graph(graph)));
     }
   }
   // Nonsense must be refused often, and graphs must get through often, for this to test anything.

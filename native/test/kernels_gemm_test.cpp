@@ -145,6 +145,28 @@ void sweep(const std::vector<Shape>& shapes, bool with_tail) {
         }
 }
 
+// The largest products of bytes, all of one sign, over more of them than an int32 sum can hold.
+TEST("kernels: int8 sums of long rows do not wrap") {
+  for (const KernelTable* table : test::machine_tables()) {
+    if (!table->gemm[static_cast<int>(WeightFormat::i8)].available || table == &cuda::emulated_kernels())
+      continue;
+    for (const int64_t k : {66'304, 70'000, 200'001})
+      for (const int64_t rows : {1, 5, 40}) {
+        GemmArgs a;
+        a.rows = linear(rows, k);
+        a.n = 3;
+        a.format = WeightFormat::i8;
+        a.out_row_stride = a.out_batch_stride = a.n;
+        const std::vector<float> x(static_cast<size_t>(rows * k), 1.0f),
+            w(static_cast<size_t>(a.n * k), 1.0f);
+        a.rows.x = x.data();
+        const std::vector<float> got = run(*table, a, w, 1),
+                                 want(static_cast<size_t>(rows * a.n), static_cast<float>(k));
+        CHECK_NEAR(table->isa, got.data(), want.data(), rows * a.n, 1e-5, 1.0);
+      }
+  }
+}
+
 TEST("kernels: linear products at awkward sizes") {
   std::vector<Shape> shapes;
   for (const int64_t rows : {1, 2, 7, 13, 16, 17, 33, 65})

@@ -1,7 +1,6 @@
 // What a command is, and reading its options: the only place, with main.ts, that knows argv.
 
-import { cpus } from 'node:os';
-import type { NativePool } from '../native/index.js';
+import { addon, type NativePool } from '../native/index.js';
 import { readToken, TOKEN_VARIABLE } from '../net/index.js';
 import type { LoadOptions } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
@@ -139,7 +138,8 @@ export function loadOptions(values: Values): LoadOptions {
     ...given('parallel_tolerance', number('parallel-tolerance')),
     ...(pin === undefined ? {} : { pin }),
     // One core stays free for the control loop and the bridge.
-    threads: count('threads', 1024) ?? (Array.isArray(pin) ? pin.length : Math.max(1, cpus().length - 1)),
+    threads:
+      count('threads', 1024) ?? (Array.isArray(pin) ? pin.length : Math.max(1, addon().threadCount() - 1)),
   };
 }
 

@@ -1,6 +1,6 @@
 // What the control loop asks of its machine, where the user has the right: to come first. Locking the whole process
 // into memory is not among it: V8 gives pages back with madvise(MADV_DONTNEED), which fails on locked memory, and V8
-// then aborts the process. The executor's thread (native/chunk) locks what is its own.
+// then aborts the process. The executor's thread (native/drive) locks what is its own.
 
 import { constants, setPriority } from 'node:os';
 import { setFlagsFromString } from 'node:v8';

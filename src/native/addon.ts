@@ -8,6 +8,7 @@ import {
   type ErrorCode,
   type ExecutorOptions,
   type ExecutorPort,
+  type Interpolation,
   type Nanoseconds,
   TendonError,
 } from '../types/index.js';
@@ -122,6 +123,18 @@ export interface DenoiseRequest {
   readonly cancel?: CancelToken;
 }
 
+/** The limits of the executor (native/drive/limiter.h), for other loops. Arrays have one number for each joint. */
+export interface NativeLimiter {
+  /** Whether the last command was one of motion. */
+  readonly moving: boolean;
+  /** Begins anew at `measured`, at rest. Throws `input_invalid` for what is not finite. */
+  restart(measured: Float64Array): void;
+  rest(): void;
+  copy(other: NativeLimiter): void;
+  /** The next command, `dt` s after the last, into `out`; returns bits of control's LIMITED. */
+  limit(desired: Float64Array, dt: number, out: Float64Array): number;
+}
+
 export interface NativeSession {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
@@ -130,8 +143,10 @@ export interface NativeSession {
   print(): string;
   /** Every instruction timed, the median of `rounds` runs. */
   profile(rounds: number): Promise<InstructionReport[]>;
-  /** `rows`: rows of `samplerFields()` numbers; `schedule`: each schedule input for every call. */
   /**
+   * `rows`: rows of `samplerFields()` numbers; `schedule`: each schedule input for every call. When it is refused the
+   * session is as it was before.
+   *
    * With a tolerance all calls are solved together by fixed-point iteration (Shih et al. 2023) until no sample moves
    * by more; `calls` of the results then counts iterations.
    */
@@ -343,7 +358,7 @@ export interface NativeTree {
 export interface NativeModel {
   report(): ModelReport;
   /** `outputs`: only these and what they need. */
-  openSession(options: {
+  openSession(options?: {
     readonly batch: number;
     readonly outputs?: readonly string[];
   }): Promise<NativeSession>;
@@ -377,6 +392,18 @@ export interface Addon {
   readonly Search: new (table: PlannerTable) => NativeSearch;
   readonly Tree: new (table: TreeTable) => NativeTree;
   readonly Executor: new (options: ExecutorOptions) => ExecutorPort;
+  readonly Limiter: new (limits: ExecutorOptions['limits'], joints: number) => NativeLimiter;
+  /**
+   * Writes what is in force at `position` (in rows) of `actions` (rows, joints) between its rows, joints being as many
+   * as `out` is long.
+   */
+  interpolate(
+    actions: Float32Array,
+    rows: number,
+    position: number,
+    how: Interpolation,
+    out: Float64Array,
+  ): void;
   /** Notes from here on what takes at least `least_ms`. */
   readonly Stalls: new (
     least_ms: number,
@@ -415,6 +442,8 @@ export interface Addon {
   samplerFields(): string[];
   /** The instruction set that would be used, not above `limit`. */
   isa(limit?: string): string;
+  /** Threads that a pool has by default: cores that this process may run on, no more than its cgroup's quota. */
+  threadCount(): number;
 }
 
 const ADDON_PATH = packageFile('build/Release/tendon.node');

@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   bridge_timeout: 'the bridge did not answer in time',
   cancelled: 'the work was cancelled by its caller',
   policy_failed: 'inference returned no usable chunk',
+  out_of_resources: 'the system has no memory, thread or socket left for this process',
   internal: 'a bug in Tendon',
 } as const;
 

@@ -4,7 +4,8 @@
 import type { Interpolation } from './robot-file.js';
 import type { Nanoseconds } from './values.js';
 
-export const EXECUTOR_PHASES = ['idle', 'following', 'holding', 'stopped'] as const;
+/** `interrupted`: it stood still for longer than `gap_ms` and sends nothing until `begin`. */
+export const EXECUTOR_PHASES = ['idle', 'following', 'holding', 'stopped', 'interrupted'] as const;
 export type ExecutorPhase = (typeof EXECUTOR_PHASES)[number];
 
 export interface ExecutorOptions {
@@ -24,11 +25,17 @@ export interface ExecutorOptions {
   readonly most_rows?: number;
   /** Without a sign of life for this long it brakes and holds (100). */
   readonly heartbeat_ms?: number;
+  /**
+   * Longest time between two commands, ms: by default five periods, at least 50 ms, and no more than the lifetime of
+   * a command where that is two periods or more. After a longer one (the process was stopped, the machine slept) the robot is not where the last command was, and
+   * the executor is `interrupted`.
+   */
+  readonly gap_ms?: number;
   /** A command expires this long after its stamp (100). */
   readonly lifetime_ms?: number;
   /** Commands kept for `drain` (1024). */
   readonly ring_rows?: number;
-  /** Datagrams as native/chunk/udp.h lays them out; an address in numbers. */
+  /** Datagrams as native/drive/udp.h lays them out; an address in numbers. */
   readonly udp?: { readonly host: string; readonly port: number } | undefined;
   /** 1 to 99 for SCHED_FIFO; absent or 0: as any other thread. */
   readonly fifo_priority?: number;
@@ -54,7 +61,9 @@ export interface ExecutorStats {
   readonly heartbeats_lost: number;
   /** Holds that began later than in the first period in which they were due. */
   readonly missed_holds: number;
-  /** Commands that found the ring full, and datagrams that the system did not take. */
+  /** Times that a gap of more than `gap_ms` ended the motion. */
+  readonly interruptions: number;
+  /** Commands that found the ring full; those that were too late to be sent or that the system did not take. */
   readonly ring_full: number;
   readonly unsent: number;
   /** What the system refused of a real-time thread, for people; empty when nothing. */
@@ -65,11 +74,16 @@ export interface ExecutorPort {
   readonly joints: number;
   /** Numbers in a row of `drain`: sequence, stamp, expiry, phase (its index in EXECUTOR_PHASES), then the joints. */
   readonly row: number;
+  /** What it does now; cheap enough to be asked in every period. */
+  readonly phase: ExecutorPhase;
   nowNs(): Nanoseconds;
   /** Starts the thread; until then `tick` steps by hand. */
   start(): void;
   tick(at_ns: Nanoseconds): void;
-  /** Commands begin anew at `position` (joints), at rest; clears a stop. */
+  /**
+   * Commands begin anew at `position` (joints), at rest; clears a stop and an interruption. `position` must have been
+   * measured just now: the gap to the first command counts from this call.
+   */
   begin(position: Float64Array): void;
   /** Follows `actions` (rows, joints) instead of what came before. Throws `input_invalid` when they do not fit. */
   feed(stamp_ns: Nanoseconds, period_ns: Nanoseconds, actions: Float32Array): void;

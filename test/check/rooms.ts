@@ -10,13 +10,28 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   runtime: ['base', 'kernels', 'compile'],
   sample: ['base', 'runtime', 'compile'],
   plan: ['base', 'runtime', 'compile'],
-  chunk: ['base'],
-  session: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk'],
+  // Threads that are on time: clocks, queues that nobody waits for, memory that stays.
+  realtime: ['base'],
+  // Commands for a robot: the limits, and the thread that applies them.
+  drive: ['base', 'realtime'],
+  session: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan'],
   // Beside the session: the random numbers, the op names and the name of the instruction set that it exposes.
   // The executor stands beside the session: it runs no network.
-  addon: ['base', 'session', 'graph', 'kernels', 'chunk'],
-  test: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk', 'session'],
-  bench: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'chunk', 'session', 'test'],
+  addon: ['base', 'session', 'graph', 'kernels', 'realtime', 'drive'],
+  test: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'realtime', 'drive', 'session'],
+  bench: [
+    'base',
+    'graph',
+    'kernels',
+    'compile',
+    'runtime',
+    'sample',
+    'plan',
+    'realtime',
+    'drive',
+    'session',
+    'test',
+  ],
 };
 
 /** src/ (TypeScript). */
@@ -37,7 +52,8 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   robot: ['types', 'base'],
   // Where commands leave; control calls it, and nothing else does.
   sinks: ['types'],
-  control: ['types', 'base', 'policies', 'sinks'],
+  // The limits and the interpolation are the core's: the executor and this loop apply one law.
+  control: ['types', 'base', 'native', 'policies', 'sinks'],
   // Listening, and who may come in.
   net: ['types', 'base'],
   rosbridge: ['types', 'base', 'net'],

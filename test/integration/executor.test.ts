@@ -1,7 +1,9 @@
 // The executor's thread on a real UDP socket, with this process fed, stalled and stopped.
 
+import { spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { MonotonicClock } from '../../src/control/index.js';
 import { addon } from '../../src/native/index.js';
@@ -56,6 +58,7 @@ async function drive() {
       limits: LIMITS,
       heartbeat_ms: 60,
       lifetime_ms: 40,
+      gap_ms: 60_000, // a busy machine is not what these tests are about
       udp: { host: '127.0.0.1', port },
     }),
     clock,
@@ -186,5 +189,56 @@ describe('the executor on a socket', () => {
     }
     await until('commands', () => got.length > 100);
     withinLimits(got);
+  });
+
+  test('a process that was stopped and continued sends nothing until it begins anew where the robot is', async () => {
+    const socket = createSocket('udp4');
+    const got: Datagram[] = [];
+    socket.on('message', (bytes) => got.push(read(bytes)));
+    await new Promise<void>((bound) => socket.bind(0, '127.0.0.1', bound));
+    closers.push(() => socket.close());
+    const { port } = socket.address() as AddressInfo;
+    const addonPath = fileURLToPath(new URL('../../build/Release/tendon.node', import.meta.url));
+    // It feeds and beats by itself all the time: going on is what it would do if it could.
+    const child = spawn(
+      process.execPath,
+      [
+        '-e',
+        `const { Executor } = require(${JSON.stringify(addonPath)});
+         const e = new Executor({ joints: 2, rate_hz: 500, lifetime_ms: 400, gap_ms: 200, udp: { host: '127.0.0.1', port: ${port} },
+           limits: { lower: [-9, -9], upper: [9, 9], velocity: [1, 1], acceleration: [10, 10] } });
+         e.start();
+         e.begin(Float64Array.of(0, 0));
+         setInterval(() => { e.beat(); e.feed(e.nowNs(), 2e9, Float32Array.of(9, 9)); }, 10);
+         process.stdin.on('data', (text) => {
+           if (String(text).startsWith('begin')) e.begin(Float64Array.of(-3, -3));
+           console.log(e.phase + ' ' + e.stats().interruptions);
+         });`,
+      ],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
+    closers.push(() => child.kill('SIGKILL'));
+    const said: string[] = [];
+    child.stdout.on('data', (text) => said.push(...String(text).trim().split('\n')));
+    await until('it moves', () => (got.at(-1)?.values[0] ?? 0) > 0.05);
+    for (let round = 1; round <= 3; round++) {
+      child.kill('SIGSTOP');
+      await wait(500);
+      const before = got.length;
+      child.kill('SIGCONT');
+      child.stdin.write('phase\n');
+      await until('it says its phase', () => said.length === 2 * round - 1);
+      await wait(100);
+      expect(said.at(-1)).toBe(`interrupted ${round}`);
+      expect(got.length).toBe(before);
+      child.stdin.write('begin\n');
+      await until('commands again', () => got.length > before + 20);
+      // The first command may have begun to follow what was fed since: a period at 10 per s².
+      for (const value of got[before]!.values) expect(Math.abs(value + 3)).toBeLessThan(1e-4);
+      const leaps = got
+        .slice(before + 1)
+        .filter((d, i) => Math.abs(d.values[0]! - got[before + i]!.values[0]!) > 0.1);
+      expect(leaps).toEqual([]);
+    }
   });
 });

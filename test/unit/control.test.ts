@@ -97,6 +97,104 @@ describe('the limiter', () => {
     expect(ticks[1]!).toBeLessThan(1.5 * ticks[0]!);
   });
 
+  test('whatever the limits, the period, the target and where it was found: every step keeps them, and a target is reached', () => {
+    const random = new Random(9);
+    const between = (low: number, high: number): number => low * (high / low) ** random.next();
+    const broken: unknown[] = [];
+    const unreached: unknown[] = [];
+    for (let machine = 0; machine < 300; machine++) {
+      const dt = between(1e-3, 0.05);
+      const velocity = between(0.05, 10);
+      const acceleration = velocity * between(0.2, 100);
+      const jerk = acceleration * between(0.2, 500);
+      const limits = {
+        lower: [-1],
+        upper: [1],
+        velocity: [velocity],
+        acceleration: [acceleration],
+        jerk: [jerk],
+      };
+      const limiter = new Limiter(limits, new Float64Array(1));
+      let at = random.uniform(-1, 1);
+      limiter.restart([at]);
+      const out = new Float64Array(1);
+      let [speed, rate] = [0, 0];
+      const step = (target: number): void => {
+        limiter.limit([target], dt, out);
+        const now = (out[0]! - at) / dt;
+        const change = (now - speed) / dt;
+        // Positions near 1 are rounded to 1e-16; their differences are divided by the period up to three times.
+        const rounding = 4e-16 / dt;
+        if (
+          !(Math.abs(out[0]!) <= 1) ||
+          !(Math.abs(now) <= velocity * (1 + 1e-9) + rounding) ||
+          !(Math.abs(change) <= acceleration * (1 + 1e-9) + (2 * rounding) / dt) ||
+          !(Math.abs(change - rate) / dt <= jerk * (1 + 1e-6) + (4 * rounding) / dt ** 2)
+        )
+          broken.push({ ...limits, dt, at, out: out[0], speed, now, rate, change });
+        [at, speed, rate] = [out[0]!, now, change];
+      };
+      let target = at;
+      const kind = machine % 4;
+      for (let i = 0; i < 1000; i++) {
+        if (kind === 0 && i % 40 === 0) target = random.uniform(-1.2, 1.2);
+        else if (kind === 1) target = random.uniform(-1.2, 1.2);
+        else if (kind === 2) target += random.normal() * velocity * dt;
+        else if (kind === 3) target = random.next() < 0.02 ? Number.NaN : 1.2 * Math.sin(i * dt * 2);
+        step(target);
+      }
+      // What is left takes no longer than a standstill, the way at its slowest, and coming to rest.
+      target = random.uniform(-1, 1);
+      const periods = (8 * (2 / velocity + velocity / acceleration + acceleration / jerk)) / dt;
+      for (let i = 0; i < periods && !(Math.abs(at - target) < 1e-12 && !limiter.moving); i++) step(target);
+      if (Math.abs(at - target) > 1e-9 || limiter.moving) unreached.push({ ...limits, dt, at, target });
+    }
+    expect(broken.slice(0, 3)).toEqual([]);
+    expect(unreached.slice(0, 3)).toEqual([]);
+  });
+
+  test('a robot found outside its range, at rest, is led back within its jerk limit', () => {
+    const limits = { lower: [-1], upper: [1], velocity: [2], acceleration: [3], jerk: [60] };
+    const limiter = new Limiter(limits, new Float64Array(1));
+    limiter.restart([1.5]);
+    const out = new Float64Array(1);
+    let last = 1.5;
+    for (let i = 0; i < 200; i++) {
+      limiter.limit([1.5], DT, out);
+      expect(out[0]!).toBeLessThanOrEqual(last + 1e-12);
+      last = out[0]!;
+    }
+    expect(last).toBe(1);
+  });
+
+  test('periods of changing length: it stops as soon as the jerk limit lets it, within the limits', () => {
+    const random = new Random(12);
+    const limits = { lower: [-1], upper: [1], velocity: [1], acceleration: [4], jerk: [50] };
+    const limiter = new Limiter(limits, new Float64Array(1));
+    const out = new Float64Array(1);
+    for (let i = 0; i < 20_000; i++) {
+      const before = limiter.previous[0]!;
+      const dt = 0.01 * random.uniform(0.5, 1.5);
+      limiter.limit([Math.floor(i / 100) % 2 === 0 ? 1.2 : -1.2], dt, out);
+      expect(Math.abs(out[0]!)).toBeLessThanOrEqual(1);
+      expect(Math.abs(out[0]! - before) / dt).toBeLessThanOrEqual(1.05);
+    }
+  });
+
+  test('goes on from a copy as from itself, and refuses to begin where nothing is known', () => {
+    const limits = { lower: [-1], upper: [1], velocity: [2], acceleration: [3], jerk: [60] };
+    const [one, two] = [new Limiter(limits, new Float64Array(1)), new Limiter(limits, new Float64Array(1))];
+    const [a, b] = [new Float64Array(1), new Float64Array(1)];
+    for (let i = 0; i < 20; i++) one.limit([1], DT, a);
+    two.copy(one);
+    for (let i = 0; i < 200; i++) {
+      one.limit([-0.5], DT, a);
+      two.limit([-0.5], DT, b);
+      expect(b[0]).toBe(a[0]);
+    }
+    expect(() => one.restart([Number.NaN])).toThrow('finite');
+  });
+
   test('a jerk limit needs an acceleration limit', () => {
     expect(() => checkLimits({ ...LIMITS, jerk: [1, 1, 1] }, 3)).toThrow('limits.acceleration');
   });

@@ -1,4 +1,4 @@
-// The native executor against its TypeScript twin, by hand-made time: the same numbers in, the same numbers out.
+// The native executor by hand-made time: the same numbers in give the same numbers out as in control's own loop.
 
 import { describe, expect, test } from 'vitest';
 import { Limiter } from '../../src/control/limiter.js';
@@ -31,7 +31,7 @@ function chunkOf(rows: readonly (readonly number[])[], stamp_ns: number, period_
   };
 }
 
-describe('the native limits', () => {
+describe('the limits of the executor', () => {
   test.each([
     [undefined, undefined],
     [[20, 5, 40], undefined],
@@ -39,7 +39,7 @@ describe('the native limits', () => {
       [20, 5, 40],
       [100, 200, 300],
     ],
-  ])('answer bit for bit as limiter.ts (acceleration %s, jerk %s)', (acceleration, jerk) => {
+  ])('are those of control, to the last bit (acceleration %s, jerk %s)', (acceleration, jerk) => {
     const limits = { ...LIMITS, acceleration, jerk };
     const { port } = open({ limits });
     const random = new Random(acceleration === undefined ? 5 : 6);

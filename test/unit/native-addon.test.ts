@@ -239,7 +239,7 @@ function inProcess(body: string): Promise<{ code: number | null; signal: string 
     `import { createRequire } from 'node:module';
      import { Worker, isMainThread, parentPort } from 'node:worker_threads';
      const lib = createRequire(import.meta.url)(${JSON.stringify(path)});
-     async function busy() {
+     async function busy(pool = new lib.Pool({ threads: 2 }), calls = 50) {
        const g = new lib.Graph();
        let x = g.input('x', [1, 256], 'step').id;
        const first = x;
@@ -248,13 +248,13 @@ function inProcess(body: string): Promise<{ code: number | null; signal: string 
          x = g.add('linear', [x, w]).id;
        }
        g.output('y', x);
-       const model = await lib.compileModel(g, { pool: new lib.Pool({ threads: 2 }) });
+       const model = await lib.compileModel(g, { pool });
        const s = await model.openSession({ batch: 64 });
        const row = new Float32Array(lib.samplerFields().length).fill(0);
        row[lib.samplerFields().indexOf('c_in')] = 1;
        row[lib.samplerFields().indexOf('w_f')] = 1;
-       const table = new Float32Array(row.length * 50);
-       for (let i = 0; i < 50; i++) table.set(row, i * row.length);
+       const table = new Float32Array(row.length * calls);
+       for (let i = 0; i < calls; i++) table.set(row, i * row.length);
        await s.setTable(table, {});
        return () => s.denoise({ inputs: {}, start: new Float32Array(64 * 256) });
      }
@@ -294,6 +294,108 @@ test('a worker thread may be ended with work in flight and in line', async () =>
       setInterval(() => {}, 1000);
     }`);
   expect(ended).toEqual({ code: 0, signal: null, output: 'alive 4\n' });
+});
+
+// Each worker is inside one of these calls nearly all the time, and is ended at another moment of it.
+const INSIDE: Record<string, string> = {
+  compile: `
+    const g = () => { const g = new lib.Graph(); const x = g.input('x', [1, 8], 'step').id;
+      g.output('y', g.add('relu', [x]).id); return g; };
+    for (;;) { lib.compileModel(g(), { pool }); if (Math.random() < 0.05) await new Promise(setImmediate); }`,
+  infer: `
+    const go = await busy();
+    for (;;) { for (let i = 0; i < 20; i++) go(); await new Promise(setImmediate); }`,
+  plan: `
+    const search = new lib.Search({ horizon: 8, action_dim: 4, samples: 64, iterations: 4, elites: 8 });
+    for (;;) { search.begin();
+      for (let c; (c = search.propose()) !== undefined; ) search.update(new Float32Array(64)); search.finish(); }`,
+  executor: `
+    const e = new lib.Executor({ joints: 2, rate_hz: 1000, limits: { lower: [-1, -1], upper: [1, 1], velocity: [1, 1] } });
+    e.start(); e.begin(new Float64Array(2));
+    const out = new Float64Array(64 * e.row), rows = new Float32Array(8);
+    for (;;) { e.feed(e.nowNs(), 1e6, rows); e.beat(); e.drain(out); e.stats(); }`,
+  graph: `
+    for (;;) { const g = new lib.Graph(); g.input('x', [1, 8], 'step');
+      try { g.add('no such op', [0]); } catch {} }`,
+};
+
+test.each(Object.keys(INSIDE))('a worker thread may be ended inside a call: %s', async (name) => {
+  const ended = await inProcess(`
+    const pool = new lib.Pool({ threads: 2 });
+    if (isMainThread) {
+      for (let i = 0; i < 12; i++) {
+        const worker = new Worker(new URL(import.meta.url));
+        await new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject));
+        await new Promise((resolve) => setTimeout(resolve, i));
+        await worker.terminate();
+      }
+      console.log('alive', lib.philoxNormal(1, 2, 3, 4).length);
+    } else {
+      parentPort.postMessage('going');
+      ${INSIDE[name]}
+    }`);
+  expect(ended).toEqual({ code: 0, signal: null, output: 'alive 4\n' });
+});
+
+test('sessions that wait for their pool hold no thread of libuv', async () => {
+  const ended = await inProcess(`
+    import { readFile } from 'node:fs/promises';
+    // Six sessions of one pool, two calls each; the four threads of libuv would all be waiting for the pool.
+    const pool = new lib.Pool({ threads: 1 });
+    const sessions = [];
+    for (let i = 0; i < 6; i++) sessions.push(await busy(pool, 4));
+    const log = [];
+    const calls = sessions.flatMap((go) => [go(), go()]).map((call) => call.then(() => log.push('call')));
+    await readFile(new URL(import.meta.url)).then(() => log.push('read'));
+    await Promise.all(calls);
+    console.log(log.length, log.indexOf('read') < 6 ? 'read among the first' : log.join(' '));`);
+  expect(ended).toEqual({ code: 0, signal: null, output: '13 read among the first\n' });
+});
+
+test('sessions of one pool take turns, and the calls of each keep their order', async () => {
+  const model = await lib.compileModel(smallGraph().native, { pool });
+  const [a, b] = [await model.openSession({ batch: 1 }), await model.openSession()];
+  const sigma = Float32Array.of(2);
+  const order: string[] = [];
+  const call = (name: string, session: typeof a) => session.run({ x, v, sigma }).then(() => order.push(name));
+  await Promise.all([call('a1', a), call('b1', b), call('b2', b), call('a2', a), call('b3', b)]);
+  expect(order).toEqual(['a1', 'b1', 'a2', 'b2', 'b3']);
+  // A refused call lets the next one go on.
+  const refused = a.run({ x }).catch(() => order.push('refused'));
+  await Promise.all([refused, call('b4', b)]);
+  expect(order.slice(5)).toEqual(['refused', 'b4']);
+});
+
+test('frames that claim more than they bring take no memory', async () => {
+  const g = new GraphBuilder();
+  g.output('y', g.add(g.input('x', [1, 8, 8, 3], 'observation'), g.input('s', [1, 8, 8, 3], 'step')));
+  const session = await (await lib.compileModel(g.native, { pool })).openSession();
+  const values = new Float32Array(4 * 256);
+  const frames = {
+    data: Array(64).fill(new Uint8Array(0)),
+    height: 16384,
+    width: 16384,
+    channels: 4,
+    values,
+  };
+  const before = process.memoryUsage().rss;
+  expect(() => session.run({ x: frames, s: new Float32Array(192) })).toThrow(
+    /Uint8Array of 1073741824 bytes/,
+  );
+  expect(process.memoryUsage().rss - before).toBeLessThan(500e6);
+});
+
+test('arguments that are not what they should be are refused, never taken for something else', () => {
+  expect(() => wild.isa(5)).toThrow(/isa: expected a string/);
+  expect(() => wild.measureArithmetic(pool, 'f64')).toThrow(/expected f32, bf16 or int8, got f64/);
+  expect(lib.threadCount()).toBeGreaterThan(0);
+});
+
+test('what a service manager cannot be told is said', () => {
+  for (const address of ['', 'vsock:2:1', `/${'x'.repeat(200)}`, 'a'])
+    expect(lib.notifyManager(address, 'READY=1')).toMatch(/expected a path/);
+  expect(lib.notifyManager('/nowhere/at/all', 'READY=1')).toMatch(/No such file/);
+  expect(lib.notifyManager(`@tendon-nobody-${process.pid}`, 'READY=1')).toMatch(/refused/);
 });
 
 test('the functions that TypeScript names are those of the op table', () => {

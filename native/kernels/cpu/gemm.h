@@ -1,5 +1,5 @@
 // Matrix products with gathered rows and the fused epilogue, around an innermost kernel `K` (gemm_dot.h,
-// gemm_tile_amx.cpp). The order of work:
+// table_amx.cpp). The order of work:
 //   chunk of rows → chunk of columns → blocks of k → panels → sums in a buffer that stays in cache → epilogue
 // Threads share columns, each reading its own stretch of weights; products of many rows share rows.
 #pragma once
@@ -27,6 +27,9 @@ struct Gemm {
   static constexpr int64_t chunk_columns = 128, chunk_row_limit = 480;
   static constexpr int64_t whole_row_limit = 32;  // sums of whole rows stay in cache
   static constexpr int64_t copy_bytes = 1 << 20;  // rows of A held by a thread that has rows of its own
+  // Longest k summed in one pass. Products of bytes are at most 255 · 127, so that their int32 sum is safe up
+  // to k = 66,311; the sums of several passes are added as f32.
+  static constexpr int64_t whole_k = Fmt::quantised ? 65'536 : int64_t{1} << 40;
 
   enum class Copy { none, own, shared };
 
@@ -142,7 +145,7 @@ struct Gemm {
       }
     };
     if (rows <= streamed_rows) {
-      const int64_t depth = calls == 1 ? k_end : K::k_stream;
+      const int64_t depth = calls == 1 ? lesser(k_end, whole_k) : K::k_stream;
       for (int64_t at = first; at < last; ++at)
         for (int64_t k = 0; k < k_end; k += depth) {
           const int64_t count = lesser(depth, k_end - k);

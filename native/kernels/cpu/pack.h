@@ -72,7 +72,7 @@ struct Packing {
   // `count` channels of one panel, whose numbers begin at `to`.
   static void panel(const float* w, int64_t k, int64_t count, W* to, float* scales, float* offsets) {
     float inverse[columns] = {};
-    int32_t sums[columns] = {};
+    int64_t sums[columns] = {};
     if constexpr (Format::scaled) {
       for (int64_t r = 0; r < count; ++r) {
         const Quantised quantised(largest_size(w + r * k, k));

@@ -1,6 +1,6 @@
 // What libtendon_cuda gives the core: one table of functions behind one symbol. The library stands beside the
 // core and is opened when a device is asked for (runtime/device.h), so that the core itself needs no CUDA.
-// The emulator offers the same table (emulated.h).
+// The emulator offers the same table (emulated.cpp).
 //
 // A Fault is a sentence, or null when all went well. Nothing throws across this border.
 #pragma once

@@ -1,4 +1,4 @@
-#include "base/notify.h"
+#include "addon/notify.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

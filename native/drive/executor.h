@@ -3,19 +3,17 @@
 // takes no lock and allocates nothing.
 #pragma once
 
-#include <pthread.h>
-
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "chunk/histogram.h"
-#include "chunk/moment.h"
-#include "chunk/ring.h"
-#include "chunk/stepper.h"
-#include "chunk/udp.h"
+#include "drive/stepper.h"
+#include "drive/udp.h"
+#include "realtime/clock.h"
+#include "realtime/histogram.h"
+#include "realtime/ring.h"
+#include "realtime/thread.h"
 
 namespace tendon {
 
@@ -45,10 +43,13 @@ class Executor {
   void start();
   // Ends the thread; the drive is left to its own watchdog.
   void close();
-  bool running() const { return thread_.has_value(); }
+  bool running() const { return thread_.running(); }
 
-  // One period at `at_ns`, on the caller's thread.
+  // One period at `at_ns`, on the caller's thread, which is taken to be the time it is.
   void tick(int64_t at_ns);
+
+  // Commands begin anew at `position` (joints), as it was measured just now.
+  void begin(const double* position);
 
   Stepper& stepper() { return stepper_; }
   Ring& ring() { return ring_; }
@@ -63,14 +64,15 @@ class Executor {
 
  private:
   void loop();
-  void emit(int64_t at_ns);
+  // Sends the command for `at_ns` unless it is too late for it.
+  void emit(int64_t at_ns, bool by_hand);
 
   const ExecutorOptions options_;
   Stepper stepper_;
   Ring ring_;
   std::unique_ptr<UdpSender> udp_;
   std::string refused_;
-  std::optional<pthread_t> thread_;
+  Thread thread_;
   std::atomic<bool> quit_{false};
   uint64_t sequence_ = 0;
   Histogram lateness_;

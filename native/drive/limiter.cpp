@@ -1,12 +1,10 @@
-// Compiled without contraction (CMakeLists.txt): a fused multiply-add would round otherwise than JavaScript.
-#include "chunk/limiter.h"
+#include "drive/limiter.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
-#include "chunk/jerk.h"
-#include "chunk/resident.h"
+#include "realtime/resident.h"
 
 namespace tendon {
 
@@ -49,20 +47,36 @@ void Limits::check(size_t joints) const {
 }
 
 Limiter::Limiter(Limits limits, size_t joints)
-    : limits_(std::move(limits)), previous_(joints), velocity_(joints), acceleration_(joints) {
+    : limits_(std::move(limits)), previous_(joints), velocity_(joints), motions_(joints) {
   limits_.check(joints);
 }
 
 void Limiter::restart(const double* measured) {
   std::copy_n(measured, previous_.size(), previous_.begin());
+  rest();
+}
+
+void Limiter::rest() {
   std::fill(velocity_.begin(), velocity_.end(), 0);
-  std::fill(acceleration_.begin(), acceleration_.end(), 0);
+  for (JointMotion& motion : motions_) motion = {};
+}
+
+void Limiter::copy(const Limiter& other) {
+  std::copy(other.previous_.begin(), other.previous_.end(), previous_.begin());
+  std::copy(other.velocity_.begin(), other.velocity_.end(), velocity_.begin());
+  std::copy(other.motions_.begin(), other.motions_.end(), motions_.begin());
+}
+
+bool Limiter::moving() const {
+  for (size_t i = 0; i < velocity_.size(); ++i)
+    if (velocity_[i] != 0 || motions_[i].acceleration != 0) return true;
+  return false;
 }
 
 bool Limiter::keep_data_resident() const {
-  bool kept = true;
+  bool kept = keep_resident(motions_.data(), motions_.size() * sizeof(JointMotion));
   for (const auto* v : {&limits_.lower, &limits_.upper, &limits_.velocity, &limits_.acceleration,
-                        &limits_.jerk, &previous_, &velocity_, &acceleration_})
+                        &limits_.jerk, &previous_, &velocity_})
     kept = kept && keep_resident(v->data(), v->size() * sizeof(double));
   return kept;
 }
@@ -70,47 +84,52 @@ bool Limiter::keep_data_resident() const {
 uint32_t Limiter::limit(const double* desired, double dt, double* out) {
   uint32_t bits = 0;
   for (size_t i = 0; i < previous_.size(); ++i) {
-    const double last = previous_[i];
-    const double low = limits_.lower[i], high = limits_.upper[i], swiftest = limits_.velocity[i];
+    const double low = limits_.lower[i], high = limits_.upper[i];
     double target = desired[i];
-    if (!std::isfinite(target)) bits |= limited_not_finite, target = last;
+    if (!std::isfinite(target)) bits |= limited_not_finite, target = previous_[i];
     if (target < low || target > high) {
       bits |= limited_position;
       target = std::min(high, std::max(low, target));
     }
-    if (!limits_.jerk.empty()) {
-      JointMotion joint{last, velocity_[i], acceleration_[i]};
-      jerk_limited_step(joint, target, {low, high, swiftest, limits_.acceleration[i], limits_.jerk[i]}, dt);
-      if (std::fabs(joint.position - target) > 1e-9 * swiftest * dt) bits |= limited_jerk;
-      out[i] = previous_[i] = joint.position;
-      velocity_[i] = joint.speed;
-      acceleration_[i] = joint.acceleration;
+    if (limits_.jerk.empty()) {
+      const double reached = next(i, target, dt, bits);
+      velocity_[i] = (reached - previous_[i]) / dt;
+      previous_[i] = out[i] = reached;
       continue;
     }
-    const bool inside = last >= low && last <= high;
-    double speed = (target - last) / dt;
-    if (!limits_.acceleration.empty()) {
-      const double most = limits_.acceleration[i], now = velocity_[i];
-      // Stop at the target and before either end of the range, in whole periods.
-      const double wanted =
-          sign(target - last) * std::min(swiftest, fastest(std::fabs(target - last), most, dt));
-      speed = std::min(now + most * dt, std::max(now - most * dt, wanted));
-      if (std::fabs(speed - (target - last) / dt) > 1e-9 * swiftest) bits |= limited_acceleration;
-      if (inside)
-        speed = std::min(fastest(high - last, most, dt), std::max(-fastest(last - low, most, dt), speed));
-    }
-    if (std::fabs(speed) > swiftest) {
-      bits |= limited_velocity;
-      speed = sign(speed) * swiftest;
-    }
-    double next = last + speed * dt;
-    // A robot found outside its range is led back, never further out.
-    if (inside) next = std::min(high, std::max(low, next));
-    velocity_[i] = (next - last) / dt;
-    previous_[i] = next;
-    out[i] = next;
+    JointMotion& motion = motions_[i];
+    motion.position = previous_[i];
+    jerk_limited_step(motion, target,
+                      {low, high, limits_.velocity[i], limits_.acceleration[i], limits_.jerk[i]}, dt);
+    if (std::fabs(motion.position - target) > 1e-9 * limits_.velocity[i] * dt) bits |= limited_jerk;
+    velocity_[i] = motion.speed;
+    previous_[i] = out[i] = motion.position;
   }
   return bits;
+}
+
+double Limiter::next(size_t i, double target, double dt, uint32_t& bits) {
+  const double last = previous_[i], low = limits_.lower[i], high = limits_.upper[i];
+  const double swiftest = limits_.velocity[i];
+  const bool inside = last >= low && last <= high;
+  double speed = (target - last) / dt;
+  if (!limits_.acceleration.empty()) {
+    const double most = limits_.acceleration[i], now = velocity_[i];
+    // Stop at the target and before either end of the range, in whole periods.
+    const double wanted =
+        sign(target - last) * std::min(swiftest, fastest(std::fabs(target - last), most, dt));
+    speed = std::min(now + most * dt, std::max(now - most * dt, wanted));
+    if (std::fabs(speed - (target - last) / dt) > 1e-9 * swiftest) bits |= limited_acceleration;
+    if (inside)
+      speed = std::min(fastest(high - last, most, dt), std::max(-fastest(last - low, most, dt), speed));
+  }
+  if (std::fabs(speed) > swiftest) {
+    bits |= limited_velocity;
+    speed = sign(speed) * swiftest;
+  }
+  const double reached = last + speed * dt;
+  // A robot found outside its range is led back, never further out.
+  return inside ? std::min(high, std::max(low, reached)) : reached;
 }
 
 }  // namespace tendon

@@ -1,9 +1,9 @@
-#include "chunk/stepper.h"
+#include "drive/stepper.h"
 
 #include <algorithm>
 
 #include "base/error.h"
-#include "chunk/resident.h"
+#include "realtime/resident.h"
 
 namespace tendon {
 
@@ -32,6 +32,8 @@ const char* phase_name(Phase phase) {
       return "holding";
     case Phase::stopped:
       return "stopped";
+    case Phase::interrupted:
+      return "interrupted";
   }
   return "?";
 }
@@ -45,6 +47,9 @@ void StepperOptions::check() const {
     throw BuildError("config_invalid", "executor: expected a rate from 1 to 1000 Hz");
   if (heartbeat_ns < period_ns)
     throw BuildError("config_invalid", "executor: the heartbeat must be at least a period long");
+  if (gap_ns < period_ns)
+    throw BuildError("config_invalid",
+                     "executor: the gap between two commands must be at least a period long");
   limits.check(static_cast<size_t>(joints));
 }
 
@@ -64,8 +69,9 @@ bool Stepper::keep_data_resident() const {
   return kept;
 }
 
-void Stepper::begin(const double* start, int64_t now_ns) {
+void Stepper::begin(const double* start, int64_t now_ns, std::optional<int64_t> elapsed_ns) {
   std::copy_n(start, start_.size(), start_.begin());
+  begun_elapsed_ns_ = elapsed_ns;
   ++episode_;
   hold();
   beat(now_ns);
@@ -76,8 +82,7 @@ void Stepper::begin(const double* start, int64_t now_ns) {
 bool Stepper::feed(int64_t stamp_ns, int64_t period_ns, int rows, const float* actions, int64_t now_ns) {
   if (rows < 0 || rows > options_.most_rows || period_ns <= 0) return false;
   Track& track = mailbox_.draft();
-  track.episode = episode_;
-  std::copy(start_.begin(), start_.end(), track.start.begin());
+  address(track);
   track.stamp_ns = stamp_ns;
   track.period_ns = period_ns;
   track.rows = rows;
@@ -87,10 +92,15 @@ bool Stepper::feed(int64_t stamp_ns, int64_t period_ns, int rows, const float* a
   return true;
 }
 
+void Stepper::address(Track& track) const {
+  track.episode = episode_;
+  track.begun_ns = begun_elapsed_ns_;
+  std::copy(start_.begin(), start_.end(), track.start.begin());
+}
+
 void Stepper::hold() {
   Track& track = mailbox_.draft();
-  track.episode = episode_;
-  std::copy(start_.begin(), start_.end(), track.start.begin());
+  address(track);
   track.rows = 0;
   mailbox_.post();
 }
@@ -110,7 +120,10 @@ bool Stepper::step(int64_t at_ns) {
   if (track.episode != begun_) {
     begun_ = track.episode;
     limiter_.restart(track.start.data());
+    interrupted_ = false;
+    released_ns_ = track.begun_ns;
   }
+  if (interrupted_) return false;
   const int64_t silent_from_ns = beat_ns_.load(std::memory_order_relaxed) + options_.heartbeat_ns;
   if (!dropped_ && at_ns > silent_from_ns) begin_hold(steps_.heartbeats_lost, silent_from_ns, at_ns);
   if (!dropped_ && !sample(track, options_.interpolation, at_ns, desired_.data()))
@@ -120,8 +133,18 @@ bool Stepper::step(int64_t at_ns) {
   enter(dropped_ ? Phase::holding : Phase::following);
   const double dt = static_cast<double>(options_.period_ns) / 1e9;
   if (limiter_.limit(desired_.data(), dt, desired_.data()) != 0 && !dropped_) bump(steps_.limited);
-  // A stop that came while this was computed holds it back too.
+  return true;
+}
+
+bool Stepper::release(int64_t elapsed_ns) {
   if (stopping()) return false;
+  if (released_ns_ && elapsed_ns - *released_ns_ > options_.gap_ns) {
+    bump(steps_.interruptions);
+    interrupted_ = true;
+    enter(Phase::interrupted);
+    return false;
+  }
+  released_ns_ = elapsed_ns;
   bump(steps_.commands);
   return true;
 }

@@ -3,14 +3,13 @@
 // so it was the hypervisor, the firmware or the kernel.
 #pragma once
 
-#include <pthread.h>
-
 #include <atomic>
 #include <cstdint>
 #include <deque>
 #include <string>
 
-#include "chunk/ring.h"
+#include "base/thread.h"
+#include "realtime/ring.h"
 
 namespace tendon {
 
@@ -38,9 +37,9 @@ class Stalls {
     const int64_t least_ns;
     Ring ring;
     std::atomic<bool> quit{false};
-    pthread_t thread{};
+    Thread thread;
   };
-  static void watch(void* argument);
+  static void watch(Watch& own);
   void watch_on(int cpu, int64_t least_ns);
   void end();
 

@@ -4,16 +4,19 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace tendon {
 
-enum class Interpolation : uint8_t { linear, cubic, quintic };
+// Between rows. Hold: the row in force, as in training.
+enum class Interpolation : uint8_t { hold, linear, cubic, quintic };
 
 struct Track {
   // Changes when commands are to begin anew at `start` (joints), at rest.
   uint64_t episode = 0;
   std::vector<double> start;
+  std::optional<int64_t> begun_ns;  // when `start` was measured (Stepper::begin)
 
   int64_t stamp_ns = 0, period_ns = 1;
   int rows = 0;                // 0: follow nothing
@@ -22,10 +25,16 @@ struct Track {
   int64_t end_ns() const { return stamp_ns + rows * period_ns; }
 };
 
+// Writes what is in force at `position` (in rows, 0 ≤ position < rows) of `values` (rows, joints). Cubic:
+// Hermite with the slopes of neighbouring rows (Catmull and Rom 1974), one-sided at the first row and zero at
+// the last, which is reached at rest. Quintic: their second differences too, so that the acceleration is
+// continuous.
+template <class Number>
+void interpolate(const Number* values, int rows, size_t joints, double position, Interpolation how,
+                 double* out);
+
 // Writes the target at `at_ns` (joints); false when the track is over or empty. Before its stamp a track
-// waits at its first row. Cubic: Hermite with the slopes of neighbouring rows (Catmull and Rom 1974),
-// one-sided at the first row and zero at the last, where the track comes to rest. Quintic: their second
-// differences too, so that the acceleration is continuous.
+// waits at its first row.
 bool sample(const Track& track, Interpolation how, int64_t at_ns, double* out);
 
 }  // namespace tendon

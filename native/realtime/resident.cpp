@@ -1,4 +1,4 @@
-#include "chunk/resident.h"
+#include "realtime/resident.h"
 
 #if defined(__linux__)
 #include <link.h>

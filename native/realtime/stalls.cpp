@@ -1,7 +1,8 @@
-#include "chunk/stalls.h"
+#include "realtime/stalls.h"
 
 #include "base/cores.h"
-#include "chunk/moment.h"
+#include "realtime/clock.h"
+#include "realtime/thread.h"
 
 namespace tendon {
 
@@ -28,23 +29,21 @@ Stalls::~Stalls() { end(); }
 void Stalls::watch_on(int cpu, int64_t least_ns) {
   Watch& one = watches_.emplace_back(cpu, least_ns);
   try {
-    one.thread = start_thread(watch, &one);
+    one.thread = start_thread([&one] { watch(one); });
   } catch (...) {
     watches_.pop_back();
     throw;
   }
-  if (!bind_to_core(one.thread, cpu)) refused_ = "threads that stay on a processor";
+  if (!bind_to_core(one.thread.handle(), cpu)) refused_ = "threads that stay on a processor";
   if (std::string why = prefer(one.thread, fifo_priority); !why.empty()) refused_ = std::move(why);
 }
 
 void Stalls::end() {
   for (Watch& one : watches_) one.quit.store(true, std::memory_order_relaxed);
-  for (Watch& one : watches_) pthread_join(one.thread, nullptr);
   watches_.clear();
 }
 
-void Stalls::watch(void* argument) {
-  Watch& own = *static_cast<Watch*>(argument);
+void Stalls::watch(Watch& own) {
   Pace pace(monotonic_ns() + period_ns, period_ns);
   while (!own.quit.load(std::memory_order_relaxed)) {
     const int64_t due_ns = pace.due_ns();

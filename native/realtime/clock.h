@@ -1,26 +1,18 @@
-// Time as real-time threads keep it, and how they are started.
+// Time as real-time threads keep it.
 #pragma once
 
-#include <pthread.h>
-
 #include <cstdint>
-#include <string>
 
 namespace tendon {
 
 // CLOCK_MONOTONIC, ns: the time of every stamp here.
 int64_t monotonic_ns();
+// The same, ns, with the time in which the machine was suspended: only differences mean anything.
+int64_t elapsed_ns();
 // CLOCK_REALTIME, ns: for those who are on another machine.
 int64_t epoch_ns();
 
 void sleep_until(int64_t at_ns);
-
-// A thread that no signal disturbs (those are Node's) and that is woken without the slack that saves
-// interrupts. Throws BuildError when there is none to be had.
-pthread_t start_thread(void (*body)(void*), void* argument);
-
-// SCHED_FIFO at 1 to 99. Empty, or for people: what was refused and why.
-std::string prefer(pthread_t thread, int fifo_priority);
 
 // The absolute times of a loop: periods that are past are skipped, never made up for.
 class Pace {

@@ -25,8 +25,10 @@ class UdpSender {
   UdpSender(const UdpSender&) = delete;
   UdpSender& operator=(const UdpSender&) = delete;
 
-  // Sends now or not at all; false when the system did not take it.
-  bool send(uint16_t phase, uint64_t sequence, int64_t stamp_ns, int64_t expires_ns, const double* values);
+  // Writes the datagram that `send` sends.
+  void write(uint16_t phase, uint64_t sequence, int64_t stamp_ns, int64_t expires_ns, const double* values);
+  // Sends it now or not at all; false when the system did not take it.
+  bool send();
 
  private:
   int socket_ = -1;

@@ -1,22 +1,20 @@
-#include "chunk/track.h"
+#include "drive/track.h"
 
 #include <algorithm>
 #include <cmath>
 
 namespace tendon {
 
-bool sample(const Track& track, Interpolation how, int64_t at_ns, double* out) {
-  const double position =
-      std::max(0.0, static_cast<double>(at_ns - track.stamp_ns) / static_cast<double>(track.period_ns));
-  if (!(position < track.rows)) return false;
-  const size_t joints = track.start.size();
-  const int row = static_cast<int>(position), last = track.rows - 1;
+template <class Number>
+void interpolate(const Number* values, int rows, size_t joints, double position, Interpolation how,
+                 double* out) {
+  const int row = static_cast<int>(position), last = rows - 1;
   const double u = position - row;
-  const auto at = [&](int r, size_t j) { return track.values[static_cast<size_t>(r) * joints + j]; };
+  const auto at = [&](int r, size_t j) -> double { return values[static_cast<size_t>(r) * joints + j]; };
   for (size_t j = 0; j < joints; ++j) {
     const double here = at(row, j);
     // On a row exactly nothing else is looked at, not even a neighbour that is not finite.
-    if (u == 0 || row == last) {
+    if (u == 0 || row == last || how == Interpolation::hold) {
       out[j] = here;
       continue;
     }
@@ -39,6 +37,16 @@ bool sample(const Track& track, Interpolation how, int64_t at_ns, double* out) {
     const double c5 = 6 * rise - 3 * v0 - 3 * v1 - 0.5 * a0 + 0.5 * a1;
     out[j] = here + u * (v0 + u * (0.5 * a0 + u * (c3 + u * (c4 + u * c5))));
   }
+}
+
+template void interpolate(const float*, int, size_t, double, Interpolation, double*);
+template void interpolate(const double*, int, size_t, double, Interpolation, double*);
+
+bool sample(const Track& track, Interpolation how, int64_t at_ns, double* out) {
+  const double position =
+      std::max(0.0, static_cast<double>(at_ns - track.stamp_ns) / static_cast<double>(track.period_ns));
+  if (!(position < track.rows)) return false;
+  interpolate(track.values.data(), track.rows, track.start.size(), position, how, out);
   return true;
 }
 

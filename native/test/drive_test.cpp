@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/philox.h"
-#include "chunk/executor.h"
-#include "chunk/stalls.h"
+#include "drive/executor.h"
+#include "realtime/stalls.h"
 #include "test/allocations.h"
 #include "test/check.h"
 
@@ -45,7 +45,7 @@ double run(Stepper& stepper, int64_t from, int64_t to, bool beat) {
   return fastest;
 }
 
-TEST("chunk: nothing leaves before it has begun, then from where the robot is") {
+TEST("drive: nothing leaves before it has begun, then from where the robot is") {
   Stepper stepper(two_joints());
   CHECK(!stepper.step(1 * ms) && stepper.phase() == Phase::idle);
   const float row[] = {0.5f, 0.5f};
@@ -57,7 +57,7 @@ TEST("chunk: nothing leaves before it has begun, then from where the robot is") 
   CHECK(stepper.command()[0] == 0.25 && stepper.command()[1] == -0.25);
 }
 
-TEST("chunk: a chunk is followed by the clock, finished, braked and held") {
+TEST("drive: a chunk is followed by the clock, finished, braked and held") {
   Stepper stepper(two_joints());
   const double start[] = {0, 0};
   stepper.begin(start, 0);
@@ -74,7 +74,7 @@ TEST("chunk: a chunk is followed by the clock, finished, braked and held") {
   CHECK(stepper.command()[0] == held && stepper.steps().missed_holds == 0);
 }
 
-TEST("chunk: without a sign of life it brakes within its limits, and holds from the period after") {
+TEST("drive: without a sign of life it brakes within its limits, and holds from the period after") {
   Stepper stepper(two_joints());
   const double start[] = {0, 0};
   stepper.begin(start, 0);
@@ -93,7 +93,7 @@ TEST("chunk: without a sign of life it brakes within its limits, and holds from 
   CHECK(stepper.step(421 * ms) && stepper.phase() == Phase::following);
 }
 
-TEST("chunk: a stop is in force at the next step and lasts until a new beginning") {
+TEST("drive: a stop is in force at the next step and lasts until a new beginning") {
   Stepper stepper(two_joints());
   const double start[] = {0, 0}, elsewhere[] = {0.5, 0.5};
   stepper.begin(start, 0);
@@ -108,7 +108,7 @@ TEST("chunk: a stop is in force at the next step and lasts until a new beginning
   CHECK(stepper.step(5 * ms) && stepper.command()[0] == 0.5 && stepper.phase() == Phase::holding);
 }
 
-TEST("chunk: 100 000 chunks of any kind never leave the limits") {
+TEST("drive: 100 000 chunks of any kind never leave the limits") {
   Stepper stepper(two_joints());
   const double start[] = {0, 0};
   stepper.begin(start, 0);
@@ -131,17 +131,61 @@ TEST("chunk: 100 000 chunks of any kind never leave the limits") {
   CHECK(inside);
 }
 
-TEST("chunk: rows are met exactly and cubic passes through them without a kink") {
+TEST(
+    "drive: under random jerk limits every step keeps them all, from any state on, and targets are reached") {
+  uint64_t next = 0;
+  const auto uniform = [&](double low, double high) {
+    float u;
+    fill_uniform(21, 0, next++, &u, 1);
+    return low + (high - low) * static_cast<double>(u);
+  };
+  const auto between = [&](double low, double high) { return low * std::pow(high / low, uniform(0, 1)); };
+  int broken = 0, unreached = 0;
+  for (int machine = 0; machine < 150; ++machine) {
+    const double dt = between(1e-3, 0.05), speed = between(0.01, 10);
+    const double acceleration = speed * between(0.05, 200);
+    const JointLimits limits{-2, 2, speed, acceleration, acceleration * between(0.05, 1000)};
+    JointMotion motion;
+    motion.position = uniform(-2, 2);
+    const auto step = [&](double target) {
+      const JointMotion before = motion;
+      jerk_limited_step(motion, target, limits, dt);
+      const double moved = (motion.position - before.position) / dt;
+      const bool kept = std::fabs(motion.position) <= 2 && std::fabs(motion.speed) <= speed * (1 + 1e-9) &&
+                        std::fabs(moved - motion.speed) <= 1e-15 / dt &&
+                        std::fabs(motion.speed - before.speed) <= acceleration * dt * (1 + 1e-9) &&
+                        std::fabs((motion.speed - before.speed) / dt - before.acceleration) <=
+                            limits.jerk * dt * (1 + 1e-6) + 1e-12 * acceleration;
+      if (!kept) ++broken;
+    };
+    double target = motion.position;
+    for (int i = 0; i < 3000; ++i) {
+      if (machine % 2 == 0 ? i % 60 == 0 : uniform(0, 1) < 0.5) target = uniform(-2, 2);
+      step(target);
+    }
+    target = uniform(-2, 2);
+    const double enough = 8 * (4 / speed + speed / acceleration + acceleration / limits.jerk) / dt;
+    for (double i = 0; i < enough && !(std::fabs(motion.position - target) < 1e-12 && motion.speed == 0); ++i)
+      step(target);
+    if (std::fabs(motion.position - target) > 1e-9) ++unreached;
+  }
+  CHECK(broken == 0);
+  CHECK(unreached == 0);
+}
+
+TEST("drive: rows are met exactly and cubic passes through them without a kink") {
   Track track;
   track.start.resize(1);
   track.period_ns = 10 * ms;
   track.rows = 4;
   track.values = {0, 1, 0.5, 2};
   double out, before, after;
-  for (const Interpolation how : {Interpolation::linear, Interpolation::cubic, Interpolation::quintic})
+  for (const Interpolation how :
+       {Interpolation::hold, Interpolation::linear, Interpolation::cubic, Interpolation::quintic})
     for (int row = 0; row < 4; ++row)
       CHECK(sample(track, how, row * 10 * ms, &out) && out == track.values[static_cast<size_t>(row)]);
   CHECK(sample(track, Interpolation::linear, 5 * ms, &out) && out == 0.5);
+  CHECK(sample(track, Interpolation::hold, 19 * ms, &out) && out == 1);
   // One-sided slopes at a row differ by the curvature times the step: 1e-6 of a period here.
   CHECK(sample(track, Interpolation::cubic, 10 * ms - 10, &before) &&
         sample(track, Interpolation::cubic, 10 * ms + 10, &after));
@@ -150,7 +194,7 @@ TEST("chunk: rows are met exactly and cubic passes through them without a kink")
   CHECK(sample(track, Interpolation::cubic, -5 * ms, &out) && out == 0);
 }
 
-TEST("chunk: periods that are past are skipped and counted") {
+TEST("realtime: periods that are past are skipped and counted") {
   Pace pace(10 * ms, ms);
   Pace::Turn turn = pace.wake(10 * ms + 300);
   CHECK(turn.at_ns == 10 * ms && turn.late_ns == 300 && turn.missed == 0 && pace.due_ns() == 11 * ms);
@@ -158,7 +202,36 @@ TEST("chunk: periods that are past are skipped and counted") {
   CHECK(turn.at_ns == 14 * ms && turn.missed == 3 && pace.due_ns() == 15 * ms);
 }
 
-TEST("chunk: a hold that a skipped period should have begun is counted as missed") {
+TEST("drive: after a gap nothing leaves until it begins anew") {
+  Stepper stepper(two_joints());
+  const double start[] = {0, 0}, found[] = {0.3, 0.3};
+  stepper.begin(start, 0, 0);
+  const float rows[] = {0.1f, 0.1f, 0.2f, 0.2f};
+  CHECK(stepper.feed(0, 1000 * ms, 2, rows, 0));
+  // 50 ms is the default; a gap as long as that is still one motion.
+  CHECK(stepper.step(10 * ms) && stepper.release(10 * ms));
+  CHECK(stepper.step(60 * ms) && stepper.release(60 * ms));
+  // The tick began in time and its thread was stopped before it could send.
+  CHECK(stepper.step(61 * ms) && !stepper.release(361 * ms));
+  CHECK(stepper.phase() == Phase::interrupted && stepper.steps().interruptions == 1);
+  // Neither time nor a beat nor another chunk sets it going.
+  stepper.beat(362 * ms);
+  CHECK(stepper.feed(362 * ms, 1000 * ms, 2, rows, 362 * ms));
+  for (int64_t at = 362 * ms; at < 400 * ms; at += ms) CHECK(!stepper.step(at));
+  CHECK(stepper.phase() == Phase::interrupted && stepper.steps().commands == 2);
+  stepper.begin(found, 400 * ms, 400 * ms);
+  CHECK(stepper.step(401 * ms) && stepper.release(401 * ms));
+  CHECK(stepper.command()[0] == 0.3 && stepper.phase() == Phase::holding);
+  // A position that was good long before the first command could leave is none to begin at.
+  stepper.begin(start, 500 * ms, 500 * ms);
+  CHECK(stepper.step(600 * ms) && !stepper.release(600 * ms) && stepper.phase() == Phase::interrupted);
+  // Time in which the machine slept counts too, though its monotonic clock stood still.
+  stepper.begin(start, 601 * ms, 5'000 * ms);
+  CHECK(stepper.step(602 * ms) && stepper.release(5'001 * ms));
+  CHECK(stepper.step(603 * ms) && !stepper.release(65'000 * ms) && stepper.steps().interruptions == 3);
+}
+
+TEST("drive: a hold that a skipped period should have begun is counted as missed") {
   Stepper stepper(two_joints());
   const double start[] = {0, 0};
   stepper.begin(start, 0);
@@ -168,7 +241,7 @@ TEST("chunk: a hold that a skipped period should have begun is counted as missed
   CHECK(stepper.step(14 * ms) && stepper.steps().used_up == 1 && stepper.steps().missed_holds == 1);
 }
 
-TEST("chunk: quantiles are never too low and at most 1/32 too high") {
+TEST("realtime: quantiles are never too low and at most 1/32 too high") {
   Histogram histogram;
   CHECK(histogram.quantile(0.5) == 0);
   for (int64_t v = 1; v <= 100'000; ++v) histogram.add(v);
@@ -179,7 +252,7 @@ TEST("chunk: quantiles are never too low and at most 1/32 too high") {
   CHECK(histogram.quantile(1) == 100'000 && histogram.most() == 100'000);
 }
 
-TEST("chunk: a letter is read whole or not at all, and the newest wins") {
+TEST("realtime: a letter is read whole or not at all, and the newest wins") {
   Mailbox<std::array<uint64_t, 64>> mailbox({});
   std::atomic<bool> done{false};
   std::thread writer([&] {
@@ -203,7 +276,7 @@ TEST("chunk: a letter is read whole or not at all, and the newest wins") {
   CHECK(whole && onwards && last == 200'000);
 }
 
-TEST("chunk: a ring keeps order and refuses what does not fit") {
+TEST("realtime: a ring keeps order and refuses what does not fit") {
   Ring ring(4, 1);
   std::vector<double> out(8);
   for (int i = 0; i < 6; ++i)
@@ -212,9 +285,11 @@ TEST("chunk: a ring keeps order and refuses what does not fit") {
   CHECK(ring.next() != nullptr && ring.drain(out.data(), 8) == 0);
 }
 
-TEST("chunk: the thread runs, allocates nothing, and ends") {
+TEST("drive: the thread runs, allocates nothing, and ends") {
   ExecutorOptions options;
   options.step = two_joints();
+  options.step.gap_ns = 60'000 * ms;  // of a busy machine
+  options.lifetime_ns = 60'000 * ms;
   options.udp_host = "127.0.0.1";
   options.lock_memory = true;
   options.udp_port = 9;  // nobody listens: refusals must not disturb the loop
@@ -235,10 +310,10 @@ TEST("chunk: the thread runs, allocates nothing, and ends") {
   CHECK(executor.stepper().steps().commands > 0 && executor.lateness().total() == ticks);
   std::vector<double> out(6 * 1024);
   const size_t rows_out = executor.ring().drain(out.data(), 1024);
-  CHECK(rows_out == executor.stepper().steps().commands && out[0] == 1 && out[2] - out[1] == 100 * ms);
+  CHECK(rows_out == executor.stepper().steps().commands && out[0] == 1 && out[2] - out[1] == 60'000 * ms);
 }
 
-TEST("chunk: every processor is watched for stalls, and only those long enough are told") {
+TEST("realtime: every processor is watched for stalls, and only those long enough are told") {
   std::vector<double> out(stall_row * 4096);
   std::set<int> processors;
   Stalls all(0);
@@ -258,7 +333,7 @@ TEST("chunk: every processor is watched for stalls, and only those long enough a
   CHECK(none.drain(out.data(), 4096) == 0);
 }
 
-TEST("chunk: options that cannot work are refused") {
+TEST("drive: options that cannot work are refused") {
   StepperOptions options = two_joints();
   options.limits.lower[0] = NAN;
   CHECK_THROWS(Stepper{options}, "config_invalid");
