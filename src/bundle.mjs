@@ -18,6 +18,7 @@ await build({
     'src/index.ts',
     'src/cli/main.ts',
     'src/policies/index.ts',
+    'src/parts/index.ts',
     'src/eval/worker.ts',
     'src/record/worker.ts',
     'src/rosbridge/client/socket-worker.ts',

@@ -9,6 +9,7 @@ export { addon, GraphBuilder, native } from './native/index.js';
 export {
   DenoisingPolicy,
   FAMILY_NAMES,
+  GoalScorer,
   type ImportOptions,
   importOnnx,
   type LoadedPolicy,
