@@ -2,9 +2,9 @@
 // there. hilp_gcrl is jax (z of unit length), hilp_zsrl torch (z of length √z_dim, φ less its running mean).
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { type Flax, unit } from '../../networks/index.js';
 import type { Tensors } from '../tensors.js';
 import { type Agent, gaussian, type Score } from './agent.js';
-import { type Flax, unit } from './flax.js';
 
 const GELU = { activation: 'gelu_tanh' } as const;
 const RELU = { activation: 'relu', activate_final: true, layer: (i: number) => `layers_${i}` } as const;

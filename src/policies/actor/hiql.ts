@@ -2,8 +2,8 @@
 // (targets first), relu policies beside gelu values, the standard deviation learnt. The config lies in the pickle.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { type Flax, lengthNormalize } from '../../networks/index.js';
 import { type Agent, gaussian, meanOf, type Score, stepsOf } from './agent.js';
-import { type Flax, lengthNormalize } from './flax.js';
 
 export interface HiqlFlags {
   /** What φ reads: `concat` [g; s], `state` g, `diff` g − s + 1e-6. */

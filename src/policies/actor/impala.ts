@@ -2,7 +2,7 @@
 // channels) of bytes / 255, then a dense layer. The original HIQL's has no dense layer.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
-import type { Flax } from './flax.js';
+import type { Flax } from '../../networks/index.js';
 
 /** x in [0, 255] */
 export function impala(g: GraphBuilder, net: Flax, x: Value): Value {

@@ -2,9 +2,9 @@
 // `modules_<name>`. Formulas: OGBench's impls/agents/*.py and utils/networks.py; each level is computed at every step.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { type Flax, lengthNormalize } from '../../networks/index.js';
 import { TendonError } from '../../types/index.js';
 import { type Agent, gaussian, leastOf, meanOf, type Score, type Shape, stepsOf } from './agent.js';
-import { type Flax, lengthNormalize } from './flax.js';
 import { impala } from './impala.js';
 import { iqe, mrn } from './quasimetric.js';
 

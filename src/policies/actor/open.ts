@@ -4,12 +4,12 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Flax } from '../../networks/index.js';
 import { TendonError } from '../../types/index.js';
 import { type ArrayFile, openFlaxMsgpack, openJaxPickle, openTorch } from '../../weights/index.js';
 import { Tensors } from '../tensors.js';
 import type { Agent } from './agent.js';
 import { type ActorConfig, readFlags } from './config.js';
-import { Flax } from './flax.js';
 import { hilpGcrlAgent, hilpZsrlAgent } from './hilp.js';
 import { hiqlAgent } from './hiql.js';
 import { ogbenchAgent } from './ogbench.js';

@@ -2,8 +2,8 @@
 // by construction and need not be symmetric.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import type { Flax } from '../../networks/index.js';
 import { meanOf } from './agent.js';
-import type { Flax } from './flax.js';
 import { impala } from './impala.js';
 
 const GELU = { activation: 'gelu_tanh' } as const;

@@ -2,9 +2,9 @@
 // critics ranks actions (a density ratio without a scale); values have LayerNorm before relu.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import type { Flax } from '../../networks/index.js';
 import type { Agent, Score } from './agent.js';
 import { gaussian, leastOf } from './agent.js';
-import type { Flax } from './flax.js';
 
 const HIDDEN = { activation: 'relu', norm: 'before' } as const;
 

@@ -1,10 +1,10 @@
 // Layers of flax modules by their names: Dense_<i>/{kernel (in, out), bias}, LayerNorm_<i>/{scale, bias}, Conv_<i>. Widths
 // and depths follow from the arrays. A module that was vmapped into an ensemble has one more leading axis on every array.
 
-import type { GraphBuilder, Value } from '../../native/index.js';
-import { TendonError } from '../../types/index.js';
-import type { ArrayFile, StoredArray } from '../../weights/index.js';
-import { ELEMENT_BYTES } from '../../weights/index.js';
+import type { GraphBuilder, Value } from '../native/index.js';
+import { TendonError } from '../types/index.js';
+import type { ArrayFile, StoredArray } from '../weights/index.js';
+import { ELEMENT_BYTES } from '../weights/index.js';
 
 export interface MlpStyle {
   readonly activation: 'gelu_tanh' | 'relu';
