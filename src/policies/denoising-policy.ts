@@ -28,6 +28,7 @@ import { DenoiserSessions, groupsOf } from './denoiser-sessions.js';
 import { checkGoal } from './features.js';
 import { History } from './history.js';
 import type { Memory } from './memory.js';
+import { checkOffered } from './menu.js';
 
 /** Normalised actions given so far, newest last, for families that feed them back. */
 interface Given {
@@ -78,20 +79,16 @@ export class DenoisingPolicy implements TunablePolicy {
     return {
       samplers: this.family.samplers,
       precisions: ['auto', 'f32', 'bf16', 'int8'],
-      max_steps: this.family.max_steps,
-      max_candidates: 64,
-      drivers: ['diffusion'],
+      max_steps: Math.max(this.family.max_steps, this.family.defaults.steps),
+      max_candidates: 1024,
+      drivers: [this.spec.family],
     };
   }
 
   /** Changes sampler, steps, candidates, precision or guidance; in force for inferences begun after it resolves. */
   async choose(choice: Partial<SamplerChoice>): Promise<void> {
     const next = { ...this.wanted, ...choice };
-    if (!Number.isInteger(next.candidates) || next.candidates < 1 || next.candidates > 1024)
-      throw new TendonError(
-        'config_invalid',
-        `candidates: expected a whole number from 1 to 1024, got ${next.candidates}`,
-      );
+    checkOffered(this.spec.family, this.menu(), next);
     if (next.guidance_scale !== 1 && !this.family.guidable)
       throw new TendonError(
         'config_invalid',

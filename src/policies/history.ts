@@ -63,11 +63,13 @@ export class History {
     for (const [key, [channels, height, width]] of Object.entries(this.spec.image_shapes)) {
       const image = observation.images?.[key];
       if (image === undefined && this.spec.optional_images?.includes(key)) continue;
-      const sized = this.spec.any_image_size === true || (image?.width === width && image.height === height);
-      if (image === undefined || !sized || image.channels !== channels)
+      const larger = this.spec.any_size?.includes(key) === true;
+      const fits = (has: number, wanted: number): boolean =>
+        this.spec.any_image_size === true || (larger ? has >= wanted : has === wanted);
+      if (!image || !fits(image.width, width) || !fits(image.height, height) || image.channels !== channels)
         throw new TendonError(
           'input_invalid',
-          `${this.spec.family}: expected ${key} of ${width}×${height} with ${channels} channels (from config.json), got ${image === undefined ? 'none' : `${image.width}×${image.height} with ${image.channels}`}; check the camera topics of the robot file`,
+          `${this.spec.family}: expected ${key} of ${larger ? 'at least ' : ''}${width}×${height} with ${channels} channels (from config.json), got ${image === undefined ? 'none' : `${image.width}×${image.height} with ${image.channels}`}; check the camera topics of the robot file`,
           { key },
         );
       if (image.data.length !== image.width * image.height * channels)

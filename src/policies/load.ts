@@ -19,6 +19,7 @@ import { openRssm } from './rssm/index.js';
 import { openScalezero } from './scalezero/index.js';
 import { openTdmpc } from './tdmpc/index.js';
 import { openTdmpc2 } from './tdmpc2/index.js';
+import { checkpointFolder } from './training-folder.js';
 import { openPi0, openPi05 } from './vla/pi.js';
 import { openSmolvla } from './vla/smolvla.js';
 import { openVqbet } from './vqbet/index.js';
@@ -55,8 +56,12 @@ export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODE
 /** A policy whose sampler or planner can be chosen while it is loaded. */
 export type LoadedPolicy = DenoisingPolicy | PlanningPolicy;
 
-/** The family of a checkpoint folder. Errors say which file and field are wrong. */
-export function openFamily(dir: string, options: OpenOptions = {}): DenoiserFamily | WorldModelFamily {
+/**
+ * The family of a checkpoint: its folder, a training's folder around it, or a training's own file. Errors say which file and
+ * field are wrong.
+ */
+export function openFamily(path: string, options: OpenOptions = {}): DenoiserFamily | WorldModelFamily {
+  const dir = checkpointFolder(path);
   if (existsSync(dir) && statSync(dir).isFile())
     throw new TendonError(
       'unsupported',
@@ -123,8 +128,8 @@ function typeOf(config: Record<string, unknown>): string | undefined {
 }
 
 /** The policy of a checkpoint folder, ready to infer. */
-export function loadPolicy(dir: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
-  return loadWithin(dir, options, []);
+export async function loadPolicy(path: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
+  return loadWithin(checkpointFolder(path), options, []);
 }
 
 /** `above`: the folders whose demonstration's policy this is, outermost first. */

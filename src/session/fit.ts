@@ -33,7 +33,9 @@ export function checkFit(spec: PolicySpec, file: RobotFile, where: string, posit
   ) as RobotFile['observation'][number]['images'];
   for (const [key, [channels, height, width]] of Object.entries(spec.image_shapes)) {
     const given = pictures[key];
-    if (given?.[0] !== height || given[1] !== width || given[2] !== channels)
+    const larger = spec.any_size?.includes(key) === true;
+    const fits = (has: number, wanted: number): boolean => (larger ? has >= wanted : has === wanted);
+    if (!given || !fits(given[0], height) || !fits(given[1], width) || given[2] !== channels)
       refuse(
         `the policy needs the camera ${key} of ${height}×${width}×${channels}, ${where} gives ${given?.join('×') ?? 'none'}; add its topic to "observation" (images: { ${key}: [${height}, ${width}, ${channels}] }), and let the camera's driver scale`,
         { key },

@@ -50,6 +50,8 @@ export interface PolicySpec {
   readonly observation_dims: Readonly<Record<string, number>>;
   /** Camera features by key, as the checkpoint declares them (channels, height, width). */
   readonly image_shapes: Readonly<Record<string, readonly [number, number, number]>>;
+  /** Cameras whose frames may be larger than that, as they are cut or scaled first. */
+  readonly any_size?: readonly string[] | undefined;
   readonly goal_dims: Readonly<Record<string, number>>;
   /** Cameras that may be missing; the policy was trained to do without. */
   readonly optional_images?: readonly string[];

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { actionCodec } from '../../src/policies/index.js';
 import { applyForward } from '../../src/policies/processors/affine.js';
 import { processingOf } from '../../src/policies/processors/processing.js';
+import { anySize, camerasOf, framesOf } from '../../src/policies/vision/camera.js';
 import { writeSafetensors } from '../../src/weights/index.js';
 
 let dir: string;
@@ -228,4 +229,59 @@ it('a joint that hardly moved in the training data is named at load', () => {
   const [big] = seen(opened, STATE, [0.001, 0, 0]);
   expect(big).toBeCloseTo(1e5, 0);
   expect(warned.mock.calls.flat().join()).toMatch(/hardly moved .*observation\.state\[0\] \(0\.0\)/);
+});
+
+describe('pictures that are cut and scaled before they are normalised', () => {
+  const camera = { type: 'VISUAL' as const, shape: [3, 4, 6] };
+  const features = { 'observation.images.top': camera };
+  const opened = (config: object, modes: object = {}) => {
+    writeFileSync(
+      join(dir, 'policy_preprocessor.json'),
+      JSON.stringify({ steps: [step('image_crop_resize_processor', config)] }),
+    );
+    writeFileSync(join(dir, 'policy_postprocessor.json'), '{"steps":[]}');
+    const processing = processingOf(dir, { ...CONFIG, input_features: features, ...modes }, undefined);
+    return camerasOf(features, processing)[0]!;
+  };
+  const frame = (width: number, height: number) => ({
+    stamp_ns: 0,
+    values: {},
+    images: {
+      'observation.images.top': {
+        ...{ width, height, channels: 3 as const },
+        data: Uint8Array.from({ length: width * height * 3 }, (_, i) => Math.floor(i / 3) % 256),
+      },
+    },
+  });
+
+  it('a cut of frames of any size that holds it', () => {
+    const cut = opened({ crop_params_dict: { 'observation.images.top': [1, 2, 4, 6] }, resize_size: null });
+    expect(anySize([cut])).toEqual({ any_size: ['observation.images.top'] });
+    expect(cut).toMatchObject({ shape: [3, 5, 8], input: [4, 6, 3] });
+    const { data, width, height } = framesOf(cut, [frame(10, 9)]);
+    expect([width, height]).toEqual([6, 4]);
+    // Pixel (y, x) of the frame is 10·y + x.
+    expect([...data[0]!].filter((_, i) => i % 3 === 0)).toEqual(
+      [12, 22, 32, 42].flatMap((first) => [0, 1, 2, 3, 4, 5].map((x) => first + x)),
+    );
+    expect(() => framesOf(cut, [frame(10, 9), frame(12, 9)])).not.toThrow();
+  });
+
+  it('a scale, of the frame as it comes or of its cut', () => {
+    const scaled = opened({ resize_size: [4, 6] });
+    expect(scaled).toMatchObject({ resize: [4, 6], input: [4, 6, 3] });
+    expect(framesOf(scaled, [frame(12, 8)])).toMatchObject({ height: 8, width: 12, resize: [4, 6] });
+    expect(() => framesOf(scaled, [frame(12, 8), frame(6, 4)])).toThrow(/frames of one size in a window/);
+    const both = opened({
+      crop_params_dict: { 'observation.images.top': [0, 0, 2, 3] },
+      resize_size: [4, 6],
+    });
+    expect(framesOf(both, [frame(12, 8)])).toMatchObject({ height: 2, width: 3, resize: [4, 6] });
+  });
+
+  it('nothing of it where the step says nothing', () => {
+    const plain = opened({ crop_params_dict: null, resize_size: null });
+    expect(plain).toMatchObject({ shape: [3, 4, 6], input: [4, 6, 3] });
+    expect(anySize([plain])).toEqual({});
+  });
 });

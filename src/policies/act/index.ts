@@ -6,7 +6,7 @@ import { TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, LEROBOT_STATES, lowDimFeatures, rowsOf } from '../features.js';
-import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { anySize, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { ActConfig } from './config.js';
 import { actGraph } from './graph.js';
 
@@ -51,6 +51,7 @@ export function openAct(checkpoint: Checkpoint): DenoiserFamily {
       action_dim: action.dim,
       observation_dims: features.dims,
       image_shapes: imageShapes(cameras),
+      ...anySize(cameras),
       goal_dims: {},
       rate_hz: config.fps,
       ...(config.temporal_ensemble_coeff === null ? {} : { ensemble: config.temporal_ensemble_coeff }),

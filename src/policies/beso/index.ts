@@ -82,7 +82,7 @@ export function openBeso(checkpoint: Checkpoint): DenoiserFamily {
       guidance_scale: config.guidance_scale,
     },
     samplers: [...SIGMA_SAMPLERS, DPM_ADAPTIVE],
-    max_steps: 100,
+    max_steps: 400,
     guidable: config.goal_conditioned,
     keeps_actions: true,
     ...(bounds === undefined ? {} : { bounds }),

@@ -5,9 +5,11 @@ import { basename, dirname, join } from 'node:path';
 import { TendonError } from '../../types/index.js';
 import { openTorch, type TorchFile } from '../../weights/index.js';
 import { convertAct, isOriginalAct } from './act.js';
+import { configBeside } from './beside.js';
 import { convertDp, isDp } from './dp.js';
 import type { Converted } from './folder.js';
 import { Intake } from './intake.js';
+import { tdmpc2Config } from './tdmpc2.js';
 
 export { writeCheckpoint } from './folder.js';
 
@@ -40,7 +42,14 @@ function recognise(file: TorchFile, options: ConvertOptions): Converted {
   const has = (part: string): string | undefined =>
     WRAPPERS.find((prefix) => [...file.tensors.keys()].some((name) => name.startsWith(prefix + part)));
   const tdmpc2 = has('_dynamics.0.');
-  if (tdmpc2 !== undefined) return bare('TD-MPC2', file, tdmpc2, options);
+  if (tdmpc2 !== undefined) {
+    const beside = options.config === undefined ? configBeside(file.path) : undefined;
+    const config = beside === undefined ? options.config : tdmpc2Config(beside, file, tdmpc2);
+    return {
+      ...bare('TD-MPC2', file, tdmpc2, { ...options, ...(config && { config }) }),
+      config: config ?? {},
+    };
+  }
   const beso = has('inner_model.');
   if (beso !== undefined) return bare('BESO', file, beso, options, 'beso');
   throw new TendonError(

@@ -14,7 +14,7 @@ import {
   lowDimFeatures,
   rowsOf,
 } from '../features.js';
-import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { anySize, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { cameraCondition } from './condition.js';
 import { DiffusionConfig } from './config.js';
 
@@ -58,6 +58,7 @@ export function openDiffusion(checkpoint: Checkpoint): DenoiserFamily {
       action_dim: action.dim,
       observation_dims: features.dims,
       image_shapes: imageShapes(cameras),
+      ...anySize(cameras),
       goal_dims: {},
       rate_hz: config.fps,
     },

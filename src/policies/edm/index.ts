@@ -62,7 +62,7 @@ export function openEdm(checkpoint: Checkpoint): DenoiserFamily {
       guidance_scale: config.guidance_scale,
     },
     samplers: [...SIGMA_SAMPLERS, DPM_ADAPTIVE],
-    max_steps: 100,
+    max_steps: 400,
     guidable: goal !== null,
     graph,
     table(sampler, steps, { eta, churn } = {}) {

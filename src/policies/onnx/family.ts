@@ -113,7 +113,7 @@ export function openOnnxFamily(checkpoint: Checkpoint): DenoiserFamily {
       guidance_scale: 1,
     },
     samplers: samplersOf(config),
-    max_steps: config.training.kind === 'diffusers' ? config.training.num_train_timesteps : 100,
+    max_steps: config.training.kind === 'diffusers' ? config.training.num_train_timesteps : 400,
     guidable: false,
     ...(conditioned === undefined ? {} : { conditioned: true }),
     graph: build,

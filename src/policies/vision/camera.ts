@@ -2,7 +2,7 @@
 // checkpoint's statistics, resized, cut out about its centre), in the order of LeRobot's processors and encoders.
 
 import type { FrameInput } from '../../native/index.js';
-import { type Observation, TendonError } from '../../types/index.js';
+import { type Image, type Observation, TendonError } from '../../types/index.js';
 import type { Feature } from '../fields.js';
 import type { Processing } from '../processors/processing.js';
 
@@ -17,7 +17,11 @@ export interface Camera {
   readonly values: Float32Array;
   readonly resize?: Size;
   readonly crop?: readonly [number, number, number, number];
+  /** Frames may be of any size from `shape` on: (top, left, rows, columns) is cut out of each, or it is scaled as it is. */
+  readonly first?: { readonly crop?: Crop | undefined };
 }
+
+type Crop = readonly [top: number, left: number, rows: number, columns: number];
 
 export interface Preparation {
   readonly resize_shape?: Size | null | undefined;
@@ -41,19 +45,31 @@ export function camerasOf(
           `input_features.${key}: expected (1 or 3 channels, height, width), got [${shape}]`,
           { key },
         );
-      const resize = preparation.resize_shape ?? undefined;
-      const from: Size = resize ?? [height!, width!];
-      const cut = cropOf(preparation, resize);
+      const step = key.includes('image') ? processing.pictures : undefined;
+      const early = step?.crop[key];
+      if (step?.resize !== undefined && preparation.resize_shape)
+        throw new TendonError(
+          'unsupported',
+          `${step.where}: ${key} is resized by this step and again by resize_shape of config.json; one of the two is read`,
+          { key },
+        );
+      const resize = step?.resize ?? preparation.resize_shape ?? undefined;
+      const from: Size = resize ?? (early === undefined ? [height!, width!] : [early[2], early[3]]);
+      const cut = cropOf(preparation, preparation.resize_shape ?? undefined);
       const crop = cut === undefined ? undefined : centredCrop(key, from, cut);
       const affine = processing.input(key, channels);
       const [rows, columns] = cut ?? from;
       return {
         key,
-        shape: [channels, height!, width!],
+        shape:
+          early === undefined
+            ? [channels, height!, width!]
+            : [channels, early[0] + early[2], early[1] + early[3]],
         input: [rows, columns, channels],
         values: pixelTable(channels, (pixel, c) => pixel * affine.mul[c]! + affine.add[c]!),
         ...(resize === undefined ? {} : { resize }),
         ...(crop === undefined ? {} : { crop }),
+        ...(early === undefined && step?.resize === undefined ? {} : { first: { crop: early } }),
       };
     });
 }
@@ -62,12 +78,28 @@ export function camerasOf(
 export const imageShapes = (cameras: readonly Camera[]): Record<string, readonly [number, number, number]> =>
   Object.fromEntries(cameras.map(({ key, shape }) => [key, shape]));
 
+/** Cameras whose frames may be larger than their shape says (PolicySpec.any_size). */
+export const anySize = (cameras: readonly Camera[]): { any_size?: readonly string[] } => {
+  const keys = cameras.filter(({ first }) => first !== undefined).map(({ key }) => key);
+  return keys.length === 0 ? {} : { any_size: keys };
+};
+
 /** One camera's frames of a history, oldest first; History has checked their sizes. */
 export function framesOf(camera: Camera, history: readonly Observation[]): FrameInput {
-  const [channels, height, width] = camera.shape;
-  const { values, resize, crop } = camera;
+  const { values, resize, crop, first, shape } = camera;
+  const images = history.map((observation) => observation.images![camera.key]!);
+  const frames = first?.crop === undefined ? images : images.map((image) => cutOut(image, first.crop!));
+  const [channels] = shape;
+  const { height, width } = frames.at(-1)!;
+  const odd = frames.find((frame) => frame.height !== height || frame.width !== width);
+  if (odd !== undefined)
+    throw new TendonError(
+      'input_invalid',
+      `${camera.key}: expected frames of one size in a window, got ${odd.width}×${odd.height} and ${width}×${height}`,
+      { key: camera.key },
+    );
   return {
-    data: history.map(({ images }) => images![camera.key]!.data),
+    data: frames.map(({ data }) => data),
     height,
     width,
     channels,
@@ -75,6 +107,15 @@ export function framesOf(camera: Camera, history: readonly Observation[]): Frame
     ...(resize === undefined ? {} : { resize }),
     ...(crop === undefined ? {} : { crop }),
   };
+}
+
+function cutOut({ data, width, channels }: Image, [top, left, rows, columns]: Crop): Image {
+  const out = new Uint8Array(rows * columns * channels);
+  for (let y = 0; y < rows; y++) {
+    const from = ((top + y) * width + left) * channels;
+    out.set(data.subarray(from, from + columns * channels), y * columns * channels);
+  }
+  return { data: out, width: columns, height: rows, channels };
 }
 
 /** DiffusionConfig.__post_init__: with a resize, the crop is the ratio's alone. */

@@ -6,7 +6,7 @@ import { readTensor } from '../../weights/index.js';
 import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
-import { camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { anySize, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
 import { VqbetConfig } from './config.js';
 import { sampleRows, vqbetGraph } from './graph.js';
 
@@ -49,6 +49,7 @@ export function openVqbet(checkpoint: Checkpoint): DenoiserFamily {
       action_dim: action.dim,
       observation_dims: features.dims,
       image_shapes: imageShapes(cameras),
+      ...anySize(cameras),
       goal_dims: {},
       rate_hz: config.fps,
     },

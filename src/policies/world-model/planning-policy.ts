@@ -33,6 +33,7 @@ import type { LoadOptions } from '../denoiser-family.js';
 import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
 import type { Memory } from '../memory.js';
+import { checkOffered } from '../menu.js';
 import { type Acted, type Actor, priorActor, searchActor, treeActor } from './actors.js';
 import { Agency, type AgencyActed, type Demonstration } from './agency.js';
 import type { WorldNetworks } from './graph.js';
@@ -137,7 +138,7 @@ export class PlanningPolicy implements TunablePolicy {
       sampler,
       steps: options.steps ?? effort.steps,
       candidates: options.candidates ?? effort.candidates,
-      precision: options.precision ?? 'f32',
+      precision: exactly(options.precision ?? 'f32'),
       guidance_scale: 1,
     };
   }
@@ -161,9 +162,9 @@ export class PlanningPolicy implements TunablePolicy {
     return {
       samplers: PLANNERS,
       precisions: ['f32', 'bf16', 'int8', 'auto'],
-      max_steps: 400,
-      max_candidates: 4096,
-      drivers: ['world model'],
+      max_steps: Math.max(400, this.table.iterations ?? 1),
+      max_candidates: Math.max(4096, this.table.samples),
+      drivers: [this.spec.family],
     };
   }
 
@@ -171,7 +172,9 @@ export class PlanningPolicy implements TunablePolicy {
     // A tree's simulations and actions are other numbers than a search's iterations and samples.
     const sampler = choice.sampler ?? this.wanted.sampler;
     const changes = (sampler === TREE_SEARCH) !== (this.wanted.sampler === TREE_SEARCH);
-    const next = { ...this.wanted, ...(changes ? this.effort(sampler) : {}), ...choice };
+    const asked = { ...this.wanted, ...(changes ? this.effort(sampler) : {}), ...choice };
+    const next = { ...asked, precision: exactly(asked.precision) };
+    checkOffered(this.spec.family, this.menu(), next);
     refuseLoadOptions(this.spec.family, sampler, { guidance_scale: next.guidance_scale });
     await this.readyFor(next);
     this.wanted = next;
@@ -388,6 +391,12 @@ export class PlanningPolicy implements TunablePolicy {
     };
   }
 }
+
+/**
+ * `auto` is f32 for a planner. Outputs that stay within a per cent say nothing of the plan: a search magnifies what its values
+ * lose, and no bar on the value of plans has been shown to hold (docs/numerics.md).
+ */
+const exactly = (precision: string): string => (precision === 'auto' ? 'f32' : precision);
 
 function notFinite(what: string): TendonError {
   return new TendonError(
