@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "addon/calls.h"
 #include "addon/classes.h"
 #include "addon/convert.h"
 #include "addon/notify.h"
@@ -71,36 +72,46 @@ Napi::Value notify_manager_js(const Napi::CallbackInfo& info) {
   });
 }
 
+struct Rate {
+  std::shared_ptr<Pool> pool;
+  WeightFormat format = WeightFormat::f32;
+  size_t bytes = 0;
+  double per_s = 0;
+};
+Napi::Value rate_to_js(Napi::Env env, const Rate& rate) { return Napi::Number::New(env, rate.per_s); }
+
 // measureArithmetic(pool, "f32" | "bf16" | "int8") → Promise<operations per second>
 Napi::Value measure_arithmetic_js(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const PoolObject& object = unwrap<PoolObject>(info[0], "a Pool to measure");
-    const std::shared_ptr<Pool> pool = object.pool();
-    const std::string name = text_of(info[1], "format");
-    constexpr std::pair<const char*, WeightFormat> formats[] = {
-        {"f32", WeightFormat::f32}, {"bf16", WeightFormat::bf16}, {"int8", WeightFormat::i8}};
-    const auto* found =
-        std::find_if(std::begin(formats), std::end(formats), [&](auto& f) { return f.first == name; });
-    if (found == std::end(formats))
-      throw BuildError("input_invalid", "format: expected f32, bf16 or int8, got " + name);
-    const WeightFormat format = found->second;
-    auto rate = std::make_shared<double>();
-    return Work::start(
-        info.Env(), [pool, format, rate] { *rate = measure_arithmetic(*pool, select_kernels(), format); },
-        [rate](Napi::Env env) { return Napi::Number::New(env, *rate); }, {object.line()});
+  return guarded(info.Env(), [&] {
+    const PoolObject& pool = unwrap<PoolObject>(info[0], "a Pool to measure");
+    return promise_of<Rate>(
+        info, {pool.line()},
+        [&](Rate& rate) {
+          rate.pool = pool.pool();
+          const std::string name = text_of(info[1], "format");
+          constexpr const char* names[] = {"f32", "bf16", "int8"};
+          constexpr WeightFormat formats[] = {WeightFormat::f32, WeightFormat::bf16, WeightFormat::i8};
+          const auto* found = std::find(std::begin(names), std::end(names), name);
+          if (found == std::end(names))
+            throw BuildError("input_invalid", "format: expected f32, bf16 or int8, got " + name);
+          rate.format = formats[found - names];
+        },
+        [](Rate& rate) { rate.per_s = measure_arithmetic(*rate.pool, select_kernels(), rate.format); },
+        rate_to_js);
   });
 }
 
 // measureReading(pool, bytes) → Promise<bytes per second>
 Napi::Value measure_reading_js(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const PoolObject& object = unwrap<PoolObject>(info[0], "a Pool to measure");
-    const std::shared_ptr<Pool> pool = object.pool();
-    const auto bytes = static_cast<size_t>(integer_of(info[1], "bytes", 1, int64_t{1} << 32));
-    auto rate = std::make_shared<double>();
-    return Work::start(
-        info.Env(), [pool, bytes, rate] { *rate = measure_reading(*pool, bytes); },
-        [rate](Napi::Env env) { return Napi::Number::New(env, *rate); }, {object.line()});
+  return guarded(info.Env(), [&] {
+    const PoolObject& pool = unwrap<PoolObject>(info[0], "a Pool to measure");
+    return promise_of<Rate>(
+        info, {pool.line()},
+        [&](Rate& rate) {
+          rate.pool = pool.pool();
+          rate.bytes = static_cast<size_t>(integer_of(info[1], "bytes", 1, int64_t{1} << 32));
+        },
+        [](Rate& rate) { rate.per_s = measure_reading(*rate.pool, rate.bytes); }, rate_to_js);
   });
 }
 
@@ -131,6 +142,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("measureArithmetic", Napi::Function::New<measure_arithmetic_js>(env));
   exports.Set("measureReading", Napi::Function::New<measure_reading_js>(env));
   exports.Set("opNames", Napi::Function::New<op_names_of>(env));
+  exports.Set("plannerFields", Napi::Function::New<planner_fields>(env));
+  exports.Set("treeFields", Napi::Function::New<tree_fields>(env));
   exports.Set("samplerFields", Napi::Function::New<sampler_fields>(env));
   exports.Set("threadCount", Napi::Function::New<thread_count>(env));
   exports.Set("isa", Napi::Function::New<isa>(env));

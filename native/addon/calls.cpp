@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "addon/classes.h"
 #include "addon/convert.h"
 
 namespace tendon::addon {
@@ -142,6 +143,33 @@ Napi::Value profile_to_js(Napi::Env env, const std::vector<InstructionReport>& r
     array.Set(static_cast<uint32_t>(i), report);
   }
   return array;
+}
+
+const float* numbers_of(const Napi::Object& given, const char* name, std::vector<float>& into,
+                        int64_t count) {
+  const Napi::Value value = property(given, name);
+  if (value.IsUndefined()) return nullptr;
+  into = floats_of(value, name);
+  if (static_cast<int64_t>(into.size()) != count)
+    throw BuildError("input_invalid", format("%s: expected %lld numbers, got %zu", name,
+                                             static_cast<long long>(count), into.size()));
+  return into.data();
+}
+
+uint64_t seed_of(const Napi::Value& value) {
+  return static_cast<uint64_t>(integer_of(value, "seed", 0, int64_t{1} << 53));
+}
+
+Cancel cancel_of(const Napi::Object& given) {
+  const Napi::Value cancel = property(given, "cancel");
+  return cancel.IsUndefined() ? nullptr : unwrap<CancelObject>(cancel, "a CancelToken as `cancel`").flag();
+}
+
+void set_plan(Napi::Env env, Napi::Object& out, const std::vector<float>& actions, Status status,
+              int64_t worst_count) {
+  out.Set("actions", to_js(env, actions));
+  out.Set("status", status_name(status));
+  out.Set("worst_count", static_cast<double>(worst_count));
 }
 
 const char* status_name(Status status) {

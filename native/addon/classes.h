@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "addon/handle.h"
 #include "addon/work.h"
 #include "drive/executor.h"
 #include "realtime/stalls.h"
@@ -94,7 +95,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value open_session(const Napi::CallbackInfo& info);
   Napi::Value open_planner(const Napi::CallbackInfo& info);
   Napi::Value open_tree(const Napi::CallbackInfo& info);
-  SharedModel shared_;
+  std::shared_ptr<SharedModel> shared_;
 };
 
 // A session, the line of calls to it, and what may be asked of it while a call is inside: its ports, which no
@@ -289,7 +290,10 @@ Wrapped& unwrap(const Napi::Value& value, const char* expected) {
 }
 
 Napi::Value compile_model(const Napi::CallbackInfo& info);
-Napi::Value open_planner(Napi::Env env, const SharedModel& model, const Napi::Value& table);
-Napi::Value open_tree(Napi::Env env, const SharedModel& model, const Napi::Value& table);
+Napi::Value open_planner(const Napi::CallbackInfo& info, const SharedModel& model);
+Napi::Value open_tree(const Napi::CallbackInfo& info, const SharedModel& model);
+// The names of what their tables hold.
+Napi::Value planner_fields(const Napi::CallbackInfo& info);
+Napi::Value tree_fields(const Napi::CallbackInfo& info);
 
 }  // namespace tendon::addon

@@ -100,21 +100,19 @@ Napi::Function ModelObject::define(Napi::Env env) {
 }
 
 Napi::Value ModelObject::open_planner(const Napi::CallbackInfo& info) {
-  return addon::open_planner(info.Env(), shared_, info[0]);
+  return addon::open_planner(info, *shared_);
 }
 
 Napi::Value ModelObject::open_tree(const Napi::CallbackInfo& info) {
-  return addon::open_tree(info.Env(), shared_, info[0]);
+  return addon::open_tree(info, *shared_);
 }
 
-// Only compileModel makes one: it passes the model as an External.
-ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
-  if (!info[0].IsExternal()) throw_js(info.Env(), "input_invalid", "a Model is made by compileModel()");
-  shared_ = *info[0].As<Napi::External<SharedModel>>().Data();
-}
+ModelObject::ModelObject(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<ModelObject>(info),
+      shared_(Handle<SharedModel>::take(info, "a Model is made by compileModel()")) {}
 
 Napi::Value ModelObject::report(const Napi::CallbackInfo& info) {
-  const ModelReport& r = shared_.model->report();
+  const ModelReport& r = shared_->model->report();
   Napi::Object out = Napi::Object::New(info.Env());
   out.Set("isa", r.isa);
   out.Set("precision", precision_names[static_cast<int>(r.precision)]);
@@ -124,68 +122,71 @@ Napi::Value ModelObject::report(const Napi::CallbackInfo& info) {
   return out;
 }
 
-// openSession({batch, outputs?}) → Promise<Session>
+// openSession({batch?, outputs?}) → Promise<Session>
 Napi::Value ModelObject::open_session(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
+  struct Job {
+    std::shared_ptr<SharedModel> model;
     SessionOptions options;
-    const auto given = info[0].IsObject() ? info[0].As<Napi::Object>() : Napi::Object::New(info.Env());
-    if (const Napi::Value batch = property(given, "batch"); !batch.IsUndefined())
-      options.batch = static_cast<int>(integer_of(batch, "batch", 1, 1 << 16));
-    if (const Napi::Value names = property(given, "outputs"); !names.IsUndefined()) {
-      if (!names.IsArray()) throw BuildError("input_invalid", "outputs: expected an array of names");
-      const auto array = names.As<Napi::Array>();
-      for (uint32_t i = 0; i < array.Length(); ++i)
-        options.outputs.push_back(text_of(array.Get(i), "outputs"));
-    }
-    auto shared = std::make_shared<SharedSession>(shared_);
-    return Work::start(
-        info.Env(),
-        [model = shared_.model, options, shared] {
-          shared->session = Session::open(model, options);
-          shared->inputs = shared->session->inputs();
-          shared->outputs = shared->session->outputs();
-          shared->note();
-        },
-        [shared](Napi::Env env) -> Napi::Value {
-          auto copy = shared;
-          return Classes::of(env).session.New(
-              {Napi::External<std::shared_ptr<SharedSession>>::New(env, &copy)});
-        });
-  });
+    std::shared_ptr<SharedSession> made;
+  };
+  return promise_of<Job>(
+      info, {},
+      [&](Job& job) {
+        job.model = shared_;
+        const auto given = info[0].IsObject() ? info[0].As<Napi::Object>() : Napi::Object::New(info.Env());
+        if (const Napi::Value batch = property(given, "batch"); !batch.IsUndefined())
+          job.options.batch = static_cast<int>(integer_of(batch, "batch", 1, 1 << 16));
+        if (const Napi::Value names = property(given, "outputs"); !names.IsUndefined()) {
+          if (!names.IsArray()) throw BuildError("input_invalid", "outputs: expected an array of names");
+          const auto array = names.As<Napi::Array>();
+          for (uint32_t i = 0; i < array.Length(); ++i)
+            job.options.outputs.push_back(text_of(array.Get(i), "outputs"));
+        }
+      },
+      [](Job& job) {
+        job.made = std::make_shared<SharedSession>(*job.model);
+        job.made->session = Session::open(job.model->model, job.options);
+        job.made->inputs = job.made->session->inputs();
+        job.made->outputs = job.made->session->outputs();
+        job.made->note();
+      },
+      [](Napi::Env env, Job& job) {
+        return Handle<SharedSession>::make(Classes::of(env).session, std::move(job.made));
+      });
 }
 
 // compileModel(graph, {precision, isa, device, pool}) → Promise<Model>
 Napi::Value compile_model(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    auto graph = std::make_shared<Graph>(unwrap<GraphObject>(info[0], "a Graph to compile").graph());
+  struct Job {
+    Graph graph;
     ModelOptions options;
-    auto line = std::make_shared<Line>();
-    if (info[1].IsObject()) {
-      const auto given = info[1].As<Napi::Object>();
-      options.precision = precision_of(property(given, "precision"));
-      if (given.Has("isa") && !property(given, "isa").IsUndefined())
-        options.isa = text_of(property(given, "isa"), "isa");
-      if (given.Has("device") && !property(given, "device").IsUndefined())
-        options.device = text_of(property(given, "device"), "device");
-      const Napi::Value pool = property(given, "pool");
-      if (!pool.IsUndefined()) {
-        const PoolObject& object = unwrap<PoolObject>(pool, "a Pool as `pool`");
-        options.pool = object.pool();
-        line = object.line();
-      }
-    }
-    auto shared = std::make_shared<SharedModel>(SharedModel{nullptr, std::move(line)});
-    return Work::start(
-        env,
-        [graph, options, shared] {
-          shared->model = Model::make(std::move(*graph), options);
-          if (shared->model->on_device()) shared->pool = nullptr;
-        },
-        [shared](Napi::Env e) -> Napi::Value {
-          return Classes::of(e).model.New({Napi::External<SharedModel>::New(e, shared.get())});
-        });
-  });
+    std::shared_ptr<SharedModel> made = std::make_shared<SharedModel>();
+  };
+  return promise_of<Job>(
+      info, {},
+      [&](Job& job) {
+        job.graph = unwrap<GraphObject>(info[0], "a Graph to compile").graph();
+        job.made->pool = std::make_shared<Line>();
+        if (!info[1].IsObject()) return;
+        const auto given = info[1].As<Napi::Object>();
+        job.options.precision = precision_of(property(given, "precision"));
+        if (const Napi::Value isa = property(given, "isa"); !isa.IsUndefined())
+          job.options.isa = text_of(isa, "isa");
+        if (const Napi::Value device = property(given, "device"); !device.IsUndefined())
+          job.options.device = text_of(device, "device");
+        if (const Napi::Value pool = property(given, "pool"); !pool.IsUndefined()) {
+          const PoolObject& object = unwrap<PoolObject>(pool, "a Pool as `pool`");
+          job.options.pool = object.pool();
+          job.made->pool = object.line();
+        }
+      },
+      [](Job& job) {
+        job.made->model = Model::make(std::move(job.graph), job.options);
+        if (job.made->model->on_device()) job.made->pool = nullptr;
+      },
+      [](Napi::Env env, Job& job) {
+        return Handle<SharedModel>::make(Classes::of(env).model, std::move(job.made));
+      });
 }
 
 }  // namespace tendon::addon

@@ -5,64 +5,41 @@
 #include "addon/calls.h"
 #include "addon/classes.h"
 #include "addon/convert.h"
+#include "addon/fields.h"
 #include "addon/work.h"
 
 namespace tendon::addon {
 
 namespace {
 
-PlannerTable table_of(const Napi::Value& value) {
-  if (!value.IsObject()) throw BuildError("input_invalid", "planner: expected an object of its numbers");
-  const auto given = value.As<Napi::Object>();
-  PlannerTable table;
-  const auto has = [&](const char* name) { return given.Has(name) && !property(given, name).IsUndefined(); };
-  const auto integer = [&](const char* name, int& field) {
-    if (has(name)) field = static_cast<int>(integer_of(property(given, name), name, 0, 1 << 20));
-  };
-  const auto number = [&](const char* name, float& field) {
-    if (has(name)) field = static_cast<float>(number_of(property(given, name), name));
-  };
-  const auto flag = [&](const char* name, bool& field) {
-    if (has(name)) field = property(given, name).ToBoolean();
-  };
-  integer("horizon", table.horizon);
-  integer("action_dim", table.action_dim);
-  integer("samples", table.samples);
-  integer("prior", table.prior);
-  integer("keep", table.keep);
-  integer("iterations", table.iterations);
-  integer("elites", table.elites);
-  integer("critics", table.critics);
-  integer("drawn", table.drawn);
-  number("initial_std", table.initial_std);
-  number("min_std", table.min_std);
-  number("max_std", table.max_std);
-  number("temperature", table.temperature);
-  number("momentum", table.momentum);
-  number("control_cost", table.control_cost);
-  number("centre_std", table.centre_std);
-  number("ask_min", table.ask_min);
-  number("ask_mean", table.ask_mean);
-  number("ask_std", table.ask_std);
-  flag("fixed_std", table.fixed_std);
-  flag("with_replacement", table.with_replacement);
-  flag("warm_start", table.warm_start);
-  if (has("mix")) table.mix = floats_of(property(given, "mix"), "mix");
-  const auto choice = [&](const char* name, std::initializer_list<const char*> names) {
-    if (!has(name)) return 0;
-    const std::string wanted = text_of(property(given, name), name);
-    int i = 0;
-    for (const char* n : names) {
-      if (wanted == n) return i;
-      ++i;
-    }
-    throw BuildError("config_invalid", std::string("planner ") + name + ": there is no " + wanted);
-  };
-  table.ask = static_cast<Ask>(choice("ask", {"mean", "minimum", "weighted"}));
-  table.pick = static_cast<Pick>(choice("pick", {"mean", "sampled", "best"}));
-  table.check();
-  return table;
-}
+using T = PlannerTable;
+const Field<T> fields[] = {
+    {"horizon", &T::horizon},
+    {"action_dim", &T::action_dim},
+    {"samples", &T::samples},
+    {"prior", &T::prior},
+    {"keep", &T::keep},
+    {"iterations", &T::iterations},
+    {"elites", &T::elites},
+    {"critics", &T::critics},
+    {"drawn", &T::drawn},
+    {"initial_std", &T::initial_std},
+    {"min_std", &T::min_std},
+    {"max_std", &T::max_std},
+    {"temperature", &T::temperature},
+    {"momentum", &T::momentum},
+    {"control_cost", &T::control_cost},
+    {"centre_std", &T::centre_std},
+    {"ask_min", &T::ask_min},
+    {"ask_mean", &T::ask_mean},
+    {"ask_std", &T::ask_std},
+    {"fixed_std", &T::fixed_std},
+    {"with_replacement", &T::with_replacement},
+    {"warm_start", &T::warm_start},
+    {"mix", &T::mix},
+    {"ask", Choice<T>{{"mean", "minimum", "weighted"}, [](T& t, int i) { t.ask = static_cast<Ask>(i); }}},
+    {"pick", Choice<T>{{"mean", "sampled", "best"}, [](T& t, int i) { t.pick = static_cast<Pick>(i); }}},
+};
 
 struct Tape {
   std::vector<float> samples, tail, prior, model, prior_model, pick, explore;
@@ -74,23 +51,16 @@ struct Tape {
     if (value.IsUndefined()) return tape;
     if (!value.IsObject()) throw BuildError("input_invalid", "tape: expected an object of draws");
     const auto given = value.As<Napi::Object>();
-    const auto take = [&](const char* name, std::vector<float>& into, int64_t count) -> const float* {
-      if (property(given, name).IsUndefined()) return nullptr;
-      into = floats_of(property(given, name), name);
-      if (static_cast<int64_t>(into.size()) != count)
-        throw BuildError("input_invalid", format("tape.%s: expected %lld draws, got %zu", name,
-                                                 static_cast<long long>(count), into.size()));
-      return into.data();
-    };
-    tape.samples = take("samples", samples, t.iterations * t.samples * t.row());
-    tape.tail = take("tail", tail, static_cast<int64_t>(t.iterations) * t.rows() * t.action_dim);
-    tape.prior = take("prior", prior, t.prior * t.row());
-    tape.model = take("model", model, static_cast<int64_t>(t.iterations) * t.rows() * model_draws);
-    tape.prior_model = take("prior_model", prior_model, t.prior * model_draws);
-    tape.pick = take("pick", pick, t.elites);
-    tape.explore = take("explore", explore, t.action_dim);
+    tape.samples = numbers_of(given, "samples", samples, t.iterations * t.samples * t.row());
+    tape.tail = numbers_of(given, "tail", tail, static_cast<int64_t>(t.iterations) * t.rows() * t.action_dim);
+    tape.prior = numbers_of(given, "prior", prior, t.prior * t.row());
+    tape.model =
+        numbers_of(given, "model", model, static_cast<int64_t>(t.iterations) * t.rows() * model_draws);
+    tape.prior_model = numbers_of(given, "prior_model", prior_model, t.prior * model_draws);
+    tape.pick = numbers_of(given, "pick", pick, t.elites);
+    tape.explore = numbers_of(given, "explore", explore, t.action_dim);
     std::vector<float> indices;
-    if (take("critics", indices, static_cast<int64_t>(t.iterations) * t.drawn) != nullptr) {
+    if (numbers_of(given, "critics", indices, static_cast<int64_t>(t.iterations) * t.drawn) != nullptr) {
       for (const float index : indices) {
         if (!(index >= 0 && index < static_cast<float>(t.critics)))
           throw BuildError("input_invalid", format("tape.critics: expected 0 to %d, got %g", t.critics - 1,
@@ -115,10 +85,6 @@ const float* centre_of(const Napi::Value& value, std::vector<float>& into, const
       throw BuildError("input_invalid",
                        format("centre: expected actions from −1 to 1, got %g", static_cast<double>(action)));
   return into.data();
-}
-
-uint64_t seed_of(const Napi::Value& value) {
-  return static_cast<uint64_t>(integer_of(value, "seed", 0, int64_t{1} << 53));
 }
 
 // What the search knows after a plan: mean and spread, and the elites, best first. Copied where the planner
@@ -153,24 +119,17 @@ Napi::Function PlannerObject::define(Napi::Env env) {
        InstanceMethod<&PlannerObject::plan>("plan")});
 }
 
-PlannerObject::PlannerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PlannerObject>(info) {
-  if (!info[0].IsExternal())
-    throw_js(info.Env(), "input_invalid", "a Planner is made by model.openPlanner()");
-  shared_ = *info[0].As<Napi::External<std::shared_ptr<SharedPlanner>>>().Data();
-}
+PlannerObject::PlannerObject(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<PlannerObject>(info),
+      shared_(Handle<SharedPlanner>::take(info, "a Planner is made by model.openPlanner()")) {}
 
 Napi::Value PlannerObject::inputs(const Napi::CallbackInfo& info) {
   return ports_to_js(info.Env(), shared_->planner->inputs());
 }
 
 Napi::Value PlannerObject::profile(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const int rounds = static_cast<int>(integer_of(info[0], "rounds", 1, 10000));
-    auto reports = std::make_shared<std::vector<InstructionReport>>();
-    return Work::start(
-        info.Env(), [shared = shared_, rounds, reports] { *reports = shared->planner->profile(rounds); },
-        [reports](Napi::Env env) { return profile_to_js(env, *reports); }, shared_->turns.all);
-  });
+  return profile_of(info, shared_->turns.all,
+                    [shared = shared_](int rounds) { return shared->planner->profile(rounds); });
 }
 
 Napi::Value PlannerObject::print(const Napi::CallbackInfo& info) {
@@ -179,62 +138,53 @@ Napi::Value PlannerObject::print(const Napi::CallbackInfo& info) {
 
 // reset(seed) → Promise<void>, in line with the plans asked for before it
 Napi::Value PlannerObject::reset(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const uint64_t seed = seed_of(info[0]);
-    return Work::start(
-        info.Env(), [shared = shared_, seed] { shared->planner->reset(seed); },
-        [](Napi::Env env) { return env.Undefined(); }, shared_->turns.own);
-  });
+  return promise_of<uint64_t>(
+      info, shared_->turns.own, [&](uint64_t& seed) { seed = seed_of(info[0]); },
+      [shared = shared_](uint64_t& seed) { shared->planner->reset(seed); },
+      [](Napi::Env env, uint64_t&) { return nothing(env); });
 }
 
 // plan({inputs, tape?, centre?, explore?, cancel?}) → Promise<{actions, mean, std, elites, elite_scores,
 // status, …}>
 Napi::Value PlannerObject::plan(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    if (!info[0].IsObject()) throw BuildError("input_invalid", "plan: expected an object");
-    const auto given = info[0].As<Napi::Object>();
-    struct Job {
-      Inputs inputs;
-      Tape tape;
-      PlanArgs args;
-      std::vector<float> actions, centre;
-      std::shared_ptr<std::atomic<bool>> cancel;
-      Status status = Status::ok;
-      PlanStats stats;
-      std::optional<Found> found;
-    };
-    auto job = std::make_shared<Job>();
-    const PlannerTable& table = shared_->planner->search().table();
-    job->inputs = inputs_of(property(given, "inputs"), "inputs");
-    job->args.tape = job->tape.read(property(given, "tape"), table, shared_->planner->model_draws());
-    job->args.centre = centre_of(property(given, "centre"), job->centre, table);
-    job->args.explore = property(given, "explore").ToBoolean();
-    const Napi::Value cancel = property(given, "cancel");
-    if (!cancel.IsUndefined()) {
-      job->cancel = unwrap<CancelObject>(cancel, "a CancelToken as `cancel`").flag();
-      job->args.cancel = job->cancel.get();
-    }
-    job->args.inputs = match(job->inputs, shared_->planner->inputs(), stage_observation);
-    job->actions.resize(static_cast<size_t>(table.row()));
-    return Work::start(
-        info.Env(),
-        [shared = shared_, job] {
-          job->status = shared->planner->plan(job->args, job->actions.data(), &job->stats);
-          require(job->status);
-          job->found.emplace(shared->planner->search());
-        },
-        [job](Napi::Env env) -> Napi::Value {
-          Napi::Object out = Napi::Object::New(env);
-          out.Set("actions", to_js(env, job->actions));
-          job->found->set(env, out);
-          out.Set("status", status_name(job->status));
-          out.Set("total_ns", static_cast<double>(job->stats.total_ns));
-          out.Set("worst_count", static_cast<double>(job->stats.worst_count));
-          out.Set("best_score", job->stats.best_score);
-          return out;
-        },
-        shared_->turns.all);
-  });
+  struct Job {
+    Inputs inputs;
+    Tape tape;
+    PlanArgs args;
+    std::vector<float> actions, centre;
+    Cancel cancel;
+    Status status = Status::ok;
+    PlanStats stats;
+    std::optional<Found> found;
+  };
+  return promise_of<Job>(
+      info, shared_->turns.all,
+      [&](Job& job) {
+        if (!info[0].IsObject()) throw BuildError("input_invalid", "plan: expected an object");
+        const auto given = info[0].As<Napi::Object>();
+        const PlannerTable& table = shared_->planner->search().table();
+        job.inputs = inputs_of(property(given, "inputs"), "inputs");
+        job.args.tape = job.tape.read(property(given, "tape"), table, shared_->planner->model_draws());
+        job.args.centre = centre_of(property(given, "centre"), job.centre, table);
+        job.args.explore = property(given, "explore").ToBoolean();
+        job.cancel = cancel_of(given);
+        job.args.cancel = job.cancel.get();
+        job.args.inputs = match(job.inputs, shared_->planner->inputs(), stage_observation);
+        job.actions.resize(static_cast<size_t>(table.row()));
+      },
+      [shared = shared_](Job& job) {
+        job.status = shared->planner->plan(job.args, job.actions.data(), &job.stats);
+        require(job.status);
+        job.found.emplace(shared->planner->search());
+      },
+      [](Napi::Env env, Job& job) -> Napi::Value {
+        Napi::Object out = Napi::Object::New(env);
+        set_plan(env, out, job.actions, job.status, job.stats.worst_count);
+        job.found->set(env, out);
+        out.Set("total_ns", static_cast<double>(job.stats.total_ns));
+        out.Set("best_score", job.stats.best_score);
+        return out;
+      });
 }
 
 Napi::Function SearchObject::define(Napi::Env env) {
@@ -248,7 +198,7 @@ Napi::Function SearchObject::define(Napi::Env env) {
 // new Search(table)
 SearchObject::SearchObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SearchObject>(info) {
   guarded(info.Env(), [&] {
-    const PlannerTable table = table_of(info[0]);
+    const auto table = table_of(info[0], fields, "planner");
     if (table.prior > 0 || table.critics > 0)
       throw BuildError("config_invalid", "planner prior and critics need a model that has them");
     search_ = std::make_unique<Search>(table);
@@ -293,26 +243,29 @@ Napi::Value SearchObject::finish(const Napi::CallbackInfo& info) {
   std::vector<float> actions(static_cast<size_t>(search_->table().row()));
   const bool found = iteration_ > 0 && search_->finish(info[0].ToBoolean(), actions.data());
   Napi::Object out = Napi::Object::New(info.Env());
-  out.Set("actions", to_js(info.Env(), actions));
+  set_plan(info.Env(), out, actions, found ? Status::ok : Status::not_finite, search_->worst_count());
   Found(*search_).set(info.Env(), out);
-  out.Set("status", found ? "ok" : "not_finite");
-  out.Set("worst_count", static_cast<double>(search_->worst_count()));
   out.Set("best_score", search_->best_score());
   return out;
 }
 
 // openPlanner(table) → Promise<Planner>
-Napi::Value open_planner(Napi::Env env, const SharedModel& model, const Napi::Value& given) {
-  return guarded(env, [&]() -> Napi::Value {
-    const PlannerTable table = table_of(given);
-    auto shared = std::make_shared<SharedPlanner>(model);
-    return Work::start(
-        env, [model = model.model, table, shared] { shared->planner = Planner::open(model, table); },
-        [shared](Napi::Env e) -> Napi::Value {
-          auto copy = shared;
-          return Classes::of(e).planner.New({Napi::External<std::shared_ptr<SharedPlanner>>::New(e, &copy)});
-        });
-  });
+Napi::Value open_planner(const Napi::CallbackInfo& info, const SharedModel& model) {
+  struct Job {
+    PlannerTable table;
+    std::shared_ptr<SharedPlanner> made;
+  };
+  return promise_of<Job>(
+      info, {}, [&](Job& job) { job.table = table_of(info[0], fields, "planner"); },
+      [model](Job& job) {
+        job.made = std::make_shared<SharedPlanner>(model);
+        job.made->planner = Planner::open(model.model, job.table);
+      },
+      [](Napi::Env env, Job& job) {
+        return Handle<SharedPlanner>::make(Classes::of(env).planner, std::move(job.made));
+      });
 }
+
+Napi::Value planner_fields(const Napi::CallbackInfo& info) { return names_of(info.Env(), fields); }
 
 }  // namespace tendon::addon

@@ -17,6 +17,12 @@ void set_stats(Napi::Object& out, Status status, const InferStats& stats) {
   out.Set("calls", stats.calls);
 }
 
+void need_count(const char* what, const std::vector<float>& values, int64_t count) {
+  if (static_cast<int64_t>(values.size()) != count)
+    throw BuildError("input_invalid", format("%s: expected %lld values, got %zu", what,
+                                             static_cast<long long>(count), values.size()));
+}
+
 }  // namespace
 
 Napi::Function SessionObject::define(Napi::Env env) {
@@ -30,11 +36,9 @@ Napi::Function SessionObject::define(Napi::Env env) {
        InstanceMethod<&SessionObject::denoise>("denoise"), InstanceMethod<&SessionObject::run>("run")});
 }
 
-SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
-  if (!info[0].IsExternal())
-    throw_js(info.Env(), "input_invalid", "a Session is made by model.openSession()");
-  shared_ = *info[0].As<Napi::External<std::shared_ptr<SharedSession>>>().Data();
-}
+SessionObject::SessionObject(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<SessionObject>(info),
+      shared_(Handle<SharedSession>::take(info, "a Session is made by model.openSession()")) {}
 
 Napi::Value SessionObject::inputs(const Napi::CallbackInfo& info) {
   return ports_to_js(info.Env(), shared_->inputs);
@@ -43,13 +47,8 @@ Napi::Value SessionObject::outputs(const Napi::CallbackInfo& info) {
   return ports_to_js(info.Env(), shared_->outputs);
 }
 Napi::Value SessionObject::profile(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const int rounds = static_cast<int>(integer_of(info[0], "rounds", 1, 10000));
-    auto reports = std::make_shared<std::vector<InstructionReport>>();
-    return Work::start(
-        info.Env(), [shared = shared_, rounds, reports] { *reports = shared->session->profile(rounds); },
-        [reports](Napi::Env env) { return profile_to_js(env, *reports); }, shared_->turns.all);
-  });
+  return profile_of(info, shared_->turns.all,
+                    [shared = shared_](int rounds) { return shared->session->profile(rounds); });
 }
 
 Napi::Value SessionObject::print(const Napi::CallbackInfo& info) {
@@ -77,133 +76,124 @@ Napi::Value SessionObject::stages(const Napi::CallbackInfo& info) {
 // setTable(rows: Float32Array of whole SamplerRows, schedule: {name: Float32Array}, tolerance?) →
 // Promise<void>
 Napi::Value SessionObject::set_table(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::vector<float> numbers = floats_of(info[0], "rows");
-    constexpr size_t width = sizeof(SamplerRow) / sizeof(float);
-    if (numbers.empty() || numbers.size() % width != 0 || numbers.size() / width > 4096)
-      throw BuildError(
-          "input_invalid",
-          format("rows: expected 1 to 4096 rows of %zu numbers, got %zu numbers", width, numbers.size()));
+  struct Job {
     SamplerTable table;
-    table.rows.resize(numbers.size() / width);
-    std::memcpy(static_cast<void*>(table.rows.data()), numbers.data(), numbers.size() * sizeof(float));
-    Named schedule = named_of(info[1], "schedule");
+    Named schedule;
     float tolerance = 0;
-    if (!info[2].IsUndefined()) {
-      tolerance = static_cast<float>(number_of(info[2], "parallel_tolerance"));
-      if (!(tolerance >= 0)) throw BuildError("config_invalid", "parallel_tolerance: expected 0 or more");
-    }
-    return Work::start(
-        info.Env(),
-        [shared = shared_, table = std::move(table), schedule = std::move(schedule), tolerance] {
-          shared->session->set_table(table, schedule, tolerance);
-          shared->note();
-        },
-        [](Napi::Env env) { return env.Undefined(); }, shared_->turns.own);
-  });
+  };
+  return promise_of<Job>(
+      info, shared_->turns.own,
+      [&](Job& job) {
+        const std::vector<float> numbers = floats_of(info[0], "rows");
+        constexpr size_t width = sizeof(SamplerRow) / sizeof(float);
+        if (numbers.empty() || numbers.size() % width != 0 || numbers.size() / width > 4096)
+          throw BuildError(
+              "input_invalid",
+              format("rows: expected 1 to 4096 rows of %zu numbers, got %zu numbers", width, numbers.size()));
+        job.table.rows.resize(numbers.size() / width);
+        std::memcpy(static_cast<void*>(job.table.rows.data()), numbers.data(),
+                    numbers.size() * sizeof(float));
+        job.schedule = named_of(info[1], "schedule");
+        if (info[2].IsUndefined()) return;
+        job.tolerance = static_cast<float>(number_of(info[2], "parallel_tolerance"));
+        if (!(job.tolerance >= 0))
+          throw BuildError("config_invalid", "parallel_tolerance: expected 0 or more");
+      },
+      [shared = shared_](Job& job) {
+        shared->session->set_table(job.table, job.schedule, job.tolerance);
+        shared->note();
+      },
+      [](Napi::Env env, Job&) { return nothing(env); });
 }
 
-// denoise({inputs, start, noise?, guidance?, prefix?, prefix_weights?, cancel?}) → Promise<{x, status, …}>
+// denoise({inputs, start, noise?, guidance?, prefix?, prefix_weights?, cancel?}) → Promise<{x, status, …}>,
+// where start and noise are numbers or what draws them
 Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    if (!info[0].IsObject()) throw BuildError("input_invalid", "denoise: expected an object");
-    const auto given = info[0].As<Napi::Object>();
-    struct Job {
-      Inputs inputs;
-      std::vector<float> start, noise, prefix, prefix_weights, x;
-      float guidance = 1;
-      std::shared_ptr<std::atomic<bool>> cancel;
-      Status status = Status::ok;
-      InferStats stats;
-    };
-    auto job = std::make_shared<Job>();
-    job->inputs = inputs_of(property(given, "inputs"), "inputs");
-    job->start = floats_of(property(given, "start"), "start");
-    if (!property(given, "noise").IsUndefined()) job->noise = floats_of(property(given, "noise"), "noise");
-    if (!property(given, "guidance").IsUndefined())
-      job->guidance = static_cast<float>(number_of(property(given, "guidance"), "guidance"));
-    if (!property(given, "prefix").IsUndefined()) {
-      job->prefix = floats_of(property(given, "prefix"), "prefix");
-      job->prefix_weights = floats_of(property(given, "prefix_weights"), "prefix_weights");
-    }
-    const Napi::Value cancel = property(given, "cancel");
-    if (!cancel.IsUndefined()) {
-      job->cancel = unwrap<CancelObject>(cancel, "a CancelToken as `cancel`").flag();
-    }
-    return Work::start(
-        info.Env(),
-        [shared = shared_, job] {
-          Session& session = *shared->session;
-          DenoiseArgs args;
-          args.inputs = match(job->inputs, session.inputs(), stage_observation);
-          const SampleShape shape = session.sample_shape();
-          const auto need = [](const char* what, const std::vector<float>& v, int64_t count) {
-            if (static_cast<int64_t>(v.size()) != count)
-              throw BuildError("input_invalid", format("%s: expected %lld values, got %zu", what,
-                                                       static_cast<long long>(count), v.size()));
-          };
-          need("start", job->start, shape.count);
-          need("noise", job->noise, shape.count * shape.noise_draws);
-          if (!job->prefix.empty() || !job->prefix_weights.empty()) {
-            need("prefix", job->prefix, shape.horizon * shape.action_dim);
-            need("prefix_weights", job->prefix_weights, shape.horizon);
-            args.prefix = job->prefix.data();
-            args.prefix_weights = job->prefix_weights.data();
-          }
-          job->x.resize(job->start.size());
-          args.start = job->start.data();
-          args.noise = job->noise.data();
-          args.guidance = job->guidance;
-          args.out = job->x.data();
-          args.cancel = job->cancel.get();
-          job->status = session.denoise(args, &job->stats);
-          require(job->status);
-        },
-        [job](Napi::Env env) -> Napi::Value {
-          Napi::Object out = Napi::Object::New(env);
-          out.Set("x", to_js(env, job->x));
-          set_stats(out, job->status, job->stats);
-          return out;
-        },
-        shared_->turns.all);
-  });
+  struct Job {
+    Inputs inputs;
+    std::vector<float> start, noise, prefix, prefix_weights, x;
+    float guidance = 1;
+    Cancel cancel;
+    Status status = Status::ok;
+    InferStats stats;
+  };
+  return promise_of<Job>(
+      info, shared_->turns.all,
+      [&](Job& job) {
+        if (!info[0].IsObject()) throw BuildError("input_invalid", "denoise: expected an object");
+        const auto given = info[0].As<Napi::Object>();
+        job.inputs = inputs_of(property(given, "inputs"), "inputs");
+        job.start = floats_of(property(given, "start"), "start");
+        if (const Napi::Value noise = property(given, "noise"); !noise.IsUndefined())
+          job.noise = floats_of(noise, "noise");
+        if (const Napi::Value guidance = property(given, "guidance"); !guidance.IsUndefined())
+          job.guidance = static_cast<float>(number_of(guidance, "guidance"));
+        if (const Napi::Value prefix = property(given, "prefix"); !prefix.IsUndefined()) {
+          job.prefix = floats_of(prefix, "prefix");
+          job.prefix_weights = floats_of(property(given, "prefix_weights"), "prefix_weights");
+        }
+        job.cancel = cancel_of(given);
+      },
+      [shared = shared_](Job& job) {
+        Session& session = *shared->session;
+        DenoiseArgs args;
+        args.inputs = match(job.inputs, session.inputs(), stage_observation);
+        const SampleShape shape = session.sample_shape();
+        need_count("start", job.start, shape.count);
+        need_count("noise", job.noise, shape.count * shape.noise_draws);
+        args.start = job.start.data();
+        args.noise = job.noise.data();
+        if (!job.prefix.empty() || !job.prefix_weights.empty()) {
+          need_count("prefix", job.prefix, shape.horizon * shape.action_dim);
+          need_count("prefix_weights", job.prefix_weights, shape.horizon);
+          args.prefix = job.prefix.data();
+          args.prefix_weights = job.prefix_weights.data();
+        }
+        job.x.resize(static_cast<size_t>(shape.count));
+        args.guidance = job.guidance;
+        args.out = job.x.data();
+        args.cancel = job.cancel.get();
+        job.status = session.denoise(args, &job.stats);
+        require(job.status);
+      },
+      [](Napi::Env env, Job& job) -> Napi::Value {
+        Napi::Object out = Napi::Object::New(env);
+        out.Set("x", to_js(env, job.x));
+        set_stats(out, job.status, job.stats);
+        return out;
+      });
 }
 
 // run({name: Float32Array | frames}) → Promise<{outputs: {name: Float32Array}, status, …}>
 Napi::Value SessionObject::run(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    struct Job {
-      Inputs inputs;
-      std::vector<std::pair<std::string, std::vector<float>>> outputs;
-      Status status = Status::ok;
-      InferStats stats;
-    };
-    auto job = std::make_shared<Job>();
-    job->inputs = inputs_of(info[0], "inputs");
-    return Work::start(
-        info.Env(),
-        [shared = shared_, job] {
-          Session& session = *shared->session;
-          const auto given =
-              match(job->inputs, session.inputs(), stage_schedule | stage_observation | stage_step);
-          std::vector<Wanted> wanted;
-          for (const Port& port : session.outputs())
-            job->outputs.emplace_back(port.name, std::vector<float>(static_cast<size_t>(port.shape.count())));
-          for (size_t i = 0; i < job->outputs.size(); ++i)
-            wanted.push_back({static_cast<int>(i), job->outputs[i].second.data()});
-          job->status = session.run(given, wanted, &job->stats);
-          require(job->status);
-        },
-        [job](Napi::Env env) -> Napi::Value {
-          Napi::Object outputs = Napi::Object::New(env);
-          for (const auto& [name, values] : job->outputs) outputs.Set(name, to_js(env, values));
-          Napi::Object out = Napi::Object::New(env);
-          out.Set("outputs", outputs);
-          set_stats(out, job->status, job->stats);
-          return out;
-        },
-        shared_->turns.all);
-  });
+  struct Job {
+    Inputs inputs;
+    std::vector<std::pair<std::string, std::vector<float>>> outputs;
+    Status status = Status::ok;
+    InferStats stats;
+  };
+  return promise_of<Job>(
+      info, shared_->turns.all, [&](Job& job) { job.inputs = inputs_of(info[0], "inputs"); },
+      [shared = shared_](Job& job) {
+        Session& session = *shared->session;
+        const auto given =
+            match(job.inputs, session.inputs(), stage_schedule | stage_observation | stage_step);
+        std::vector<Wanted> wanted;
+        for (const Port& port : session.outputs())
+          job.outputs.emplace_back(port.name, std::vector<float>(static_cast<size_t>(port.shape.count())));
+        for (size_t i = 0; i < job.outputs.size(); ++i)
+          wanted.push_back({static_cast<int>(i), job.outputs[i].second.data()});
+        job.status = session.run(given, wanted, &job.stats);
+        require(job.status);
+      },
+      [](Napi::Env env, Job& job) -> Napi::Value {
+        Napi::Object outputs = Napi::Object::New(env);
+        for (const auto& [name, values] : job.outputs) outputs.Set(name, to_js(env, values));
+        Napi::Object out = Napi::Object::New(env);
+        out.Set("outputs", outputs);
+        set_stats(out, job.status, job.stats);
+        return out;
+      });
 }
 
 }  // namespace tendon::addon

@@ -5,63 +5,38 @@
 #include "addon/calls.h"
 #include "addon/classes.h"
 #include "addon/convert.h"
+#include "addon/fields.h"
 #include "addon/work.h"
 
 namespace tendon::addon {
 
 namespace {
 
-TreeTable tree_table_of(const Napi::Value& value) {
-  if (!value.IsObject()) throw BuildError("input_invalid", "tree: expected an object of its numbers");
-  const auto given = value.As<Napi::Object>();
-  TreeTable table;
-  const auto has = [&](const char* name) { return given.Has(name) && !property(given, name).IsUndefined(); };
-  const auto integer = [&](const char* name, int& field) {
-    if (has(name)) field = static_cast<int>(integer_of(property(given, name), name, 0, 1 << 20));
-  };
-  const auto number = [&](const char* name, double& field) {
-    if (has(name)) field = number_of(property(given, name), name);
-  };
-  integer("horizon", table.horizon);
-  integer("action_dim", table.action_dim);
-  integer("actions", table.actions);
-  integer("simulations", table.simulations);
-  integer("batch", table.batch);
-  number("discount", table.discount);
-  number("c1", table.c1);
-  number("c2", table.c2);
-  number("spread", table.spread);
-  number("noise_weight", table.noise_weight);
-  number("temperature", table.temperature);
-  if (has("untried")) {
-    const std::string untried = text_of(property(given, "untried"), "untried");
-    if (untried != "zero" && untried != "mean")
-      throw BuildError("config_invalid", "tree untried: expected zero or mean, got " + untried);
-    table.untried = untried == "mean" ? Untried::mean : Untried::zero;
-  }
-  table.check();
-  return table;
-}
-
-// `count` numbers under that name, held in `into`; null when there are none.
-const float* take(const Napi::Object& given, const char* name, std::vector<float>& into, int64_t count) {
-  if (property(given, name).IsUndefined()) return nullptr;
-  into = floats_of(property(given, name), name);
-  if (static_cast<int64_t>(into.size()) != count)
-    throw BuildError("input_invalid", format("%s: expected %lld numbers, got %zu", name,
-                                             static_cast<long long>(count), into.size()));
-  return into.data();
-}
+using T = TreeTable;
+const Field<T> fields[] = {
+    {"horizon", &T::horizon},
+    {"action_dim", &T::action_dim},
+    {"actions", &T::actions},
+    {"simulations", &T::simulations},
+    {"batch", &T::batch},
+    {"discount", &T::discount},
+    {"c1", &T::c1},
+    {"c2", &T::c2},
+    {"spread", &T::spread},
+    {"noise_weight", &T::noise_weight},
+    {"temperature", &T::temperature},
+    {"untried", Choice<T>{{"zero", "mean"}, [](T& t, int i) { t.untried = static_cast<Untried>(i); }}},
+};
 
 const float* need(const Napi::Object& given, const char* name, std::vector<float>& into, int64_t count) {
-  const float* taken = take(given, name, into, count);
+  const float* taken = numbers_of(given, name, into, count);
   if (taken == nullptr) throw BuildError("input_invalid", std::string(name) + ": expected a Float32Array");
   return taken;
 }
 
 // Dirichlet noise for the root's priors, or null.
 const float* noise_of(const Napi::Object& given, std::vector<float>& into, const TreeTable& table) {
-  const float* noise = take(given, "noise", into, table.actions);
+  const float* noise = numbers_of(given, "noise", into, table.actions);
   for (const float share : into)
     if (!(share >= 0 && share <= 1))
       throw BuildError("input_invalid",
@@ -104,11 +79,8 @@ Napi::Function TreePlannerObject::define(Napi::Env env) {
 }
 
 TreePlannerObject::TreePlannerObject(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<TreePlannerObject>(info) {
-  if (!info[0].IsExternal())
-    throw_js(info.Env(), "input_invalid", "a TreePlanner is made by model.openTree()");
-  shared_ = *info[0].As<Napi::External<std::shared_ptr<SharedTree>>>().Data();
-}
+    : Napi::ObjectWrap<TreePlannerObject>(info),
+      shared_(Handle<SharedTree>::take(info, "a TreePlanner is made by model.openTree()")) {}
 
 Napi::Value TreePlannerObject::inputs(const Napi::CallbackInfo& info) {
   return ports_to_js(info.Env(), shared_->planner->inputs());
@@ -120,66 +92,58 @@ Napi::Value TreePlannerObject::print(const Napi::CallbackInfo& info) {
 
 // reset(seed) → Promise<void>, in line with the plans asked for before it
 Napi::Value TreePlannerObject::reset(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto seed = static_cast<uint64_t>(integer_of(info[0], "seed", 0, int64_t{1} << 53));
-    return Work::start(
-        info.Env(), [shared = shared_, seed] { shared->planner->reset(seed); },
-        [](Napi::Env env) { return env.Undefined(); }, shared_->turns.own);
-  });
+  return promise_of<uint64_t>(
+      info, shared_->turns.own, [&](uint64_t& seed) { seed = seed_of(info[0]); },
+      [shared = shared_](uint64_t& seed) { shared->planner->reset(seed); },
+      [](Napi::Env env, uint64_t&) { return nothing(env); });
 }
 
 // plan({inputs, noise?, tape?, cancel?}) → Promise<{actions, root_actions, visits, values, status, …}>
 Napi::Value TreePlannerObject::plan(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    if (!info[0].IsObject()) throw BuildError("input_invalid", "plan: expected an object");
-    const auto given = info[0].As<Napi::Object>();
-    struct Job {
-      Inputs inputs;
-      std::vector<float> noise, draws, model, pick, actions;
-      TreeArgs args;
-      std::shared_ptr<std::atomic<bool>> cancel;
-      Status status = Status::ok;
-      PlanStats stats;
-      std::optional<Grown> grown;
-    };
-    auto job = std::make_shared<Job>();
-    const TreeTable& t = shared_->planner->tree().table();
-    job->inputs = inputs_of(property(given, "inputs"), "inputs");
-    job->args.noise = noise_of(given, job->noise, t);
-    if (!property(given, "tape").IsUndefined()) {
-      if (!property(given, "tape").IsObject())
-        throw BuildError("input_invalid", "tape: expected an object of draws");
-      const auto tape = property(given, "tape").As<Napi::Object>();
-      job->args.tape.actions = take(tape, "actions", job->draws, (t.simulations + 1) * t.row());
-      job->args.tape.model = take(tape, "model", job->model, t.simulations * shared_->planner->model_draws());
-      job->args.tape.pick = take(tape, "pick", job->pick, t.actions);
-    }
-    const Napi::Value cancel = property(given, "cancel");
-    if (!cancel.IsUndefined()) {
-      job->cancel = unwrap<CancelObject>(cancel, "a CancelToken as `cancel`").flag();
-      job->args.cancel = job->cancel.get();
-    }
-    job->args.inputs = match(job->inputs, shared_->planner->inputs(), stage_observation);
-    job->actions.resize(static_cast<size_t>(t.horizon) * t.action_dim);
-    return Work::start(
-        info.Env(),
-        [shared = shared_, job] {
-          job->status = shared->planner->plan(job->args, job->actions.data(), &job->stats);
-          require(job->status);
-          job->grown.emplace(shared->planner->tree());
-        },
-        [job](Napi::Env env) -> Napi::Value {
-          Napi::Object out = Napi::Object::New(env);
-          out.Set("actions", to_js(env, job->actions));
-          job->grown->set(env, out);
-          out.Set("status", status_name(job->status));
-          out.Set("total_ns", static_cast<double>(job->stats.total_ns));
-          out.Set("worst_count", static_cast<double>(job->stats.worst_count));
-          out.Set("best_score", job->stats.best_score);
-          return out;
-        },
-        shared_->turns.all);
-  });
+  struct Job {
+    Inputs inputs;
+    std::vector<float> noise, draws, model, pick, actions;
+    TreeArgs args;
+    Cancel cancel;
+    Status status = Status::ok;
+    PlanStats stats;
+    std::optional<Grown> grown;
+  };
+  return promise_of<Job>(
+      info, shared_->turns.all,
+      [&](Job& job) {
+        if (!info[0].IsObject()) throw BuildError("input_invalid", "plan: expected an object");
+        const auto given = info[0].As<Napi::Object>();
+        const TreeTable& t = shared_->planner->tree().table();
+        job.inputs = inputs_of(property(given, "inputs"), "inputs");
+        job.args.noise = noise_of(given, job.noise, t);
+        if (!property(given, "tape").IsUndefined()) {
+          if (!property(given, "tape").IsObject())
+            throw BuildError("input_invalid", "tape: expected an object of draws");
+          const auto tape = property(given, "tape").As<Napi::Object>();
+          job.args.tape.actions = numbers_of(tape, "actions", job.draws, (t.simulations + 1) * t.row());
+          job.args.tape.model =
+              numbers_of(tape, "model", job.model, t.simulations * shared_->planner->model_draws());
+          job.args.tape.pick = numbers_of(tape, "pick", job.pick, t.actions);
+        }
+        job.cancel = cancel_of(given);
+        job.args.cancel = job.cancel.get();
+        job.args.inputs = match(job.inputs, shared_->planner->inputs(), stage_observation);
+        job.actions.resize(static_cast<size_t>(t.horizon) * t.action_dim);
+      },
+      [shared = shared_](Job& job) {
+        job.status = shared->planner->plan(job.args, job.actions.data(), &job.stats);
+        require(job.status);
+        job.grown.emplace(shared->planner->tree());
+      },
+      [](Napi::Env env, Job& job) -> Napi::Value {
+        Napi::Object out = Napi::Object::New(env);
+        set_plan(env, out, job.actions, job.status, job.stats.worst_count);
+        job.grown->set(env, out);
+        out.Set("total_ns", static_cast<double>(job.stats.total_ns));
+        out.Set("best_score", job.stats.best_score);
+        return out;
+      });
 }
 
 Napi::Function TreeObject::define(Napi::Env env) {
@@ -191,7 +155,7 @@ Napi::Function TreeObject::define(Napi::Env env) {
 
 // new Tree(table)
 TreeObject::TreeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TreeObject>(info) {
-  guarded(info.Env(), [&] { tree_ = std::make_unique<Tree>(tree_table_of(info[0])); });
+  guarded(info.Env(), [&] { tree_ = std::make_unique<Tree>(table_of(info[0], fields, "tree")); });
 }
 
 // begin({actions, draws, noise?})
@@ -272,30 +236,32 @@ Napi::Value TreeObject::finish(const Napi::CallbackInfo& info) {
     const TreeTable& t = tree_->table();
     std::vector<float> pick, actions(static_cast<size_t>(t.horizon) * t.action_dim);
     const float* draws =
-        info[0].IsObject() ? take(info[0].As<Napi::Object>(), "pick", pick, t.actions) : nullptr;
+        info[0].IsObject() ? numbers_of(info[0].As<Napi::Object>(), "pick", pick, t.actions) : nullptr;
     const bool found = tree_->finish(draws, actions.data());
     Napi::Object out = Napi::Object::New(info.Env());
-    out.Set("actions", to_js(info.Env(), actions));
+    set_plan(info.Env(), out, actions, found ? Status::ok : Status::not_finite, tree_->worst_count());
     Grown(*tree_).set(info.Env(), out);
-    out.Set("status", found ? "ok" : "not_finite");
-    out.Set("worst_count", static_cast<double>(tree_->worst_count()));
     return out;
   });
 }
 
 // openTree(table) → Promise<TreePlanner>
-Napi::Value open_tree(Napi::Env env, const SharedModel& model, const Napi::Value& given) {
-  return guarded(env, [&]() -> Napi::Value {
-    const TreeTable table = tree_table_of(given);
-    auto shared = std::make_shared<SharedTree>(model);
-    return Work::start(
-        env, [model = model.model, table, shared] { shared->planner = TreePlanner::open(model, table); },
-        [shared](Napi::Env e) -> Napi::Value {
-          auto copy = shared;
-          return Classes::of(e).tree_planner.New(
-              {Napi::External<std::shared_ptr<SharedTree>>::New(e, &copy)});
-        });
-  });
+Napi::Value open_tree(const Napi::CallbackInfo& info, const SharedModel& model) {
+  struct Job {
+    TreeTable table;
+    std::shared_ptr<SharedTree> made;
+  };
+  return promise_of<Job>(
+      info, {}, [&](Job& job) { job.table = table_of(info[0], fields, "tree"); },
+      [model](Job& job) {
+        job.made = std::make_shared<SharedTree>(model);
+        job.made->planner = TreePlanner::open(model.model, job.table);
+      },
+      [](Napi::Env env, Job& job) {
+        return Handle<SharedTree>::make(Classes::of(env).tree_planner, std::move(job.made));
+      });
 }
+
+Napi::Value tree_fields(const Napi::CallbackInfo& info) { return names_of(info.Env(), fields); }
 
 }  // namespace tendon::addon

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "addon/convert.h"
 #include "base/error.h"
 
 namespace tendon::addon {
@@ -124,5 +125,22 @@ class Work : public Napi::AsyncWorker {
   bool settled_ = false;
   std::string code_ = "internal";
 };
+
+// A method that answers with a promise: `parse(job)` reads the arguments at once, `run(job)` works when it is
+// the call's turn, `settle(env, job)` makes the answer.
+template <class Job, class Parse, class Run, class Settle>
+Napi::Value promise_of(const Napi::CallbackInfo& info, const Lines& lines, Parse parse, Run run,
+                       Settle settle) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto job = std::make_shared<Job>();
+    parse(*job);
+    return Work::start(
+        info.Env(), [job, run = std::move(run)] { run(*job); },
+        [job, settle = std::move(settle)](Napi::Env env) -> Napi::Value { return settle(env, *job); }, lines);
+  });
+}
+
+// The answer of a method that only does something.
+inline Napi::Value nothing(Napi::Env env) { return env.Undefined(); }
 
 }  // namespace tendon::addon

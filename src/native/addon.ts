@@ -440,6 +440,9 @@ export interface Addon {
   notifyManager(address: string, text: string): string;
   opNames(): string[];
   samplerFields(): string[];
+  /** Names of what a PlannerTable and a TreeTable hold. */
+  plannerFields(): string[];
+  treeFields(): string[];
   /** The instruction set that would be used, not above `limit`. */
   isa(limit?: string): string;
   /** Threads that a pool has by default: cores that this process may run on, no more than its cgroup's quota. */

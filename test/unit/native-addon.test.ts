@@ -12,7 +12,9 @@ import {
   BINARY_NAMES,
   GraphBuilder,
   native,
+  type PlannerTable,
   REDUCE_NAMES,
+  type TreeTable,
   UNARY_NAMES,
 } from '../../src/native/index.js';
 import { encodeRows, makeTable, row } from '../../src/samplers/table.js';
@@ -396,6 +398,60 @@ test('what a service manager cannot be told is said', () => {
     expect(lib.notifyManager(address, 'READY=1')).toMatch(/expected a path/);
   expect(lib.notifyManager('/nowhere/at/all', 'READY=1')).toMatch(/No such file/);
   expect(lib.notifyManager(`@tendon-nobody-${process.pid}`, 'READY=1')).toMatch(/refused/);
+});
+
+test('the tables that TypeScript types hold what the core reads, and are read as they say', () => {
+  const planner: Required<PlannerTable> = {
+    horizon: 2,
+    action_dim: 1,
+    samples: 4,
+    prior: 0,
+    keep: 0,
+    iterations: 1,
+    elites: 2,
+    critics: 0,
+    drawn: 0,
+    initial_std: 1,
+    min_std: 0,
+    max_std: 2,
+    temperature: 0,
+    momentum: 0,
+    control_cost: 0,
+    centre_std: 0.1,
+    ask_min: 0,
+    ask_mean: 1,
+    ask_std: 0,
+    fixed_std: false,
+    with_replacement: false,
+    warm_start: true,
+    mix: new Float32Array(4),
+    ask: 'mean',
+    pick: 'mean',
+  };
+  const tree: Required<TreeTable> = {
+    horizon: 1,
+    action_dim: 2,
+    actions: 3,
+    simulations: 4,
+    batch: 1,
+    discount: 0.9,
+    c1: 1,
+    c2: 100,
+    spread: 1,
+    noise_weight: 0.2,
+    temperature: 0,
+    untried: 'zero',
+  };
+  expect(lib.plannerFields().sort()).toEqual(Object.keys(planner).sort());
+  expect(lib.treeFields().sort()).toEqual(Object.keys(tree).sort());
+  expect(new lib.Search(planner).propose()).toHaveLength(8);
+  expect(() => new lib.Search({ ...planner, pick: 'worst' as 'best' })).toThrow(
+    /pick: expected one of mean, sampled, best, got worst/,
+  );
+  expect(() => new wild.Search({ ...planner, warm_start: 1 })).toThrow(/warm_start: expected true or false/);
+  expect(() => new lib.Search({ ...planner, horizon: 0 })).toThrow(/horizon/);
+  expect(() => new wild.Tree({ ...tree, untried: 'some' })).toThrow(/expected one of zero, mean/);
+  expect(() => new wild.Tree(3)).toThrow(/tree: expected an object/);
 });
 
 test('the functions that TypeScript names are those of the op table', () => {
