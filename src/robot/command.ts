@@ -44,6 +44,7 @@ export const commandSchema = z.lazy(() => {
         .optional()
         .describe('What the numbers are. Default: as the joints or the type say.'),
       lifetime_ms: milliseconds.default(100).describe('A command older than this is not sent.'),
+      exclusive: z.boolean().default(true).describe('Another publisher on a command topic is refused.'),
       parts: z.array(part).min(1).optional().describe('Several topics that share the joints out.'),
     });
 });
@@ -66,13 +67,13 @@ export const quantityOfCommand = (command: Given, joints: Joints): CommandQuanti
 
 /** The command in parts, each with its joints and their names; `checkCommand` found nothing wrong. */
 export function wholeCommand(command: Given, joints: Joints): RobotFile['command'] {
-  const { quantity: _, lifetime_ms, parts: given, ...one } = command;
+  const { quantity: _, lifetime_ms, exclusive, parts: given, ...one } = command;
   const joint_names = joints.names;
   const parts = (given ?? [{ ...one, joints: joint_names }]).map((entry): CommandPart => {
     const joints = entry.joints ?? joint_names;
     return { ...entry, topic: entry.topic!, type: entry.type!, joints, names: entry.names ?? joints };
   });
-  return { quantity: quantityOfCommand(command, joints), lifetime_ms, parts };
+  return { quantity: quantityOfCommand(command, joints), lifetime_ms, exclusive, parts };
 }
 
 /** Refuses joints that are commanded twice or not at all, and parts that do not say what they command. */

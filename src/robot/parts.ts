@@ -67,6 +67,10 @@ export const leader = z.lazy(() =>
         .union([z.record(name, axis), z.array(z.nullable(axis))])
         .optional()
         .describe('By joint: the axis of a Twist or Joy that moves it. Joints that are not named stay.'),
+      joints: z
+        .record(name, name)
+        .optional()
+        .describe('Of a JointState: what the leader calls a joint, where it calls it otherwise.'),
       clutch: z
         .union([z.strictObject({ topic }), z.strictObject({ button: z.number().int().min(0).max(63) })])
         .optional(),

@@ -62,6 +62,10 @@ const stream = z.lazy(() =>
       .enum(['header', 'arrival'])
       .default('header')
       .describe('What says when a message was valid: the stamp in its header, or its arrival.'),
+    latched: z
+      .boolean()
+      .default(false)
+      .describe('Told once or on change, such as a goal: the newest message stands, however old it is.'),
     qos: qos.optional().describe('Quality of service, for bridges that take it.'),
     ...framed,
   }),
@@ -141,6 +145,9 @@ const stop = z.lazy(() =>
         .default('std_msgs/Bool')
         .describe('Bool: true stops. Empty: any message does.'),
       service: topic.optional().describe('A Trigger service that Tendon offers; a call stops.'),
+      qos: qos
+        .optional()
+        .describe('Of the topic. Default: as the bridge chooses, which is what its publishers have.'),
     })
     .refine(
       ({ topic, service }) => topic !== undefined || service !== undefined,

@@ -26,7 +26,8 @@ export interface Robot {
   /** Lengths by feature key that observations have, and the length of a command. */
   readonly observation_dims: Readonly<Record<string, number>>;
   readonly action_dim: number;
-  connect(): Promise<void>;
+  /** Rejects with the reason of `signal` when that is aborted. */
+  connect(signal?: AbortSignal): Promise<void>;
   /** The newest observation, or undefined before the first. Never blocks; the same object until a newer one. */
   latest(): Observation | undefined;
   /** Sends now or not at all: false when the command was dropped (and counted). Never queues. */

@@ -43,6 +43,8 @@ export interface RobotStream {
   readonly compression: 'none' | 'cbor' | 'cbor-raw' | 'png';
   /** Whether the message's header stamp or its arrival says when it was valid. */
   readonly stamps: 'header' | 'arrival';
+  /** Told once or on change, such as a goal: the newest message stands until another comes, however old it is. */
+  readonly latched: boolean;
   readonly qos?: RobotQos | undefined;
   /** Of poses: the frame that the policy counts in. Absent: whichever the messages are in. */
   readonly frame?: string | undefined;
@@ -194,6 +196,8 @@ export interface RobotFile {
     readonly quantity: CommandQuantity;
     /** A command older than this is not sent, and tells the robot how long it is good for where its type can. */
     readonly lifetime_ms: number;
+    /** Another publisher on a command topic is refused. */
+    readonly exclusive: boolean;
     /** Every joint in exactly one. */
     readonly parts: readonly CommandPart[];
   };
@@ -220,6 +224,8 @@ export interface RobotFile {
         /** std_msgs/Bool (true stops, false is ignored) or std_msgs/Empty. */
         readonly type: string;
         readonly service?: string | undefined;
+        /** Of the topic; absent: as the bridge chooses, which is what its publishers have. */
+        readonly qos?: RobotQos | undefined;
       }
     | undefined;
   /** Where the tip may be; the control loop's, like step_from_measured. */

@@ -28,6 +28,8 @@ export interface LeaderFile {
   readonly deadband: number;
   /** For a Twist or a Joy: what moves each joint, such as linear.x, -angular.z or axes.3; null: nothing does. */
   readonly axes?: readonly (string | null)[] | undefined;
+  /** Of a JointState: what the leader calls the follower's joints, where it calls them otherwise. */
+  readonly joints?: Readonly<Record<string, string>> | undefined;
   /** True while the person drives: a std_msgs/Bool, or a button of a Joy. Without one they drive while messages come. */
   readonly clutch?: { readonly topic: string } | { readonly button: number } | undefined;
   /** The person has let go when the leader is silent for this long. */

@@ -160,7 +160,8 @@ describe('an emergency stop from outside', () => {
     const again = await RosbridgeServer.start({ port: Number(port) });
     closers.push(() => again.close());
     const other = await client(again.url);
-    await until('the service', () => robot.client.counters().opened === 2);
+    // Three sockets: what is observed, commands, and what may stop them.
+    await until('the service', () => robot.client.counters().opened === 6);
     const called = (): Promise<Message> =>
       other.call('/tendon/stop', 'std_srvs/Trigger').catch(async () => {
         await wait(10);

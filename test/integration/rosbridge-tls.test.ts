@@ -81,6 +81,7 @@ test('the authority that the file names is trusted, no other; not checking must 
   const trusting = open(url, `tls: { ca_file: ${ca_file} }`);
   await trusting.connect();
   expect([...trusting.latest()!.values.joint_position!]).toEqual([1]);
+  await trusting.close();
   await expect(open(url, '').connect()).rejects.toThrow(/self-signed certificate/);
   await open(url, 'tls: { verify: false }').connect();
   expect(() => open(url, `tls: { ca_file: ${folder}/none.pem }`)).toThrow(/none\.pem cannot be read/);

@@ -211,16 +211,19 @@ describe('fragments', () => {
   });
 
   it('out of order, too long or too many are refused', () => {
-    const decoder = new FrameDecoder(100);
+    const decoder = new FrameDecoder(200);
     const piece = (num: number, total: number, data = 'x', id = 'a') =>
       text({ op: 'fragment', id, num, total, data });
     expect(() => decoder.decode(piece(1, 3), false)).toThrow('in order');
     expect(decoder.decode(piece(0, 3), false)).toBeUndefined();
     expect(() => decoder.decode(piece(2, 3), false)).toThrow('after 1');
     expect(() => decoder.decode(piece(0, 1e9), false)).toThrow(TendonError);
-    expect(() => decoder.decode(piece(0, 2, 'x'.repeat(101)), false)).toThrow('100 characters');
-    for (let i = 0; i < 4; ++i) decoder.decode(piece(0, 2, 'x', `m${i}`), false);
-    expect(() => decoder.decode(piece(0, 2, 'x', 'm5'), false)).toThrow('too many');
+    decoder.decode(piece(0, 3, 'x'.repeat(100), 'b'), false);
+    expect(() => decoder.decode(piece(1, 3, 'x'.repeat(101), 'b'), false)).toThrow('200 characters');
+    expect(() => decoder.decode(piece(0, 3, 'x'.repeat(201), 'b'), false)).toThrow('refused unread');
+    // Of too many the oldest is forgotten.
+    for (let i = 0; i < 5; ++i) decoder.decode(piece(0, 2, 'x', `m${i}`), false);
+    expect(() => decoder.decode(piece(1, 2, 'x', 'm0'), false)).toThrow('after 0');
   });
 
   it('png inside png inside png is not followed for ever', () => {
@@ -229,6 +232,94 @@ describe('fragments', () => {
       frame = JSON.stringify({ op: 'png', data: textToPng(frame).toString('base64') });
     expect(() => new FrameDecoder(1e6).decode(Buffer.from(frame), false)).toThrow('wrapper');
   });
+});
+
+describe('what is refused before it is parsed', () => {
+  const nested = (levels: number) =>
+    `{"op":"publish","topic":"/t","msg":{"x":${'['.repeat(levels)}${']'.repeat(levels)}}}`;
+  const decode = (frame: string | Buffer, limit = 1e6, binary = false) =>
+    new FrameDecoder(limit).decode(Buffer.from(frame), binary);
+
+  it('nesting: in JSON, in the pixels of a PNG, in fragments and in CBOR', () => {
+    expect(decode(nested(40))).toMatchObject({ topic: '/t' });
+    for (const levels of [49, 6000, 400_000]) {
+      const deep = nested(levels);
+      expect(() => decode(deep)).toThrow('48 levels');
+      const png = JSON.stringify({ op: 'png', data: textToPng(deep).toString('base64') });
+      expect(() => decode(png, 4e6)).toThrow('48 levels');
+      const pieces = cutFragments(deep, 5000, 'f').map((piece) => Buffer.from(JSON.stringify(piece)));
+      const decoder = new FrameDecoder(4e6);
+      expect(() => pieces.map((piece) => decoder.decode(piece, false))).toThrow('48 levels');
+    }
+    let value: unknown = 1;
+    for (let i = 0; i < 60; i++) value = [value];
+    expect(() => decode(encodeCbor({ op: 'publish', topic: '/t', msg: { value } }), 1e6, true)).toThrow('48');
+  });
+
+  it('brackets in strings are no nesting, whatever is escaped in them', () => {
+    const data = `${'['.repeat(1000)}\\"${'{'.repeat(1000)}\\`;
+    const frame = JSON.stringify({ op: 'publish', topic: '/t', msg: { data } });
+    expect(decode(frame)).toMatchObject({ msg: { data } });
+  });
+
+  it('length: of a frame, of what a PNG inflates to, and of what fragments come to', () => {
+    const long = JSON.stringify({ op: 'publish', topic: '/t', msg: { data: 'x'.repeat(200_000) } });
+    expect(() => decode(long, 100_000)).toThrow('refused unread');
+    const png = JSON.stringify({ op: 'png', data: textToPng(long).toString('base64') });
+    expect(png.length).toBeLessThan(20_000);
+    expect(() => decode(png, 50_000)).toThrow('MiB');
+    const decoder = new FrameDecoder(100_000);
+    const pieces = cutFragments(long, 10_000, 'f').map((piece) => Buffer.from(JSON.stringify(piece)));
+    expect(() => pieces.map((piece) => decoder.decode(piece, false))).toThrow('100000 characters');
+  });
+});
+
+describe('integers beyond 2^53', () => {
+  it('come out of JSON as they come out of CBOR, and not rounded', () => {
+    const text = '{"op":"publish","topic":"/t","msg":{"a":9007199254740993,"b":[-9223372036854775808,7]}}';
+    const op = new FrameDecoder(1e6).decode(Buffer.from(text), false);
+    expect(op).toMatchObject({ msg: { a: 9007199254740993n, b: [-(2n ** 63n), 7] } });
+  });
+
+  it('numbers that only look long stay numbers', () => {
+    const msg = {
+      fraction: 0.12345678901234568,
+      large: 1.25e25,
+      exact: 9007199254740991,
+      round: 123456789.12345679,
+      text: '9007199254740993',
+    };
+    const text = `{"op":"publish","topic":"/t","msg":${JSON.stringify(msg)}}`;
+    expect(new FrameDecoder(1e6).decode(Buffer.from(text), false)).toMatchObject({ msg });
+    expect(parseJson('[NaN,9007199254740993,1e400]')).toEqual([
+      Number.NaN,
+      9007199254740993n,
+      Number.POSITIVE_INFINITY,
+    ]);
+  });
+});
+
+it('fragments of two topics in turn under one id, as rosbridge_suite numbers them all', () => {
+  const frames = ['/a', '/b'].map((topic, i) =>
+    JSON.stringify({ op: 'publish', topic, msg: { data: 'xy'.repeat(100 + 90 * i) } }),
+  );
+  const [first, second] = frames.map((frame) =>
+    cutFragments(frame, 60, 'f').map((one) => ({ ...one, id: 0 })),
+  );
+  expect(first!.length).not.toBe(second!.length);
+  const decoder = new FrameDecoder(1e5);
+  const topics: unknown[] = [];
+  for (let i = 0; i < second!.length; i++)
+    for (const piece of [first![i], second![i]]) {
+      const op = piece && decoder.decode(Buffer.from(JSON.stringify(piece)), false);
+      if (op?.op === 'publish') topics.push(op.topic);
+    }
+  expect(topics).toEqual(['/a', '/b']);
+  // Two of one length cannot be told apart: both are refused, none is mixed.
+  const twins = [0, 1].map((n) => ({ op: 'fragment', id: 0, num: 0, total: 2, data: `${n}` }));
+  for (const twin of twins) decoder.decode(Buffer.from(JSON.stringify(twin)), false);
+  const next = Buffer.from(JSON.stringify({ op: 'fragment', id: 0, num: 1, total: 2, data: 'x' }));
+  expect(() => decoder.decode(next, false)).toThrow('two messages under one id');
 });
 
 describe('hostile input', () => {

@@ -115,8 +115,8 @@ describe('joining topics', () => {
     expect(fast.refused).toBe(
       '/fast: expected 2 values for y + z (from the robot file), got 1. Check observation in the file, or the robot.',
     );
-    expect(slow.counters).toEqual({ samples: 1, refused: 0, stale: 0, out_of_order: 2, dropped: 0 });
-    expect(fast.counters).toEqual({ samples: 1, refused: 1, stale: 1, out_of_order: 0, dropped: 0 });
+    expect(slow.counters).toMatchObject({ samples: 1, refused: 0, stale: 0, out_of_order: 2, dropped: 0 });
+    expect(fast.counters).toMatchObject({ samples: 1, refused: 1, stale: 1, out_of_order: 0, dropped: 0 });
     expect(joined.latest).toBe(before);
   });
 });

@@ -12,11 +12,11 @@ import {
   SERVER_HEADER,
   type ServiceHandler,
 } from '../codec/protocol.js';
-import { readTime } from '../codec/time.js';
 import { type RosAuth, rosauth } from './auth.js';
 import { Calls } from './calls.js';
 import { CHANNELS, type Channel, type Link } from './channels.js';
-import { ClockOffset } from './clock-offset.js';
+import { ClockKeeper } from './clock-keeper.js';
+import type { ClockOffset } from './clock-offset.js';
 import {
   type Connecting,
   Connection,
@@ -24,7 +24,8 @@ import {
   type ConnectionOptions,
   zeroCounters,
 } from './connection.js';
-import { DIALECTS, type Dialect, spellTimes, spellType } from './dialects.js';
+import { DialectFinder } from './dialect-finder.js';
+import { type Dialect, spellTimes, spellType } from './dialects.js';
 import { type AdvertiseOptions, Offers, type Publisher } from './offers.js';
 import { ThreadedConnection } from './socket-thread.js';
 import { type Listener, type SubscribeOptions, Subscriptions } from './subscriptions.js';
@@ -35,7 +36,8 @@ export interface ClientOptions {
   readonly token?: string;
   readonly auth?: RosAuth;
   readonly tls?: ConnectionOptions['tls'];
-  readonly separate_connections?: boolean;
+  /** Pictures, commands and services have a socket each; or the channels named here have, and the others share one. */
+  readonly separate_connections?: boolean | readonly Channel[];
   /** Each socket, or the one that carries images, is read by a thread of its own, which keeps the newest of every topic. */
   readonly socket_thread?: boolean | 'images';
   readonly connect_timeout_ms?: number;
@@ -43,7 +45,12 @@ export interface ClientOptions {
   readonly ping_ms?: number;
   readonly ping_timeout_ms?: number;
   readonly backoff_ms?: readonly [number, number];
+  /** A longer frame ends the connection. */
   readonly max_payload?: number;
+  /** A frame longer than this for its channel is refused before it is parsed; default `max_payload`. */
+  readonly max_frame?: Readonly<Partial<Record<Channel, number>>>;
+  /** How long a command is good for: its connection is reset when the server has not read it by then. */
+  readonly lifetime_ms?: number;
   /** A frame is dropped, not queued, while more than this waits in the socket. */
   readonly max_buffered?: number;
   /** This process' monotonic clock. */
@@ -60,18 +67,22 @@ export interface ClientStatus {
   readonly cause: string;
 }
 
-// The first answer is often slow (both sides are still warming up), and half its round trip is the error of the
-// offset: so the server's clock is asked for several times after connecting, then now and then.
-const QUICK_MEASURES = 10;
+/** How long a server that is known already may take to say its time before the connection is used, ms. */
+const FIRST_ANSWER_MS = 500;
+/** How long one that is not known has before it is asked what only ros2-web-bridge answers, and after that, ms. */
+const PROBE_MS = 250;
+const SILENT_MS = 1000;
+/** Characters of a server's remark. */
+const MOST_COMPLAINT = 500;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 /** action_msgs/GoalStatus. */
 const GOAL_ABORTED = 6;
-const QUICK_MEASURE_NS = 50e6;
-const MEASURE_NS = 10e9;
+/** Of `separate_connections: true`. */
+const ALONE: readonly Channel[] = ['images', 'commands', 'services'];
+/** What is sent or must be heard at once stays in this process: a thread between would only add a way to be late. */
+const NEVER_THREADED: readonly Channel[] = ['commands', 'safety'];
 
 export class BridgeClient {
-  readonly clock = new ClockOffset();
-  /** Undefined until known; configured, or detected on connecting. */
-  dialect: Dialect | undefined;
   last_malformed = '';
   /** The newest error or warning that the server sent as a status; only ros2-web-bridge and ours send any. */
   last_complaint = '';
@@ -87,27 +98,32 @@ export class BridgeClient {
   private readonly watch: NodeJS.Timeout;
   private status: ClientStatus = { connected: false, cause: 'not connected yet' };
   private closed = false;
-  private measured_ns: Nanoseconds = 0;
-  /** How often the clock is still asked for in quick succession. */
-  private quick_measures = 0;
+  private readonly complaints = new Emitter<string>('complaints');
+  private readonly keeper: ClockKeeper;
+  private readonly finder: DialectFinder;
 
   constructor(private readonly options: ClientOptions) {
     this.calls = new Calls(options.url);
-    const channels = options.separate_connections === true ? CHANNELS : (['data'] as const);
-    this.unique = channels.map((channel) => this.makeConnection(channel));
-    CHANNELS.forEach((channel, index) => {
-      this.connections.set(
-        channel,
-        this.unique[options.separate_connections === true ? index : 0] as Connecting,
-      );
+    this.finder = new DialectFinder(options.dialect);
+    this.keeper = new ClockKeeper({
+      now_ns: options.now_ns,
+      ask: () => this.call('/rosapi/get_time', 'rosapi/GetTime'),
     });
-    if (options.dialect !== undefined && options.dialect !== 'auto') this.dialect = DIALECTS[options.dialect];
+    const { separate_connections: own = false } = options;
+    const alone = own === true ? ALONE : own === false ? [] : own;
+    const shared = CHANNELS.filter((channel) => !alone.includes(channel));
+    this.unique = [shared, ...alone.map((channel) => [channel])].map((mine) => {
+      const connection = this.makeConnection(mine);
+      for (const channel of mine) this.connections.set(channel, connection);
+      return connection;
+    });
     const link: Link = {
       now_ns: options.now_ns,
       dialect: () => this.dialect,
+      sure: () => this.finder.sure,
       ready: (channel) => this.live.has(this.connections.get(channel) as Connecting),
       op: (channel, op) => this.sendOp(channel, op),
-      frame: (channel, frame) => this.connections.get(channel)?.send(frame) === true,
+      frame: (channel, frame, expires_ms) => this.connections.get(channel)?.send(frame, expires_ms) === true,
       offline: (channel) => {
         ++(this.connections.get(channel) as Connecting).counters.dropped_offline;
       },
@@ -118,13 +134,45 @@ export class BridgeClient {
     this.watch.unref();
   }
 
-  /** Resolves once every connection is open and the dialect is known. Rejects with `bridge_unreachable`. */
-  async connect(): Promise<void> {
+  /** Undefined until known; configured, or found out on connecting. */
+  get dialect(): Dialect | undefined {
+    return this.finder.current;
+  }
+
+  /** Whether the dialect is certain: without rosapi that is so from the first message with a stamp on. */
+  get dialect_sure(): boolean {
+    return this.finder.sure;
+  }
+
+  get clock(): ClockOffset {
+    return this.keeper.offset;
+  }
+
+  /** An upper bound of how long a message of `channel` was on the line, from pings: the last one's time or the age of one. */
+  line_ns(channel: Channel): Nanoseconds {
+    return (this.connections.get(channel)?.round_trip_ms ?? Number.POSITIVE_INFINITY) * 1e6;
+  }
+
+  /** Stamps came that cannot be true: is the server's clock what it was? */
+  doubtClock(quick_line: boolean): void {
+    this.keeper.doubt(quick_line);
+  }
+
+  trustClock(): void {
+    this.keeper.trust();
+  }
+
+  /**
+   * Resolves once every connection is open and the dialect is known. Rejects with `bridge_unreachable`, or with the
+   * reason of `signal` when that is aborted.
+   */
+  async connect(signal?: AbortSignal): Promise<void> {
     const limit_ms = this.options.connect_timeout_ms ?? 5000;
     const until_ns = this.options.now_ns() + limit_ms * 1e6;
     for (const connection of this.unique) connection.start();
     while (!this.status.connected) {
       if (this.closed) throw new TendonError('cancelled', 'the client was closed while it connected');
+      signal?.throwIfAborted();
       if (this.options.now_ns() > until_ns) {
         const { cause } = this.unique.find((connection) => !connection.open) ?? this.status;
         throw new TendonError(
@@ -133,7 +181,7 @@ export class BridgeClient {
           { url: this.options.url },
         );
       }
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await pause(5);
     }
   }
 
@@ -160,6 +208,11 @@ export class BridgeClient {
     return this.roundTrips.on(listener);
   }
 
+  /** Each error or warning of the server, as it comes; returns the way to stop. */
+  onComplaint(listener: (complaint: string) => void): () => void {
+    return this.complaints.on(listener);
+  }
+
   counters(): ConnectionCounters {
     const sum = zeroCounters();
     for (const { counters } of this.unique) {
@@ -182,8 +235,8 @@ export class BridgeClient {
    * Answers a service, now and after every reconnect; returns the way to take it back. rosbridge_suite for ROS 2 blocks
    * a connection for good that calls a service which it offers itself.
    */
-  advertiseService(service: string, type: string, handler: ServiceHandler): () => void {
-    return this.offers.service(service, type, handler);
+  advertiseService(service: string, type: string, handler: ServiceHandler, channel?: Channel): () => void {
+    return this.offers.service(service, type, handler, channel);
   }
 
   /** Calls a service. Rejects with `bridge_timeout`, `bridge_unreachable`, or `bridge_protocol` when refused. */
@@ -246,17 +299,20 @@ export class BridgeClient {
     return { result, cancel };
   }
 
-  private makeConnection(channel: Channel): Connecting {
+  private makeConnection(mine: readonly Channel[]): Connecting {
     const { options } = this;
-    const mine: readonly Channel[] = options.separate_connections === true ? [channel] : CHANNELS;
     const { socket_thread } = options;
-    const threaded = socket_thread === true || (socket_thread === 'images' && mine.includes('images'));
+    const wanted = socket_thread === true || (socket_thread === 'images' && mine.includes('images'));
+    const threaded = wanted && !mine.every((channel) => NEVER_THREADED.includes(channel));
+    const max_payload = options.max_payload ?? 64 * 1024 * 1024;
     const Kind = threaded ? ThreadedConnection : Connection;
     const connection: Connecting = new Kind({
       url: options.url,
       headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
       tls: options.tls ?? {},
-      max_payload: options.max_payload ?? 64 * 1024 * 1024,
+      max_payload,
+      max_frame: Math.max(...mine.map((channel) => options.max_frame?.[channel] ?? max_payload)),
+      lifetime_ms: mine.includes('commands') ? options.lifetime_ms : undefined,
       max_buffered: options.max_buffered ?? 256 * 1024,
       ping_ms: options.ping_ms ?? 500,
       ping_timeout_ms: options.ping_timeout_ms ?? 2000,
@@ -281,53 +337,64 @@ export class BridgeClient {
 
   private async opened(connection: Connecting, mine: readonly Channel[], embedded: boolean): Promise<void> {
     if (this.options.auth !== undefined) connection.send(stringifyJson(rosauth(this.options.auth)));
-    if (embedded && (this.options.dialect ?? 'auto') === 'auto') this.dialect = DIALECTS.embedded;
+    this.finder.opened(embedded);
     if (mine.includes('services')) {
-      this.clock.reset();
-      this.quick_measures = QUICK_MEASURES;
-      // It may be another server by now, and one that was slow to say its time may say it now.
-      await this.measureClock(true);
-      if (!connection.open) return;
-      this.dialect ??= DIALECTS['ros2-web-bridge'];
-    } else while (this.dialect === undefined && connection.open) await new Promise((go) => setTimeout(go, 5));
+      this.keeper.restart();
+      // It may be another server by now. What it was before stands until it says otherwise.
+      const asked = this.askClock(connection);
+      if (this.dialect !== undefined) await Promise.race([asked, pause(FIRST_ANSWER_MS)]);
+      else await this.find(connection, asked);
+    }
+    while (this.dialect === undefined && connection.open) await pause(5);
     if (!connection.open) return;
-    if (this.dialect !== undefined) connection.unpack?.(this.dialect.serialisation);
-    this.offers.renew(mine);
-    this.subscriptions.renew(mine);
+    this.renew(connection, mine);
     this.live.add(connection);
     if (this.unique.every((one) => this.live.has(one))) this.report({ connected: true, cause: 'connected' });
   }
 
-  /**
-   * Asks the server for its time. The spelling of the answer tells ROS 1 from ROS 2; ros2-web-bridge never answers
-   * a service it does not know.
-   */
-  private async measureClock(opened = false): Promise<void> {
-    this.measured_ns = this.options.now_ns();
-    const configured = this.options.dialect !== undefined && this.options.dialect !== 'auto';
-    if (this.dialect?.name === 'ros2-web-bridge' && (configured || !opened)) return;
-    const asked_ns = this.measured_ns;
-    try {
-      const { time } = await this.call('/rosapi/get_time', 'rosapi/GetTime', {}, 500);
-      const server = readTime(time);
-      if (server !== undefined) this.clock.measured(server, asked_ns, this.options.now_ns());
-      --this.quick_measures;
-      if (!configured && this.dialect?.name !== 'embedded') {
-        const ros1 = typeof time === 'object' && time !== null && 'secs' in time;
-        this.dialect = DIALECTS[ros1 ? 'rosbridge_suite_ros1' : 'rosbridge_suite_ros2'];
-      }
-    } catch (caught) {
-      this.quick_measures = 0;
-      // A refusal is an answer too: rosbridge_suite without rosapi. Stamps then count from arrivals.
-      const refused = caught instanceof TendonError && caught.code === 'bridge_protocol';
-      if (refused && !configured) this.dialect ??= DIALECTS.rosbridge_suite_ros2;
+  private renew(connection: Connecting, mine: readonly Channel[]): void {
+    const { dialect } = this;
+    if (dialect !== undefined) connection.unpack?.(dialect.serialisation);
+    // Ours and ros2-web-bridge answer errors from here on; rosbridge_suite writes them into its own log only.
+    if (dialect?.name === 'embedded' || dialect?.name === 'ros2-web-bridge')
+      connection.send(stringifyJson({ op: 'set_level', level: 'warning' }));
+    this.offers.renew(mine);
+    this.subscriptions.renew(mine);
+  }
+
+  /** Asks the server for its time, which also tells what it is; ros2-web-bridge never answers what it does not know. */
+  private async askClock(connection: Connecting): Promise<void> {
+    while (this.dialect?.name !== 'ros2-web-bridge' || !this.finder.sure) {
+      if (this.finder.answered(await this.keeper.ask())) this.renewAll();
+      if (this.finder.sure || this.dialect?.name.startsWith('rosbridge') || !connection.open) return;
     }
   }
 
+  /** Waits for a server that is not known yet to say what it is. */
+  private async find(connection: Connecting, asked: Promise<void>): Promise<void> {
+    await Promise.race([asked, pause(PROBE_MS)]);
+    const { probe } = this.finder;
+    if (this.dialect !== undefined || probe === undefined) return;
+    connection.send(stringifyJson(probe));
+    for (let i = 0; i < SILENT_MS / 5 && this.dialect === undefined && connection.open; i++) await pause(5);
+    this.finder.guess();
+  }
+
+  /** A dialect that was found out late: what was asked for in common terms is asked for again in its own. */
+  private renewAll(): void {
+    for (const [channel, one] of this.connections) if (this.live.has(one)) this.renew(one, [channel]);
+  }
+
   private receive(op: Op, held_ms: number): void {
-    if (op.op === 'publish') this.subscriptions.receive(op, held_ms);
-    else if (op.op === 'status') {
-      if (op.level !== 'info' && op.level !== 'none') this.last_complaint = String(op.msg);
+    if (op.op === 'publish') {
+      if (this.finder.heard(op.msg)) this.renewAll();
+      this.subscriptions.receive(op, held_ms);
+    } else if (op.op === 'status') {
+      const was_sure = this.finder.sure;
+      if (this.finder.remarked(op)) {
+        if (!was_sure) this.renewAll();
+      } else if (op.level !== 'info' && op.level !== 'none')
+        this.complain(`${this.options.url} says: ${String(op.msg).slice(0, MOST_COMPLAINT)}`);
     } else if (op.op === 'call_service') void this.offers.answer(op);
     else if (op.op === 'service_response' || op.op === 'action_result' || op.op === 'action_feedback')
       this.calls.receive(op);
@@ -345,8 +412,12 @@ export class BridgeClient {
     if (!this.status.connected) return;
     const now_ns = this.options.now_ns();
     this.subscriptions.look(now_ns);
-    const pause_ns = this.quick_measures > 0 ? QUICK_MEASURE_NS : MEASURE_NS;
-    if (now_ns - this.measured_ns > pause_ns) void this.measureClock();
+    if (this.dialect?.name !== 'ros2-web-bridge') this.keeper.look();
+  }
+
+  private complain(complaint: string): void {
+    this.last_complaint = complaint;
+    this.complaints.emit(complaint);
   }
 
   private report(status: ClientStatus): void {

@@ -1,16 +1,21 @@
 // One WebSocket to a rosbridge server that comes back by itself: back-off, pings, and a cap on what may wait in the
-// socket. It queues nothing: while it is down, or when the cap is reached, `send` says no and counts.
+// socket. It queues nothing: while it is down, or when the cap is reached, `send` says no and counts. Commands are kept
+// to more: none is written while another waits, none after it expired, and none behind a peer that does not read.
 
 import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { asTendonError, packageWhenNeeded } from '../../types/index.js';
 import type { Serialisation } from '../codec/cdr.js';
 import { FrameDecoder } from '../codec/decoder.js';
 import type { Op } from '../codec/protocol.js';
+import { Drain } from './drain.js';
 import { Liveness } from './liveness.js';
 
 const ws = packageWhenNeeded<typeof import('ws')>('ws');
+const nodeNet = packageWhenNeeded<typeof import('node:net')>('node:net');
+const nodeTls = packageWhenNeeded<typeof import('node:tls')>('node:tls');
 /** WebSocket.OPEN */
 const OPEN = 1;
 
@@ -19,8 +24,12 @@ export interface ConnectionOptions {
   readonly headers: Readonly<Record<string, string>>;
   /** For wss: an extra certificate authority in PEM, or `false` to accept any certificate. */
   readonly tls: { readonly ca?: string; readonly verify?: boolean };
+  /** A longer frame ends the connection; one longer than `max_frame` is refused before it is parsed. */
   readonly max_payload: number;
+  readonly max_frame: number;
   readonly max_buffered: number;
+  /** How long a command is good for. Set where commands are sent: the peer must read them within that time. */
+  readonly lifetime_ms?: number | undefined;
   readonly ping_ms: number;
   readonly ping_timeout_ms: number;
   readonly connect_timeout_ms: number;
@@ -37,6 +46,8 @@ export interface ConnectionCounters {
   opened: number;
   dropped_offline: number;
   dropped_backlog: number;
+  /** Commands that were too old when their turn to be written came. */
+  dropped_expired: number;
   malformed: number;
   /** Connections ended because the server said nothing, or read nothing, for too long. */
   silent: number;
@@ -51,6 +62,7 @@ export const zeroCounters = (): ConnectionCounters => ({
   opened: 0,
   dropped_offline: 0,
   dropped_backlog: 0,
+  dropped_expired: 0,
   malformed: 0,
   silent: 0,
   unread: 0,
@@ -65,24 +77,42 @@ export interface Connecting {
   readonly cause: string;
   readonly open: boolean;
   readonly buffered_bytes: number;
+  /** The newest ping's time there and back, or the age of one that is not answered yet where that is more. */
+  readonly round_trip_ms: number;
   start(): void;
   stop(): void;
-  /** Sends now or not at all. */
-  send(frame: string | Buffer): boolean;
+  /**
+   * Sends now or not at all. `expires_ms` (see `sharedNow`) marks a command, which is not written after that time, nor
+   * while anything else waits to be.
+   */
+  send(frame: string | Buffer, expires_ms?: number): boolean;
   /** What is inside cbor-raw, for one that unpacks pictures before they are handed over. */
   unpack?(serialisation: Serialisation): void;
 }
+
+/** Milliseconds since the epoch on the clock that all threads of the process share; it never jumps. */
+export const sharedNow = (): number => performance.timeOrigin + performance.now();
 
 export class Connection implements Connecting {
   readonly counters = zeroCounters();
   cause = 'not connected yet';
   private socket: WebSocket | undefined;
   private stream: Duplex | undefined;
+  /** The TCP socket under everything. */
+  private raw: Socket | undefined;
+  private drain: Drain | undefined;
+  private drainer: NodeJS.Timeout | undefined;
   private retry: NodeJS.Timeout | undefined;
   private pinger: NodeJS.Timeout | undefined;
   private attempts = 0;
+  private round_trip = 0;
+  /** When the oldest ping was sent that has not been answered. */
+  private pinged_ms: number | undefined;
   private stopped = true;
   private corked = false;
+  /** Bytes that waited before this turn of the event loop, and whether a command was sent in it. */
+  private waiting = 0;
+  private commanded = false;
   /** Bytes given to this socket. */
   private handed = 0;
 
@@ -96,6 +126,11 @@ export class Connection implements Connecting {
     return this.socket?.bufferedAmount ?? 0;
   }
 
+  get round_trip_ms(): number {
+    const pending_ms = this.pinged_ms === undefined ? 0 : performance.now() - this.pinged_ms;
+    return Math.max(this.round_trip, pending_ms);
+  }
+
   start(): void {
     if (!this.stopped) return;
     this.stopped = false;
@@ -106,54 +141,95 @@ export class Connection implements Connecting {
     this.stopped = true;
     clearTimeout(this.retry);
     clearInterval(this.pinger);
-    const { socket } = this;
+    clearInterval(this.drainer);
+    const { socket, raw } = this;
     this.socket = undefined;
     this.cause = 'closed by this side';
     if (socket?.readyState === OPEN) {
       socket.close(1000);
-      const timer = setTimeout(() => socket.terminate(), 500);
+      const timer = setTimeout(() => reset(socket, raw), 500);
       timer.unref();
       socket.once('close', () => clearTimeout(timer));
     } else socket?.terminate();
   }
 
-  /** Sends now or not at all. */
-  send(frame: string | Buffer): boolean {
+  send(frame: string | Buffer, expires_ms?: number): boolean {
     const { socket, stream } = this;
     if (socket === undefined || socket.readyState !== OPEN) {
       ++this.counters.dropped_offline;
       return false;
     }
-    if (socket.bufferedAmount > this.options.max_buffered) {
-      ++this.counters.dropped_backlog;
+    // What is written in one turn of the event loop leaves together: only what waited before it counts as waiting.
+    if (!this.corked) this.waiting = socket.bufferedAmount;
+    const objection = expires_ms === undefined ? this.full(socket) : this.late(expires_ms);
+    if (objection !== undefined) {
+      ++this.counters[objection];
       return false;
     }
     if (stream !== undefined && !this.corked) {
       this.corked = true;
       stream.cork();
-      process.nextTick(() => {
-        this.corked = false;
-        stream.uncork();
-      });
+      process.nextTick(() => this.uncork(socket, stream));
     }
     socket.send(frame);
     this.handed += frame.length;
+    this.commanded ||= expires_ms !== undefined;
     return true;
   }
 
+  private full(socket: WebSocket): 'dropped_backlog' | undefined {
+    return socket.bufferedAmount > this.options.max_buffered ? 'dropped_backlog' : undefined;
+  }
+
+  private late(expires_ms: number): 'dropped_backlog' | 'dropped_expired' | undefined {
+    if (sharedNow() > expires_ms) return 'dropped_expired';
+    if (this.waiting > 0 || this.drain?.mayFollow(performance.now()) === false) return 'dropped_backlog';
+    return undefined;
+  }
+
+  private uncork(socket: WebSocket, stream: Duplex): void {
+    if (this.commanded && socket === this.socket && socket.readyState === OPEN && this.drain !== undefined)
+      socket.ping(this.drain.mark(performance.now()));
+    this.commanded = false;
+    this.corked = false;
+    stream.uncork();
+  }
+
   private dial(): void {
-    const { url, headers, tls, max_payload, connect_timeout_ms } = this.options;
+    const { url, headers, tls, max_payload, max_frame, connect_timeout_ms, lifetime_ms } = this.options;
+    let raw: Socket | undefined;
     const socket = new (ws().WebSocket)(url, {
       headers,
       maxPayload: max_payload,
       perMessageDeflate: false,
       handshakeTimeout: connect_timeout_ms,
+      createConnection: (options: object) => {
+        const [outer, inner] = openSocket(options as SocketOptions, url.startsWith('wss:'));
+        raw = inner;
+        return outer;
+      },
       ...(tls.ca === undefined ? {} : { ca: tls.ca }),
       ...(tls.verify === false ? { rejectUnauthorized: false } : {}),
     });
     this.socket = socket;
+    this.raw = raw;
     this.handed = 0;
-    const decoder = new FrameDecoder(max_payload);
+    this.commanded = false;
+    this.corked = false;
+    this.round_trip = 0;
+    this.pinged_ms = undefined;
+    const drain = lifetime_ms === undefined ? undefined : new Drain(lifetime_ms, performance.now());
+    this.drain = drain;
+    const decoder = new FrameDecoder(max_frame);
+    const ping = (now_ms: number): void => {
+      this.pinged_ms ??= now_ms;
+      socket.ping(String(now_ms));
+    };
+    const cut = (kind: 'silent' | 'unread', why: string): void => {
+      ++this.counters[kind];
+      this.cause = `${url} ${why}`;
+      reset(socket, raw);
+    };
     let response: IncomingMessage | undefined;
     const liveness = new Liveness(this.options, performance.now());
     socket.on('upgrade', (upgrade: IncomingMessage) => {
@@ -174,20 +250,32 @@ export class Connection implements Connecting {
       this.pinger = setInterval(() => {
         const now_ms = performance.now();
         const ending = liveness.look(now_ms, this.handed, socket.bufferedAmount);
-        if (ending !== undefined) {
-          ++this.counters[ending.kind];
-          this.cause = `${url} ${ending.why}`;
-          socket.terminate();
-        } else if (socket.readyState === OPEN) socket.ping(String(now_ms));
+        if (ending !== undefined) cut(ending.kind, ending.why);
+        else if (socket.readyState === OPEN) ping(now_ms);
       }, this.options.ping_ms);
+      // At once, so that the time on the line is known before the first message is judged by it.
+      ping(performance.now());
+      if (drain !== undefined)
+        this.drainer = setInterval(() => {
+          if (drain.overdue(performance.now()) && socket.readyState === OPEN)
+            cut(
+              'unread',
+              `has not read a command for ${lifetime_ms} ms, which is as long as one is good for`,
+            );
+        }, drain.period_ms);
       this.options.on_open(response?.headers ?? {});
     });
     socket.on('pong', (asked) => {
       const now_ms = performance.now();
       liveness.ponged(now_ms);
       // A pong brings back what its ping said; a server may also send one of its own accord.
-      const round_trip_ms = now_ms - Number(asked.length > 0 ? asked.toString() : Number.NaN);
-      if (round_trip_ms >= 0) this.options.on_round_trip(round_trip_ms);
+      const payload = asked.toString('latin1');
+      if (drain?.confirm(payload)) return;
+      const round_trip_ms = now_ms - Number(payload === '' ? Number.NaN : payload);
+      if (!(round_trip_ms >= 0)) return;
+      this.round_trip = round_trip_ms;
+      this.pinged_ms = undefined;
+      this.options.on_round_trip(round_trip_ms);
     });
     socket.on('message', (data, binary) => {
       if (this.socket !== socket) return;
@@ -209,6 +297,7 @@ export class Connection implements Connecting {
     socket.on('close', (code) => {
       if (this.socket !== socket) return;
       clearInterval(this.pinger);
+      clearInterval(this.drainer);
       if (this.cause === 'connected') this.cause = `${url} closed the connection (${code})`;
       this.stream = undefined;
       if (this.stopped) return;
@@ -218,4 +307,31 @@ export class Connection implements Connecting {
       this.retry = setTimeout(() => this.dial(), wait_ms);
     });
   }
+}
+
+interface SocketOptions {
+  readonly host?: string;
+  readonly port?: number | string;
+  servername?: string;
+}
+
+/** The socket that the WebSocket writes to, and the TCP socket under it: two where there is TLS between. */
+function openSocket(options: SocketOptions, secure: boolean): readonly [Duplex, Socket] {
+  const { host = 'localhost', port = 80 } = options;
+  const raw = nodeNet().connect({ host, port: Number(port) });
+  raw.setNoDelay(true);
+  if (!secure) return [raw, raw];
+  const servername = options.servername || (nodeNet().isIP(host) ? '' : host);
+  const outer = nodeTls().connect({ ...options, servername, socket: raw, path: undefined } as object);
+  raw.on('error', (caught) => outer.destroy(caught));
+  return [outer, raw];
+}
+
+/**
+ * Ends a connection so that what lies in its buffers is not delivered any more: a close would still send it. What the
+ * peer's own machine has received already cannot be taken back.
+ */
+function reset(socket: WebSocket, raw: Socket | undefined): void {
+  if (raw !== undefined && !raw.destroyed) raw.resetAndDestroy();
+  socket.terminate();
 }

@@ -6,11 +6,15 @@ import { encodeCbor } from '../codec/cbor.js';
 import { stringifyJson } from '../codec/json.js';
 import { canonicalType, type Message, type Op, type ServiceHandler } from '../codec/protocol.js';
 import type { Channel, Link } from './channels.js';
+import { sharedNow } from './connection.js';
 import { type Dialect, spellTimes, spellType } from './dialects.js';
 
 export interface Publisher {
-  /** Sends now or not at all: false when offline or when the socket is backed up. */
-  publish(msg: Message): boolean;
+  /**
+   * Sends now or not at all: false when offline or when the socket is backed up. `good_for_ms` makes it a command, which
+   * is not written later than that from now, nor behind anything else that waits.
+   */
+  publish(msg: Message, good_for_ms?: number): boolean;
   close(): void;
 }
 
@@ -23,6 +27,7 @@ export interface AdvertiseOptions {
 }
 
 interface Service {
+  readonly channel: Channel;
   readonly type: string;
   readonly handler: ServiceHandler;
 }
@@ -47,15 +52,20 @@ export class Offers {
     this.topics.set(op, channel);
     if (link.ready(channel)) link.op(channel, op);
     return {
-      publish: (msg) => {
+      publish: (msg, good_for_ms) => {
         const dialect = link.dialect();
-        if (!link.ready(channel) || dialect === undefined) {
+        if (!link.ready(channel) || dialect === undefined || !link.sure()) {
           link.offline(channel);
           return false;
         }
         const frame = { op: 'publish', id: op.id, topic, type: op.type, msg: spellTimes(dialect, msg) };
         const cbor = options.cbor === true && dialect.cbor_in;
-        return link.frame(channel, cbor ? encodeCbor(frame) : stringifyJson(frame, dialect.bytes));
+        const expires_ms = good_for_ms === undefined ? undefined : sharedNow() + good_for_ms;
+        return link.frame(
+          channel,
+          cbor ? encodeCbor(frame) : stringifyJson(frame, dialect.bytes),
+          expires_ms,
+        );
       },
       close: () => {
         if (this.topics.delete(op) && link.ready(channel))
@@ -65,35 +75,41 @@ export class Offers {
   }
 
   /** Returns the way to take the service back. Throws `input_invalid` for one that is offered already. */
-  service(service: string, type: string, handler: ServiceHandler): () => void {
+  service(service: string, type: string, handler: ServiceHandler, channel: Channel = 'services'): () => void {
     if (this.services.has(service))
       throw new TendonError('input_invalid', `service ${service} is offered already by this client.`, {
         service,
       });
-    const offered = { type, handler };
+    const offered = { channel, type, handler };
     this.services.set(service, offered);
-    if (this.link.ready('services')) this.sendService(service, offered);
+    if (this.link.ready(channel)) this.sendService(service, offered);
     return () => {
-      if (this.services.delete(service) && this.link.ready('services'))
-        this.link.op('services', { op: 'unadvertise_service', service });
+      if (this.services.delete(service) && this.link.ready(channel))
+        this.link.op(channel, { op: 'unadvertise_service', service });
     };
   }
 
   /** Advertises again what `channels` carry. */
   renew(channels: readonly Channel[]): void {
     for (const [op, channel] of this.topics) if (channels.includes(channel)) this.link.op(channel, op);
-    if (!channels.includes('services')) return;
-    for (const [service, offered] of this.services) this.sendService(service, offered);
+    for (const [service, offered] of this.services)
+      if (channels.includes(offered.channel)) this.sendService(service, offered);
   }
 
   /** Answers a call of one of the services. */
   async answer(op: Op<'call_service'>): Promise<void> {
     const { service } = op;
     const id = op.id === undefined ? {} : { id: op.id };
-    const respond = (result: boolean, values: unknown): void => {
-      this.link.op('services', { op: 'service_response', service, ...id, values, result });
-    };
     const offered = this.services.get(service);
+    const respond = (result: boolean, values: unknown): void => {
+      this.link.op(offered?.channel ?? 'services', {
+        op: 'service_response',
+        service,
+        ...id,
+        values,
+        result,
+      });
+    };
     if (offered === undefined) return respond(false, `there is no service ${service} here`);
     try {
       const args = Array.isArray(op.args) ? {} : ((op.args ?? {}) as Message);
@@ -103,9 +119,9 @@ export class Offers {
     }
   }
 
-  private sendService(service: string, { type }: Service): void {
+  private sendService(service: string, { channel, type }: Service): void {
     const dialect: Dialect | undefined = this.link.dialect();
     const spelled = dialect === undefined ? canonicalType(type) : spellType(dialect, type, 'srv');
-    this.link.op('services', { op: 'advertise_service', service, type: spelled });
+    this.link.op(channel, { op: 'advertise_service', service, type: spelled });
   }
 }

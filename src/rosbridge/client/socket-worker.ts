@@ -16,14 +16,16 @@ export type SocketData = Omit<
 >;
 
 export type ToSocket =
-  | { readonly kind: 'start' | 'stop' | 'taken' }
+  /** `look`: is anybody there? Any answer says so. */
+  | { readonly kind: 'start' | 'stop' | 'taken' | 'look' }
   | { readonly kind: 'unpack'; readonly serialisation: Serialisation }
-  | { readonly kind: 'send'; readonly frame: string | Uint8Array };
+  | { readonly kind: 'send'; readonly frame: string | Uint8Array; readonly expires_ms?: number | undefined };
 
 export interface SocketState {
   readonly open: boolean;
   readonly cause: string;
   readonly buffered_bytes: number;
+  readonly round_trip_ms: number;
   readonly counters: ConnectionCounters;
 }
 
@@ -57,8 +59,14 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
     on_round_trip: (ms) => say({ kind: 'round_trip', ms }),
   });
   const state = (): SocketState => {
-    const { open, cause, buffered_bytes, counters } = connection;
-    return { open, cause, buffered_bytes, counters: { ...counters, overtaken: held.overtaken } };
+    const { open, cause, buffered_bytes, round_trip_ms, counters } = connection;
+    return {
+      open,
+      cause,
+      buffered_bytes,
+      round_trip_ms,
+      counters: { ...counters, overtaken: held.overtaken },
+    };
   };
   type Said = FromSocket extends infer One ? (One extends unknown ? Omit<One, 'state'> : never) : never;
   const say = (what: Said, memory: readonly ArrayBuffer[] = []): void =>
@@ -75,7 +83,14 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
     taken = false;
     const all = held.take().map(plain);
     const memory = new Set(all.flatMap((one) => one.memory ?? []));
-    say({ kind: 'ops', ops: all.map(({ op, at_ms }) => ({ op, at_ms })) }, [...memory]);
+    try {
+      say({ kind: 'ops', ops: all.map(({ op, at_ms }) => ({ op, at_ms })) }, [...memory]);
+    } catch (caught) {
+      // What cannot be copied to the other thread is lost; what comes after it is not.
+      taken = true;
+      connection.counters.malformed++;
+      say({ kind: 'malformed', cause: `cannot be handed over: ${caught}` });
+    }
   };
   let told = '';
   setInterval(() => {
@@ -87,13 +102,15 @@ function serve(port: NonNullable<typeof parentPort>, data: SocketData): void {
   port.on('message', (message: ToSocket) => {
     if (message.kind === 'start') connection.start();
     else if (message.kind === 'unpack') serialisation = message.serialisation;
+    else if (message.kind === 'look') say({ kind: 'state' });
     else if (message.kind === 'send') {
       if (typeof message.frame === 'string' && message.frame.startsWith(SUBSCRIBE)) {
         const { topic, type, queue_length } = JSON.parse(message.frame) as Op<'subscribe'>;
         held.want(topic, queue_length ?? 1);
         if (type !== undefined && canonicalType(type) === IMAGE_TYPE) cameras.add(topic);
       }
-      connection.send(message.frame as string | Buffer);
+      // The frame may have waited for this thread: what expired meanwhile is not written.
+      connection.send(message.frame as string | Buffer, message.expires_ms);
     } else if (message.kind === 'taken') {
       taken = true;
       handOver();

@@ -121,8 +121,8 @@ export class Subscriptions {
   private send(wanted: Wanted): void {
     const { throttle_rate, queue_length, fragment_size, qos, channel } = wanted.options;
     const dialect = this.link.dialect();
-    if (dialect !== undefined)
-      wanted.compression = chooseCompression(dialect, wanted.compression, wanted.type);
+    const sure = dialect !== undefined && this.link.sure();
+    if (sure) wanted.compression = chooseCompression(dialect, wanted.compression, wanted.type);
     const op: Op<'subscribe'> = {
       op: 'subscribe',
       id: wanted.id,
@@ -130,7 +130,7 @@ export class Subscriptions {
       type: wanted.type,
       throttle_rate: throttle_rate ?? 0,
       queue_length: queue_length ?? 1,
-      compression: wanted.compression,
+      compression: sure ? wanted.compression : 'none',
     };
     if (fragment_size !== undefined) op.fragment_size = fragment_size;
     if (qos !== undefined) op.qos = { ...qos };

@@ -2,8 +2,8 @@
 // frame can neither ask for gigabytes, nor nest without end, nor reach tags that are no part of rosbridge.
 
 import { lazily, packageWhenNeeded, TendonError } from '../../types/index.js';
+import { MAX_DEPTH } from './json-scan.js';
 
-const MAX_DEPTH = 48;
 /** Big integers, typed arrays (RFC 8746, without the 128-bit floats) and the self-describe tag. */
 const allowedTag = (tag: number) =>
   tag === 2 || tag === 3 || (tag >= 64 && tag <= 86 && tag !== 76 && tag !== 83) || tag === 55799;

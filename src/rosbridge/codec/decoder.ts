@@ -16,16 +16,27 @@ export class FrameDecoder {
   whole = true;
   private readonly fragments: Fragments;
 
-  constructor(max_length: number) {
+  /** Frames of more bytes than `max_length`, and what they hold beyond it, are refused before they are parsed. */
+  constructor(private readonly max_length: number) {
     this.fragments = new Fragments(max_length);
     prepareCbor();
   }
 
   /** The op in a frame, or undefined while its fragments are incomplete. Throws `bridge_protocol` only. */
   decode(data: Buffer, binary: boolean): Op | undefined {
+    this.bound(data.length, 'a frame');
     const op = checkOp(binary ? parseCbor(data) : parseJson(data.toString('utf8')));
     this.whole = op.op !== 'png' && op.op !== 'fragment';
     return this.unwrap(op, 0);
+  }
+
+  private bound(length: number, what: string): void {
+    if (length > this.max_length)
+      throw new TendonError(
+        'bridge_protocol',
+        `Expected a rosbridge frame of at most ${this.max_length} bytes, got ${what} of ${length}: refused unread. Is something else published on one of the robot's topics?`,
+        { length, max_length: this.max_length },
+      );
   }
 
   private unwrap(op: Op, depth: number): Op | undefined {
@@ -35,7 +46,7 @@ export class FrameDecoder {
     }
     if (op.op === 'png') {
       const bytes = typeof op.data === 'string' ? Buffer.from(op.data, 'base64') : op.data;
-      return this.unwrap(checkOp(parseJson(pngToText(bytes))), depth + 1);
+      return this.unwrap(checkOp(parseJson(pngToText(bytes, this.max_length))), depth + 1);
     }
     const text = this.fragments.add(op);
     return text === undefined ? undefined : this.unwrap(checkOp(parseJson(text)), depth + 1);

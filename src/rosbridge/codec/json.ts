@@ -1,41 +1,39 @@
-// JSON as rosbridge servers really write it: Python puts bare NaN and Infinity into it, and uint8[] is base64.
-// Strict text goes through JSON.parse alone; only text that fails is looked at again.
+// JSON as rosbridge servers really write it: Python puts bare NaN, Infinity and 64-bit integers into it, and uint8[] is
+// base64. Strict text goes through JSON.parse alone; only text that it would refuse or round is looked at again.
 
 import { TendonError } from '../../types/index.js';
+import { outsideStrings, scanJson } from './json-scan.js';
 
-// A string no message holds by accident: JSON has no NaN, so one travels through the parser under this name.
+// Strings that no message holds by accident: what JSON has no word for travels through the parser under these names.
 const NAN_NAME = '\u0000NaN\u0000';
-const NAN_TOKEN = JSON.stringify(NAN_NAME);
+const INTEGER_NAME = '\u0000int\u0000';
+const INTEGER = new RegExp(`^${INTEGER_NAME}-?\\d+$`);
 
-/** Replaces bare NaN and ±Infinity outside of strings by JSON that parses; linear in the text. */
-function withoutBareNumbers(text: string): string {
-  let out = '';
-  let position = 0;
-  while (position < text.length) {
-    const quote = text.indexOf('"', position);
-    const end = quote < 0 ? text.length : quote;
-    out += text
-      .slice(position, end)
-      .replace(/-?\bInfinity\b|-?\bNaN\b/g, (token) =>
-        token.endsWith('NaN') ? NAN_TOKEN : token.startsWith('-') ? '-1e999' : '1e999',
-      );
-    if (quote < 0) break;
-    let close = quote + 1;
-    while (close < text.length && text[close] !== '"') close += text[close] === '\\' ? 2 : 1;
-    out += text.slice(quote, close + 1);
-    position = close + 1;
-  }
-  return out;
-}
+/** Bare NaN and ±Infinity, and integers beyond ±2^53, as JSON that parses. */
+const named = (part: string): string =>
+  part.replace(/-?\bInfinity\b|-?\bNaN\b|-?(?<![\d.])\d{16,}(?![\d.eE])/g, (token) => {
+    if (token.endsWith('NaN')) return JSON.stringify(NAN_NAME);
+    if (token.endsWith('y')) return token.startsWith('-') ? '-1e999' : '1e999';
+    return Number.isSafeInteger(Number(token)) ? token : JSON.stringify(INTEGER_NAME + token);
+  });
 
-/** Parses one frame. Throws `bridge_protocol` with the place of the fault. */
+const revived = (_: string, value: unknown): unknown => {
+  if (value === NAN_NAME) return Number.NaN;
+  return typeof value === 'string' && INTEGER.test(value) ? BigInt(value.slice(INTEGER_NAME.length)) : value;
+};
+
+/**
+ * Parses one frame of at most MAX_DEPTH levels. An integer that a double would round becomes a BigInt, as it does from
+ * CBOR. Throws `bridge_protocol` with the place of the fault.
+ */
 export function parseJson(text: string): unknown {
+  const rounded = scanJson(text);
   try {
-    return JSON.parse(text);
+    return rounded ? JSON.parse(outsideStrings(text, named), revived) : JSON.parse(text);
   } catch (caught) {
-    if (/NaN|Infinity/.test(text)) {
+    if (!rounded && /NaN|Infinity/.test(text)) {
       try {
-        return JSON.parse(withoutBareNumbers(text), (_, value) => (value === NAN_NAME ? Number.NaN : value));
+        return JSON.parse(outsideStrings(text, named), revived);
       } catch {
         // The first message names the fault as the sender wrote it.
       }

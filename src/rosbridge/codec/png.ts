@@ -56,8 +56,8 @@ function unfilter(raw: Uint8Array, height: number, stride: number, channels: num
   return out;
 }
 
-/** Decodes a PNG. Throws `bridge_protocol` for anything else, including one that would inflate past 64 MiB. */
-export function decodePng(bytes: Uint8Array): Pixels {
+/** Decodes a PNG. Throws `bridge_protocol` for anything else, including one of more than `max_pixel_bytes`. */
+export function decodePng(bytes: Uint8Array, max_pixel_bytes = MAX_PIXEL_BYTES): Pixels {
   const png = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (!png.subarray(0, 8).equals(SIGNATURE)) refuse('the signature is missing');
   let width = 0;
@@ -81,7 +81,8 @@ export function decodePng(bytes: Uint8Array): Pixels {
   if (channels === undefined || width === 0 || height === 0) return refuse('no usable header');
   const stride = width * channels;
   const expected = height * (stride + 1);
-  if (expected > MAX_PIXEL_BYTES) refuse(`${width}×${height} pixels are more than 64 MiB`);
+  if (expected > max_pixel_bytes)
+    refuse(`${width}×${height} pixels are more than ${max_pixel_bytes / 2 ** 20} MiB`);
   let raw: Buffer;
   try {
     raw = inflateSync(Buffer.concat(parts), { maxOutputLength: expected });
@@ -125,8 +126,9 @@ export function textToPng(text: string): Buffer {
   ]);
 }
 
-/** The text in the pixels of a `png` op. */
-export function pngToText(bytes: Uint8Array): string {
-  const pixels = decodePng(bytes);
+/** The text in the pixels of a `png` op, of at most about `max_length` bytes. */
+export function pngToText(bytes: Uint8Array, max_length = MAX_PIXEL_BYTES): string {
+  // A filter byte for each row, and what fills up the last one.
+  const pixels = decodePng(bytes, Math.min(MAX_PIXEL_BYTES, max_length * 2 + 64));
   return Buffer.from(pixels.data.buffer, 0, pixels.data.byteLength).toString('utf8').trimEnd();
 }

@@ -4,6 +4,7 @@
 import { type LeaderFile, type RobotFile, TendonError } from '../../types/index.js';
 import { readNumbers, readStrings } from '../codec/messages.js';
 import { canonicalType, type Message } from '../codec/protocol.js';
+import { cutList } from './reader-parts.js';
 
 export type LeaderReader = (msg: Message) => { values: number[]; clutch?: boolean };
 
@@ -12,12 +13,44 @@ export function leaderReader(
   spec: LeaderFile,
   { joint_names, units }: Pick<RobotFile, 'joint_names' | 'units'>,
 ): LeaderReader {
-  const { topic, axes, clutch, mode } = spec;
-  // A leader arm counts as the robot does; speeds have no offset.
-  const counted = (values: number[]): number[] =>
-    units === undefined
-      ? values
-      : values.map((v, i) => (v - (mode === 'rate' ? 0 : units.offset[i]!)) / units.scale[i]!);
+  const read = rawReader(spec, joint_names);
+  const isArm = /\/(JointState|Float64MultiArray|Float32MultiArray)$/.test(spec.type);
+  return (msg) => {
+    const reading = read(msg);
+    // All of a reading or none of it: half a leader would leave the other half where it was.
+    const bad = reading.values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0)
+      refuse(
+        spec,
+        `its value for joint ${joint_names[bad]} is ${reading.values[bad]}, not a number to act on`,
+      );
+    // A leader arm counts as the robot does; speeds have no offset, and the axes of a stick are no joints.
+    if (units === undefined || !isArm) return reading;
+    const values = reading.values.map(
+      (v, i) => (v - (spec.mode === 'rate' ? 0 : units.offset[i]!)) / units.scale[i]!,
+    );
+    return { ...reading, values };
+  };
+}
+
+function refuse({ topic }: LeaderFile, why: string): never {
+  throw new TendonError('input_invalid', `the leader on ${topic}: ${why}.`, { topic });
+}
+
+/** Which places of a leader's JointState hold the follower's joints; by name, all of them or none. */
+function placesOf(spec: LeaderFile, joint_names: readonly string[], names: readonly string[]): number[] {
+  const wanted = joint_names.map((joint) => spec.joints?.[joint] ?? joint);
+  const missing = wanted.filter((name) => !names.includes(name));
+  if (missing.length > 0)
+    refuse(
+      spec,
+      `expected the joints ${cutList(wanted)} (from the robot file), got ${cutList(names)}: ${cutList(missing)} ${missing.length === 1 ? 'is' : 'are'} missing. Where the leader calls a joint otherwise, say so in teleop.joints, such as { ${missing[0]}: its_name }`,
+    );
+  return wanted.map((name) => names.indexOf(name));
+}
+
+function rawReader(spec: LeaderFile, joint_names: readonly string[]): LeaderReader {
+  const { topic, axes, clutch } = spec;
   const type = canonicalType(spec.type);
   const named = (at: (axis: string) => number): number[] =>
     joint_names.map((_, i) => {
@@ -29,16 +62,21 @@ export function leaderReader(
   switch (type) {
     case 'sensor_msgs/JointState':
       return (msg) => {
-        const names = readStrings(msg.name, `${topic}.name`);
+        const places = placesOf(spec, joint_names, readStrings(msg.name, `${topic}.name`));
         const position = readNumbers(msg.position, `${topic}.position`);
-        // A leader of another make may name its joints otherwise; then their order counts.
-        const known = joint_names.every((name) => names.includes(name));
-        const ordered = joint_names.map((name, i) => position[known ? names.indexOf(name) : i] ?? Number.NaN);
-        return { values: counted(ordered) };
+        return { values: places.map((place) => position[place] ?? Number.NaN) };
       };
     case 'std_msgs/Float64MultiArray':
     case 'std_msgs/Float32MultiArray':
-      return (msg) => ({ values: counted([...readNumbers(msg.data, `${topic}.data`)]) });
+      return (msg) => {
+        const values = [...readNumbers(msg.data, `${topic}.data`)];
+        if (values.length !== joint_names.length)
+          refuse(
+            spec,
+            `expected ${joint_names.length} numbers, for ${cutList(joint_names)}, got ${values.length}`,
+          );
+        return { values };
+      };
     case 'geometry_msgs/Twist':
     case 'geometry_msgs/TwistStamped':
       return (msg) => {

@@ -1,6 +1,7 @@
-// What people say through the bridge: a stop, that somebody is there, where a leader device is. Each is told as it arrives.
+// What people say through the bridge: a stop, that somebody is there, where a leader device is. Each is told as it
+// arrives. Stops and heartbeats have a connection of their own, which no picture or map can be in front of.
 
-import { guarded } from '../../base/index.js';
+import { Emitter } from '../../base/emitter.js';
 import type { LeaderFile, RobotFile } from '../../types/index.js';
 import type { BridgeClient } from '../client/client.js';
 import { SAID_ONCE } from '../client/subscriptions.js';
@@ -10,6 +11,8 @@ import { leaderReader } from './leader-reader.js';
 /** What a person may say through the bridge; each is called as the message arrives. */
 export interface OperatorListener {
   stop(cause: string): void;
+  /** The stop topic said false: its state is known, and it is no stop. */
+  clear?(): void;
   beat(): void;
   /** A reading of the leader device, and its clutch where that is a topic of its own. */
   leader?(reading: { values: number[]; clutch?: boolean }): void;
@@ -17,11 +20,12 @@ export interface OperatorListener {
 }
 
 export class Operators {
-  private readonly listeners = new Set<OperatorListener>();
+  private readonly said = new Emitter<(operator: OperatorListener) => void>('operators');
 
   constructor(
     private readonly client: BridgeClient,
     private readonly file: RobotFile,
+    private readonly notice: (text: string) => void,
   ) {
     this.listenToStops();
     this.listenToBeats();
@@ -30,11 +34,10 @@ export class Operators {
 
   /** Returns the way to stop. */
   on(listener: OperatorListener): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    return this.said.on((say) => say(listener));
   }
 
-  /** By requests of their own, unthrottled: a stop must not wait for anything. */
+  /** Unthrottled: a stop must not wait for anything. */
   private listenToStops(): void {
     const { stop } = this.file;
     const say = (cause: string): void => this.tell((operator) => operator.stop(cause));
@@ -43,14 +46,26 @@ export class Operators {
         stop.topic,
         stop.type,
         // Only a Bool that says false is not a stop: when in doubt, stop.
-        ({ data }) => data !== false && say(`stopped by ${stop.topic}`),
-        { channel: 'commands', queue_length: SAID_ONCE },
+        ({ data }) => {
+          if (data !== false) say(`stopped by ${stop.topic}`);
+          else this.tell((operator) => operator.clear?.());
+        },
+        {
+          channel: 'safety',
+          queue_length: SAID_ONCE,
+          qos: stop.qos === undefined ? undefined : { ...stop.qos },
+        },
       );
     if (stop?.service !== undefined)
-      this.client.advertiseService(stop.service, 'std_srvs/Trigger', () => {
-        say(`stopped by a call of ${stop.service}`);
-        return { success: true, message: 'stopped' };
-      });
+      this.client.advertiseService(
+        stop.service,
+        'std_srvs/Trigger',
+        () => {
+          say(`stopped by a call of ${stop.service}`);
+          return { success: true, message: 'stopped' };
+        },
+        'safety',
+      );
   }
 
   private listenToBeats(): void {
@@ -58,28 +73,38 @@ export class Operators {
     if (operator_heartbeat === undefined) return;
     const { topic, type } = operator_heartbeat;
     this.client.subscribe(topic, type, () => this.tell((operator) => operator.beat()), {
-      channel: 'commands',
+      channel: 'safety',
     });
   }
 
   private listenToLeader(teleop: LeaderFile): void {
     const read = leaderReader(teleop, this.file);
+    let refused = '';
     const take = (msg: Message): void => {
-      const reading = read(msg);
+      let reading: ReturnType<typeof read>;
+      try {
+        reading = read(msg);
+      } catch (caught) {
+        // To the controller a leader that says nothing usable is one that fell silent; people are told why.
+        const why = caught instanceof Error ? caught.message : String(caught);
+        if (why !== refused) this.notice(why);
+        refused = why;
+        return;
+      }
+      refused = '';
       this.tell((operator) => operator.leader?.(reading));
     };
-    this.client.subscribe(teleop.topic, teleop.type, take, { channel: 'commands', queue_length: 1 });
+    this.client.subscribe(teleop.topic, teleop.type, take, { queue_length: 1 });
     if (teleop.clutch !== undefined && 'topic' in teleop.clutch)
       this.client.subscribe(
         teleop.clutch.topic,
         'std_msgs/Bool',
         ({ data }) => this.tell((operator) => operator.clutch?.(data === true)),
-        { channel: 'commands', queue_length: SAID_ONCE },
+        { queue_length: SAID_ONCE },
       );
   }
 
   private tell(what: (operator: OperatorListener) => void): void {
-    // What one of them fails at must not keep a stop from the others.
-    for (const operator of this.listeners) guarded('operator', () => what(operator));
+    this.said.emit(what);
   }
 }

@@ -1,6 +1,6 @@
 // What the readers of messages share: what a message yields, and the check that its numbers are those the robot file names.
 
-import { type Image, type RobotStream, TendonError } from '../../types/index.js';
+import { type Image, type Nanoseconds, type RobotStream, TendonError } from '../../types/index.js';
 import { readNumbers } from '../codec/messages.js';
 import type { Message } from '../codec/protocol.js';
 
@@ -8,11 +8,28 @@ export interface Parts {
   readonly values: Readonly<Record<string, Float32Array>>;
   readonly images: Readonly<Record<string, Image>>;
 }
-export type Reader = (msg: Message) => Parts;
+/** A message that is right and makes no sample: it holds nothing of ours, or not yet all of it. `why` is for people. */
+export interface Withheld {
+  readonly withheld: 'foreign' | 'partial';
+  why(): string;
+}
+/** `stamp_ns`: when the message was valid, local time. Throws `input_invalid` for one that is wrong. */
+export type Reader = (msg: Message, stamp_ns: Nanoseconds) => Parts | Withheld;
 /** Of what is decoded on another thread. */
 export type SlowReader = (msg: Message) => Promise<Parts>;
 
 export const NONE = Object.freeze({});
+
+/** Names that a message may list; a robot's joints and frames fit, a list of 80 KB does not. */
+const MOST_NAMES = 24;
+const LONGEST_NAME = 60;
+
+/** Names for a sentence, cut where there are more than a person would read. */
+export function cutList(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_NAMES).map((name) => name.slice(0, LONGEST_NAME));
+  const more = names.length - shown.length;
+  return `${shown.join(', ') || 'none'}${more > 0 ? ` and ${more} more` : ''}`;
+}
 
 /** float32 of the expected length, all finite; otherwise `input_invalid`. */
 export function checked(

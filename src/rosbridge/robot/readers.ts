@@ -5,43 +5,9 @@ import { IMAGE_TYPE, readImage } from '../codec/images.js';
 import { readNumbers, readStrings } from '../codec/messages.js';
 import { decodeCompressed } from './compressed.js';
 import type { FrameTree } from './frame-tree.js';
+import { jointReader } from './joint-reader.js';
 import { odometryReader, poseStampedReader, transformReader, twistReader } from './motion-readers.js';
 import { arrayReader, checked, NONE, type Reader, type SlowReader } from './reader-parts.js';
-
-function jointReader(stream: RobotStream, joint_names: readonly string[]): Reader {
-  let known: readonly string[] | undefined;
-  let order: readonly number[] = [];
-  return (msg) => {
-    const names = readStrings(msg.name, `${stream.topic}.name`);
-    if (
-      known === undefined ||
-      names.length !== known.length ||
-      names.some((name, i) => name !== known?.[i])
-    ) {
-      order = joint_names.map((name) => {
-        const index = names.indexOf(name);
-        if (index >= 0) return index;
-        throw new TendonError(
-          'input_invalid',
-          `${stream.topic}: joint ${name} (from joint_names) is not among ${names.join(', ')}.`,
-          { topic: stream.topic, joint: name },
-        );
-      });
-      known = names;
-    }
-    const values: Record<string, Float32Array> = {};
-    for (const [key, { length, field }] of Object.entries(stream.features)) {
-      const all = readNumbers(msg[field], `${stream.topic}.${field}`);
-      values[key] = checked(
-        stream,
-        key,
-        Float64Array.from(order, (index) => all[index] ?? Number.NaN),
-        length,
-      );
-    }
-    return { values, images: NONE };
-  };
-}
 
 function namedReader(stream: RobotStream): Reader {
   return (msg) => {
@@ -67,7 +33,7 @@ function namedReader(stream: RobotStream): Reader {
 function imageReader(stream: RobotStream): Reader {
   const [key, shape] = Object.entries(stream.images)[0] ?? ['', [0, 0, 0]];
   return (msg) => {
-    const picture = readImage(msg);
+    const picture = named(stream, key, () => readImage(msg));
     const got = [picture.height, picture.width, picture.channels];
     if (got.some((size, i) => size !== shape[i])) {
       throw new TendonError(
@@ -86,23 +52,46 @@ function compressedReader(stream: RobotStream): SlowReader {
     try {
       return { values: NONE, images: { [key]: await decodeCompressed(msg, size) } };
     } catch (caught) {
-      if (!(caught instanceof TendonError)) throw caught;
-      throw new TendonError(caught.code, `${stream.topic}, ${key}: ${caught.message}`, {
-        ...caught.fields,
-        key,
-      });
+      throw withTopic(stream, key, caught);
     }
   };
+}
+
+/** The same fault, told with the topic and the camera it came from. */
+function withTopic({ topic }: RobotStream, key: string, caught: unknown): unknown {
+  if (!(caught instanceof TendonError)) return caught;
+  return new TendonError(caught.code, `${topic}, ${key}: ${caught.message}`, {
+    ...caught.fields,
+    topic,
+    key,
+  });
+}
+
+function named<T>(stream: RobotStream, key: string, read: () => T): T {
+  try {
+    return read();
+  } catch (caught) {
+    throw withTopic(stream, key, caught);
+  }
 }
 
 /** Of many transforms in one message; a stream takes one of them out before it is read. */
 export const TF_TYPE = 'tf2_msgs/TFMessage';
 
+export const JOINT_TYPE = 'sensor_msgs/JointState';
+
+/** Types whose messages have no place for a stamp: their arrival is all there is. */
+export const WITHOUT_STAMP: ReadonlySet<string> = new Set([
+  'std_msgs/Float64MultiArray',
+  'std_msgs/Float32MultiArray',
+  'geometry_msgs/Twist',
+]);
+
 /** How each message type is read; the key is the canonical type. */
 export const READERS: Readonly<
   Record<string, (stream: RobotStream, file: RobotFile, frames: FrameTree) => Reader>
 > = {
-  'sensor_msgs/JointState': (stream, file) => jointReader(stream, stream.joints ?? file.joint_names),
+  [JOINT_TYPE]: (stream, file) => jointReader(stream, stream.joints ?? file.joint_names),
   'std_msgs/Float64MultiArray': (stream) =>
     arrayReader(stream, (msg) => readNumbers(msg.data, `${stream.topic}.data`)),
   'std_msgs/Float32MultiArray': (stream) =>

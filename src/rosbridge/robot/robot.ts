@@ -6,6 +6,7 @@ import { Emitter, guarded } from '../../base/index.js';
 import {
   type Clock,
   type Command,
+  type CommandPart,
   featureLengths,
   type Observation,
   type Robot,
@@ -13,7 +14,9 @@ import {
   type RobotStatus,
   TendonError,
 } from '../../types/index.js';
+import type { Channel } from '../client/channels.js';
 import { BridgeClient, type ClientOptions } from '../client/client.js';
+import { DIALECTS } from '../client/dialects.js';
 import type { Publisher } from '../client/offers.js';
 import { SAID_ONCE } from '../client/subscriptions.js';
 import { IMAGE_TYPE } from '../codec/images.js';
@@ -23,7 +26,8 @@ import { commandWriter } from './command-writers.js';
 import { FrameTree } from './frame-tree.js';
 import { GoalSender, isGoal } from './goal-sender.js';
 import { type OperatorListener, Operators } from './operators.js';
-import { TF_TYPE } from './readers.js';
+import { TF_TYPE, WITHOUT_STAMP } from './readers.js';
+import { Readiness } from './readiness.js';
 import { Stream, Synchroniser } from './streams.js';
 
 /** Commands that were not sent, by cause. */
@@ -36,6 +40,13 @@ export interface CommandDrops {
 }
 
 const WATCH_MS = 20;
+/** Messages in a row with impossible stamps before the clock is doubted. */
+const UNTIMELY = 3;
+/** What a frame of anything but pictures may be long, and one with stops, heartbeats or remarks on commands. */
+const FRAME_BYTES = 1024 * 1024;
+const SMALL_FRAME_BYTES = 64 * 1024;
+/** A byte of a picture in JSON, where the server writes it as a list of numbers. */
+const BYTES_IN_JSON = 4;
 type Writer = (values: Float64Array, stamp: RosTime) => Message;
 
 const IN_THE_GOAL: Publisher = { publish: () => true, close: () => undefined };
@@ -50,13 +61,16 @@ export class RosbridgeRobot implements Robot {
   private readonly streams: readonly Stream[];
   private readonly frames: FrameTree;
   private readonly synchroniser: Synchroniser;
-  private readonly parts: readonly { readonly publisher: Publisher; readonly write: Writer }[];
-  private readonly statuses = new Emitter<RobotStatus>('robot');
+  private readonly parts: readonly { publisher: Publisher | undefined; readonly write: Writer }[];
+  private readonly statuses = new Emitter<RobotStatus>('robot status');
+  private readonly notices = new Emitter<string>('robot notices');
+  private readonly readiness: Readiness;
   private readonly operators: Operators;
-  private status: RobotStatus = { connected: false, cause: 'not connected yet' };
+  private status: RobotStatus = { connected: false, reachable: false, cause: 'not connected yet' };
   private watch: NodeJS.Timeout | undefined;
   private open = false;
   private closed = false;
+  private advertised = false;
   private opened_ns = 0;
 
   /** Throws `unsupported` when the file names a type that cannot be read or written. */
@@ -66,6 +80,9 @@ export class RosbridgeRobot implements Robot {
     options: Partial<ClientOptions> = {},
   ) {
     const { bridge, command, deadlines } = file;
+    const { dialect } = bridge;
+    if (command.parts.some(isGoal) && dialect !== 'auto' && !DIALECTS[dialect].actions)
+      throw noActions(file, dialect);
     const writers = command.parts.map((part) => ({ part, write: commandWriter(part, file) }));
     this.action_dim = file.joint_names.length;
     this.frames = new FrameTree(file.frames.transforms);
@@ -77,7 +94,9 @@ export class RosbridgeRobot implements Robot {
     this.client = new BridgeClient({
       url: bridge.url,
       dialect: bridge.dialect,
-      separate_connections: bridge.separate_connections,
+      separate_connections: ownConnections(file),
+      lifetime_ms: command.lifetime_ms,
+      max_frame: frameLimits(file),
       socket_thread: threadsOf(file),
       connect_timeout_ms: deadlines.connect_ms,
       call_timeout_ms: deadlines.call_ms,
@@ -92,45 +111,97 @@ export class RosbridgeRobot implements Robot {
         queue_length: SAID_ONCE,
       });
     for (const stream of this.streams) this.listen(stream);
-    this.operators = new Operators(this.client, file);
+    this.operators = new Operators(this.client, file, (text) => this.notices.emit(text));
     const goal = command.parts.find(isGoal);
     this.goals = goal && new GoalSender(this.client, goal, file);
     this.parts = writers.map(({ part, write }) => {
-      const { topic, type, qos } = part;
       // The command of a period is in the goal that was sent before it.
-      if (isGoal(part)) return { publisher: IN_THE_GOAL, write };
-      const options = { channel: 'commands', qos: qos === undefined ? undefined : { ...qos } } as const;
-      return { publisher: this.client.advertise(topic, type, options), write };
+      return { publisher: isGoal(part) ? IN_THE_GOAL : undefined, write };
     });
+    this.readiness = new Readiness(
+      this.client,
+      file,
+      () => this.look(),
+      (text) => this.notices.emit(text),
+    );
+    this.client.onComplaint((complaint) => this.notices.emit(complaint));
     this.client.onStatus(({ connected, cause }) => {
       this.open = connected;
+      if (!connected) this.readiness.stop();
+      else if (this.advertised) this.readiness.start();
       this.opened_ns = this.clock.now_ns();
       // Whatever was seen before belongs to the past: nothing is sent until the robot has been seen again.
       this.synchroniser.forget();
       if (!connected) this.frames.forget();
       this.report({
         connected: false,
+        reachable: connected,
         cause: connected ? 'connected, waiting for a first observation' : cause,
       });
     });
   }
 
-  /** Connects and waits for the first observation. Rejects with `bridge_unreachable` or `bridge_timeout`. */
-  async connect(): Promise<void> {
-    await this.client.connect();
-    this.watch ??= setInterval(() => this.look(), WATCH_MS);
+  /**
+   * Connects, sees that nobody else commands the robot, and waits for the first observation and for what the robot needs
+   * to be in place. Rejects with `bridge_unreachable`, `bridge_timeout` or `config_invalid`, or as `signal` says.
+   */
+  async connect(signal?: AbortSignal): Promise<void> {
     const until_ns = this.clock.now_ns() + this.file.deadlines.connect_ms * 1e6;
+    const late = (): boolean => this.clock.now_ns() > until_ns;
+    await this.client.connect(signal);
+    if (this.goals !== undefined && this.client.dialect?.actions === false)
+      throw noActions(this.file, this.client.dialect.name);
+    await this.claim(late, signal);
+    this.watch ??= setInterval(() => this.look(), WATCH_MS);
     while (this.synchroniser.latest === undefined) {
-      if (this.closed) throw new TendonError('cancelled', `${this.file.name}: closed while it connected`);
-      if (this.clock.now_ns() > until_ns) {
-        throw new TendonError(
-          'bridge_timeout',
-          `${this.file.name}: connected to ${this.file.bridge.url}, but no observation within ${this.file.deadlines.connect_ms} ms: ${this.silence() || 'the topics do not match in time; see max_skew_ms'}`,
-          { robot: this.file.name },
+      if (late())
+        throw this.timeout(
+          `no observation within ${this.file.deadlines.connect_ms} ms: ${this.silence() || 'the topics do not match in time; see max_skew_ms'}`,
         );
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await this.wait(signal);
     }
+    while (!this.client.dialect_sure) {
+      if (late())
+        throw this.timeout(
+          'it has no rosapi and no message has a stamp, so whether it is for ROS 1 or ROS 2 cannot be told: set bridge.dialect',
+        );
+      await this.wait(signal);
+    }
+    // What is not in place by now may yet come: the status says what it is, and nothing moves until then.
+    while (this.readiness.trouble === undefined && !late()) await this.wait(signal);
+    this.look();
+  }
+
+  /** Advertises the command topics, once nobody else publishes on them. */
+  private async claim(late: () => boolean, signal?: AbortSignal): Promise<void> {
+    if (this.advertised) return;
+    for (;;) {
+      const rivals = await this.readiness.rivals();
+      if (rivals === '') break;
+      if (late())
+        throw new TendonError('config_invalid', `${this.file.name}: ${rivals}.`, { robot: this.file.name });
+      await this.wait(signal, 200);
+    }
+    this.advertised = true;
+    this.file.command.parts.forEach(({ topic, type, qos }, i) => {
+      const options = { channel: 'commands', qos: qos === undefined ? undefined : { ...qos } } as const;
+      this.parts[i]!.publisher ??= this.client.advertise(topic, type, options);
+    });
+    this.readiness.start();
+  }
+
+  private async wait(signal?: AbortSignal, ms = 5): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    signal?.throwIfAborted();
+    if (this.closed) throw new TendonError('cancelled', `${this.file.name}: closed while it connected`);
+  }
+
+  private timeout(why: string): TendonError {
+    return new TendonError(
+      'bridge_timeout',
+      `${this.file.name}: connected to ${this.file.bridge.url}, but ${why}`,
+      { robot: this.file.name },
+    );
   }
 
   latest(): Observation | undefined {
@@ -145,10 +216,11 @@ export class RosbridgeRobot implements Robot {
       return false;
     }
     const stamp = this.client.clock.toServer(command.stamp_ns) ?? epochStamp();
+    const good_for_ms = (command.expires_ns - now_ns) / 1e6;
     let whole = true;
     // What one topic cannot take now does not keep another from its newest command.
     for (const { publisher, write } of this.parts)
-      whole = publisher.publish(write(command.values, stamp)) && whole;
+      whole = publisher?.publish(write(command.values, stamp), good_for_ms) === true && whole;
     if (!whole) ++this.drops[this.open ? 'backlog' : 'offline'];
     return whole;
   }
@@ -161,8 +233,14 @@ export class RosbridgeRobot implements Robot {
   }
 
   onStatus(listener: (status: RobotStatus) => void): () => void {
+    const stop = this.statuses.on(listener);
     guarded('robot', () => listener(this.status));
-    return this.statuses.on(listener);
+    return stop;
+  }
+
+  /** What people should know and nothing follows from: what the bridge complains of, what cannot be checked. */
+  onNotice(listener: (text: string) => void): () => void {
+    return this.notices.on(listener);
   }
 
   /** What operators say on the stop and heartbeat topics and services of the robot file; returns the way to stop. */
@@ -189,6 +267,7 @@ export class RosbridgeRobot implements Robot {
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.watch);
+    this.readiness.stop();
     await this.client.close();
   }
 
@@ -200,8 +279,8 @@ export class RosbridgeRobot implements Robot {
   private objection(command: Command, now_ns: number): keyof CommandDrops | undefined {
     if (!this.open) return 'offline';
     const { latest } = this.synchroniser;
-    // A robot that has not been seen since the connection opened, or is gone. What is between fresh and gone is for control
-    // to judge, and so is a message that cannot be read: it still has to brake then.
+    // A robot that has not been seen since the connection opened, or is gone. What is between fresh and gone, and what
+    // one bad message means, is for control to judge, which still has to brake then.
     const gone_ns = this.file.deadlines.no_data_ms * 1e6;
     if (latest === undefined || now_ns - latest.stamp_ns > gone_ns) return 'no_fresh_observation';
     const lifetime_ns = this.file.command.lifetime_ms * 1e6;
@@ -212,25 +291,22 @@ export class RosbridgeRobot implements Robot {
 
   private listen(stream: Stream): void {
     const { spec } = stream;
-    const pictures = Object.keys(spec.images).length > 0;
+    const channel = Object.keys(spec.images).length > 0 ? 'images' : 'data';
     this.client.subscribe(
       spec.topic,
       spec.type,
       (whole, arrived_ns) => {
         const msg = stream.pick(whole);
         if (msg === undefined) return;
-        const time = spec.stamps === 'header' ? headerTime(msg) : undefined;
-        const stamp_ns = time === undefined ? arrived_ns : this.client.clock.toLocal(time, arrived_ns);
-        const before = stream.refused;
-        if (stream.add(msg, stamp_ns, arrived_ns)) this.synchroniser.update();
-        if (stream.refused !== before || !this.status.connected) this.look();
+        if (this.take(stream, channel, msg, arrived_ns)) this.synchroniser.update();
+        if (!this.status.connected) this.look();
       },
       {
         throttle_rate: spec.throttle_rate_ms,
         queue_length: spec.queue_length,
         compression: spec.compression,
-        channel: pictures ? 'images' : 'data',
-        no_data_ms: this.file.deadlines.no_data_ms,
+        channel,
+        ...(spec.latched ? {} : { no_data_ms: this.file.deadlines.no_data_ms }),
         qos: spec.qos === undefined ? undefined : { ...spec.qos },
       },
     );
@@ -242,33 +318,89 @@ export class RosbridgeRobot implements Robot {
     this.look();
   }
 
+  /** A message with its time and what is not known of it; true when it made a sample. */
+  private take(stream: Stream, channel: Channel, msg: Message, arrived_ns: number): boolean {
+    const { client } = this;
+    const { spec } = stream;
+    const line_ns = client.line_ns(channel);
+    if (spec.stamps === 'arrival' || WITHOUT_STAMP.has(canonicalType(spec.type)))
+      return stream.add(msg, arrived_ns, arrived_ns, line_ns);
+    const time = headerTime(msg);
+    if (time === undefined)
+      return spec.latched ? stream.add(msg, arrived_ns, arrived_ns) : stream.addUnstamped();
+    const stamp_ns = client.clock.toLocal(time, arrived_ns, line_ns);
+    const taken = stream.add(msg, stamp_ns, arrived_ns, client.clock.uncertainty(arrived_ns));
+    if (stream.untimely === 0) client.trustClock();
+    else if (stream.untimely >= UNTIMELY) client.doubtClock(line_ns < (spec.freshness_ms * 1e6) / 2);
+    return taken;
+  }
+
   /** What is wrong with the flow of observations, for people; empty when nothing is. */
   private silence(): string {
     const now_ns = this.clock.now_ns();
-    for (const { refused, heard_ns, spec } of this.streams) {
-      if (refused !== '') return refused;
+    const { no_data_ms } = this.file.deadlines;
+    for (const stream of this.streams) {
+      const { heard_ns, spec } = stream;
+      // What is told once is not lost by silence; before that it is missing.
+      if (spec.latched && heard_ns !== undefined) continue;
       const silent_ms = (now_ns - (heard_ns ?? this.opened_ns)) / 1e6;
-      if (silent_ms > this.file.deadlines.no_data_ms) {
-        return `no data on ${spec.topic} for ${this.file.deadlines.no_data_ms} ms`;
-      }
+      if (silent_ms > no_data_ms) return stream.trouble(this.whoseClock(), no_data_ms);
     }
     return '';
   }
 
-  private look(): void {
-    if (!this.open) return;
-    const cause = this.silence();
-    if (cause !== '') this.report({ connected: false, cause });
-    else if (this.synchroniser.latest !== undefined) this.report({ connected: true, cause: 'connected' });
+  /** By which clock stamps are judged, for people. */
+  private whoseClock(): string {
+    const { source } = this.client.clock;
+    return source === 'rosapi'
+      ? "by the clock of the bridge's machine (/rosapi/get_time)"
+      : 'by the quickest message so far (the bridge has no rosapi to ask for its time)';
   }
 
-  private report({ connected, cause }: RobotStatus): void {
-    const status = { connected, reachable: this.open, cause };
-    const before = this.status;
-    if (connected === before.connected && this.open === before.reachable && cause === before.cause) return;
+  private look(): void {
+    if (!this.open) return;
+    const cause =
+      this.silence() || (this.readiness.trouble ?? 'asking the bridge who hears commands and stops');
+    if (cause !== '') this.report({ connected: false, reachable: true, cause });
+    else if (this.synchroniser.latest !== undefined)
+      this.report({ connected: true, reachable: true, cause: 'connected' });
+  }
+
+  private report(status: RobotStatus): void {
+    const { connected, reachable, cause } = this.status;
+    if (status.connected === connected && status.reachable === reachable && status.cause === cause) return;
     this.status = status;
     this.statuses.emit(status);
   }
+}
+
+/** Commands, and what may stop them, wait behind nothing else. */
+function ownConnections({ bridge, stop, operator_heartbeat }: RobotFile): readonly Channel[] {
+  const own: Channel[] = bridge.separate_connections ? ['images', 'services', 'commands'] : ['commands'];
+  return stop === undefined && operator_heartbeat === undefined ? own : [...own, 'safety'];
+}
+
+/** The longest frame of each channel, in bytes: a longer one is something else's, and would hold everything up. */
+function frameLimits({ observation }: RobotFile): NonNullable<ClientOptions['max_frame']> {
+  const pictures = observation.flatMap(({ images }) => Object.values(images));
+  const largest = Math.max(0, ...pictures.map(([height, width, channels]) => height * width * channels));
+  return {
+    data: FRAME_BYTES,
+    images: FRAME_BYTES + largest * BYTES_IN_JSON,
+    services: FRAME_BYTES,
+    commands: SMALL_FRAME_BYTES,
+    safety: SMALL_FRAME_BYTES,
+  };
+}
+
+/** ROS 1's actions are topics, which rosbridge's action ops do not reach; ros2-web-bridge has no such ops at all. */
+function noActions({ name, command }: RobotFile, dialect: string): TendonError {
+  const { type, topic } = command.parts.find(isGoal) as CommandPart;
+  return new TendonError(
+    'config_invalid',
+    `${name}: ${type} is an action, and ${dialect} has none. Publish trajectory_msgs/JointTrajectory on the controller's command topic instead (of joint_trajectory_controller that is ${topic.replace(/\/follow_joint_trajectory$/, '')}/command in ROS 1, …/joint_trajectory in ROS 2).`,
+    { robot: name, type, dialect },
+  );
 }
 
 /** Which sockets get a thread: it costs a round trip half a millisecond, and pays where frames are long to read. */

@@ -106,6 +106,8 @@ export class Hub {
   readonly topics = new Map<string, Topic>();
   readonly services = new Map<string, Provider>();
   readonly actions = new Map<string, ActionProvider>();
+  private readonly numbers = new WeakMap<object, number>();
+  private named = 0;
 
   private topic(name: string): Topic {
     let topic = this.topics.get(name);
@@ -158,6 +160,24 @@ export class Hub {
     const publication = new MessagePublication(name, topic.type, msg, frame);
     if (latch) topic.latched = publication;
     for (const [subscription, outbox] of topic.subscribers) outbox.offer(subscription, publication);
+  }
+
+  /** Who publishes on a topic, and who subscribes to it, as rosapi names them: a client by its number. */
+  publishersOf(name: string): string[] {
+    return [...(this.topics.get(name)?.publishers.keys() ?? [])].map((owner) => this.nameOf(owner));
+  }
+
+  subscribersOf(name: string): string[] {
+    const topic = this.topics.get(name);
+    if (topic === undefined) return [];
+    const clients = [...new Set(topic.subscribers.values())].map((outbox) => this.nameOf(outbox));
+    return topic.listeners.size > 0 ? [...clients, '/embedded'] : clients;
+  }
+
+  private nameOf(owner: object): string {
+    const number = this.numbers.get(owner) ?? ++this.named;
+    this.numbers.set(owner, number);
+    return `/client_${number}`;
   }
 
   /** A subscription may come before any publisher. */

@@ -25,6 +25,8 @@ export interface Subscription {
 export interface OutboxCounters {
   sent: number;
   dropped: number;
+  /** Messages that could not be written in the encoding that was asked for. */
+  unencodable: number;
 }
 
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -36,7 +38,7 @@ const STALL_MS = 250;
 const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
 
 export class Outbox {
-  readonly counters: OutboxCounters = { sent: 0, dropped: 0 };
+  readonly counters: OutboxCounters = { sent: 0, dropped: 0, unencodable: 0 };
   private readonly waiting = new Set<Subscription>();
   private readonly marks: { readonly upto: number; readonly sent_ms: number }[] = [];
   private sent_bytes = 0;
@@ -108,10 +110,16 @@ export class Outbox {
 
   private send(subscription: Subscription, publication: Publication, now_ms: number): void {
     subscription.next_ms = now_ms + subscription.throttle_ms;
-    ++this.counters.sent;
-    for (const frame of publication.frames(subscription.compression, subscription.fragment_size)) {
-      this.write(frame, now_ms);
+    let frames: readonly (Buffer | string)[];
+    try {
+      frames = publication.frames(subscription.compression, subscription.fragment_size);
+    } catch {
+      // What cannot be written in this encoding (an integer that JSON would round) may be in another subscriber's.
+      ++this.counters.unencodable;
+      return;
     }
+    ++this.counters.sent;
+    for (const frame of frames) this.write(frame, now_ms);
   }
 
   private write(frame: Buffer | string, now_ms: number): void {

@@ -36,6 +36,7 @@ export interface ServerStats {
   readonly clients: number;
   readonly sent: number;
   readonly dropped: number;
+  readonly unencodable: number;
   readonly malformed: number;
   readonly unconfirmed_bytes: number;
 }
@@ -50,7 +51,7 @@ export class RosbridgeServer {
   private readonly timer: NodeJS.Timeout;
   private pinged_ms = performance.now();
   private swept_ms = performance.now();
-  private past = { sent: 0, dropped: 0, malformed: 0 };
+  private past = { sent: 0, dropped: 0, unencodable: 0, malformed: 0 };
 
   private door!: Door;
 
@@ -127,6 +128,7 @@ export class RosbridgeServer {
     for (const session of this.sessions) {
       sum.sent += session.outbox.counters.sent;
       sum.dropped += session.outbox.counters.dropped;
+      sum.unencodable += session.outbox.counters.unencodable;
       sum.malformed += session.malformed;
       sum.unconfirmed_bytes += session.outbox.unconfirmed_bytes;
     }
@@ -153,6 +155,7 @@ export class RosbridgeServer {
         this.sessions.delete(session);
         this.past.sent += session.outbox.counters.sent;
         this.past.dropped += session.outbox.counters.dropped;
+        this.past.unencodable += session.outbox.counters.unencodable;
         this.past.malformed += session.malformed;
       });
     });
@@ -188,6 +191,12 @@ export class RosbridgeServer {
     this.service('/rosapi/services', 'rosapi/Services', () => ({ services: [...services.keys()] }));
     this.service('/rosapi/service_type', 'rosapi/ServiceType', (args) => ({
       type: services.get(String(args.service))?.type ?? '',
+    }));
+    this.service('/rosapi/publishers', 'rosapi/Publishers', (args) => ({
+      publishers: this.hub.publishersOf(String(args.topic)),
+    }));
+    this.service('/rosapi/subscribers', 'rosapi/Subscribers', (args) => ({
+      subscribers: this.hub.subscribersOf(String(args.topic)),
     }));
   }
 }
