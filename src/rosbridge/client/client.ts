@@ -94,6 +94,7 @@ export class BridgeClient {
   /** Connections on which everything has been advertised and subscribed. */
   private readonly live = new Set<Connecting>();
   private readonly statuses = new Emitter<ClientStatus>('bridge');
+  private readonly losses = new Emitter<readonly Channel[]>('lost channels');
   private readonly roundTrips = new Emitter<number>('round trips');
   private readonly watch: NodeJS.Timeout;
   private status: ClientStatus = { connected: false, cause: 'not connected yet' };
@@ -201,6 +202,11 @@ export class BridgeClient {
 
   onStatus(listener: (status: ClientStatus) => void): () => void {
     return this.statuses.on(listener);
+  }
+
+  /** Each time a connection goes down: the channels that it carried; returns the way to stop. */
+  onLost(listener: (channels: readonly Channel[]) => void): () => void {
+    return this.losses.on(listener);
   }
 
   /** Each answered ping's time there and back, on every connection; returns the way to stop. */
@@ -322,6 +328,7 @@ export class BridgeClient {
       on_op: (op, held_ms) => this.receive(op, held_ms),
       on_down: (cause) => {
         this.live.delete(connection);
+        this.losses.emit(mine);
         if (mine.includes('services')) this.calls.fail(cause);
         this.report({ connected: false, cause });
       },

@@ -125,14 +125,17 @@ export class RosbridgeRobot implements Robot {
       (text) => this.notices.emit(text),
     );
     this.client.onComplaint((complaint) => this.notices.emit(complaint));
+    this.client.onLost((channels) => {
+      // Whatever was seen before belongs to the past: nothing is sent until the robot has been seen again. What was told
+      // once on a connection that stands is still so.
+      this.synchroniser.forget((stream) => channels.includes(channelOf(stream)));
+      if (channels.includes('data')) this.frames.forget();
+    });
     this.client.onStatus(({ connected, cause }) => {
       this.open = connected;
       if (!connected) this.readiness.stop();
       else if (this.advertised) this.readiness.start();
       this.opened_ns = this.clock.now_ns();
-      // Whatever was seen before belongs to the past: nothing is sent until the robot has been seen again.
-      this.synchroniser.forget();
-      if (!connected) this.frames.forget();
       this.report({
         connected: false,
         reachable: connected,
@@ -291,7 +294,7 @@ export class RosbridgeRobot implements Robot {
 
   private listen(stream: Stream): void {
     const { spec } = stream;
-    const channel = Object.keys(spec.images).length > 0 ? 'images' : 'data';
+    const channel = channelOf(stream);
     this.client.subscribe(
       spec.topic,
       spec.type,
@@ -373,6 +376,8 @@ export class RosbridgeRobot implements Robot {
     this.statuses.emit(status);
   }
 }
+
+const channelOf = ({ spec }: Stream): Channel => (Object.keys(spec.images).length > 0 ? 'images' : 'data');
 
 /** Commands, and what may stop them, wait behind nothing else. */
 function ownConnections({ bridge, stop, operator_heartbeat }: RobotFile): readonly Channel[] {

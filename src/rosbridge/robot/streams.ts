@@ -262,10 +262,11 @@ export class Synchroniser {
     private readonly file: Pick<RobotFile, 'join' | 'units'> = { join: {} },
   ) {}
 
-  forget(): void {
+  /** Nothing is joined before something new comes; streams that are `lost` forget what they had. */
+  forget(lost: (stream: Stream) => boolean = () => true): void {
     this.latest = undefined;
     this.parts = [];
-    for (const stream of this.streams) stream.forget();
+    for (const stream of this.streams) if (lost(stream)) stream.forget();
   }
 
   /** Looks for a newer or fuller observation after a sample came; true when there is one. */
