@@ -105,6 +105,10 @@ export async function openParts(
   const clock = new MonotonicClock();
   const robot = new RosbridgeRobot(file, clock);
   closing.defer('bridge', () => robot.close());
+  closing.defer(
+    'notices',
+    robot.onNotice((notice) => log.record('bridge_notice', { notice }, `  ${notice}`)),
+  );
   checkFit(policy.spec, file, options.robot, file.measured);
   const settings = controllerOptions(file, { robot, policy, clock });
   const recorder = await openRecorder(
@@ -181,6 +185,7 @@ function listenToPeople(
   closing.defer('leader', () => clearInterval(watch));
   robot.onOperator({
     stop: (cause) => controller.emergencyStop(cause),
+    clear: () => controller.stopState(false),
     beat: () => controller.operatorBeat(),
     leader: (reading) => leader?.onReading(reading, clock.now_ns()),
     clutch: (closed) => leader?.onClutch(closed),
