@@ -88,3 +88,52 @@ test('of a topic on which each message counts all are held, of one that flows th
   for (let i = 0; i < 150; i++) publish('/estop', i, i);
   expect(held.take()).toHaveLength(100);
 });
+
+test('an encoding that cannot write a message keeps it from nobody else', async () => {
+  const server = await RosbridgeServer.start();
+  closers.push(() => server.close());
+  const publish = server.advertise('/counts', 'demo/Counts');
+  const heard: Record<string, unknown[]> = { none: [], cbor: [] };
+  for (const compression of ['none', 'cbor'] as const) {
+    const client = new BridgeClient({ url: server.url, now_ns });
+    closers.push(() => client.close());
+    await client.connect();
+    client.subscribe('/counts', 'demo/Counts', ({ count }) => heard[compression]!.push(count), {
+      compression,
+    });
+  }
+  await until('both are subscribed', () => {
+    publish({ count: 1 });
+    return heard.none!.length > 0 && heard.cbor!.length > 0;
+  });
+  // JSON would round it, so JSON does not say it.
+  publish({ count: 2n ** 63n - 1n });
+  publish({ count: 3 });
+  await until('what comes after it', () => heard.none!.includes(3) && heard.cbor!.includes(3));
+  expect(heard.cbor).toContain(2n ** 63n - 1n);
+  expect(heard.none!.every((count) => count === 1 || count === 3)).toBe(true);
+  expect(server.stats().unencodable).toBe(1);
+});
+
+test('what the server refuses is told, and so is what cannot be read', async () => {
+  const server = await RosbridgeServer.start({ allow: { publish: ['/allowed'], offer: [] } });
+  closers.push(() => server.close());
+  const client = new BridgeClient({ url: server.url, now_ns });
+  closers.push(() => client.close());
+  const told: string[] = [];
+  client.onComplaint((complaint) => told.push(complaint));
+  await client.connect();
+  client.advertise('/command', 'demo/Command');
+  await until('it is told', () => told.some((one) => /lets? clients publish \/command/.test(one)));
+  client.advertiseService('/stop', 'std_srvs/Trigger', () => ({}));
+  await until('that too', () => told.some((one) => /offer \/stop/.test(one)));
+  expect(client.last_complaint).toContain('/stop');
+});
+
+test.each(['localhost:9090', '192.168.1.20:9090', 'http://localhost:9090', ''])(
+  '"%s" is no bridge’s address, and what it should be is said',
+  (url) => {
+    expect(() => new BridgeClient({ url, now_ns })).toThrow(/expected ws:\/\/HOST:PORT/);
+    if (url !== '') expect(() => new BridgeClient({ url, now_ns })).toThrow('Did you mean ws://');
+  },
+);

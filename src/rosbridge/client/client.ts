@@ -74,6 +74,7 @@ const PROBE_MS = 250;
 const SILENT_MS = 1000;
 /** Characters of a server's remark. */
 const MOST_COMPLAINT = 500;
+const TELL_AGAIN_NS = 10e9;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 /** action_msgs/GoalStatus. */
 const GOAL_ABORTED = 6;
@@ -99,11 +100,13 @@ export class BridgeClient {
   private readonly watch: NodeJS.Timeout;
   private status: ClientStatus = { connected: false, cause: 'not connected yet' };
   private closed = false;
+  private malformed_ns: Nanoseconds = 0;
   private readonly complaints = new Emitter<string>('complaints');
   private readonly keeper: ClockKeeper;
   private readonly finder: DialectFinder;
 
   constructor(private readonly options: ClientOptions) {
+    checkAddress(options.url);
     this.calls = new Calls(options.url);
     this.finder = new DialectFinder(options.dialect);
     this.keeper = new ClockKeeper({
@@ -332,9 +335,7 @@ export class BridgeClient {
         if (mine.includes('services')) this.calls.fail(cause);
         this.report({ connected: false, cause });
       },
-      on_malformed: (cause) => {
-        this.last_malformed = cause;
-      },
+      on_malformed: (cause) => this.malformed(cause),
       on_round_trip: (ms) => {
         this.roundTrips.emit(ms);
       },
@@ -422,6 +423,16 @@ export class BridgeClient {
     if (this.dialect?.name !== 'ros2-web-bridge') this.keeper.look();
   }
 
+  /** Frames that cannot be read may come by the thousand: each kind of fault is told once in a while. */
+  private malformed(cause: string): void {
+    const now_ns = this.options.now_ns();
+    const told = cause === this.last_malformed && now_ns - this.malformed_ns < TELL_AGAIN_NS;
+    this.last_malformed = cause;
+    if (told) return;
+    this.malformed_ns = now_ns;
+    this.complaints.emit(`a message of ${this.options.url} was refused: ${cause}`);
+  }
+
   private complain(complaint: string): void {
     this.last_complaint = complaint;
     this.complaints.emit(complaint);
@@ -432,4 +443,15 @@ export class BridgeClient {
     this.status = status;
     this.statuses.emit(status);
   }
+}
+
+/** Throws `config_invalid` for what is no WebSocket address, with what it should have been. */
+function checkAddress(url: string): void {
+  if (/^wss?:\/\//i.test(url) && URL.canParse(url)) return;
+  const guess = `ws://${url.replace(/^\w+:\/\//, '')}`;
+  throw new TendonError(
+    'config_invalid',
+    `The bridge's address: expected ws://HOST:PORT or wss://HOST:PORT, got "${url}".${URL.canParse(guess) ? ` Did you mean ${guess}?` : ''}`,
+    { url },
+  );
 }

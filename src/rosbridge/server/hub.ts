@@ -76,6 +76,7 @@ class MessagePublication implements Publication {
 }
 let fragmentCount = 0;
 const MAX_TOPICS = 16_384;
+const MAX_OFFERS = 4096;
 
 interface Topic {
   type: string;
@@ -204,6 +205,7 @@ export class Hub {
   }
 
   offerService(name: string, provider: Provider): void {
+    this.bound(this.services, name);
     const other = this.services.get(name);
     if (other !== undefined && other.owner !== provider.owner) {
       throw new TendonError('bridge_protocol', `Service ${name} is already offered by another peer.`, {
@@ -214,6 +216,7 @@ export class Hub {
   }
 
   offerAction(name: string, provider: ActionProvider): void {
+    this.bound(this.actions, name);
     const other = this.actions.get(name);
     if (other !== undefined && other.owner !== provider.owner) {
       throw new TendonError('bridge_protocol', `Action ${name} is already offered by another peer.`, {
@@ -221,6 +224,11 @@ export class Hub {
       });
     }
     this.actions.set(name, provider);
+  }
+
+  private bound(offered: ReadonlyMap<string, unknown>, name: string): void {
+    if (offered.size >= MAX_OFFERS && !offered.has(name))
+      throw new TendonError('bridge_protocol', 'Too many services and actions are offered.');
   }
 
   /** Takes away everything `owner` offered. */

@@ -25,6 +25,8 @@ export interface AllowList {
   readonly publish?: readonly string[];
   readonly subscribe?: readonly string[];
   readonly call?: readonly string[];
+  /** Services and actions that clients may offer. */
+  readonly offer?: readonly string[];
 }
 
 const matches = (patterns: readonly string[] | undefined, name: string) =>
@@ -139,12 +141,14 @@ export class Session {
       this.renew(op.topic, mine);
     },
     call_service: (op) => void this.callService(op),
-    advertise_service: (op) =>
+    advertise_service: (op) => {
+      this.permit('offer', op.service);
       this.hub.offerService(op.service, {
         owner: this,
         type: canonicalType(op.type),
         call: (args, timeout_ms) => this.ask(op.service, args, timeout_ms),
-      }),
+      });
+    },
     unadvertise_service: (op) => {
       if (this.hub.services.get(op.service)?.owner === this) this.hub.services.delete(op.service);
     },
@@ -153,7 +157,8 @@ export class Session {
       if (answer === undefined) throw new TendonError('bridge_protocol', `No call waits for id ${op.id}.`);
       answer({ result: op.result !== false, values: op.values ?? {} });
     },
-    advertise_action: (op) =>
+    advertise_action: (op) => {
+      this.permit('offer', op.action);
       this.hub.offerAction(op.action, {
         owner: this,
         type: canonicalType(op.type),
@@ -171,7 +176,8 @@ export class Session {
           this.answer(goal);
           return () => this.answer({ op: 'cancel_action_goal', id, action: op.action });
         },
-      }),
+      });
+    },
     unadvertise_action: (op) => {
       if (this.hub.actions.get(op.action)?.owner === this) this.hub.actions.delete(op.action);
     },
