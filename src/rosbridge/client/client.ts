@@ -71,7 +71,7 @@ export interface ClientStatus {
 const FIRST_ANSWER_MS = 500;
 /** How long one that is not known has before it is asked what only ros2-web-bridge answers, and after that, ms. */
 const PROBE_MS = 250;
-const SILENT_MS = 1000;
+const SILENT_MS = 400;
 /** Characters of a server's remark. */
 const MOST_COMPLAINT = 500;
 const TELL_AGAIN_NS = 10e9;

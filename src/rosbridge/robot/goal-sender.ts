@@ -5,6 +5,7 @@ import { type CommandPart, type RobotFile, TendonError } from '../../types/index
 import type { BridgeClient, GoalHandle } from '../client/client.js';
 import { durationOf, header } from '../codec/messages.js';
 import { canonicalType } from '../codec/protocol.js';
+import { Units } from './units.js';
 
 export const GOAL_TYPE = 'control_msgs/FollowJointTrajectory';
 export const isGoal = ({ type }: CommandPart): boolean => canonicalType(type) === GOAL_TYPE;
@@ -23,21 +24,23 @@ const GOAL_CANCELED = 5;
 
 export class GoalSender {
   private current: GoalHandle | undefined;
+  private readonly units: Units;
 
   constructor(
     private readonly client: BridgeClient,
     private readonly part: CommandPart,
     private readonly file: Pick<RobotFile, 'joint_names' | 'units'>,
-  ) {}
+  ) {
+    this.units = new Units(file.units);
+  }
 
   /** Resolves when the goal was reached or a newer one took its place; rejects when it was refused or failed. */
   async follow({ period_ns, positions, velocities }: Points): Promise<void> {
-    const { part, file } = this;
+    const { part, file, units } = this;
     const order = part.joints.map((joint) => file.joint_names.indexOf(joint));
-    const scale = (from: number): number => file.units?.scale[from] ?? 1;
     const points = positions.map((row, i) => ({
-      positions: order.map((from) => row[from]! * scale(from) + (file.units?.offset[from] ?? 0)),
-      velocities: order.map((from) => velocities[i]![from]! * scale(from)),
+      positions: order.map((from) => units.toRobot(from, row[from]!)),
+      velocities: order.map((from) => units.speedToRobot(from, velocities[i]![from]!)),
       time_from_start: durationOf((i + 1) * period_ns),
     }));
     const trajectory = {

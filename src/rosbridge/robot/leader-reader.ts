@@ -5,14 +5,16 @@ import { type LeaderFile, type RobotFile, TendonError } from '../../types/index.
 import { readNumbers, readStrings } from '../codec/messages.js';
 import { canonicalType, type Message } from '../codec/protocol.js';
 import { cutList } from './reader-parts.js';
+import { Units } from './units.js';
 
 export type LeaderReader = (msg: Message) => { values: number[]; clutch?: boolean };
 
 /** Throws `config_invalid` for a message type that no reader knows; the reader `input_invalid` for a wrong message. */
 export function leaderReader(
   spec: LeaderFile,
-  { joint_names, units }: Pick<RobotFile, 'joint_names' | 'units'>,
+  { joint_names, units: given }: Pick<RobotFile, 'joint_names' | 'units'>,
 ): LeaderReader {
+  const units = new Units(given);
   const read = rawReader(spec, joint_names);
   const isArm = /\/(JointState|Float64MultiArray|Float32MultiArray)$/.test(spec.type);
   return (msg) => {
@@ -25,9 +27,9 @@ export function leaderReader(
         `its value for joint ${joint_names[bad]} is ${reading.values[bad]}, not a number to act on`,
       );
     // A leader arm counts as the robot does; speeds have no offset, and the axes of a stick are no joints.
-    if (units === undefined || !isArm) return reading;
-    const values = reading.values.map(
-      (v, i) => (v - (spec.mode === 'rate' ? 0 : units.offset[i]!)) / units.scale[i]!,
+    if (units.same || !isArm) return reading;
+    const values = reading.values.map((value, joint) =>
+      spec.mode === 'rate' ? units.speedToPolicy(joint, value) : units.toPolicy(joint, value),
     );
     return { ...reading, values };
   };

@@ -1,15 +1,12 @@
-// Messages → the features they carry, checked: one reader per message type.
+// Messages → the features they carry, checked: readers of arrays by name and of pictures. message-types.ts has the list.
 
-import { type RobotFile, type RobotStream, TendonError } from '../../types/index.js';
-import { IMAGE_TYPE, readImage } from '../codec/images.js';
+import { type RobotStream, TendonError } from '../../types/index.js';
+import { readImage } from '../codec/images.js';
 import { readNumbers, readStrings } from '../codec/messages.js';
 import { decodeCompressed } from './compressed.js';
-import type { FrameTree } from './frame-tree.js';
-import { jointReader } from './joint-reader.js';
-import { odometryReader, poseStampedReader, transformReader, twistReader } from './motion-readers.js';
-import { arrayReader, checked, NONE, type Reader, type SlowReader } from './reader-parts.js';
+import { checked, NONE, type Reader, type SlowReader } from './reader-parts.js';
 
-function namedReader(stream: RobotStream): Reader {
+export function namedReader(stream: RobotStream): Reader {
   return (msg) => {
     const names = readStrings(msg.name, `${stream.topic}.name`);
     const lengths = readNumbers(msg.length, `${stream.topic}.length`);
@@ -30,7 +27,7 @@ function namedReader(stream: RobotStream): Reader {
   };
 }
 
-function imageReader(stream: RobotStream): Reader {
+export function imageReader(stream: RobotStream): Reader {
   const [key, shape] = Object.entries(stream.images)[0] ?? ['', [0, 0, 0]];
   return (msg) => {
     const picture = named(stream, key, () => readImage(msg));
@@ -46,7 +43,7 @@ function imageReader(stream: RobotStream): Reader {
   };
 }
 
-function compressedReader(stream: RobotStream): SlowReader {
+export function compressedReader(stream: RobotStream): SlowReader {
   const [key, size] = Object.entries(stream.images)[0] ?? ['', [0, 0, 1] as const];
   return async (msg) => {
     try {
@@ -74,40 +71,3 @@ function named<T>(stream: RobotStream, key: string, read: () => T): T {
     throw withTopic(stream, key, caught);
   }
 }
-
-/** Of many transforms in one message; a stream takes one of them out before it is read. */
-export const TF_TYPE = 'tf2_msgs/TFMessage';
-
-export const JOINT_TYPE = 'sensor_msgs/JointState';
-
-/** Types whose messages have no place for a stamp: their arrival is all there is. */
-export const WITHOUT_STAMP: ReadonlySet<string> = new Set([
-  'std_msgs/Float64MultiArray',
-  'std_msgs/Float32MultiArray',
-  'geometry_msgs/Twist',
-]);
-
-/** How each message type is read; the key is the canonical type. */
-export const READERS: Readonly<
-  Record<string, (stream: RobotStream, file: RobotFile, frames: FrameTree) => Reader>
-> = {
-  [JOINT_TYPE]: (stream, file) => jointReader(stream, stream.joints ?? file.joint_names),
-  'std_msgs/Float64MultiArray': (stream) =>
-    arrayReader(stream, (msg) => readNumbers(msg.data, `${stream.topic}.data`)),
-  'std_msgs/Float32MultiArray': (stream) =>
-    arrayReader(stream, (msg) => readNumbers(msg.data, `${stream.topic}.data`)),
-  'geometry_msgs/PoseStamped': (stream, _, frames) => poseStampedReader(stream, frames),
-  'geometry_msgs/TransformStamped': (stream, _, frames) => transformReader(stream, frames),
-  [TF_TYPE]: (stream, _, frames) => transformReader(stream, frames),
-  'geometry_msgs/Twist': (stream, file) => arrayReader(stream, twistReader(stream, file)),
-  'geometry_msgs/TwistStamped': (stream, file) => {
-    const read = twistReader(stream, file);
-    return arrayReader(stream, (msg) => read(msg.twist));
-  },
-  'nav_msgs/Odometry': odometryReader,
-  'tendon_msgs/Observation': namedReader,
-  [IMAGE_TYPE]: imageReader,
-};
-export const SLOW_READERS: Readonly<Record<string, (stream: RobotStream) => SlowReader>> = {
-  'sensor_msgs/CompressedImage': compressedReader,
-};

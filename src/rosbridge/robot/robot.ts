@@ -21,14 +21,16 @@ import type { Publisher } from '../client/offers.js';
 import { SAID_ONCE } from '../client/subscriptions.js';
 import { IMAGE_TYPE } from '../codec/images.js';
 import { canonicalType, type Message } from '../codec/protocol.js';
-import { epochStamp, headerTime, type RosTime } from '../codec/time.js';
-import { commandWriter } from './command-writers.js';
+import { epochStamp, headerTime } from '../codec/time.js';
+import { commandWriter } from './command-writer.js';
 import { FrameTree } from './frame-tree.js';
 import { GoalSender, isGoal } from './goal-sender.js';
+import { TF_TYPE } from './message-types.js';
 import { type OperatorListener, Operators } from './operators.js';
-import { TF_TYPE, WITHOUT_STAMP } from './readers.js';
 import { Readiness } from './readiness.js';
 import { Stream, Synchroniser } from './streams.js';
+import { Units } from './units.js';
+import type { Write } from './writers.js';
 
 /** Commands that were not sent, by cause. */
 export interface CommandDrops {
@@ -47,7 +49,6 @@ const FRAME_BYTES = 1024 * 1024;
 const SMALL_FRAME_BYTES = 64 * 1024;
 /** A byte of a picture in JSON, where the server writes it as a list of numbers. */
 const BYTES_IN_JSON = 4;
-type Writer = (values: Float64Array, stamp: RosTime) => Message;
 
 const IN_THE_GOAL: Publisher = { publish: () => true, close: () => undefined };
 
@@ -61,7 +62,7 @@ export class RosbridgeRobot implements Robot {
   private readonly streams: readonly Stream[];
   private readonly frames: FrameTree;
   private readonly synchroniser: Synchroniser;
-  private readonly parts: readonly { publisher: Publisher | undefined; readonly write: Writer }[];
+  private readonly parts: readonly { publisher: Publisher | undefined; readonly write: Write }[];
   private readonly statuses = new Emitter<RobotStatus>('robot status');
   private readonly notices = new Emitter<string>('robot notices');
   private readonly readiness: Readiness;
@@ -83,7 +84,8 @@ export class RosbridgeRobot implements Robot {
     const { dialect } = bridge;
     if (command.parts.some(isGoal) && dialect !== 'auto' && !DIALECTS[dialect].actions)
       throw noActions(file, dialect);
-    const writers = command.parts.map((part) => ({ part, write: commandWriter(part, file) }));
+    const units = new Units(file.units);
+    const writers = command.parts.map((part) => ({ part, write: commandWriter(part, file, units) }));
     this.action_dim = file.joint_names.length;
     this.frames = new FrameTree(file.frames.transforms);
     this.streams = file.observation.map(
@@ -326,8 +328,7 @@ export class RosbridgeRobot implements Robot {
     const { client } = this;
     const { spec } = stream;
     const line_ns = client.line_ns(channel);
-    if (spec.stamps === 'arrival' || WITHOUT_STAMP.has(canonicalType(spec.type)))
-      return stream.add(msg, arrived_ns, arrived_ns, line_ns);
+    if (!stream.stamped) return stream.add(msg, arrived_ns, arrived_ns, line_ns);
     const time = headerTime(msg);
     if (time === undefined)
       return spec.latched ? stream.add(msg, arrived_ns, arrived_ns) : stream.addUnstamped();

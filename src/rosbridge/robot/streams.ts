@@ -13,9 +13,10 @@ import {
 import { canonicalType, type Message } from '../codec/protocol.js';
 import { NewestFirst } from './compressed.js';
 import { FrameTree } from './frame-tree.js';
+import { MESSAGE_TYPES, typesWith } from './message-types.js';
 import { transformOf } from './motion-readers.js';
 import type { Parts, Reader, SlowReader, Withheld } from './reader-parts.js';
-import { JOINT_TYPE, READERS, SLOW_READERS, TF_TYPE } from './readers.js';
+import { Units } from './units.js';
 
 interface Sample extends Parts {
   readonly stamp_ns: Nanoseconds;
@@ -64,6 +65,8 @@ export class Stream {
   private readonly among: boolean;
   /** Whether messages of several drivers are merged, whose stamps are in no order. */
   private readonly merged: boolean;
+  /** Whether its messages say when they were valid; of others their arrival counts. */
+  readonly stamped: boolean;
   private readonly frames: NewestFirst<Frame> | undefined;
   /** Counts what `forget` was called for: what was being decoded then belongs to the past. */
   private era = 0;
@@ -75,21 +78,21 @@ export class Stream {
     private readonly changed: () => void = () => {},
     frames = new FrameTree(file.frames.transforms),
   ) {
-    const type = canonicalType(spec.type);
-    this.read = READERS[type]?.(spec, file, frames);
-    this.among = type === TF_TYPE;
-    this.merged = type === JOINT_TYPE;
-    const slow = SLOW_READERS[type]?.(spec);
+    const row = MESSAGE_TYPES[canonicalType(spec.type)] ?? {};
+    this.read = row.read?.(spec, file, frames);
+    this.among = row.among === true;
+    this.merged = row.merged === true;
+    this.stamped = row.unstamped !== true && spec.stamps === 'header';
+    const slow = row.readSlowly?.(spec);
     if (slow !== undefined)
       this.frames = new NewestFirst(
         (frame) => this.decode(frame, slow),
         () => ++this.counters.dropped,
       );
     if (this.read === undefined && slow === undefined) {
-      const known = [...Object.keys(READERS), ...Object.keys(SLOW_READERS)].join(', ');
       throw new TendonError(
         'unsupported',
-        `${spec.topic}: messages of type ${spec.type} cannot be read as observations; choose from ${known}.`,
+        `${spec.topic}: messages of type ${spec.type} cannot be read as observations; choose from ${typesWith('read', 'readSlowly')}.`,
         { topic: spec.topic, type: spec.type },
       );
     }
@@ -255,12 +258,15 @@ export class Stream {
 /** Joins streams; the first sets the time. */
 export class Synchroniser {
   latest: Observation | undefined;
+  private readonly units: Units;
   private parts: readonly (Sample | undefined)[] = [];
 
   constructor(
     private readonly streams: readonly Stream[],
     private readonly file: Pick<RobotFile, 'join' | 'units'> = { join: {} },
-  ) {}
+  ) {
+    this.units = new Units(file.units);
+  }
 
   /** Nothing is joined before something new comes; streams that are `lost` forget what they had. */
   forget(lost: (stream: Stream) => boolean = () => true): void {
@@ -301,10 +307,11 @@ export class Synchroniser {
 
   /** Adds what is made of several topics, and turns what the policy counts otherwise into its units. */
   private finish(values: Record<string, Float32Array>): void {
-    const { join, units } = this.file;
+    const { units } = this;
+    const { join } = this.file;
     for (const [key, parts] of Object.entries(join))
       values[key] = Float32Array.from(parts.flatMap((one) => [...(values[one] ?? [])]));
-    for (const key of units?.features ?? [])
-      values[key] = values[key]!.map((value, i) => (value - units!.offset[i]!) / units!.scale[i]!);
+    for (const key of units.features)
+      values[key] = values[key]!.map((value, joint) => units.toPolicy(joint, value));
   }
 }
