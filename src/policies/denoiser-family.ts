@@ -55,6 +55,11 @@ export interface DenoiserFamily {
    * n_obs_steps observations the window is as long as there are, and the newest is its last: row t − 1 of x.
    */
   readonly keeps_actions?: boolean;
+  /** A network that is given what it made of the last observation (an RNN): more inputs by it, and the next from x. */
+  readonly recurrent?: {
+    inputs(state: unknown): NetworkInputs;
+    next(x: Float32Array, state: unknown): unknown;
+  };
   /** The network was trained with the beginning of its chunk given: inputs prefix and prefix_weights (0 or 1). */
   readonly conditioned?: boolean;
   /** Columns of x after the actions, which the network denoises with them (diffusion_policy's painted observations). */

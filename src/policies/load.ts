@@ -15,6 +15,7 @@ import { openDp } from './dp/index.js';
 import { openEdm } from './edm/index.js';
 import { openEnsemble } from './ensemble/index.js';
 import { openOnnxFamily } from './onnx/family.js';
+import { openRobomimic } from './robomimic/index.js';
 import { openRssm } from './rssm/index.js';
 import { openScalezero } from './scalezero/index.js';
 import { openTdmpc } from './tdmpc/index.js';
@@ -37,6 +38,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   diffusion: openDiffusion,
   vqbet: openVqbet,
   diffusion_policy: openDp,
+  robomimic: openRobomimic,
   onnx: openOnnxFamily,
   smolvla: openSmolvla,
   pi0: openPi0,

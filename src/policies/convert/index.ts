@@ -9,6 +9,7 @@ import { configBeside } from './beside.js';
 import { convertDp, isDp } from './dp.js';
 import type { Converted } from './folder.js';
 import { Intake } from './intake.js';
+import { convertRobomimic, isRobomimic } from './robomimic.js';
 import { tdmpc2Config } from './tdmpc2.js';
 
 export { writeCheckpoint } from './folder.js';
@@ -34,6 +35,7 @@ export function convert(path: string, options: ConvertOptions = {}): Converted {
 
 function recognise(file: TorchFile, options: ConvertOptions): Converted {
   if (isDp(file)) return convertDp(file);
+  if (isRobomimic(file)) return convertRobomimic(file);
   if (isOriginalAct(file))
     return convertAct(file, {
       stats: options.stats ?? join(dirname(file.path), 'dataset_stats.pkl'),
@@ -54,7 +56,7 @@ function recognise(file: TorchFile, options: ConvertOptions): Converted {
   if (beso !== undefined) return bare('BESO', file, beso, options, 'beso');
   throw new TendonError(
     'unsupported',
-    `${file.path}: its ${file.tensors.size} tensors (${[...file.tensors.keys()].slice(0, 3).join(', ')} …) are none of diffusion_policy's, the original ACT's, TD-MPC2's or BESO's; a LeRobot checkpoint is a folder and needs no conversion`,
+    `${file.path}: its ${file.tensors.size} tensors (${[...file.tensors.keys()].slice(0, 3).join(', ')} …) are none of diffusion_policy's, robomimic's, ACT's, TD-MPC2's or BESO's; a LeRobot checkpoint is a folder and needs no conversion`,
     { path: file.path },
   );
 }

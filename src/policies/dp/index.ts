@@ -8,11 +8,12 @@ import { TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec } from '../features.js';
+import type { KeyedObservation } from '../keyed-observation.js';
 import { linearNormalizer } from '../processors/linear.js';
 import type { Tensors } from '../tensors.js';
 import { imageShapes } from '../vision/camera.js';
 import { DpConfig } from './config.js';
-import { type DpObservation, dpObservation } from './observation.js';
+import { dpObservation } from './observation.js';
 import { paint, painted, placed } from './painting.js';
 import { dpTransformerGraph } from './transformer.js';
 
@@ -92,7 +93,7 @@ export function openDp(checkpoint: Checkpoint): DenoiserFamily {
 
 function networkOf(
   config: DpConfig,
-  observation: DpObservation,
+  observation: KeyedObservation,
   action_dim: number,
   tensors: Tensors,
   groups: number,

@@ -8,7 +8,10 @@ import { resnet, spatialSoftmax } from '../../networks/index.js';
 import { TendonError } from '../../types/index.js';
 import { readTensor } from '../../weights/index.js';
 import { CountSchema } from '../fields.js';
+import type { Vision } from '../keyed-observation.js';
+import type { Affine } from '../processors/affine.js';
 import type { Tensors } from '../tensors.js';
+import { type Camera, centredCrop, pixelTable } from '../vision/camera.js';
 
 const count = CountSchema;
 
@@ -24,17 +27,44 @@ export const VisualCoreConfig = z.lazy(() =>
     /** Of the linear layer after pooling; null without one. */
     feature_dimension: count.nullable(),
     crop_shape: z.tuple([count, count]).nullable(),
+    /** After the linear layer; robomimic's transformers have none. */
+    relu: z.boolean().default(true),
     /** A centre that falls between two pixels: robomimic's crop rounds down, torchvision's to the even one. */
     crop_rounding: z.enum(['down', 'even']),
   }),
 );
 export type VisualCoreConfig = z.infer<typeof VisualCoreConfig>;
 
+/** Cameras through a VisualCore each, under `prefix` and the key's name. */
+export const robomimicVision = (core: VisualCoreConfig, prefix: string): Vision => ({
+  prepare: (key, frame, affine) => visualCamera(core, key, frame, affine),
+  width: ({ input }) => visualWidth(core, input[0], input[1]),
+  features: (g, tensors, name, _, x) => visualCore(g, tensors, `${prefix}${name}.`, core, x),
+});
+
+/** A camera's frames as robomimic's encoder takes them: normalised, cut out about their centre. */
+function visualCamera(
+  core: VisualCoreConfig,
+  key: string,
+  [channels, height, width]: readonly [number, number, number],
+  { mul, add }: Affine,
+): Camera {
+  const crop = core.crop_shape ?? undefined;
+  const [rows, columns] = crop ?? [height, width];
+  return {
+    key,
+    shape: [channels, height, width],
+    input: [rows, columns, channels],
+    values: pixelTable(channels, (pixel) => pixel * mul[0]! + add[0]!),
+    ...(crop === undefined ? {} : { crop: centredCrop(key, [height, width], crop, core.crop_rounding) }),
+  };
+}
+
 /** Channels of the last map. */
 const CHANNELS = { resnet18: 512, resnet50: 2048 } as const;
 
 /** The features of one camera whose cropped frames are `height` × `width`. */
-export function visualWidth(core: VisualCoreConfig, height: number, width: number): number {
+function visualWidth(core: VisualCoreConfig, height: number, width: number): number {
   if (core.feature_dimension !== null) return core.feature_dimension;
   const channels = CHANNELS[core.backbone];
   if (core.pool === 'SpatialSoftmax') return 2 * (core.num_kp ?? channels);
@@ -42,7 +72,7 @@ export function visualWidth(core: VisualCoreConfig, height: number, width: numbe
 }
 
 /** Frames (n, height, width, 3) of one camera → (n, features), after the ReLU; `prefix` of its VisualCore. */
-export function visualCore(
+function visualCore(
   g: GraphBuilder,
   tensors: Tensors,
   prefix: string,
@@ -67,7 +97,7 @@ export function visualCore(
   const linear = `${prefix}nets.${core.pool === null ? 2 : 3}`;
   const out =
     core.feature_dimension === null ? flat : tensors.linear(g, flat, linear, core.feature_dimension);
-  return g.unary('relu', out);
+  return core.relu ? g.unary('relu', out) : out;
 }
 
 function softmaxPool(

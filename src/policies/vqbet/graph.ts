@@ -3,7 +3,7 @@
 // an offset to what the codes decode to.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
-import { causalMask, clamp, largest, uniformOf } from '../../networks/index.js';
+import { causalMask, drawOne } from '../../networks/index.js';
 import type { Tensors } from '../tensors.js';
 import type { Camera } from '../vision/camera.js';
 import { rgbEncoder, rgbEncoderConfig } from '../vision/rgb-encoder.js';
@@ -38,7 +38,7 @@ export function vqbetGraph(
   const head = 'vqbet.action_head.';
   const noise = g.reshape(x, [1, 1, rows * action_dim]);
   const choose = (logits: Value, codebook: number): Value =>
-    draw(
+    drawOne(
       g,
       g.affine(logits, 1 / config.bet_softmax_temperature, 0),
       g.slice(noise, 2, chunk * action_dim + codebook * codes, codes),
@@ -124,16 +124,4 @@ function queryFeature(
   }
   const newest = tensors.layerNorm(g, g.slice(h, 1, length - 1, 1), `${gpt}ln_f`);
   return tensors.linear(g, newest, 'vqbet.policy.lm_head', config.gpt_output_dim, false);
-}
-
-/**
- * One-hot draw from softmax(logits): the largest of logits + Gumbel noise (Gumbel 1954), whose uniforms are normal
- * draws through their distribution function. (…, codes) each.
- */
-function draw(g: GraphBuilder, logits: Value, normal: Value): Value {
-  const uniform = uniformOf(g, normal);
-  const log = (v: Value): Value => g.unary('log', v);
-  const gumbel = g.affine(log(g.affine(log(clamp(g, uniform, 2 ** -25, 1 - 2 ** -24)), -1, 0)), -1, 0);
-  const scores = g.add(gumbel, logits);
-  return largest(g, scores);
 }
