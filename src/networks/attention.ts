@@ -40,3 +40,26 @@ export function feedForward(
   const wide = g.unary(activation, weights.linear(g, x, `${name}.linear1`, hidden));
   return weights.linear(g, wide, `${name}.linear2`, x.shape.at(-1)!);
 }
+
+/**
+ * Queries, keys and values of self-attention: `qkv`, one layer whose rows are the three in turn, or q_proj, k_proj and v_proj;
+ * all with a bias.
+ */
+export function headsOf(
+  g: GraphBuilder,
+  weights: Weights,
+  prefix: string,
+  layout: 'qkv' | 'separate',
+  x: Value,
+): [q: Value, k: Value, v: Value] {
+  const D = x.shape.at(-1)!;
+  const part = (index: number): Value =>
+    layout === 'separate'
+      ? weights.linear(g, x, `${prefix}${'qkv'[index]}_proj`, D)
+      : g.linear(
+          x,
+          weights.rows(g, `${prefix}qkv.weight`, [3 * D, D], index * D, D),
+          weights.rows(g, `${prefix}qkv.bias`, [3 * D], index * D, D),
+        );
+  return [part(0), part(1), part(2)];
+}

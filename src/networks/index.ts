@@ -13,4 +13,5 @@ export * from './siglip.js';
 export * from './sine-positions.js';
 export * from './spatial-softmax.js';
 export * from './unet.js';
+export * from './vit.js';
 export type * from './weights.js';

@@ -14,6 +14,8 @@ export interface Resnet {
   readonly naming: 'torchvision' | 'sequential';
   /** Group norm of 16 channels a group in place of batch norm. */
   readonly group_norm: boolean;
+  /** Stages of the four, from the first; all when absent. */
+  readonly stages?: number;
   /** The last stage keeps its resolution and spreads its taps instead. */
   readonly dilate_last?: boolean;
   /** Convolutions stay f32 in every precision. */
@@ -86,7 +88,7 @@ export function resnet(g: GraphBuilder, weights: Weights, net: Resnet, x: Value)
     norm(g.conv2d(x, stem(g, weights, net, conv1, x), undefined, { stride: 2, pad: 3, exact }), bn1),
   );
   h = g.maxPool2d(h, { kernel: 3, stride: 2, pad: 1 });
-  depth.blocks.forEach((count, i) => {
+  depth.blocks.slice(0, net.stages).forEach((count, i) => {
     const spread = i === 3 && net.dilate_last === true;
     for (let j = 0; j < count; j++) {
       const stride = j === 0 && i > 0 && !spread ? 2 : 1;

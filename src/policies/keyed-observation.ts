@@ -12,9 +12,9 @@ import { type Camera, framesOf } from './vision/camera.js';
 export interface KeyedObservation {
   readonly cameras: readonly Camera[];
   readonly dims: Readonly<Record<string, number>>;
-  /** Floats of one observation in the condition. */
+  /** Floats of one observation in the condition; with horizons, of the whole condition. */
   readonly width: number;
-  /** One row per observation, (n_obs_steps, width), from inputs under their feature keys. */
+  /** One row per observation, (n_obs_steps, width), from inputs under their feature keys; with horizons (1, width). */
   graph(g: GraphBuilder, tensors: Tensors): Value;
   inputs(history: readonly Observation[]): NetworkInputs;
   /** (history · width), without cameras. */
@@ -35,14 +35,19 @@ export interface Keyed {
   readonly names: Readonly<Record<string, string>>;
   /** n_obs_steps */
   readonly rows: number;
+  /**
+   * Observations of each key (UMI): the newest as many of them are side by side, then those of the next key. Absent: one
+   * observation of all keys, then the next.
+   */
+  readonly horizons?: Readonly<Record<string, number>> | undefined;
   /** Absent without cameras. */
   readonly vision: Vision | undefined;
 }
 
-export function keyedObservation(
-  { entries, names, rows, vision }: Keyed,
-  tensors: Tensors,
-): KeyedObservation {
+export function keyedObservation(keyed: Keyed, tensors: Tensors): KeyedObservation {
+  const { entries, names, rows, horizons, vision } = keyed;
+  const steps = (key: string): number => (horizons === undefined ? rows : (horizons[key] ?? rows));
+
   const affines = new Map<string, Affine>();
   const dims: Record<string, number> = {};
   const cameras = new Map<string, Camera>();
@@ -70,25 +75,36 @@ export function keyedObservation(
   return {
     cameras: [...cameras.values()],
     dims,
-    width: entries.reduce((n, [key]) => n + width(key), 0),
+    width: entries.reduce((n, [key]) => n + width(key) * (horizons === undefined ? 1 : steps(key)), 0),
     graph: (g, tensors) =>
       g.concat(
         entries.map(([key]) => {
           const camera = cameras.get(key);
-          if (camera === undefined) return g.input(key, [rows, dims[key]!], 'observation');
-          const frames = g.input(key, [rows, ...camera.input], 'observation');
-          return vision!.features(g, tensors, nameOf(key), camera, frames);
+          const count = steps(key);
+          const seen =
+            camera === undefined
+              ? g.input(key, [count, dims[key]!], 'observation')
+              : vision!.features(
+                  g,
+                  tensors,
+                  nameOf(key),
+                  camera,
+                  g.input(key, [count, ...camera.input], 'observation'),
+                );
+          return horizons === undefined ? seen : g.reshape(seen, [1, count * seen.shape[1]!]);
         }),
       ),
     inputs(history) {
       const numbers = states.map((key) => {
-        const out = new Float32Array(rows * dims[key]!);
-        history.forEach((observation, i) => {
+        const out = new Float32Array(steps(key) * dims[key]!);
+        history.slice(-steps(key)).forEach((observation, i) => {
           write(key, observation, out, i * dims[key]!);
         });
         return [key, out] as const;
       });
-      const frames = [...cameras].map(([key, camera]) => [key, framesOf(camera, history)] as const);
+      const frames = [...cameras].map(
+        ([key, camera]) => [key, framesOf(camera, history.slice(-steps(key)))] as const,
+      );
       return Object.fromEntries([...numbers, ...frames]);
     },
     vector(history) {

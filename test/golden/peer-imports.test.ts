@@ -102,3 +102,40 @@ describe('diffusion_policy with cameras', () => {
     policy.close();
   });
 });
+
+describe('UMI', () => {
+  const WH: Record<string, readonly [keys: readonly string[], dims: Record<string, number>]> = {
+    umi_vit: [['camera0_rgb'], { robot0_eef_pos: 3, robot0_gripper_width: 1 }],
+    umi_resnet: [['camera0_rgb', 'camera1_rgb'], { robot0_eef_pos: 3 }],
+    umi_resnet_soft: [['camera0_rgb'], { robot0_eef_pos: 3 }],
+  };
+
+  test.each(Object.keys(WH))(
+    '%s: the chunk of the peer’s own policy, whose first row is now',
+    async (name) => {
+      const [cameras, dims] = WH[name]!;
+      const io = golden(name);
+      const converted = convert(saved(name));
+      expect(converted.found).toBe('UMI DiffusionUnetTimmPolicy');
+      writeCheckpoint(join(dir, 'policy'), converted);
+      const policy = await loadPolicy(join(dir, 'policy'), { precision: 'f32' });
+      expect(policy.spec).toMatchObject({ n_obs_steps: 2, n_action_steps: 6, horizon: 8, action_dim: 4 });
+      expect(policy.spec.observation_dims).not.toHaveProperty('observation.start');
+      const history = [0, 1].map((t) => ({
+        stamp_ns: t,
+        values: Object.fromEntries(
+          Object.entries(dims).map(([key, n]) => [
+            `observation.${key}`,
+            io.get(key).slice(t * n, (t + 1) * n),
+          ]),
+        ),
+        images: Object.fromEntries(
+          cameras.map((key) => [`observation.images.${key}`, frame(`${name}/${key}/${t}`, 64, 64)]),
+        ),
+      }));
+      const chunk = await policy.infer(history, { noise: io.get('noise') });
+      expect(relativeError(chunk.actions, io.get('actions'))).toBeLessThan(1e-4);
+      policy.close();
+    },
+  );
+});

@@ -8,17 +8,22 @@ import { hybridFields, imageFields } from './dp-cameras.js';
 import type { Converted } from './folder.js';
 import { Hydra, isDict, wrong } from './hydra.js';
 import { Intake } from './intake.js';
+import { umiFields } from './umi.js';
 
 export const isDp = (file: TorchFile): boolean =>
   file.root instanceof Map && file.root.has('state_dicts') && file.root.has('cfg');
 
-type Kind = { readonly network: 'unet' | 'transformer'; readonly cameras?: 'multi_image' | 'robomimic' };
+type Kind = {
+  readonly network: 'unet' | 'transformer';
+  readonly cameras?: 'multi_image' | 'robomimic' | 'timm';
+};
 
 const KINDS: Readonly<Record<string, Kind>> = {
   DiffusionUnetLowdimPolicy: { network: 'unet' },
   DiffusionTransformerLowdimPolicy: { network: 'transformer' },
   DiffusionUnetImagePolicy: { network: 'unet', cameras: 'multi_image' },
   DiffusionUnetHybridImagePolicy: { network: 'unet', cameras: 'robomimic' },
+  DiffusionUnetTimmPolicy: { network: 'unet', cameras: 'timm' },
   DiffusionTransformerHybridImagePolicy: { network: 'transformer', cameras: 'robomimic' },
 };
 
@@ -39,22 +44,29 @@ export function convertDp(file: TorchFile): Converted {
   if (hydra.flag('policy.pred_action_steps_only', false))
     throw new TendonError('unsupported', `${file.path}: pred_action_steps_only is not supported`);
   const weights = weightsOf(file, name, hydra.find('training.use_ema') !== false);
-  const cameras = kind.cameras === 'robomimic' ? hybridFields : imageFields;
+  const fields = kind.cameras === 'timm' ? umiFields(hydra, weights) : fieldsOf(hydra, name, kind);
   return {
-    found: `diffusion_policy ${name}`,
+    found: `${kind.cameras === 'timm' ? 'UMI' : 'diffusion_policy'} ${name}`,
     ...weights.finish(),
     config: {
       type: 'diffusion_policy',
-      n_obs_steps: hydra.number('policy.n_obs_steps'),
-      horizon: hydra.number('policy.horizon'),
-      n_action_steps: hydra.number('policy.n_action_steps'),
-      // Of the steps that were observed the newest is executed first, but by the low-dimensional UNet when it is not told to.
-      oa_step_convention:
-        name !== 'DiffusionUnetLowdimPolicy' || hydra.flag('policy.oa_step_convention', false),
-      ...(kind.cameras === undefined ? lowDimFields(hydra, kind.network) : cameras(hydra)),
+      ...fields,
       network: networkFields(hydra, kind),
       ...schedulerFields(hydra),
     },
+  };
+}
+
+function fieldsOf(hydra: Hydra, name: string, { network, cameras }: Kind): Record<string, unknown> {
+  const visual = cameras === 'robomimic' ? hybridFields : imageFields;
+  return {
+    n_obs_steps: hydra.number('policy.n_obs_steps'),
+    horizon: hydra.number('policy.horizon'),
+    n_action_steps: hydra.number('policy.n_action_steps'),
+    // Of the steps that were observed the newest is executed first, but by the low-dimensional UNet when it is not told to.
+    oa_step_convention:
+      name !== 'DiffusionUnetLowdimPolicy' || hydra.flag('policy.oa_step_convention', false),
+    ...(cameras === undefined ? lowDimFields(hydra, network) : visual(hydra)),
   };
 }
 

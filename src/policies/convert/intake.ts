@@ -33,10 +33,13 @@ export class Intake {
     }
   }
 
-  /** Drops every tensor that is left and whose name matches. */
+  /** Drops every tensor whose name matches: its own where it is left, the new one where it was taken. */
   drop(pattern: RegExp, why: string): void {
-    const names = [...this.left.keys()].filter((name) => pattern.test(name));
-    for (const name of names) this.left.delete(name);
+    const names = [...this.left.keys(), ...Object.keys(this.taken)].filter((name) => pattern.test(name));
+    for (const name of names) {
+      this.left.delete(name);
+      delete this.taken[name];
+    }
     if (names.length > 0) this.dropped.push({ why, names });
   }
 

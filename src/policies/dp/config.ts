@@ -50,6 +50,32 @@ const MultiImageConfig = z.lazy(() =>
 );
 /** The hybrid policies': robomimic's encoder, its keys in the order of input_features. */
 const HybridConfig = z.lazy(() => z.object({ kind: z.literal('robomimic'), visual: VisualCoreConfig }));
+/** UMI's TimmObsEncoder; each key has as many observations as its horizon, all of a key side by side. */
+const TimmConfig = z.lazy(() => {
+  const shared = {
+    kind: z.literal('timm'),
+    /** Side of the crop by that of the frame, after which it is resized; null without a crop. */
+    crop_ratio: z.number().positive().max(1).nullable(),
+    /** Observations of each key, the newest last. */
+    horizons: z.record(z.string(), count.max(64)),
+  };
+  const vit = z.object({
+    ...{ width: count, depth: count.max(256), heads: count, patch: count.max(64), mlp: count },
+    eps: z.number().positive(),
+    activation: z.enum(['gelu', 'quick_gelu']),
+    ...{ class_token: z.literal(true), pre_norm: z.boolean(), patch_bias: z.boolean() },
+  });
+  return z.discriminatedUnion('model', [
+    z.object({ ...shared, model: z.literal('vit'), vit }),
+    z.object({
+      ...shared,
+      model: z.enum(['resnet18', 'resnet34']),
+      group_norm: z.boolean(),
+      downsample_ratio: z.union([z.literal(16), z.literal(32)]),
+      aggregation: z.enum(['avg', 'max', 'soft_attention', 'spatial_embedding', 'attention_pool_2d']),
+    }),
+  ]);
+});
 /** Folders of the time before there was a choice name no kind. */
 export const ObsEncoderConfig = z.lazy(() =>
   z.preprocess(
@@ -57,10 +83,11 @@ export const ObsEncoderConfig = z.lazy(() =>
       typeof given === 'object' && given !== null && !('kind' in given)
         ? { kind: 'multi_image', ...given }
         : given,
-    z.discriminatedUnion('kind', [MultiImageConfig, HybridConfig]),
+    z.union([MultiImageConfig, HybridConfig, TimmConfig]),
   ),
 );
 export type MultiImageConfig = z.infer<typeof MultiImageConfig>;
+export type TimmConfig = z.infer<typeof TimmConfig>;
 
 export const DpConfig = z.lazy(() =>
   z.object({
@@ -71,6 +98,8 @@ export const DpConfig = z.lazy(() =>
     n_action_steps: count,
     /** Of the steps that were observed, the newest is the first that is executed; false: the one after it. */
     oa_step_convention: z.boolean().default(true),
+    /** The first row that is executed, where neither of those is (UMI: 0, its actions begin now). */
+    first_row: z.number().int().min(0).max(1023).optional(),
     input_features: FeaturesSchema,
     output_features: FeaturesSchema,
     /** The normaliser's name of a feature. */

@@ -45,7 +45,12 @@ export function openDp(checkpoint: Checkpoint): DenoiserFamily {
     return g;
   };
   graph(1);
-  const first_row = config.n_obs_steps - (config.oa_step_convention ? 1 : 0);
+  const first_row = config.first_row ?? config.n_obs_steps - (config.oa_step_convention ? 1 : 0);
+  if (first_row >= config.horizon)
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: expected a horizon beyond row ${first_row}, the first that is executed, got ${config.horizon}`,
+    );
 
   return {
     spec: {
@@ -110,6 +115,8 @@ function networkOf(
   const features = (g: GraphBuilder): Value => observation.graph(g, tensors);
   const paintings = (g: GraphBuilder): Value => placed(g, features(g), horizon, action_dim);
   if (network.kind === 'transformer') {
+    if (config.obs_encoder?.kind === 'timm')
+      throw new TendonError('unsupported', "diffusion_policy: UMI's encoder is read with a UNet");
     if (!(painting || config.obs_as === 'cond'))
       throw new TendonError(
         'unsupported',
@@ -137,6 +144,13 @@ function networkOf(
       groups,
     );
   }
+  const timm = config.obs_encoder?.kind === 'timm';
+  if (timm && (config.obs_as !== 'global_cond' || !cameras))
+    throw new TendonError(
+      'unsupported',
+      'diffusion_policy: UMI\'s encoder is read with cameras and obs_as "global_cond"',
+    );
+  const cond_dim = timm ? width : width * n_obs_steps;
   const local = config.obs_as === 'local_cond';
   if (config.obs_as === 'cond' || (local && cameras))
     throw new TendonError(
@@ -145,14 +159,14 @@ function networkOf(
     );
   const entry = (g: GraphBuilder, x: Value): Value =>
     painted(g, x, width, n_obs_steps, cameras ? paintings(g) : undefined);
-  const condition = (g: GraphBuilder): Value => g.reshape(features(g), [1, n_obs_steps * width]);
+  const condition = (g: GraphBuilder): Value => g.reshape(features(g), [1, cond_dim]);
   return unetGraph(
     {
       prefix: 'model.',
       naming: 'diffusion_policy',
       horizon,
       action_dim: action_dim + (painting ? width : 0),
-      cond_dim: local || painting ? 0 : width * n_obs_steps,
+      cond_dim: local || painting ? 0 : cond_dim,
       ...(painting ? { entry } : {}),
       ...(local ? { local_cond_dim: width } : {}),
       ...(cameras && !painting ? { condition } : {}),

@@ -7,12 +7,14 @@ import { robomimicVision } from '../robomimic/encoder.js';
 import type { Tensors } from '../tensors.js';
 import type { DpConfig } from './config.js';
 import { averageWidth, multiImage, preparation } from './multi-image.js';
+import { timmVision } from './timm.js';
 
 export function dpObservation(config: DpConfig, tensors: Tensors): KeyedObservation {
   const entries = Object.entries(config.input_features);
   if (config.obs_encoder?.kind !== 'robomimic') entries.sort(camerasFirst);
   const { normalizer_keys: names, n_obs_steps: rows } = config;
-  return keyedObservation({ entries, names, rows, vision: visionOf(config) }, tensors);
+  const horizons = config.obs_encoder?.kind === 'timm' ? config.obs_encoder.horizons : undefined;
+  return keyedObservation({ entries, names, rows, horizons, vision: visionOf(config) }, tensors);
 }
 
 /** By kind, then by name. */
@@ -28,6 +30,7 @@ function visionOf({ obs_encoder: encoder }: DpConfig): Vision | undefined {
       width: () => averageWidth(encoder),
       features: (g, tensors, name, camera, x) => multiImage(g, tensors, encoder, name, camera, x),
     };
+  if (encoder?.kind === 'timm') return timmVision(encoder);
   if (encoder?.kind !== 'robomimic') return undefined;
   return robomimicVision(encoder.visual, 'obs_encoder.obs_nets.');
 }
