@@ -30,9 +30,12 @@ import { History } from './history.js';
 import type { Memory } from './memory.js';
 import { checkOffered } from './menu.js';
 
-/** Normalised actions given so far, newest last, for families that feed them back. */
+/** What a family is told of the answers before. */
 interface Given {
+  /** Normalised actions given so far, newest last, for families that feed them back. */
   readonly given: readonly Float32Array[];
+  /** What a recurrent network made of the last observation. */
+  readonly carried?: unknown;
 }
 
 export class DenoisingPolicy implements TunablePolicy {
@@ -112,7 +115,8 @@ export class DenoisingPolicy implements TunablePolicy {
     const began = process.hrtime.bigint();
     const { memory } = this;
     const isRemembered = !('state' in options);
-    const before = (isRemembered ? memory.state : (options.state as Given | undefined))?.given ?? [];
+    const carried = isRemembered ? memory.state : (options.state as Given | undefined);
+    const before = carried?.given ?? [];
     const history = withTask(memory.history.take(observation), options.task);
     const newest = history.at(-1)!;
     const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
@@ -137,7 +141,11 @@ export class DenoisingPolicy implements TunablePolicy {
     const acts = this.family.keeps_actions ? history.length - 1 : this.family.first_row;
     if (this.family.keeps_actions) this.writeGiven(before, start, choice.candidates, acts);
     checkGoal(options.goal, this.spec);
-    const inputs = this.family.condition(history, options.goal, groups);
+    const { recurrent } = this.family;
+    const inputs = {
+      ...this.family.condition(history, options.goal, groups),
+      ...recurrent?.inputs(carried?.carried),
+    };
     const towards = this.prefix(options.prefix, newest, acts);
     const begins = conditioned ? this.beginning(towards) : undefined;
     const cancel = new (addon().CancelToken)();
@@ -168,7 +176,7 @@ export class DenoisingPolicy implements TunablePolicy {
         );
       if (begins !== undefined) this.writeBeginning(result.x, begins);
       this.bound(result.x);
-      const state = this.family.keeps_actions ? this.after(before, result.x, acts) : undefined;
+      const state = this.after(carried, result.x, acts);
       if (isRemembered) memory.state = state;
       const total_ns = Number(process.hrtime.bigint() - began);
       const ensemble = isRemembered ? memory.ensemble : undefined;
@@ -213,10 +221,14 @@ export class DenoisingPolicy implements TunablePolicy {
     };
   }
 
-  /** What was given before, and row `acts` of x, as far back as a window reaches. */
-  private after(before: Given['given'], x: Float32Array, acts: number): Given {
+  /** What the next answer is to be told; undefined for families that need nothing. */
+  private after(before: Given | undefined, x: Float32Array, acts: number): Given | undefined {
+    const { keeps_actions, recurrent } = this.family;
+    if (recurrent !== undefined) return { given: [], carried: recurrent.next(x, before?.carried) };
+    if (!keeps_actions) return undefined;
     const { action_dim, n_obs_steps } = this.spec;
-    const kept = [...before, x.slice(acts * action_dim, (acts + 1) * action_dim)];
+    // As far back as a window reaches.
+    const kept = [...(before?.given ?? []), x.slice(acts * action_dim, (acts + 1) * action_dim)];
     return { given: kept.slice(Math.max(0, kept.length - n_obs_steps + 1)) };
   }
 
