@@ -14,6 +14,7 @@ import { openDiffusion } from './diffusion/index.js';
 import { openDp } from './dp/index.js';
 import { openEdm } from './edm/index.js';
 import { openEnsemble } from './ensemble/index.js';
+import { openGaussianActor } from './gaussian-actor/index.js';
 import { openOnnxFamily } from './onnx/family.js';
 import { openRobomimic } from './robomimic/index.js';
 import { openRssm } from './rssm/index.js';
@@ -39,6 +40,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   vqbet: openVqbet,
   diffusion_policy: openDp,
   robomimic: openRobomimic,
+  gaussian_actor: openGaussianActor,
   onnx: openOnnxFamily,
   smolvla: openSmolvla,
   pi0: openPi0,
