@@ -9,8 +9,16 @@ import { golden, relativeError, runGraph } from './golden.js';
 import { image, shapesOf, withHashed } from './hashed.js';
 
 const SIZE = {
-  ...{ prefix: '', naming: 'transformers', width: 64, depth: 2, heads: 4, patch: 12, mlp: 96 },
-  ...{ class_token: false, pre_norm: false, patch_bias: true },
+  prefix: '',
+  naming: 'transformers',
+  width: 64,
+  depth: 2,
+  heads: 4,
+  patch: 12,
+  mlp: 96,
+  class_token: false,
+  pre_norm: false,
+  patch_bias: true,
 } as const;
 const CASES: Record<string, Vit> = {
   vit_clip: {

@@ -1,11 +1,13 @@
 // A small checkpoint folder of every family, from the weights that the goldens keep: what the fuzz of configs starts from.
 
-import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { convert } from '../../src/policies/convert/index.js';
 import { openSafetensors, type TensorSource, writeSafetensors } from '../../src/weights/index.js';
 import { golden } from '../golden/golden.js';
-import { keys, weight } from '../golden/hashed.js';
+import { keys, shapesOf, weight } from '../golden/hashed.js';
+import { writeTorchZip } from '../golden/torch-zip.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 type Features = Record<string, { type: string; shape: number[] }>;
@@ -133,6 +135,28 @@ function onnx(dir: string): void {
   writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
 }
 
+/** robomimic's recorded .pth as `tendon import` makes a folder of it. */
+function robomimic(dir: string): void {
+  const shapes = shapesOf('rm_gmm');
+  const file = join(dir, '..', 'model.pth');
+  writeTorchZip(file, 'rm_gmm', (name) => weight(name, shapes.get(name)!));
+  const { config, tensors } = convert(file);
+  writeSafetensors(join(dir, 'model.safetensors'), tensors);
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
+  rmSync(file);
+}
+
+function gaussianActor(dir: string): void {
+  const tensors = Object.fromEntries(
+    [...shapesOf('gaussian_actor_states')].map(([name, shape]) => [
+      name,
+      { shape, values: weight(name, shape) },
+    ]),
+  );
+  writeSafetensors(join(dir, 'model.safetensors'), tensors);
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(golden('gaussian_actor_states').config));
+}
+
 const beso = {
   type: 'beso',
   input_features: { 'observation.state': feature('STATE', 10), 'observation.goal': feature('ENV', 10) },
@@ -148,6 +172,8 @@ export const CHECKPOINTS: Readonly<Record<string, (dir: string) => void>> = {
   diffusion: recorded('diffusion_env_ddim', { type: 'diffusion' }, true),
   vqbet,
   diffusion_policy: dp,
+  robomimic,
+  gaussian_actor: gaussianActor,
   onnx,
   tdmpc: recorded('tdmpc_lerobot_env', { type: 'tdmpc' }, true),
   tdmpc2: recorded('tdmpc2_tiny', {}),

@@ -13,10 +13,12 @@ import { DiffusionConfig } from '../../src/policies/diffusion/config.js';
 import { DpConfig } from '../../src/policies/dp/config.js';
 import { EdmConfig } from '../../src/policies/edm/config.js';
 import { EnsembleConfig } from '../../src/policies/ensemble/config.js';
+import { GaussianActorConfig } from '../../src/policies/gaussian-actor/config.js';
 import { modernConfig } from '../../src/policies/legacy.js';
 import { openFamily } from '../../src/policies/load.js';
 import { OnnxConfig } from '../../src/policies/onnx/config.js';
 import { readSteps, type Step } from '../../src/policies/processors/steps.js';
+import { RobomimicConfig } from '../../src/policies/robomimic/config.js';
 import { RssmConfig } from '../../src/policies/rssm/config.js';
 import { ScalezeroConfig } from '../../src/policies/scalezero/config.js';
 import { TdmpcConfig } from '../../src/policies/tdmpc/config.js';
@@ -35,6 +37,8 @@ const FAMILIES: Readonly<Record<string, readonly [z.ZodType, texts: number, open
   diffusion: [DiffusionConfig, 8000, 40],
   vqbet: [VqbetConfig, 8000, 30],
   diffusion_policy: [DpConfig, 8000, 50],
+  robomimic: [RobomimicConfig, 8000, 60],
+  gaussian_actor: [GaussianActorConfig, 8000, 60],
   onnx: [OnnxConfig, 8000, 10],
   tdmpc: [TdmpcConfig, 8000, 30],
   tdmpc2: [Tdmpc2Config, 8000, 30],
@@ -55,6 +59,8 @@ const FREE: Readonly<Record<string, readonly string[]>> = {
   diffusion: ['horizon', 'n_groups'],
   vqbet: ['input_features', 'crop_shape', 'n_obs_steps', 'gpt_n_head', 'bet_softmax_temperature'],
   diffusion_policy: ['horizon', 'network'],
+  robomimic: ['head', 'network', 'names'],
+  gaussian_actor: ['policy_kwargs'],
   onnx: [],
   tdmpc: ['horizon', 'discount', 'min_std', 'max_std', 'uncertainty_regularizer_coeff'],
   tdmpc2: [
