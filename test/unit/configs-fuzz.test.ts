@@ -59,7 +59,8 @@ const FREE: Readonly<Record<string, readonly string[]>> = {
   diffusion: ['horizon', 'n_groups'],
   vqbet: ['input_features', 'crop_shape', 'n_obs_steps', 'gpt_n_head', 'bet_softmax_temperature'],
   diffusion_policy: ['horizon', 'network'],
-  robomimic: ['head', 'network', 'names'],
+  // Their order is the order of training.
+  robomimic: ['input_features', 'head', 'network', 'names'],
   gaussian_actor: ['policy_kwargs'],
   onnx: [],
   tdmpc: ['horizon', 'discount', 'min_std', 'max_std', 'uncertainty_regularizer_coeff'],

@@ -7,7 +7,6 @@
 #   rm_gru: BC-RNN, GRU with a network after it
 #   rm_transformer: BC-Transformer-GMM with a camera, cropped
 #   rm_transformer_future: BC-Transformer on low-dimensional keys, GEGLU, pred_future_acs
-#   rm_diffusion: DiffusionPolicyUNet with a camera, at the size that it always has: keys alone, and printed once
 # PEERS=DIR PYTHONPATH=test/golden/make python3 test/golden/make/robomimic_policies.py   (torch, torchvision, numpy)
 import json
 from collections import OrderedDict
