@@ -1,5 +1,5 @@
 // An ONNX file (onnx.proto, opsets 13 to 21) as nodes and tensors. Tensors stay where they are, in the file or in one
-// beside it, and are handed on as checked references; what the nodes mean is read in src/policies/onnx.
+// beside it, and are handed on as checked references; what the nodes mean is read in src/onnx.
 
 import { closeSync } from 'node:fs';
 import { dirname, join, normalize, sep } from 'node:path';

@@ -47,7 +47,9 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   parts: ['types'],
   // Blocks that families share: they ask for tensors by name and know no checkpoint.
   networks: ['types', 'native', 'weights'],
-  policies: ['types', 'base', 'native', 'weights', 'samplers', 'networks'],
+  // A file of nodes as a graph of the core.
+  onnx: ['types', 'native', 'weights'],
+  policies: ['types', 'base', 'native', 'weights', 'samplers', 'networks', 'onnx'],
   // The robot as a file describes it: its schema, its URDF, its units.
   robot: ['types', 'base'],
   // Where commands leave; control calls it, and nothing else does.

@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, describe, expect, it, test } from 'vitest';
 import { addon, type GraphBuilder, type Stage } from '../../src/native/index.js';
+import { importOnnx } from '../../src/onnx/index.js';
 import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { openFamily } from '../../src/policies/load.js';
-import { importOnnx } from '../../src/policies/onnx/index.js';
 import { writeOnnx } from '../../src/weights/onnx-write.js';
 import { relativeError, runGraph } from './golden.js';
 

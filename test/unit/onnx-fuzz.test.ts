@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { Importer } from '../../src/policies/onnx/importer.js';
+import { Importer } from '../../src/onnx/importer.js';
 import { TendonError } from '../../src/types/index.js';
 import { readOnnx, type WeightFile } from '../../src/weights/index.js';
 import { memorySource } from '../../src/weights/source.js';

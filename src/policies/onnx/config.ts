@@ -43,6 +43,8 @@ export const OnnxConfig = z.lazy(() =>
     sample: z.string(),
     level: z.string().optional(),
     condition: z.string().optional(),
+    /** Sizes of dims that the file leaves open, the batch's apart, by input name, in order. */
+    sizes: z.record(z.string(), z.array(positive).max(8)).default({}),
     n_obs_steps: positive.max(64).default(1),
     n_action_steps: positive,
     /** Rows of the chunk before the first that is executed; n_obs_steps − 1 as in diffusion_policy when absent. */

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import type { GraphBuilder, Port, Value } from '../../native/index.js';
+import { Importer } from '../../onnx/index.js';
 import {
   adaptiveRange,
   DIFFUSION_SAMPLERS,
@@ -24,7 +25,6 @@ import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
 import { OnnxConfig } from './config.js';
-import { Importer } from './importer.js';
 import { OrtSession } from './ort-session.js';
 
 export function openOnnxFamily(checkpoint: Checkpoint): DenoiserFamily {
@@ -35,10 +35,13 @@ export function openOnnxFamily(checkpoint: Checkpoint): DenoiserFamily {
   const features = lowDimFeatures(config.input_features, processing);
   const action = actionMap(config.output_features, processing);
   const width = features.width * config.n_obs_steps;
-  const sample = portOf(dir, model, config.sample, 'step');
-  const level = config.level === undefined ? undefined : portOf(dir, model, config.level, 'schedule');
+  const { sizes } = config;
+  const sample = portOf(dir, model, config.sample, 'step', sizes);
+  const level = config.level === undefined ? undefined : portOf(dir, model, config.level, 'schedule', sizes);
   const condition =
-    config.condition === undefined ? undefined : portOf(dir, model, config.condition, 'observation', width);
+    config.condition === undefined
+      ? undefined
+      : portOf(dir, model, config.condition, 'observation', sizes, width);
   const [, horizon, dim] = sample.shape;
   if (sample.shape.length !== 3 || dim !== action.dim)
     throw new TendonError(
@@ -62,6 +65,7 @@ export function openOnnxFamily(checkpoint: Checkpoint): DenoiserFamily {
         ...(condition === undefined ? {} : { [condition.name]: 'observation' as const }),
       },
       sizes: {
+        ...config.sizes,
         [config.sample]: [horizon!, dim!],
         ...(condition === undefined ? {} : { [condition.name]: [width] }),
         ...(level === undefined || rows === 1 ? {} : { [level.name]: level.shape.slice(1) }),
@@ -193,14 +197,28 @@ function tableOf({ training }: OnnxConfig, sampler: string, steps: number, noise
 }
 
 /** An input of the file, its batch as 1; `width`: values that all its dims together must have. */
-function portOf(dir: string, model: OnnxModel, name: string, stage: Port['stage'], width?: number): Port {
+function portOf(
+  dir: string,
+  model: OnnxModel,
+  name: string,
+  stage: Port['stage'],
+  sizes: OnnxConfig['sizes'],
+  width?: number,
+): Port {
   const port = model.inputs.find((p) => p.name === name);
   if (port === undefined)
     throw new TendonError(
       'config_invalid',
       `${dir}/config.json: the model has no input "${name}"; it has ${model.inputs.map((p) => p.name).join(', ')}`,
     );
-  const shape = port.dims.map((d, i) => (i === 0 ? 1 : (d ?? width ?? 0)));
+  const open = [...(sizes[name] ?? [])];
+  const shape = port.dims.map((d, i) => (i === 0 ? 1 : (d ?? open.shift() ?? width ?? 0)));
+  if (shape.includes(0))
+    throw new TendonError(
+      'config_invalid',
+      `${model.path}: input "${name}" has open dims (${port.dims.map((d) => d ?? '?').join(', ')}); give their sizes, the batch's apart, in order: "sizes": { "${name}": [...] } in config.json`,
+      { name },
+    );
   const values = shape.reduce((a, b) => a * b, 1);
   if (width !== undefined && values !== width)
     throw new TendonError(

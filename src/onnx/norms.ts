@@ -1,15 +1,15 @@
 // Norms and softmax, and the shapes around InstanceNormalization by which a group norm is exported before opset 18.
 
-import type { Value } from '../../native/index.js';
-import type { OnnxNode } from '../../weights/index.js';
+import type { Value } from '../native/index.js';
+import type { OnnxNode } from '../weights/index.js';
 import { count } from './constants.js';
 import { binary } from './elementwise.js';
-import type { Importer, Known, Norm } from './importer.js';
+import type { Context, Known, Norm } from './known.js';
 import { axisOf, channelsLast, lastLast, whole } from './node.js';
 import { layerNormOf } from './patterns.js';
 import { dimsOf, type Live, live } from './value.js';
 
-export function instanceNorm(im: Importer, node: OnnxNode): Known {
+export function instanceNorm(im: Context, node: OnnxNode): Known {
   const x = im.raw(node.inputs[0]!);
   const eps = whole(node, 'epsilon', 1e-5);
   const [scale, bias] = [im.constant(node.inputs[1]!), im.constant(node.inputs[2]!)];
@@ -28,7 +28,7 @@ export function instanceNorm(im: Importer, node: OnnxNode): Known {
   return live(im.g.groupNorm(value, w, b, n, eps), order);
 }
 
-export function groupNorm(im: Importer, node: OnnxNode): Known {
+export function groupNorm(im: Context, node: OnnxNode): Known {
   const { value, order } = channelsLast(im, im.live(node.inputs[0]!));
   const n = value.shape.at(-1)!;
   const groups = whole(node, 'num_groups', 1);
@@ -47,7 +47,7 @@ export function groupNorm(im: Importer, node: OnnxNode): Known {
   return live(im.g.groupNorm(value, vector(node.inputs[1]!), vector(node.inputs[2]!), groups, eps), order);
 }
 
-export function layerNorm(im: Importer, node: OnnxNode): Known {
+export function layerNorm(im: Context, node: OnnxNode): Known {
   const x = lastLast(im, im.live(node.inputs[0]!));
   const rank = x.order.length;
   if (axisOf(whole(node, 'axis', -1), rank) !== rank - 1)
@@ -60,14 +60,14 @@ export function layerNorm(im: Importer, node: OnnxNode): Known {
   return { kind: 'norm', norm: 'layer', x: x.value, order: x.order, groups: 1, eps, weight, bias };
 }
 
-export function divide(im: Importer, node: OnnxNode): Known {
+export function divide(im: Context, node: OnnxNode): Known {
   const norm = layerNormOf(node, im);
   if (norm === undefined) return binary(im, node, 'div');
   const x = lastLast(im, im.live(norm.x));
   return { kind: 'norm', norm: 'layer', x: x.value, order: x.order, groups: 1, eps: norm.eps } satisfies Norm;
 }
 
-export function softmax(im: Importer, node: OnnxNode): Known {
+export function softmax(im: Context, node: OnnxNode): Known {
   const raw = im.raw(node.inputs[0]!);
   const axis = whole(node, 'axis', -1);
   if (raw.kind === 'scores') {
@@ -80,7 +80,7 @@ export function softmax(im: Importer, node: OnnxNode): Known {
   return live(im.g.softmax(x.value), x.order);
 }
 
-export function batchNorm(im: Importer, node: OnnxNode): Live {
+export function batchNorm(im: Context, node: OnnxNode): Live {
   const { value, order } = channelsLast(im, im.live(node.inputs[0]!));
   const n = value.shape.at(-1)!;
   const [weight, bias, mean, variance] = node.inputs

@@ -1,6 +1,6 @@
 // Functions that exporters take apart, recognised by who made their inputs: Mish, GELU, SiLU, and layer norm.
 
-import type { OnnxNode } from '../../weights/index.js';
+import type { OnnxNode } from '../weights/index.js';
 import type { Constant } from './constants.js';
 
 /** What a pattern may ask of the graph around a node. */

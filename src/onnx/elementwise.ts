@@ -1,14 +1,14 @@
 // Two operands, element by element: in the arrangement of the larger one, constants brought into it beforehand.
 
-import type { BinaryName, Value } from '../../native/index.js';
-import type { OnnxNode } from '../../weights/index.js';
+import type { BinaryName, Value } from '../native/index.js';
+import type { OnnxNode } from '../weights/index.js';
 import { isVector, settleScores } from './attention.js';
 import { broadcastDims, type Constant, count, transpose } from './constants.js';
-import type { Importer, Known } from './importer.js';
+import type { Context, Known } from './known.js';
 import { activationOf } from './patterns.js';
 import { arrange, dimsOf, type Live, live, ONE } from './value.js';
 
-export function binary(im: Importer, node: OnnxNode, name: BinaryName): Known {
+export function binary(im: Context, node: OnnxNode, name: BinaryName): Known {
   if (node.inputs.length === 1) return im.raw(node.inputs[0]!);
   if (node.inputs.length > 2) throw new RangeError(`${node.inputs.length} operands`);
   const activation = name === 'mul' ? activationOf(node, im) : undefined;
@@ -22,12 +22,12 @@ export function binary(im: Importer, node: OnnxNode, name: BinaryName): Known {
   return together(im, name, settled(im, a, node.inputs[0]!), settled(im, b, node.inputs[1]!));
 }
 
-const settled = (im: Importer, x: Known, name: string): Live =>
+const settled = (im: Context, x: Known, name: string): Live =>
   x.kind === 'scores' && !x.softmaxed ? settleScores(im, x) : im.settle(x, name);
 
 /** `swapped`: the constant comes first. */
 function withConstant(
-  im: Importer,
+  im: Context,
   name: BinaryName,
   x: Known,
   c: Constant,
@@ -92,7 +92,7 @@ function arrangedConstant(c: Constant, x: Live): [Constant, number[]] {
   return [moved, [1, ...axes.map((i) => (i < 0 ? 1 : padded.dims[i]!))]];
 }
 
-function together(im: Importer, name: BinaryName, a: Live, b: Live): Live {
+function together(im: Context, name: BinaryName, a: Live, b: Live): Live {
   const [da, db] = [dimsOf(a), dimsOf(b)];
   const out = broadcastDims(da, db);
   const covers = (d: readonly number[]): boolean =>
@@ -103,7 +103,7 @@ function together(im: Importer, name: BinaryName, a: Live, b: Live): Live {
 }
 
 /** `x` repeated to the dims `out`, of which it has the last; the first is the batch. */
-function widened(im: Importer, x: Live, out: readonly number[]): Live {
+function widened(im: Context, x: Live, out: readonly number[]): Live {
   const dims = dimsOf(x);
   const shift = out.length - dims.length;
   const axes = dims.map((_, i) => i).filter((i) => i + shift > 0);
@@ -117,7 +117,7 @@ function widened(im: Importer, x: Live, out: readonly number[]): Live {
 }
 
 /** `x` with its axes where `like` has them, 1 where it has none. */
-function aligned(im: Importer, x: Live, like: Live): Value {
+function aligned(im: Context, x: Live, like: Live): Value {
   const dims = dimsOf(x);
   const shift = like.order.length - x.order.length;
   const axes = like.value.shape

@@ -2,8 +2,8 @@
 // order suits the ops around it. `order` says which graph axis each ONNX axis is, so that a Transpose moves names, not
 // numbers.
 
-import type { GraphBuilder, Value } from '../../native/index.js';
-import { TendonError } from '../../types/index.js';
+import type { GraphBuilder, Value } from '../native/index.js';
+import { TendonError } from '../types/index.js';
 
 /** An ONNX axis of size 1 that the graph's value does not have: the batch is one. */
 export const ONE = -1;

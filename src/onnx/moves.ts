@@ -1,12 +1,12 @@
 // What moves numbers and computes none: shapes, slices, joins, lookups.
 
-import type { OnnxNode } from '../../weights/index.js';
+import type { OnnxNode } from '../weights/index.js';
 import { broadcastDims, count, reshapedDims, sliceRange } from './constants.js';
-import type { Importer, Known } from './importer.js';
+import type { Context, Known } from './known.js';
 import { axisOf, channelsLast, type Lowering, numbers, whole } from './node.js';
 import { arrange, dimsOf, type Live, live, ONE, plain, plainOrder } from './value.js';
 
-export function reshapeTo(im: Importer, x: Live, dims: readonly number[]): Live {
+export function reshapeTo(im: Context, x: Live, dims: readonly number[]): Live {
   const from = dimsOf(x);
   const [a, b] = [from, dims].map((d) => d.filter((v) => v !== 1)) as [number[], number[]];
   if (a.length === b.length && a.every((d, i) => d === b[i])) {
@@ -22,7 +22,7 @@ export function reshapeTo(im: Importer, x: Live, dims: readonly number[]): Live 
   return live(im.g.reshape(flat.value, [1, ...b]), plainOrder(dims));
 }
 
-export function reshape(im: Importer, node: OnnxNode): Known {
+export function reshape(im: Context, node: OnnxNode): Known {
   const x = im.raw(node.inputs[0]!);
   const target = numbers(im, node, 1, 'shape')!;
   if (x.kind === 'grouped' && x.eps !== undefined) {
@@ -41,7 +41,7 @@ export function reshape(im: Importer, node: OnnxNode): Known {
   return reshapeTo(im, settled, dims);
 }
 
-export function concat(im: Importer, node: OnnxNode): Live {
+export function concat(im: Context, node: OnnxNode): Live {
   const parts = node.inputs.map((name) => im.live(name));
   const dims = parts.map(dimsOf);
   const rank = dims[0]!.length;
@@ -67,14 +67,14 @@ export function concat(im: Importer, node: OnnxNode): Live {
 }
 
 /** Along one ONNX axis, which stays. */
-function sliced(im: Importer, x: Live, axis: number, start: number, length: number): Live {
+function sliced(im: Context, x: Live, axis: number, start: number, length: number): Live {
   const dims = dimsOf(x);
   if (start === 0 && length === dims[axis]) return x;
   if (length < 1 || x.order[axis] === ONE) throw new RangeError('an empty slice');
   return live(im.g.slice(x.value, x.order[axis]!, start, length), x.order);
 }
 
-export function slice(im: Importer, node: OnnxNode): Live {
+export function slice(im: Context, node: OnnxNode): Live {
   let x = im.live(node.inputs[0]!);
   const starts = numbers(im, node, 1, 'starts')!;
   const ends = numbers(im, node, 2, 'ends')!;
@@ -88,7 +88,7 @@ export function slice(im: Importer, node: OnnxNode): Live {
   return x;
 }
 
-export function split(im: Importer, node: OnnxNode): Live[] {
+export function split(im: Context, node: OnnxNode): Live[] {
   const x = im.live(node.inputs[0]!);
   const axis = axisOf(whole(node, 'axis', 0), x.order.length);
   const length = dimsOf(x)[axis]!;
@@ -104,7 +104,7 @@ export function split(im: Importer, node: OnnxNode): Live[] {
   });
 }
 
-export function gather(im: Importer, node: OnnxNode): Live {
+export function gather(im: Context, node: OnnxNode): Live {
   const table = im.raw(node.inputs[0]!);
   const index = im.raw(node.inputs[1]!);
   if (table.kind === 'constant') {
@@ -135,7 +135,7 @@ export function gather(im: Importer, node: OnnxNode): Live {
   );
 }
 
-export function expanded(im: Importer, node: OnnxNode): Live {
+export function expanded(im: Context, node: OnnxNode): Live {
   const x = im.live(node.inputs[0]!);
   const dims = broadcastDims(dimsOf(x), numbers(im, node, 1, 'shape')!);
   const from = [...Array<number>(dims.length - x.order.length).fill(1), ...dimsOf(x)];
@@ -147,7 +147,7 @@ export function expanded(im: Importer, node: OnnxNode): Live {
 }
 
 export function reordered(
-  change: (order: readonly number[], node: OnnxNode, im: Importer) => number[],
+  change: (order: readonly number[], node: OnnxNode, im: Context) => number[],
 ): Lowering {
   return (im, node) => {
     const x = im.live(node.inputs[0]!);

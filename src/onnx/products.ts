@@ -1,12 +1,12 @@
 // Products and windows: convolutions, linear layers, pooling.
 
-import type { OnnxNode } from '../../weights/index.js';
+import type { OnnxNode } from '../weights/index.js';
 import { count } from './constants.js';
-import type { Importer } from './importer.js';
+import type { Context } from './known.js';
 import { channelsLast, lastLast, list, whole } from './node.js';
 import { type Live, live } from './value.js';
 
-export function conv(im: Importer, node: OnnxNode): Live {
+export function conv(im: Context, node: OnnxNode): Live {
   const x = im.live(node.inputs[0]!);
   const w = im.constant(node.inputs[1]!);
   if (w === undefined) throw new RangeError('weights that are not constant');
@@ -34,7 +34,7 @@ export function conv(im: Importer, node: OnnxNode): Live {
   throw new RangeError(`${dims} spatial dims`);
 }
 
-export function gemm(im: Importer, node: OnnxNode): Live {
+export function gemm(im: Context, node: OnnxNode): Live {
   const weight = im.constant(node.inputs[1]!);
   if (weight === undefined || whole(node, 'transA', 0) === 1 || whole(node, 'beta', 1) !== 1)
     throw new RangeError('a product that is no linear layer');
@@ -50,7 +50,7 @@ export function gemm(im: Importer, node: OnnxNode): Live {
   return live(im.g.linear(scaled, w, bias), x.order);
 }
 
-export function pool(im: Importer, node: OnnxNode): Live {
+export function pool(im: Context, node: OnnxNode): Live {
   const { value, order } = channelsLast(im, im.live(node.inputs[0]!));
   const [kernel, stride, pad] = ['kernel_shape', 'strides', 'pads'].map((name) => list(node, name) ?? []);
   const one = (values: readonly number[], fallback: number): number => {

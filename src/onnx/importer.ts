@@ -1,48 +1,14 @@
 // From ONNX nodes to the graph builder, node by node. What is known from shapes and weights alone is folded on the way;
 // norms and attention, which exporters take apart, are held back until it is clear what they are.
 
-import { GraphBuilder, type Stage, type Value } from '../../native/index.js';
-import { TendonError } from '../../types/index.js';
-import type { OnnxModel, OnnxNode } from '../../weights/index.js';
+import { GraphBuilder, type Stage, type Value } from '../native/index.js';
+import { TendonError } from '../types/index.js';
+import type { OnnxModel, OnnxNode } from '../weights/index.js';
 import { settleScores } from './attention.js';
 import { type Constant, constant, count, FOLDS, fromTensor } from './constants.js';
+import type { Context, Known } from './known.js';
 import { LOWERINGS } from './lower.js';
-import type { Around } from './patterns.js';
 import { arrange, dimsOf, type Live, live, plainOrder } from './value.js';
-
-/** A norm that may still take its weight and bias from the Mul and Add behind it; channels are the last graph axis. */
-export interface Norm {
-  readonly kind: 'norm';
-  readonly norm: 'group' | 'layer';
-  readonly x: Value;
-  readonly order: readonly number[];
-  readonly groups: number;
-  readonly eps: number;
-  readonly weight?: Value | undefined;
-  readonly bias?: Value | undefined;
-}
-
-/** The first Reshape of a group norm, (1, groups, rest): of `x`, whose ONNX dims were `dims`. */
-export interface Grouped {
-  readonly kind: 'grouped';
-  readonly x: Live;
-  readonly dims: readonly number[];
-  readonly groups: number;
-  /** Set once normalised. */
-  readonly eps: number | undefined;
-}
-
-/** q·kᵀ on its way to attention; ONNX axes (…, heads, queries, keys). */
-export interface Scores {
-  readonly kind: 'scores';
-  readonly q: Live;
-  readonly k: Live;
-  readonly scale: number;
-  readonly mask: Constant | undefined;
-  readonly softmaxed: boolean;
-}
-
-export type Known = Live | Constant | Norm | Grouped | Scores;
 
 export interface ImportOptions {
   /** Stage of each input by name; `step` where it is not named. */
@@ -53,7 +19,7 @@ export interface ImportOptions {
   readonly from?: Readonly<Record<string, (g: GraphBuilder, shape: readonly number[]) => Value>>;
 }
 
-export class Importer implements Around {
+export class Importer implements Context {
   readonly g = new GraphBuilder();
   private readonly known = new Map<string, Known>();
   private readonly makers = new Map<string, OnnxNode>();

@@ -1,13 +1,13 @@
 // Products of two computed values are attention, taken apart by the exporter: q·kᵀ, a scale, a mask, softmax, ·v. Products
 // with weights are linear layers.
 
-import type { OnnxNode } from '../../weights/index.js';
+import type { OnnxNode } from '../weights/index.js';
 import { type Constant, count } from './constants.js';
-import type { Importer, Known, Scores } from './importer.js';
+import type { Context, Known, Scores } from './known.js';
 import { lastLast } from './node.js';
 import { arrange, dimsOf, type Live, live, ONE } from './value.js';
 
-export function multiply(im: Importer, node: OnnxNode): Known {
+export function multiply(im: Context, node: OnnxNode): Known {
   const [a, b] = node.inputs.map((name) => im.raw(name)) as [Known, Known];
   if (b.kind === 'constant') return linear(im, im.settle(a, node.inputs[0]!), b);
   if (a.kind === 'scores' && a.softmaxed) return attend(im, a, im.settle(b, node.inputs[1]!));
@@ -16,7 +16,7 @@ export function multiply(im: Importer, node: OnnxNode): Known {
   return { kind: 'scores', q, k, scale: 1, mask: undefined, softmaxed: false };
 }
 
-function linear(im: Importer, given: Live, w: Constant): Live {
+function linear(im: Context, given: Live, w: Constant): Live {
   if (w.dims.length !== 2) throw new RangeError(`weights of ${w.dims.length} dims`);
   const x = lastLast(im, given);
   const weight = im.g.permute(im.tensor(w, w.dims), [1, 0]);
@@ -36,7 +36,7 @@ function headAxis(x: Live): number | undefined {
 }
 
 /** softmax(q·kᵀ·scale + mask)·v with q (…, h, queries, d), k (…, h, d, keys), v (…, h, keys, d). */
-export function attend(im: Importer, { q, k, scale, mask }: Scores, v: Live): Live {
+export function attend(im: Context, { q, k, scale, mask }: Scores, v: Live): Live {
   const { g } = im;
   const rank = dimsOf(q).length;
   const head = headAxis(q);
@@ -70,7 +70,7 @@ export function attend(im: Importer, { q, k, scale, mask }: Scores, v: Live): Li
 }
 
 /** A product that was no attention after all. */
-export function settleScores(im: Importer, { q, k, scale }: Scores): Live {
+export function settleScores(im: Context, { q, k, scale }: Scores): Live {
   const rank = dimsOf(q).length;
   if (headAxis(q) !== undefined || headAxis(k) !== undefined)
     throw new RangeError('a product of two computed values with heads, outside attention');

@@ -1,8 +1,8 @@
 // What an ONNX graph computes from shapes and weights alone, computed here: exporters spell shapes out as little programs
 // (Shape, Gather, Concat …) that are constant once the input's shape is known.
 
-import type { TensorRef } from '../../native/index.js';
-import type { OnnxNode, OnnxTensor } from '../../weights/index.js';
+import type { TensorRef } from '../native/index.js';
+import type { OnnxNode, OnnxTensor } from '../weights/index.js';
 
 /** A known tensor. Weights keep their place in the file until somebody needs their numbers. */
 export interface Constant {

@@ -1,12 +1,12 @@
 // The ops, each as what the graph builder calls it. Values keep the axes they have (value.ts); an op asks only for the
 // arrangement it cannot do without.
 
-import type { BinaryName, ReduceName, UnaryName } from '../../native/index.js';
-import type { OnnxNode } from '../../weights/index.js';
+import type { BinaryName, ReduceName, UnaryName } from '../native/index.js';
+import type { OnnxNode } from '../weights/index.js';
 import { multiply } from './attention.js';
 import { constant, count, squeezedDims, unsqueezedDims } from './constants.js';
 import { binary } from './elementwise.js';
-import type { Importer } from './importer.js';
+import type { Context } from './known.js';
 import { concat, expanded, gather, reordered, reshape, reshapeTo, slice, split } from './moves.js';
 import { axisOf, type Lowering, list, numbers, whole } from './node.js';
 import { batchNorm, divide, groupNorm, instanceNorm, layerNorm, softmax } from './norms.js';
@@ -42,7 +42,7 @@ function reduce(name: ReduceName): Lowering {
   };
 }
 
-function power(im: Importer, node: OnnxNode): Live {
+function power(im: Context, node: OnnxNode): Live {
   const names: Record<string, UnaryName> = {
     '2': 'square',
     '0.5': 'sqrt',
@@ -58,7 +58,7 @@ function power(im: Importer, node: OnnxNode): Live {
   return live(im.g.unary(name, x.value), x.order);
 }
 
-function clip(im: Importer, node: OnnxNode): Live {
+function clip(im: Context, node: OnnxNode): Live {
   const x = im.live(node.inputs[0]!);
   let { value } = x;
   for (const [input, name] of [
