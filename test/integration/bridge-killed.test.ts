@@ -171,6 +171,8 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
     freshness_ms: FRESHNESS_MS,
     inference_ms: 500,
     lifetime_ms: LIFETIME_MS,
+    // A process takes its time to start; without this an operator would be asked after a second.
+    resume_within_ms: 60_000,
   });
   const { supervisor, stats } = controller;
   closers.push(() => controller.stop());
