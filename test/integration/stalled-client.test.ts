@@ -128,6 +128,8 @@ deadlines: { no_data_ms: 1000, freshness_ms: ${FRESHNESS_MS}, connect_ms: 20000 
     freshness_ms: FRESHNESS_MS,
     inference_ms: 2000,
     lifetime_ms: 100,
+    // A busy machine alone does not ask for an operator.
+    resume_within_ms: STALL_MS / 2,
   });
   closers.push(() => controller.stop());
   const { supervisor } = controller;
@@ -142,6 +144,10 @@ deadlines: { no_data_ms: 1000, freshness_ms: ${FRESHNESS_MS}, connect_ms: 20000 
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, STALL_MS);
   const resumed_ms = epoch_ms();
   const later = () => acted.filter(({ at_ms }) => at_ms >= resumed_ms);
+  // Nobody watched the robot meanwhile: a person has to.
+  await until('HOLD', () => supervisor.heldByOperator);
+  expect(supervisor.state).toBe('HOLD');
+  controller.resume();
   await until('pictures are acted on again', () => supervisor.state === 'RUNNING' && later().length > 30);
   const samples = await memory();
 

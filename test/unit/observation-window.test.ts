@@ -95,7 +95,7 @@ test.each([1, 2, 3, 10])(
       window.push(observation);
       const [before, newest] = window.window()!;
       // In the first period the first one stands for those before it.
-    if (newest!.stamp_ns < 2 * PERIOD_NS) continue;
+      if (newest!.stamp_ns < 2 * PERIOD_NS) continue;
       const apart_ns = newest!.stamp_ns - before!.stamp_ns;
       expect(apart_ns).toBeGreaterThan(0.5 * PERIOD_NS - 2e6);
       expect(apart_ns).toBeLessThan(1.5 * PERIOD_NS);
