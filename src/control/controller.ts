@@ -92,6 +92,7 @@ export class Controller {
     this.unsubscribe = this.options.robot.onStatus(({ connected, reachable = connected, cause }) => {
       this.heard({ kind: 'status', connected, reachable, cause });
       this.outage.link(reachable);
+      if (this.reachable && !reachable) this.sink.linkLost();
       this.connected = connected;
       this.reachable = reachable;
       this.lostCause = cause;

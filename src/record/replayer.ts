@@ -97,6 +97,9 @@ class ReplaySink implements CommandSink {
   suspend(): void {
     this.now = { ...this.now, live: false, moving: false };
   }
+  linkLost(): void {
+    this.suspend();
+  }
   state(): SinkState {
     return this.now;
   }

@@ -37,6 +37,10 @@ export class DirectSink implements CommandSink {
     this.gate.shut();
   }
 
+  linkLost(): void {
+    this.gate.shut();
+  }
+
   state(): SinkState {
     return this.gate.live ? LIVE : IDLE;
   }

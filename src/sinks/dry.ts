@@ -34,6 +34,10 @@ export class DrySink implements CommandSink {
     this.gate.shut();
   }
 
+  linkLost(): void {
+    this.gate.shut();
+  }
+
   state(): SinkState {
     return this.gate.live ? LIVE : IDLE;
   }

@@ -112,6 +112,10 @@ export class ExecutorSink implements CommandSink {
     this.shut();
   }
 
+  linkLost(): void {
+    if (this.options.sole === true) this.shut();
+  }
+
   state(): SinkState {
     this.drain();
     if (this.open && this.silent(this.options.clock.now_ns())) this.shut();

@@ -90,6 +90,8 @@ export class GoalsSink implements CommandSink {
     this.due = false;
     this.sent_ns = stamp_ns;
     const plan = ahead(rests ? 0 : this.options.ahead_ms * NS_PER_MS);
+    // This process may have been stopped while it was made.
+    if (!this.gate.live) return 'none';
     this.ends_ns = stamp_ns + plan.positions.length * plan.period_ns;
     const mine = ++this.newest;
     this.port.follow(plan).catch((caught) => {
@@ -110,6 +112,11 @@ export class GoalsSink implements CommandSink {
 
   suspend(): void {
     this.shut();
+  }
+
+  /** A trajectory that arrived ends at rest by itself. */
+  linkLost(): void {
+    this.gate.shut();
   }
 
   state(): SinkState {

@@ -51,6 +51,11 @@ export interface CommandSink {
   stop(): void;
   /** As `stop`, without an emergency: the robot is left alone. */
   suspend(): void;
+  /**
+   * The link to the robot is gone: what was sent last may not have arrived, so commands do not go on from there. A sink
+   * whose commands take another way goes on.
+   */
+  linkLost(): void;
   state(): SinkState;
   close(): void;
 }

@@ -92,6 +92,8 @@ export class Stage implements Robot {
   private watched_ns = 0;
   private begun: readonly number[] | undefined;
   private ended = true;
+  /** The link was lost since commands began. */
+  private parted = false;
   private cause: CommandCause = 'hold';
   private last:
     | {
@@ -281,6 +283,11 @@ export class Stage implements Robot {
         sink.suspend();
         end();
       },
+      linkLost: () => {
+        sink.linkLost();
+        // The thread goes on by its datagrams.
+        this.parted = true;
+      },
       state: () => sink.state(),
       close: () => sink.close(),
     };
@@ -291,7 +298,7 @@ export class Stage implements Robot {
     const { known } = this;
     const now_ns = this.clock.now_ns();
     const since_ns = now_ns - (this.last?.at_ns ?? Number.NEGATIVE_INFINITY);
-    if (!this.ended && Math.abs(since_ns) <= PAUSE_NS - PERIOD_NS && sink.state().live)
+    if (!this.ended && !this.parted && Math.abs(since_ns) <= PAUSE_NS - PERIOD_NS && sink.state().live)
       this.say(`began anew ${since_ns / 1e6} ms after a command`);
     const fresh = Math.abs(now_ns - known.stamp_ns) <= FRESH_NS && known.stamp_ns >= this.watched_ns;
     if (!fresh) this.say(`began at a position of ${(now_ns - known.stamp_ns) / 1e6} ms ago`);
@@ -299,6 +306,7 @@ export class Stage implements Robot {
       if (Math.abs(position[i]! - known.position[i]!) > 1e-6)
         this.say(`began at ${position[i]}, not at ${known.position[i]}`);
     this.begun = Array.from(position);
+    this.parted = false;
     this.ended = false;
     this.plan = undefined;
   }

@@ -1,0 +1,187 @@
+// A fault-injecting rig: a controller in a process of its own, behind a network that fails as the seed says, before a robot
+// that holds every command against limits, continuity and what people said. Prints a table of what was injected.
+// TENDON_RIG_S gives each run more time than the few seconds of a test, TENDON_RIG_SEED another seed.
+
+import { afterEach, expect, test } from 'vitest';
+import { Random } from '../../../src/sim/random.js';
+import { network } from '../chaos-network.js';
+import { until, wait } from '../support.js';
+import { Under } from './child.js';
+import { Drive, LIFETIME_MS, LIMITS, RATE_HZ, type Way } from './drive.js';
+
+const RUN_MS = 1e3 * Number(process.env.TENDON_RIG_S ?? 8);
+const SEED = Number(process.env.TENDON_RIG_SEED ?? 1);
+const WAYS: readonly Way[] = ['topic', 'base', 'udp', 'goals'];
+const RUNS = WAYS.flatMap((way) => [false, true].map((socket_thread) => [way, socket_thread] as const));
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+const table: Record<string, Record<string, number | string>> = {};
+
+function fileOf(way: Way, url: string, socket_thread: boolean, udp_port: number): string {
+  const command = {
+    topic: '{ topic: /command, type: trajectory_msgs/JointTrajectory, lifetime_ms: LIFE }',
+    udp: '{ topic: /command, type: trajectory_msgs/JointTrajectory, lifetime_ms: LIFE }',
+    base: '{ topic: /command, type: geometry_msgs/TwistStamped, names: [linear.x, angular.z], lifetime_ms: LIFE }',
+    goals:
+      '{ topic: /follow, type: control_msgs/FollowJointTrajectory, interval_ms: 80, ahead_ms: 250, lifetime_ms: LIFE }',
+  }[way].replace('LIFE', String(LIFETIME_MS));
+  const joint = (i: number) =>
+    `{ lower: ${LIMITS.lower[i]}, upper: ${LIMITS.upper[i]}, velocity: ${LIMITS.velocity[i]}, acceleration: ${LIMITS.acceleration[i]} }`;
+  return `
+name: rig
+bridge: { url: '${url}', dialect: embedded, socket_thread: ${socket_thread} }
+rate_hz: ${RATE_HZ}
+joints:
+  a: ${joint(0)}
+  b: ${joint(1)}
+observation:
+  - { topic: /joint_states, type: sensor_msgs/JointState, features: { joint_position: { length: 2 } } }
+command: ${command}
+stop: { topic: /estop, type: std_msgs/Bool }
+${way === 'udp' ? `executor: { rate_hz: 500, udp: { host: 127.0.0.1, port: ${udp_port} } }` : ''}
+deadlines: { no_data_ms: ${way === 'base' ? 1500 : 300}, freshness_ms: 150, resume_within_ms: 700 }`;
+}
+
+test.each(RUNS)(
+  '%s, socket thread %s: nothing outside the limits, no leap after a gap, no stop lost',
+  async (way, socket_thread) => {
+    const random = new Random(SEED * 100 + RUNS.findIndex(([w, t]) => w === way && t === socket_thread));
+    const drive = await Drive.start(way);
+    closers.push(() => drive.close());
+    let away = false;
+    const storm = await network({
+      port: () => (away ? 0 : drive.server.port),
+      random,
+      closers,
+      onLeave: () => undefined,
+    });
+    const under = new Under(fileOf(way, storm.url, socket_thread, drive.udp_port), SEED);
+    closers.push(() => under.kill());
+    const counts: Record<string, number> = {};
+    const lost: string[] = [];
+    const running = () => under.now.state === 'RUNNING';
+
+    /** An operator looks at the robot and sets it going again, whatever stands in the way. */
+    const goOn = async (): Promise<void> => {
+      for (let tries = 0; tries < 40 && !running(); tries++) {
+        if (under.now.state === 'STOPPED') under.say('reset');
+        else if (under.now.state === 'READY') under.say('go');
+        else if (under.now.state === 'TELEOP') under.say('release');
+        else if (under.now.held || tries > 10) under.say('resume');
+        await wait(100);
+      }
+      const had = drive.commands;
+      await until(
+        `commands in ${under.now.state}: ${under.now.cause} ${under.errors}`,
+        () => drive.commands > had + 3,
+      );
+    };
+    /** Nothing may set it going but a person. */
+    const waits = async (why: string): Promise<void> => {
+      await wait(400);
+      if (running()) lost.push(why);
+    };
+
+    const faults: Record<string, () => Promise<void>> = {
+      'a bad message': async () => {
+        drive.lie = (['nan', 'short', 'stranger', 'old'] as const)[Math.floor(random.next() * 4)];
+        await wait(random.next() < 0.7 ? 6 : random.uniform(20, 300));
+        drive.lie = undefined;
+      },
+      silence: async () => {
+        drive.lie = 'silence';
+        await wait(random.uniform(20, 900));
+        drive.lie = undefined;
+      },
+      'a cut': async () => {
+        storm.cut();
+        await wait(random.uniform(0, 200));
+      },
+      'a bridge away': async () => {
+        away = true;
+        storm.cut();
+        await wait(random.uniform(50, 1000));
+        away = false;
+      },
+      'slow and doubled': async () => {
+        Object.assign(storm.weather, { longest_ms: random.uniform(20, 250), twice: 0.3 });
+        await wait(random.uniform(100, 400));
+        Object.assign(storm.weather, { longest_ms: 0, twice: 0 });
+      },
+      'torn and garbage': async () => {
+        Object.assign(storm.weather, { torn: 0.05, garbage: 0.1 });
+        await wait(random.uniform(50, 200));
+        Object.assign(storm.weather, { torn: 0, garbage: 0 });
+      },
+      'a process that stands still': async () => {
+        under.stand();
+        await wait(50);
+        // Nothing is commanded any more: other hands move the robot.
+        if (drive.silent_ms > 40) drive.moved([random.uniform(-0.9, 0.9), random.uniform(-0.9, 0.9)]);
+        await wait(random.uniform(100, 1200));
+        under.goOn();
+      },
+      'a stop': async () => {
+        drive.stop(true);
+        await until('STOPPED', () => under.now.state === 'STOPPED');
+        drive.stop(false);
+        await waits('a stop');
+      },
+      'a stop that nobody hears': async () => {
+        away = true;
+        storm.cut();
+        await wait(60);
+        drive.stop(true);
+        await wait(100);
+        away = false;
+        await waits('a stop while the bridge was away');
+      },
+      'a hold': async () => {
+        under.say('hold');
+        await until('HOLD', () => under.now.state !== 'RUNNING');
+        await waits('a hold');
+      },
+      'a person who falls silent': async () => {
+        under.say(JSON.stringify([0.5, -0.5]));
+        await wait(350);
+        await waits('a silent person');
+      },
+    };
+
+    await until('READY', () => under.now.state === 'READY' || under.gone, 30_000);
+    expect(under.gone ? under.errors : []).toEqual([]);
+    await goOn();
+    const names = Object.keys(faults);
+    const end_ms = performance.now() + RUN_MS;
+    while (performance.now() < end_ms) {
+      const name = names[Math.floor(random.next() * names.length)]!;
+      counts[name] = (counts[name] ?? 0) + 1;
+      await faults[name]!();
+      await goOn();
+      await wait(random.uniform(50, 250));
+    }
+    const injected = Object.values(counts).reduce((sum, n) => sum + n, 0);
+    const { commands, refused, broken } = drive;
+    table[`${way}${socket_thread ? ', thread' : ''}`] = {
+      commands,
+      'refused as old': refused,
+      faults: injected,
+      broken: broken.length,
+      'stops lost': lost.length,
+    };
+    expect(broken.slice(0, 5)).toEqual([]);
+    expect(lost).toEqual([]);
+    expect(under.gone).toBe(false);
+    expect(injected).toBeGreaterThan(3);
+    expect(commands).toBeGreaterThan(50);
+  },
+  60_000 + 4 * RUN_MS,
+);
+
+test('what was injected', () => {
+  console.table(table);
+  expect(Object.keys(table).length).toBe(RUNS.length);
+});
