@@ -11,6 +11,9 @@ export const LIMITS = { lower: [-1, -1], upper: [1, 1], velocity: [1, 1.5], acce
 const JOINTS = ['a', 'b'];
 /** A robot that was commanded at all within so long is taken to go on from there. */
 const PAUSE_MS = 70;
+/** A goal reaches so far ahead, and the slowest message is so long on its way. */
+export const AHEAD_MS = 250;
+export const SLOWEST_MS = 300;
 /** How far the robot's own word about itself may lag behind it, ms: a message's way, and the controller's look at it. */
 const LAG_MS = 150;
 
@@ -173,10 +176,14 @@ export class Drive {
     });
   }
 
-  /** After a pause: near where the robot was a moment ago, or is. */
+  /**
+   * After a pause: near where the robot was a moment ago, or is. A trajectory that replaces another counts from when it was
+   * sent, so that a slow network shifts it by as much as the robot moved meanwhile.
+   */
   private judgeBeginning(values: readonly number[], at_ms: number): void {
     const recent = this.past.filter((one) => one.at_ms >= at_ms - LAG_MS);
-    const room = (i: number) => LIMITS.velocity[i]! * 2.5 * PERIOD_S;
+    const replaces = this.way === 'goals' && this.silent_ms < AHEAD_MS + SLOWEST_MS;
+    const room = (i: number) => LIMITS.velocity[i]! * (replaces ? SLOWEST_MS / 1e3 : 2.5 * PERIOD_S);
     const near = recent.some(({ position }) => values.every((v, i) => Math.abs(v - position[i]!) <= room(i)));
     if (recent.length > 0 && !near)
       this.broken.push(`leapt to ${values} from ${this.position} after ${this.silent_ms.toFixed(0)} ms`);
