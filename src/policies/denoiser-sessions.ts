@@ -52,6 +52,8 @@ export class DenoiserSessions {
         }),
       );
       this.models.set(key, model);
+      // A device that had no memory may have some later.
+      model.catch(() => this.models.delete(key));
     }
     return model;
   }

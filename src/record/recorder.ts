@@ -231,13 +231,19 @@ export class SessionRecorder implements ControlTap {
       this.left_out++;
       return;
     }
-    if (this.left_out > 0) {
-      this.add('gap', { now_ns: this.now_ns(), batches: this.left_out });
-      this.left_out = 0;
-    }
+    if (this.left_out > 0) events.unshift(this.gapBefore(ticks, events));
     this.behind.push(bytes);
     this.behind_bytes += bytes;
     this.send({ kind: 'batch', ticks: this.rows.slice(0, ticks * this.width), events });
+  }
+
+  /** Says, in the place of the last event that was left out, that some were. */
+  private gapBefore(ticks: number, events: readonly PostedEvent[]): PostedEvent {
+    const first = Math.min(events[0]?.order ?? this.order, ticks > 0 ? this.rows[TICK.order]! : this.order);
+    const now_ns = this.now_ns();
+    const batches = this.left_out;
+    this.left_out = 0;
+    return { order: first - 1, now_ns, channel: 'gap', body: { now_ns, batches } };
   }
 
   private countInterventions(): void {

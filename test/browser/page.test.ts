@@ -86,5 +86,11 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
     await expect
       .poll(async () => (await badge()).toLowerCase())
       .toMatch(/lost|reconnect|disconnect|no connection/);
+    // Whoever reaches for Stop now must see it, and must not read that the robot is connected.
+    expect(await page.evaluate(() => getComputedStyle(document.querySelector('.command')!).opacity)).toBe(
+      '1',
+    );
+    for (const id of ['#hold', '#stop']) expect(await page.locator(id).isEnabled()).toBe(true);
+    expect(await page.locator('#robot').textContent()).toBe('not known');
   });
 });

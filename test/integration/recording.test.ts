@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { exportDataset } from '../../src/record/index.js';
 import { observationOf, type ReadEvent, Recording, summarise } from '../../src/record/read.js';
 import type { ActionChunk, Observation } from '../../src/types/index.js';
 
@@ -279,5 +280,68 @@ describe('the recorder', () => {
     }
     expect(outcomes.prefix + outcomes.refused).toBe(299);
     expect(outcomes.prefix).toBeGreaterThan(half);
+  });
+});
+
+describe('a recording with pictures', () => {
+  const picture = (camera: string, bytes: number, now_ns: number) => ({
+    stamp_ns: now_ns,
+    values: { position: Float32Array.of(0, 0) },
+    images: {
+      [camera]: { width: bytes / 64, height: 64, channels: 1 as const, data: new Uint8Array(bytes) },
+    },
+  });
+
+  test('that the disk does not keep up with is bounded in memory, and says what it left out', async () => {
+    const file = at('behind.mcap');
+    const recorder = await openRecorder(file);
+    const inner = recorder as unknown as { post(): void; behind_bytes: number };
+    const MB = 2 ** 20;
+    for (let i = 0; i < 40; i++) {
+      recorder.tick(i * 1e6, 0, picture('front', 8 * MB, i * 1e6));
+      // The writer answers only when this loop is left: all of it waits.
+      inner.post();
+      expect(inner.behind_bytes).toBeLessThanOrEqual(256 * MB);
+    }
+    // Once it has caught up the next batch tells of the gap.
+    while (inner.behind_bytes > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    recorder.tick(41e6, 0, undefined);
+    await recorder.close();
+    const events = await all(await Recording.open(file));
+    const gaps = events.flatMap((event) => (event.channel === 'gap' ? [event.body.batches] : []));
+    expect(gaps.length).toBe(1);
+    expect(gaps[0]).toBeGreaterThanOrEqual(8);
+    expect(events.filter(({ channel }) => channel === 'tick').length).toBe(41 - gaps[0]!);
+  });
+
+  test('whose camera is named after a folder elsewhere is not exported there', async () => {
+    const file = at('camera.mcap');
+    const recorder = await openRecorder(file);
+    const states: ((change: object) => void)[] = [];
+    recorder.watch({ supervisor: { onChange: (l: never) => states.push(l), interventions: 0 } } as never);
+    for (const tell of states) tell({ from: 'READY', to: 'TELEOP', cause: '' });
+    for (let i = 0; i < 40; i++) {
+      recorder.tick(i * 20e6, 0, picture('../../../evil', 64 * 64, i * 20e6));
+      recorder.command(Float64Array.of(i, i), i * 20e6 + 1e8, 'sent');
+    }
+    await recorder.close();
+    const exported = exportDataset([file], { dir: at('camera'), selection: 'interventions' });
+    await expect(exported).rejects.toMatchObject({ code: 'file_unsafe' });
+  });
+
+  test('a command outside of a tick, such as a base’s last zero, is in it', async () => {
+    const file = at('last.mcap');
+    const recorder = await openRecorder(file);
+    recorder.tick(1e6, 0, undefined);
+    recorder.command(Float64Array.of(0.3, 0.1), 1e9, 'sent');
+    recorder.command(Float64Array.of(0, 0), 2e9, 'sent');
+    await recorder.close();
+    const commands = (await all(await Recording.open(file))).flatMap((event) =>
+      event.channel === 'command' ? [event.body.values] : [],
+    );
+    expect(commands).toEqual([
+      [0.3, 0.1],
+      [0, 0],
+    ]);
   });
 });

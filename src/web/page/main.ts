@@ -90,6 +90,7 @@ function showLink(state: LinkState, retry_s: number): void {
   byId('lost').hidden = state === 'open';
   if (state === 'open') return;
   teleop.release();
+  panel.lost();
   const silent = state === 'silent';
   setText(byId('lost-title'), silent ? 'No news from the controller' : 'Connection lost');
   const retry = silent

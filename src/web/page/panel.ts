@@ -86,6 +86,12 @@ export class Panel {
     this.last = status;
   }
 
+  /** Nothing is heard from the controller, so nothing is known of the robot either. */
+  lost(): void {
+    setText(byId('robot'), 'not known');
+    byId('robot').dataset.ok = 'false';
+  }
+
   private buttons(): void {
     const on = (id: string, intent: () => OperatorIntent) =>
       byId(id).addEventListener('click', () => void this.ask(intent()));
