@@ -2,7 +2,7 @@
 // and waits for the disk, so what is on disk ends in a whole chunk or in a torn one that readers leave out. Summary and
 // index come with `close`. The package's own McapWriter decides by itself when a chunk ends, hence this one.
 
-import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { McapTypes } from '@mcap/core';
 import { packageWhenNeeded } from '../types/index.js';
@@ -16,7 +16,7 @@ export class McapFile {
   private readonly chunk = new (mcap().McapChunkBuilder)({ useMessageIndex: true });
   private readonly schemas: McapTypes.Schema[] = [];
   private readonly channels: McapTypes.Channel[] = [];
-  private readonly chunkIndexes: McapTypes.ChunkIndex[] = [];
+  private readonly chunkIndexes: Spill;
   private readonly metadataIndexes: McapTypes.MetadataIndex[] = [];
   private readonly counts = new Map<number, bigint>();
   private first = 0n;
@@ -25,6 +25,7 @@ export class McapFile {
   /** Throws when `path` exists already: a recording is never written over. */
   constructor(path: string) {
     this.fd = openSync(path, 'wx');
+    this.chunkIndexes = new Spill(`${path}.${process.pid}.index`);
     this.records.writeMagic();
     this.records.writeHeader({ profile: '', library: 'tendon' });
     this.write();
@@ -82,9 +83,11 @@ export class McapFile {
       messageIndexLength += records.writeMessageIndex(index);
     }
     const place = { chunkStartOffset, chunkLength, messageIndexOffsets, messageIndexLength };
-    this.chunkIndexes.push({ ...times, ...place, compressedSize: size });
     chunk.reset();
     this.write();
+    records.writeChunkIndex({ ...times, ...place, compressedSize: size });
+    this.chunkIndexes.add(records.buffer);
+    records.reset();
     fdatasyncSync(this.fd);
   }
 
@@ -110,9 +113,7 @@ export class McapFile {
     group(Opcode.METADATA_INDEX, () =>
       this.metadataIndexes.forEach((index) => void records.writeMetadataIndex(index)),
     );
-    group(Opcode.CHUNK_INDEX, () =>
-      this.chunkIndexes.forEach((index) => void records.writeChunkIndex(index)),
-    );
+    group(Opcode.CHUNK_INDEX, () => this.chunkIndexes.drain((bytes) => this.put(bytes)));
     const summaryOffsetStart = this.position;
     for (const one of groups) records.writeSummaryOffset(one);
     records.writeFooter({ summaryStart, summaryOffsetStart, summaryCrc: 0 });
@@ -129,7 +130,7 @@ export class McapFile {
       channelCount: this.channels.length,
       attachmentCount: 0,
       metadataCount: this.metadataIndexes.length,
-      chunkCount: this.chunkIndexes.length,
+      chunkCount: this.chunkIndexes.count,
       messageStartTime: this.first,
       messageEndTime: this.last,
       channelMessageCounts: this.counts,
@@ -138,9 +139,56 @@ export class McapFile {
 
   /** Everything built so far, in one go where the system lets it. */
   private write(): void {
-    const bytes = this.records.buffer;
+    this.put(this.records.buffer);
+    this.records.reset();
+  }
+
+  private put(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length; ) done += writeSync(this.fd, bytes, done);
     this.position += BigInt(bytes.length);
-    this.records.reset();
+  }
+}
+
+const SPILL_BYTES = 1 << 20;
+
+/**
+ * The index of the chunks, which is written last: twenty records a second, kept on disk, in a file without a name, so that
+ * memory does not grow with the length of a recording.
+ */
+class Spill {
+  count = 0;
+  private readonly fd: number;
+  private readonly newest = Buffer.alloc(SPILL_BYTES);
+  private filled = 0;
+  private spilled = 0;
+
+  constructor(path: string) {
+    this.fd = openSync(path, 'wx+');
+    unlinkSync(path);
+  }
+
+  add(bytes: Uint8Array): void {
+    this.count++;
+    if (this.filled + bytes.length > SPILL_BYTES) this.spill(this.newest.subarray(0, this.filled));
+    this.newest.set(bytes, this.filled);
+    this.filled += bytes.length;
+  }
+
+  /** Everything that was added, in order; nothing may be added after it. */
+  drain(take: (bytes: Uint8Array) => void): void {
+    this.spill(this.newest.subarray(0, this.filled));
+    for (let at = 0; at < this.spilled; ) {
+      const read = readSync(this.fd, this.newest, 0, SPILL_BYTES, at);
+      take(this.newest.subarray(0, read));
+      at += read;
+    }
+    closeSync(this.fd);
+  }
+
+  private spill(bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(this.fd, bytes, done, bytes.length - done, this.spilled + done);
+    this.spilled += bytes.length;
+    this.filled = 0;
   }
 }

@@ -200,6 +200,16 @@ describe('launch/tendon.service', () => {
     expect(unit).not.toMatch(/^MemoryDenyWriteExecute=/m);
   });
 
+  test('sees the GPU, has a place for recordings, and waits for a robot to come to rest', () => {
+    expect(unit).not.toMatch(/^PrivateDevices=yes/m);
+    expect(value('DevicePolicy')).toBe('closed');
+    expect(value('DeviceAllow')).toBe('char-nvidia* rw');
+    expect(value('ProtectSystem')).toBe('strict');
+    expect(value('StateDirectory')).toBe('tendon');
+    // Longer than the bound of the last will.
+    expect(Number(value('TimeoutStopSec'))).toBeGreaterThan(10);
+  });
+
   test('starts tendon run with options that it has', () => {
     const words = value('ExecStart')!.split(' ');
     const { bin } = JSON.parse(readFileSync('package.json', 'utf8'));

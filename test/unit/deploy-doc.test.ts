@@ -70,8 +70,8 @@ describe('its commands', () => {
   test('the environment of the service is what its unit reads', () => {
     const unit = readFileSync('launch/tendon.service', 'utf8');
     const variables = [...new Set(TEXT.match(/TENDON_[A-Z]+/g))];
-    expect(variables.length).toBe(3);
-    for (const variable of variables) expect(unit).toMatch(new RegExp(`\\$\\{?${variable}`));
+    expect(variables.length).toBe(4);
+    for (const variable of variables) expect(unit).toContain(variable);
     const options = /TENDON_OPTIONS=([^\\]+)/.exec(TEXT)![1]!;
     for (const option of options.split(' ').filter((word) => word.startsWith('--')))
       expect(helpOf('run')).toMatch(new RegExp(`^ {2}${option}\\s`, 'm'));
