@@ -13,8 +13,9 @@ inline std::vector<float> values_of(const Graph& graph, int id) {
   return v;
 }
 
+// Of ops that have one.
 inline int axis_of(const Node& node) {
-  return static_cast<int>((node.attrs.integer(0) + node.shape.rank) % node.shape.rank);
+  return static_cast<int>((node.attrs.as<AxisAttrs>().axis + node.shape.rank) % node.shape.rank);
 }
 
 // Copies `from` node by node; `visit` may put something else in a node's place.
@@ -42,7 +43,7 @@ class Copier {
     const Node& node = from_.at(id);
     if (node.op == Op::input) return to_.input(node.name, node.shape, node.stage);
     if (node.data) return to_.adopt(node);
-    return to_.add(function_name(node), mapped(node), node.attrs);
+    return to_.add(node, mapped(node));
   }
 
   const Graph& from_;

@@ -26,11 +26,11 @@ class Folder : public Copier {
 
  private:
   bool is_computed(int id) const {
-    return from_.at(id).stage == stage_model && op_info(from_.at(id).op).kind != OpKind::source;
+    return from_.at(id).stage == stage_model && op_info(from_.at(id).op).facts.kind != OpKind::source;
   }
   // A product's weight is packed from its numbers, so one that is computed must be folded a round before.
   bool needs_folded(const Node& node) const {
-    if (op_info(node.op).kind == OpKind::product && !from_.at(node.inputs[1]).data) return true;
+    if (op_info(node.op).is_product() && !from_.at(node.inputs[1]).data) return true;
     for (int input : node.inputs)
       if (waits_[input]) return true;
     return false;
@@ -62,7 +62,7 @@ class Folder : public Copier {
       const Node& node = from_.at(id);
       std::vector<int> inputs;
       for (int input : node.inputs) inputs.push_back(at[input]);
-      at[id] = node.data ? part.adopt(node) : part.add(function_name(node), inputs, node.attrs);
+      at[id] = node.data ? part.adopt(node) : part.add(node, inputs);
       if (wanted[id]) {
         part.output(std::to_string(id), at[id]);
         kept.push_back(id);
@@ -107,25 +107,24 @@ class BatchNormFolder : public Copier {
     const std::vector<float> w = values_of(from_, node.inputs[1]), b = values_of(from_, node.inputs[2]),
                              mean = values_of(from_, node.inputs[3]), var = values_of(from_, node.inputs[4]);
     std::vector<float> mul(n), add(n);
+    const double eps = node.attrs.as<EpsAttrs>().eps;
     for (int64_t i = 0; i < n; ++i) {
-      mul[i] = static_cast<float>(w[i] / std::sqrt(static_cast<double>(var[i]) + node.attrs.number(0)));
+      mul[i] = static_cast<float>(w[i] / std::sqrt(static_cast<double>(var[i]) + eps));
       add[i] = b[i] - mean[i] * mul[i];
     }
     const Node& product = from_.at(node.inputs[0]);
-    const bool folds = op_info(product.op).kind == OpKind::product && product.op != Op::conv_transpose1d &&
+    const bool folds = op_info(product.op).is_product() && !op_info(product.op).facts.phased &&
                        uses_[node.inputs[0]] == 1 && from_.at(product.inputs[1]).data;
     if (!folds) {
-      const int scaled = to_.add("mul", {map_[node.inputs[0]], to_.constant({n}, mul)}, {});
-      return to_.add("add", {scaled, to_.constant({n}, add)}, {});
+      const int scaled = to_.add(Binary::mul, map_[node.inputs[0]], to_.constant({n}, mul));
+      return to_.add(Binary::add, scaled, to_.constant({n}, add));
     }
     if (product.inputs.size() > 2) {
       const std::vector<float> bias = values_of(from_, product.inputs[2]);
       for (int64_t i = 0; i < n; ++i) add[i] += bias[i] * mul[i];
     }
-    return to_.add(
-        op_info(product.op).name,
-        {map_[product.inputs[0]], to_.scaled(from_.at(product.inputs[1]), mul), to_.constant({n}, add)},
-        product.attrs);
+    return to_.add(product, {map_[product.inputs[0]], to_.scaled(from_.at(product.inputs[1]), mul),
+                             to_.constant({n}, add)});
   }
 
   std::vector<int> uses_;

@@ -21,7 +21,7 @@ class Fuser {
     out_.root.assign(count, -1);
     out_.tail.resize(count);
     for (int id = 0; id < count; ++id) {
-      const OpKind kind = op_info(graph_.at(id).op).kind;
+      const OpKind kind = op_info(graph_.at(id).op).facts.kind;
       if (kind == OpKind::source || kind == OpKind::view) continue;
       if (ride(id)) continue;
       out_.root[id] = id;
@@ -32,15 +32,17 @@ class Fuser {
 
  private:
   // How far the epilogue of a root has been filled.
-  enum Slot { bare, norm, act, scale, shift, residual, act_last };
-
   static Slot filled(const Tail& t) {
-    if (t.act_last != Unary::none) return act_last;
-    if (t.residual >= 0) return residual;
-    if (t.shift >= 0) return shift;
-    if (t.scale >= 0) return scale;
-    if (t.act != Unary::none) return act;
-    return t.norm >= 0 ? norm : bare;
+    if (t.act_last != Unary::none) return Slot::act_last;
+    if (t.residual >= 0) return Slot::residual;
+    if (t.shift >= 0) return Slot::shift;
+    if (t.scale >= 0) return Slot::scale;
+    if (t.act != Unary::none) return Slot::act;
+    return t.norm >= 0 ? Slot::norm : Slot::bare;
+  }
+  // Whether `slot` of the root is still before it.
+  bool is_free(int root, Slot slot) const {
+    return filled(out_.tail[root]) < slot && can_carry(graph_.at(root), slot);
   }
 
   // The open root behind operand `i` of `node`, or −1.
@@ -63,8 +65,7 @@ class Fuser {
     switch (node.op) {
       case Op::group_norm: {
         const int root = open_root(node, 0);
-        if (root < 0 || !is_product(root) || graph_.at(root).op == Op::conv_transpose1d) return false;
-        if (filled(out_.tail[root]) != bare) return false;
+        if (root < 0 || !is_free(root, Slot::norm)) return false;
         out_.tail[root].norm = id;
         return take(root, id);
       }
@@ -74,7 +75,7 @@ class Fuser {
         const int root = open_root(node, 0);
         const bool many = node.stage & stage_step && node.shape[0] * batch_ >= whole_rows;
         if (root < 0 || !many || node.shape.rank != 2 || graph_.at(root).op != Op::linear) return false;
-        if (filled(out_.tail[root]) != bare || node.shape.last() > widest_row) return false;
+        if (!is_free(root, Slot::norm) || node.shape.last() > widest_row) return false;
         out_.tail[root].norm = id;
         return take(root, id);
       }
@@ -97,16 +98,9 @@ class Fuser {
 
   bool ride_unary(int root, int id, Unary f) {
     Tail& tail = out_.tail[root];
-    const Slot slot = filled(tail);
-    const Op op = graph_.at(root).op;
-    if (op == Op::group_norm || op == Op::layer_norm || op == Op::rms_norm) {
-      if (slot != bare) return false;
+    if (is_free(root, Slot::act)) {
       tail.act = f;
-    } else if (!is_product(root)) {
-      return false;
-    } else if (slot <= norm) {
-      tail.act = f;
-    } else if (slot < act_last) {
+    } else if (is_free(root, Slot::act_last)) {
       tail.act_last = f;
     } else {
       return false;
@@ -118,22 +112,21 @@ class Fuser {
     const Node& node = graph_.at(id);
     if (node.inputs[0] == node.inputs[1]) return false;
     const int root = open_root(node, i), other = node.inputs[1 - i];
-    if (root < 0 || !is_product(root)) return false;
+    if (root < 0) return false;
     Tail& tail = out_.tail[root];
-    const Slot slot = filled(tail);
     if (node.binary == Binary::mul) {
-      if (slot >= scale || !per_channel(other, node.shape)) return false;
+      if (!is_free(root, Slot::scale) || !per_channel(other, node.shape)) return false;
       tail.scale = other;
-    } else if (slot == bare && tail.bias < 0 && is_row_bias(root, other, node.shape)) {
+    } else if (filled(tail) == Slot::bare && tail.bias < 0 && is_row_bias(root, other, node.shape)) {
       tail.bias = other;
-    } else if (slot < shift && per_channel(other, node.shape)) {
+    } else if (is_free(root, Slot::shift) && per_channel(other, node.shape)) {
       // Scale and shift share one stride: a vector beside a per-batch row keeps its own slot only when alike.
       if (tail.scale >= 0 && (graph_.at(tail.scale).shape.rank == 1) != (graph_.at(other).shape.rank == 1))
         return false;
       if (tail.scale >= 0 && graph_.at(tail.scale).shape.rank > 1 && rows_differ(tail.scale, other))
         return false;
       tail.shift = other;
-    } else if (slot < residual && takes_residual(root) && per_position(other, node.shape)) {
+    } else if (is_free(root, Slot::residual) && per_position(other, node.shape)) {
       tail.residual = other;
     } else {
       return false;
@@ -154,15 +147,6 @@ class Fuser {
            !(row.stage & stage_step) && row.shape.rank == 2 && row.shape[0] == 1 &&
            row.shape.last() == out.last();
   }
-
-  // A transposed convolution is one product for each phase of its stride, and their rows interleave: an
-  // operand by position would need a stride of its own for each.
-  bool takes_residual(int root) const {
-    const Node& product = graph_.at(root);
-    return product.op != Op::conv_transpose1d || product.attrs.integer(0) == 1;
-  }
-
-  bool is_product(int root) const { return op_info(graph_.at(root).op).kind == OpKind::product; }
 
   // A vector of the channels, or (batch, 1, …, channels).
   bool per_channel(int id, const Shape& out) const {
@@ -190,6 +174,15 @@ class Fuser {
 };
 
 }  // namespace
+
+bool can_carry(const Node& root, Slot slot) {
+  const Facts& facts = op_info(root.op).facts;
+  if (facts.carries == Carries::activation) return slot == Slot::act;
+  if (facts.carries != Carries::tail) return false;
+  // Phases are written in turns: no group of channels is whole in one, nor is there a residual of theirs
+  // alone.
+  return !facts.phased || (slot != Slot::norm && slot != Slot::residual);
+}
 
 Fusion fuse(const Graph& graph, int batch) { return Fuser(graph, batch).run(); }
 

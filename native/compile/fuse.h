@@ -19,6 +19,12 @@ struct Tail {
   Unary act_last = Unary::none;
 };
 
+// The places of a tail in the order in which they are filled.
+enum class Slot : uint8_t { bare, norm, act, scale, shift, residual, act_last };
+
+// Whether the instruction of a root can hold that slot: what fuse() puts there, lower() can write.
+bool can_carry(const Node& root, Slot slot);
+
 struct Fusion {
   // By node: the root whose instruction computes it (itself for a root), −1 for views and sources.
   std::vector<int> root;

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "compile/loops.h"
 #include "compile/values.h"
-#include "graph/functions.h"
+#include "ops/functions.h"
 
 namespace tendon {
 
@@ -71,8 +71,8 @@ class Lowerer : Values {
       case Op::affine: {
         Draft<AffineArgs> d;
         const View x = dense(node.inputs[0], list), out = result(last);
-        d.args = {nullptr, static_cast<float>(node.attrs.number(0)), static_cast<float>(node.attrs.number(1)),
-                  nullptr, out.dim.count()};
+        const auto [mul, add] = node.attrs.as<AffineAttrs>();
+        d.args = {nullptr, static_cast<float>(mul), static_cast<float>(add), nullptr, out.dim.count()};
         d.point(d.args.x, x);
         d.point(d.args.out, out, true);
         emit(list, d.finish("affine " + out.dim.text(), 2.0 * d.args.count));
@@ -88,16 +88,15 @@ class Lowerer : Values {
       case Op::group_norm: {
         Draft<GroupNormArgs> d;
         const View x = dense(node.inputs[0], list), out = result(last);
-        d.args = {nullptr,
-                  out.dim[0],
-                  x.positions(),
-                  out.dim.last(),
-                  node.attrs.integer(0),
-                  static_cast<float>(node.attrs.number(1)),
-                  weights_.tensor(node.inputs[1]),
-                  weights_.tensor(node.inputs[2]),
-                  fusion_.tail[root].act,
-                  nullptr};
+        const auto [groups, eps] = node.attrs.as<GroupNormAttrs>();
+        d.args = {.batch = out.dim[0],
+                  .positions = x.positions(),
+                  .channels = out.dim.last(),
+                  .groups = groups,
+                  .eps = static_cast<float>(eps),
+                  .weight = weights_.tensor(node.inputs[1]),
+                  .bias = weights_.tensor(node.inputs[2]),
+                  .act = fusion_.tail[root].act};
         d.point(d.args.x, x);
         d.point(d.args.out, out, true);
         emit(list, d.finish("group_norm " + out.dim.text(), 8.0 * out.dim.count()));
@@ -118,15 +117,12 @@ class Lowerer : Values {
       case Op::matmul: {
         Draft<MatmulArgs> d;
         const View a = dense(node.inputs[0], list), b = dense(node.inputs[1], list), out = result(last);
-        d.args = {nullptr,
-                  nullptr,
-                  out.dim[0],
-                  out.dim[1],
-                  out.dim[2],
-                  a.dim[2],
-                  out.dim[0] / a.dim[0],
-                  out.dim[0] / b.dim[0],
-                  nullptr};
+        d.args = {.batch = out.dim[0],
+                  .m = out.dim[1],
+                  .n = out.dim[2],
+                  .k = a.dim[2],
+                  .a_div = out.dim[0] / a.dim[0],
+                  .b_div = out.dim[0] / b.dim[0]};
         d.point(d.args.a, a);
         d.point(d.args.b, b);
         d.point(d.args.out, out, true);
@@ -136,7 +132,7 @@ class Lowerer : Values {
       case Op::reduce: {
         Draft<ReduceArgs> d;
         const View x = dense(node.inputs[0], list), out = result(last);
-        const int axis = static_cast<int>((node.attrs.integer(0) + x.dim.rank) % x.dim.rank);
+        const int axis = axis_of(node);
         d.args = {node.reduce, nullptr, 1, x.dim[axis], 1, nullptr};
         for (int i = 0; i < x.dim.rank; ++i)
           (i < axis ? d.args.outer : d.args.inner) *= i == axis ? 1 : x.dim[i];
@@ -159,12 +155,11 @@ class Lowerer : Values {
       case Op::max_pool2d: {
         Draft<MaxPoolArgs> d;
         const View x = dense(node.inputs[0], list), out = result(last);
-        d.args.rows = window(x, out.dim, node.attrs.integer(0), node.attrs.integer(0), node.attrs.integer(1),
-                             node.attrs.integer(1), node.attrs.integer(2), node.attrs.integer(2));
+        const auto [kernel, stride, pad] = node.attrs.as<PoolAttrs>();
+        d.args.rows = window(x, out.dim, kernel, kernel, stride, stride, pad, pad);
         d.point(d.args.rows.x, x);
         d.point(d.args.out, out, true);
-        emit(list, d.finish("max_pool2d " + out.dim.text(),
-                            1.0 * out.dim.count() * node.attrs.integer(0) * node.attrs.integer(0)));
+        emit(list, d.finish("max_pool2d " + out.dim.text(), 1.0 * out.dim.count() * kernel * kernel));
         break;
       }
       default:
@@ -223,12 +218,13 @@ class Lowerer : Values {
         g.rows.batch_stride = x.stride[0];
         g.rows.position_stride = *x.position_stride();
       } else if (node.op == Op::conv1d) {
-        g.rows = window(x, out.dim, 1, w[2], 1, node.attrs.integer(0), 0, node.attrs.integer(1));
+        const auto [stride, pad] = node.attrs.as<ConvAttrs>();
+        g.rows = window(x, out.dim, 1, w[2], 1, stride, 0, pad);
       } else if (node.op == Op::conv2d) {
-        g.rows = window(x, out.dim, w[2], w[3], node.attrs.integer(0), node.attrs.integer(0),
-                        node.attrs.integer(1), node.attrs.integer(1));
+        const auto [stride, pad, exact] = node.attrs.as<Conv2dAttrs>();
+        g.rows = window(x, out.dim, w[2], w[3], stride, stride, pad, pad);
       } else {
-        const int64_t stride = node.attrs.integer(0), pad = node.attrs.integer(1);
+        const auto [stride, pad] = node.attrs.as<ConvAttrs>();
         const int64_t taps = matrix.k / x.dim.last(), first_tap = (phase + pad) % stride;
         g.rows = window(x, out.dim, 1, taps, 1, 1, 0, taps - 1 - (phase + pad - first_tap) / stride);
         g.rows.out_w = (out.dim[1] - phase + stride - 1) / stride;
@@ -240,8 +236,6 @@ class Lowerer : Values {
       g.out_row_stride = row_stride;
       g.out_batch_stride = out.stride[0];
       if (bias.buffer >= 0) d.point(g.epilogue.bias, bias);
-      if (phases > 1 && tail.residual >= 0)
-        throw BuildError("internal", "a residual behind a transposed convolution");
       add_tail(d, tail, out, list);
       d.pending.uses_scratch = true;
       d.pending.instruction.bytes = static_cast<double>(matrix.bytes);
@@ -273,9 +267,11 @@ class Lowerer : Values {
     e.act_last = tail.act_last;
     if (tail.norm >= 0) {
       const Node& norm = graph_.at(tail.norm);
-      const bool whole_row = norm.op == Op::layer_norm;
-      e.groups = whole_row ? 1 : norm.attrs.integer(0);
-      e.eps = static_cast<float>(norm.attrs.number(whole_row ? 0 : 1));
+      // A layer norm is a group norm of one group over rows that are batch elements of their own.
+      const auto [groups, eps] = norm.op == Op::layer_norm ? GroupNormAttrs{1, norm.attrs.as<EpsAttrs>().eps}
+                                                           : norm.attrs.as<GroupNormAttrs>();
+      e.groups = groups;
+      e.eps = static_cast<float>(eps);
       if (norm.inputs.size() > 1) d.point(e.norm_weight, view(norm.inputs[1], list));
       if (norm.inputs.size() > 2) d.point(e.norm_bias, view(norm.inputs[2], list));
     }
@@ -339,15 +335,13 @@ class Lowerer : Values {
     const Node& node = graph_.at(root);
     Draft<NormArgs> d;
     const View x = dense(node.inputs[0], list), out = result(fusion_.tail[root].last);
-    d.args = {node.op == Op::rms_norm ? Norm::rms : Norm::layer,
-              nullptr,
-              out.dim.count() / out.dim.last(),
-              out.dim.last(),
-              static_cast<float>(node.attrs.number(0)),
-              nullptr,
-              nullptr,
-              fusion_.tail[root].act,
-              nullptr};
+    const bool rms = node.op == Op::rms_norm;
+    const double eps = rms ? node.attrs.as<RmsAttrs>().eps : node.attrs.as<EpsAttrs>().eps;
+    d.args = {.kind = rms ? Norm::rms : Norm::layer,
+              .rows = out.dim.count() / out.dim.last(),
+              .n = out.dim.last(),
+              .eps = static_cast<float>(eps),
+              .act = fusion_.tail[root].act};
     if (node.inputs.size() > 1) d.args.weight = weights_.tensor(node.inputs[1]);
     if (node.inputs.size() > 2) d.args.bias = weights_.tensor(node.inputs[2]);
     d.point(d.args.x, x);
@@ -366,14 +360,14 @@ class Lowerer : Values {
     AttentionArgs& a = d.args;
     a.batch = out.dim[0];
     a.q_len = q.dim[1], a.k_len = k.dim[1];
-    a.heads = node.attrs.integer(0);
+    const auto [heads, given] = node.attrs.as<AttentionAttrs>();
+    a.heads = heads;
     a.head_dim = q.dim[2] / a.heads;
     // q may be shared too; kernels read it one row each, so spread it.
     const View spread = q.dim[0] == a.batch ? q : spread_rows(q, a.batch, list);
     a.q_batch_stride = spread.stride[0], a.q_row_stride = spread.stride[1];
     a.k_div = a.batch / k.dim[0], a.k_batch_stride = k.stride[0], a.k_row_stride = k.stride[1];
     a.v_div = a.batch / v.dim[0], a.v_batch_stride = v.stride[0], a.v_row_stride = v.stride[1];
-    const double given = node.attrs.number(1);
     a.scale = static_cast<float>(given != 0 ? given : 1.0 / std::sqrt(static_cast<double>(a.head_dim)));
     if (node.inputs.size() > 3) d.point(a.mask, dense(node.inputs[3], list));
     d.point(a.q, spread);

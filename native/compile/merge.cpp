@@ -65,7 +65,7 @@ Graph merge_equal(const Graph& from) {
     } else if (node.data) {
       map[id] = to.adopt(node);
     } else {
-      map[id] = to.add(function_name(node), inputs, node.attrs);
+      map[id] = to.add(node, inputs);
     }
     if (!key.empty()) known.emplace(key, map[id]);
   }

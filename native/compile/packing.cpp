@@ -102,7 +102,7 @@ std::vector<Source> sources_of(const Graph& graph, const Node& product) {
     return {{s[0], s[1], piece_of(s[1]), [&weight](Channels rows, PackingRoom& room, const Use& use) {
                use(read_rows(weight, rows, room.file));
              }}};
-  if (layout.op != Op::conv_transpose1d) {
+  if (!op_info(layout.op).facts.phased) {
     const int64_t k = s.count() / s[0];
     return {{s[0], k, piece_of(k), [&weight, k](Channels rows, PackingRoom& room, const Use& use) {
                float* values = room.rows.floats(rows.count * k);
@@ -133,15 +133,17 @@ std::vector<Source> sources_of(const Graph& graph, const Node& product) {
 }  // namespace
 
 WeightLayout layout_of(const Node& product) {
-  const bool phased = product.op == Op::conv_transpose1d;
-  return {product.inputs[1], product.op, phased ? product.attrs.integer(0) : 0,
-          phased ? product.attrs.integer(1) : 0};
+  WeightLayout layout{product.inputs[1], product.op, 0, 0};
+  if (!op_info(product.op).facts.phased) return layout;
+  const auto [stride, pad] = product.attrs.as<ConvAttrs>();
+  layout.stride = stride, layout.pad = pad;
+  return layout;
 }
 
 bool is_mostly_looped(const Graph& graph) {
   int64_t looped = 0, once = 0;
   for (const Node& node : graph.nodes())
-    if (op_info(node.op).kind == OpKind::product && node.op != Op::conv2d)
+    if (op_info(node.op).is_product() && !op_info(node.op).facts.of_images)
       ((node.stage & stage_step) != 0 ? looped : once) += graph.at(node.inputs[1]).shape.count();
   return once < looped;
 }
@@ -149,7 +151,7 @@ bool is_mostly_looped(const Graph& graph) {
 // Where rounding costs most and gains least: convolutions whose author says so, and, beside a loop that reads
 // most of the weights, what is done once for all of its steps, which would err in all of them alike.
 static bool stays_exact(const Node& product, bool mostly_looped) {
-  if (product.op == Op::conv2d) return product.attrs.integer(2) != 0;
+  if (op_info(product.op).facts.of_images) return product.attrs.as<Conv2dAttrs>().exact != 0;
   return mostly_looped && (product.stage & stage_step) == 0;
 }
 

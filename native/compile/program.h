@@ -19,9 +19,9 @@ namespace tendon {
 
 enum class List : uint8_t { schedule, observation, prepared, step, count };
 
-using KernelArgs =
-    std::variant<GemmArgs, UnaryArgs, BinaryArgs, CopyArgs, AffineArgs, NormArgs, GroupNormArgs, SoftmaxArgs,
-                 AttentionArgs, MatmulArgs, ReduceArgs, GatherArgs, MaxPoolArgs>;
+#define X(name, Args) , Args
+using KernelArgs = std::variant<GemmArgs TENDON_KERNELS(X)>;
+#undef X
 
 struct Instruction {
   KernelArgs args;

@@ -19,15 +19,9 @@ class Splitter : public Copier {
     const Node& node = from_.at(id);
     std::vector<int> in = mapped(node);
     switch (node.op) {
-      case Op::unary:
-      case Op::affine:
-        return mixed(in[0]) ? each_piece(node, in) : copy(id);
-      case Op::layer_norm:
-      case Op::rms_norm:
-        return mixed(in[0]) && !is_last_axis(in[0]) ? each_piece(node, in) : copy(id);
       case Op::linear:
-        if (!mixed(in[0])) return copy(id);
-        return is_last_axis(in[0]) ? split_columns(in) : each_piece(node, in);
+        if (mixed(in[0]) && is_last_axis(in[0])) return split_columns(in);
+        break;
       case Op::binary:
         return split_binary(node, in, id);
       case Op::concat:
@@ -37,8 +31,11 @@ class Splitter : public Copier {
       case Op::attention:
         return split_attention(node, in, id);
       default:
-        return copy(id);
+        break;
     }
+    const Cuts cuts = op_info(node.op).facts.cuts;
+    const bool commutes = cuts != Cuts::none && mixed(in[0]) && (cuts == Cuts::all || !is_last_axis(in[0]));
+    return commutes ? each_piece(node, in) : copy(id);
   }
 
   // A concat whose pieces become known at different stages.
@@ -52,10 +49,8 @@ class Splitter : public Copier {
 
   bool is_last_axis(int id) const { return axis_of(to_.at(id)) == to_.at(id).shape.rank - 1; }
 
-  Attrs axis_attrs(int axis) const { return {{static_cast<double>(axis)}, {}}; }
-
   int concat(const std::vector<int>& pieces, int axis) {
-    return pieces.size() == 1 ? pieces[0] : to_.add("concat", pieces, axis_attrs(axis));
+    return pieces.size() == 1 ? pieces[0] : to_.add(Op::concat, pieces, attrs_of(AxisAttrs{axis}));
   }
 
   // Pieces of pieces along one axis are pieces; neighbours of one stage become one piece again, so that
@@ -91,15 +86,13 @@ class Splitter : public Copier {
     for (int piece : whole.inputs) {
       std::vector<int> inputs = in;
       inputs[0] = piece;
-      pieces.push_back(to_.add(function_name(node), inputs, node.attrs));
+      pieces.push_back(to_.add(node, inputs));
     }
     return concat(pieces, axis_of(whole));
   }
 
   int slice(int id, int axis, int64_t start, int64_t length) {
-    return to_.add(
-        "slice", {id},
-        {{static_cast<double>(axis), static_cast<double>(start), static_cast<double>(length)}, {}});
+    return to_.add(Op::slice, {id}, attrs_of(SliceAttrs{axis, start, length}));
   }
 
   // W·[a; b] = W_a·a + W_b·b, pieces of one stage together, what is known earliest added first.
@@ -119,8 +112,8 @@ class Splitter : public Copier {
     for (auto& [stage, part] : parts) {
       std::vector<int> inputs = {concat(part.first, axis), concat(part.second, 1)};
       if (sum < 0 && in.size() > 2) inputs.push_back(in[2]);
-      const int product = to_.add("linear", inputs, {});
-      sum = sum < 0 ? product : to_.add("add", {product, sum}, {});
+      const int product = to_.add(Op::linear, inputs);
+      sum = sum < 0 ? product : to_.add(Binary::add, product, sum);
     }
     return sum;
   }
@@ -148,9 +141,8 @@ class Splitter : public Copier {
         const int o = vector || (shared && !cut_alike) ? other
                       : cut_alike                      ? beside.inputs[p]
                                                        : slice(other, axis, start, length);
-        pieces.push_back(to_.add(
-            function_name(node),
-            i == 0 ? std::vector<int>{whole.inputs[p], o} : std::vector<int>{o, whole.inputs[p]}, {}));
+        pieces.push_back(i == 0 ? to_.add(node.binary, whole.inputs[p], o)
+                                : to_.add(node.binary, o, whole.inputs[p]));
         start += length;
       }
       return concat(pieces, axis);
@@ -172,7 +164,8 @@ class Splitter : public Copier {
     const int axis = axis_of(node);
     std::vector<int> pieces;
     int64_t at = 0;
-    const int64_t start = node.attrs.integer(1), end = start + node.attrs.integer(2);
+    const auto [_, start, kept] = node.attrs.as<SliceAttrs>();
+    const int64_t end = start + kept;
     for (int piece : whole.inputs) {
       const int64_t length = to_.at(piece).shape[axis];
       if (at >= start && at + length <= end) {
@@ -221,7 +214,7 @@ class Splitter : public Copier {
       for (int64_t i = row; i < row + length; ++i)
         for (int64_t j : columns) own.push_back(mask[i * keys + j]);
       const int seen_mask = to_.constant({length, static_cast<int64_t>(columns.size())}, own);
-      pieces.push_back(to_.add("attention", {piece, concat(ks, 1), concat(vs, 1), seen_mask}, node.attrs));
+      pieces.push_back(to_.add(node, {piece, concat(ks, 1), concat(vs, 1), seen_mask}));
       row += length;
     }
     return concat(pieces, 1);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "compile/copier.h"
 #include "compile/fuse.h"
 #include "compile/loops.h"
 
@@ -112,9 +113,10 @@ class Values {
     View v = view(node.inputs[0], list);
     switch (node.op) {
       case Op::slice: {
-        const int axis = static_cast<int>((node.attrs.integer(0) + v.dim.rank) % v.dim.rank);
-        v.offset += node.attrs.integer(1) * v.stride[axis];
-        v.dim[axis] = node.attrs.integer(2);
+        const auto [given, start, length] = node.attrs.as<SliceAttrs>();
+        const int axis = static_cast<int>((given + v.dim.rank) % v.dim.rank);
+        v.offset += start * v.stride[axis];
+        v.dim[axis] = length;
         return v;
       }
       case Op::permute: {
@@ -174,14 +176,10 @@ class Values {
     int64_t start;
   };
 
-  int concat_axis(const Node& node) const {
-    return static_cast<int>((node.attrs.integer(0) + node.shape.rank) % node.shape.rank);
-  }
-
   void place_concats() {
     for (int id = 0; id < static_cast<int>(graph_.nodes().size()); ++id) {
       const Node& node = graph_.at(id);
-      if (!live_[id] || node.op != Op::concat || concat_axis(node) == 0) continue;
+      if (!live_[id] || node.op != Op::concat || axis_of(node) == 0) continue;
       int64_t start = 0;
       for (int piece : node.inputs) {
         const int root = fusion_.root[piece];
@@ -190,14 +188,14 @@ class Values {
                           graph_.at(piece).shape[0] == node.shape[0] && !placed_.count(piece) &&
                           !is_output(piece) && !in_table(id);
         if (fits) placed_[piece] = {id, start};
-        start += graph_.at(piece).shape[concat_axis(node)];
+        start += graph_.at(piece).shape[axis_of(node)];
       }
     }
   }
 
   bool writes_strided(int root) const {
     const Node& node = graph_.at(root);
-    return op_info(node.op).kind == OpKind::product && node.shape.rank == 3;
+    return op_info(node.op).is_product() && node.shape.rank == 3;
   }
 
   bool is_output(int id) const {
@@ -208,7 +206,7 @@ class Values {
 
   View placed_view(int id) {
     const Place& place = placed_.at(id);
-    const int axis = concat_axis(graph_.at(place.concat));
+    const int axis = axis_of(graph_.at(place.concat));
     View v = View::dense(concat_buffer(place.concat), rows_shape(place.concat));
     v.offset = place.start * v.stride[axis];
     v.dim[axis] = graph_.at(id).shape[axis];
@@ -223,7 +221,7 @@ class Values {
   void lower_concat(int id) {
     const Node& node = graph_.at(id);
     const List list = list_of(id);
-    const int axis = concat_axis(node);
+    const int axis = axis_of(node);
     const View whole = View::dense(concat_buffer(id), rows_shape(id));
     int64_t start = 0;
     for (int piece : node.inputs) {

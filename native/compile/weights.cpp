@@ -12,7 +12,7 @@ constexpr size_t kept_bytes = 16u << 20;
 // Between matrices: enough for a device's widest copies too.
 constexpr size_t border = 256;
 
-bool is_product(const Node& node) { return op_info(node.op).kind == OpKind::product; }
+bool is_product(const Node& node) { return op_info(node.op).is_product(); }
 
 size_t room_for(const std::vector<PackedMatrix>& matrices) {
   size_t bytes = 0;

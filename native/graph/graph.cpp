@@ -6,7 +6,6 @@
 #include <set>
 
 #include "base/error.h"
-#include "graph/functions.h"
 
 namespace tendon {
 
@@ -38,16 +37,11 @@ void check_batch(const Node& node, const std::vector<Node>& nodes) {
     throw BuildError("graph_invalid", format("%s: dim 0 is the batch and %s; x is %s", op_info(node.op).name,
                                              rule, x.shape.text().c_str()));
   };
-  const auto axis_is_batch = [&](int i) {
-    const int64_t axis = node.attrs.integer(i);
-    return axis == 0 || axis == -x.shape.rank;
-  };
+  if (op_info(node.op).facts.has_axis) {
+    const int64_t axis = node.attrs.as<AxisAttrs>().axis;
+    if (axis == 0 || axis == -x.shape.rank) reject("cannot be the axis");
+  }
   switch (node.op) {
-    case Op::concat:
-    case Op::slice:
-    case Op::reduce:
-      if (axis_is_batch(0)) reject("cannot be the axis");
-      break;
     case Op::reshape:
       // Rows of an observation are never multiplied by calls or candidates: frames may become columns.
       if (node.shape.rank < 2 || (node.shape[0] != x.shape[0] && node.stage != stage_observation))
@@ -215,41 +209,65 @@ void check_attrs(const std::string& function, const OpInfo& info, const Attrs& a
 
 int Graph::add(const std::string& function, std::vector<int> inputs, Attrs attrs) {
   const OpInfo* info = find_op(function);
-  if (info == nullptr || info->kind == OpKind::source)
+  if (info == nullptr || info->facts.kind == OpKind::source)
     throw BuildError("graph_invalid",
                      "there is no op named " + function + "; opNames() lists those there are");
-  const int count = static_cast<int>(inputs.size());
-  if (count < info->min_inputs || count > info->max_inputs)
-    throw BuildError("graph_invalid", format("%s: expected %d to %d inputs, got %d", function.c_str(),
-                                             info->min_inputs, info->max_inputs, count));
-  std::vector<Shape> shapes;
   Node node;
-  for (int id : inputs) {
-    if (id < 0 || id >= static_cast<int>(nodes_.size()))
-      throw BuildError("graph_invalid", format("%s: there is no value %d yet", function.c_str(), id));
-    shapes.push_back(nodes_[id].shape);
-    node.stage |= nodes_[id].stage;
-  }
-  for (size_t i = attrs.values.size(); i < info->attrs.size(); ++i)
-    attrs.values.push_back(info->attrs[i].fallback);
-  check_attrs(function, *info, attrs);
   node.op = info->op;
   node.unary = find_unary(function);
   node.binary = find_binary(function);
-  if (node.op == Op::reduce) node.reduce = static_cast<Reduce>(find_reduce(function));
-  node.inputs = std::move(inputs);
+  if (node.op == Op::reduce) node.reduce = find_reduce(function);
   node.attrs = std::move(attrs);
-  // Weights of products and norms must be known at load.
-  if (info->kind == OpKind::product || info->op == Op::group_norm || info->op == Op::batch_norm ||
-      info->op == Op::layer_norm || info->op == Op::rms_norm || info->op == Op::gather)
-    for (size_t i = 0; i < node.inputs.size(); ++i) {
-      const bool is_data = info->op == Op::gather ? i == 1 : i == 0;
-      if (!is_data && nodes_[node.inputs[i]].stage != stage_model)
-        throw BuildError("graph_invalid",
-                         format("%s: input %zu must be a weight (for activations use matmul, mul, add)",
-                                function.c_str(), i));
-    }
-  node.shape = info->shape(node.attrs, shapes);
+  return check_in(std::move(node), std::move(inputs));
+}
+
+int Graph::add(Op op, std::vector<int> inputs, Attrs attrs) {
+  Node node;
+  node.op = op;
+  node.attrs = std::move(attrs);
+  return check_in(std::move(node), std::move(inputs));
+}
+
+int Graph::add(Binary function, int a, int b) {
+  Node node;
+  node.op = Op::binary;
+  node.binary = function;
+  return check_in(std::move(node), {a, b});
+}
+
+int Graph::add(const Node& like, std::vector<int> inputs) {
+  Node node;
+  node.op = like.op;
+  node.unary = like.unary, node.binary = like.binary, node.reduce = like.reduce;
+  node.attrs = like.attrs;
+  return check_in(std::move(node), std::move(inputs));
+}
+
+int Graph::check_in(Node node, std::vector<int> inputs) {
+  const OpInfo& info = op_info(node.op);
+  const char* function = function_name(node);
+  const int count = static_cast<int>(inputs.size());
+  if (count < info.min_inputs || count > info.max_inputs)
+    throw BuildError("graph_invalid", format("%s: expected %d to %d inputs, got %d", function,
+                                             info.min_inputs, info.max_inputs, count));
+  std::vector<Shape> shapes;
+  for (int i = 0; i < count; ++i) {
+    const int id = inputs[i];
+    if (id < 0 || id >= static_cast<int>(nodes_.size()))
+      throw BuildError("graph_invalid", format("%s: there is no value %d yet", function, id));
+    shapes.push_back(nodes_[id].shape);
+    node.stage |= nodes_[id].stage;
+    // Weights of products and norms must be known at load.
+    if (info.facts.data >= 0 && i != info.facts.data && nodes_[id].stage != stage_model)
+      throw BuildError(
+          "graph_invalid",
+          format("%s: input %d must be a weight (for activations use matmul, mul, add)", function, i));
+  }
+  for (size_t i = node.attrs.values.size(); i < info.attrs.size(); ++i)
+    node.attrs.values.push_back(info.attrs[i].fallback);
+  check_attrs(function, info, node.attrs);
+  node.inputs = std::move(inputs);
+  node.shape = info.shape(node.attrs, shapes);
   check_shape(function, node.shape);
   check_batch(node, nodes_);
   return push(std::move(node));
@@ -285,7 +303,7 @@ void Graph::verify() const {
       stage |= nodes_[input].stage;
     }
     if (stage != node.stage) throw BuildError("graph_invalid", format("node %zu is in the wrong stage", id));
-    if (op_info(node.op).kind == OpKind::source) continue;
+    if (op_info(node.op).facts.kind == OpKind::source) continue;
     const Shape shape = op_info(node.op).shape(node.attrs, shapes);
     if (!(shape == node.shape))
       throw BuildError("graph_invalid", format("node %zu (%s) should be %s, is %s", id, op_info(node.op).name,
@@ -304,11 +322,7 @@ std::string print_graph(const Graph& graph) {
   std::string text;
   for (size_t id = 0; id < graph.nodes().size(); ++id) {
     const Node& node = graph.nodes()[id];
-    const char* name = node.op == Op::unary    ? unary_name(node.unary)
-                       : node.op == Op::binary ? binary_name(node.binary)
-                       : node.op == Op::reduce ? reduce_name(node.reduce)
-                                               : op_info(node.op).name;
-    text += format("%%%zu = %s", id, name);
+    text += format("%%%zu = %s", id, function_name(node));
     if (!node.name.empty()) text += " \"" + node.name + "\"";
     if (!node.inputs.empty()) {
       text += "(";

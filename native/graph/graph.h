@@ -9,8 +9,7 @@
 
 #include "base/memory.h"
 #include "base/shape.h"
-#include "graph/op.h"
-#include "kernels/kernels.h"
+#include "ops/op.h"
 
 namespace tendon {
 
@@ -70,6 +69,10 @@ class Graph {
   int scaled(const Node& source, const std::vector<float>& row_scale);
   // `function` is an op name of the table, or a unary, binary or reduce function.
   int add(const std::string& function, std::vector<int> inputs, Attrs attrs);
+  // The same by op (none of the three families), by function, and what another node does with other inputs.
+  int add(Op op, std::vector<int> inputs, Attrs attrs = {});
+  int add(Binary function, int a, int b);
+  int add(const Node& like, std::vector<int> inputs);
   void output(const std::string& name, int node);
 
   const std::vector<Node>& nodes() const { return nodes_; }
@@ -80,8 +83,9 @@ class Graph {
   void verify() const;
 
  private:
-  friend class Rewriter;
   int push(Node node);
+  // Checks a node of which op, function and attributes are known, completes it and adds it.
+  int check_in(Node node, std::vector<int> inputs);
   std::vector<Node> nodes_;
   std::vector<Output> outputs_;
 };

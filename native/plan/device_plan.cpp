@@ -87,7 +87,7 @@ float* DevicePlan::place_of(const std::string& input) const {
 
 void DevicePlan::put() const {
   const auto copy = [this](void* to, const void* from, size_t bytes) {
-    queue_->device().need(queue_->api().copy(queue_->get(), to, from, bytes));
+    queue_->device().need(queue_->api().transfer(queue_->get(), to, from, bytes));
   };
   copy(above_.data(), below_.data(), above_.bytes());
   search_->put_begin();

@@ -85,8 +85,8 @@ DeviceSearch::DeviceSearch(std::shared_ptr<DeviceQueue> queue, PlannerTable tabl
   for (size_t i = 0; i < ports.values.size(); ++i) a.values[i] = ports.values[i];
   if (!t.mix.empty()) {
     a.mix = memory_.floats() + mix;
-    queue_->device().need(queue_->api().copy(queue_->get(), memory_.floats() + mix, t.mix.data(),
-                                             bytes(static_cast<int64_t>(t.mix.size()))));
+    queue_->device().need(queue_->api().transfer(queue_->get(), memory_.floats() + mix, t.mix.data(),
+                                                 bytes(static_cast<int64_t>(t.mix.size()))));
   }
   queue_->wait();
 }
@@ -105,7 +105,7 @@ void DeviceSearch::put(cuda::PlanStep step, int iteration) const {
 
 void DeviceSearch::put_begin() const {
   queue_->device().need(
-      queue_->api().copy(queue_->get(), given_.data(), given_below_.data(), given_.bytes()));
+      queue_->api().transfer(queue_->get(), given_.data(), given_below_.data(), given_.bytes()));
   put(cuda::PlanStep::begin, 0);
 }
 
@@ -120,7 +120,7 @@ void DeviceSearch::put_update(int iteration) const {
 void DeviceSearch::put_answer() const {
   put(cuda::PlanStep::answer, 0);
   queue_->device().need(
-      queue_->api().copy(queue_->get(), found_below_.data(), found_.data(), found_.bytes()));
+      queue_->api().transfer(queue_->get(), found_below_.data(), found_.data(), found_.bytes()));
 }
 
 template <class T>
@@ -128,7 +128,7 @@ const T* DeviceSearch::tape_of(const T* host, int64_t count, DeviceBlock& block)
   if (host == nullptr || count == 0) return nullptr;
   const size_t size = static_cast<size_t>(count) * sizeof(T);
   if (block.bytes() == 0) block = DeviceBlock(queue_, size);
-  queue_->device().need(queue_->api().copy(queue_->get(), block.data(), host, size));
+  queue_->device().need(queue_->api().transfer(queue_->get(), block.data(), host, size));
   return reinterpret_cast<const T*>(block.data());
 }
 

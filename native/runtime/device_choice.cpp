@@ -4,8 +4,6 @@
 #include <string>
 #include <variant>
 
-#include "kernels/pointers.h"
-
 namespace tendon {
 
 namespace {
@@ -41,7 +39,7 @@ std::vector<const void*> take_pointers(KernelArgs& args) {
   std::vector<const void*> pointers;
   std::visit(
       [&](auto& a) {
-        for_each_pointer(a, [&](auto& pointer) {
+        std::decay_t<decltype(a)>::refs(a, [&](auto& pointer) {
           pointers.push_back(pointer);
           pointer = nullptr;
         });
@@ -115,7 +113,7 @@ DeviceChoice::DeviceChoice(std::shared_ptr<DeviceQueue> queue,
   }
   const auto bring = [this](const void* host, size_t bytes) {
     DeviceBlock block(queue_, bytes);
-    if (bytes > 0) queue_->device().need(queue_->api().copy(queue_->get(), block.data(), host, bytes));
+    if (bytes > 0) queue_->device().need(queue_->api().transfer(queue_->get(), block.data(), host, bytes));
     return block;
   };
   segments_ = bring(segments.data(), segments.size() * sizeof(cuda::ChooseSegment));

@@ -2,8 +2,6 @@
 
 #include <variant>
 
-#include "kernels/pointers.h"
-
 namespace tendon {
 
 namespace {
@@ -11,28 +9,12 @@ namespace {
 // Kernels count the numbers of a tensor with 32 bits.
 constexpr int64_t most_numbers = INT64_C(1) << 31;
 
-// One function of the api for each kind of arguments.
-cuda::Fault put_kernel(const cuda::Api& api, cuda::Queue* queue, const KernelArgs& args,
-                       const cuda::Bf16Twins& twins) {
-  return std::visit(
-      [&](const auto& a) -> cuda::Fault {
-        using Args = std::decay_t<decltype(a)>;
-        if constexpr (std::is_same_v<Args, GemmArgs>) return api.gemm(queue, a, twins);
-        if constexpr (std::is_same_v<Args, UnaryArgs>) return api.unary(queue, a);
-        if constexpr (std::is_same_v<Args, BinaryArgs>) return api.binary(queue, a);
-        if constexpr (std::is_same_v<Args, CopyArgs>) return api.copy_strided(queue, a);
-        if constexpr (std::is_same_v<Args, AffineArgs>) return api.affine(queue, a);
-        if constexpr (std::is_same_v<Args, NormArgs>) return api.norm(queue, a);
-        if constexpr (std::is_same_v<Args, GroupNormArgs>) return api.group_norm(queue, a);
-        if constexpr (std::is_same_v<Args, SoftmaxArgs>) return api.softmax(queue, a);
-        if constexpr (std::is_same_v<Args, AttentionArgs>) return api.attention(queue, a);
-        if constexpr (std::is_same_v<Args, MatmulArgs>) return api.matmul(queue, a);
-        if constexpr (std::is_same_v<Args, ReduceArgs>) return api.reduce(queue, a);
-        if constexpr (std::is_same_v<Args, GatherArgs>) return api.gather(queue, a);
-        if constexpr (std::is_same_v<Args, MaxPoolArgs>) return api.max_pool(queue, a);
-      },
-      args);
-}
+#define X(name, Args)                                                               \
+  cuda::Fault put_kernel(const cuda::Api& api, cuda::Queue* queue, const Args& a) { \
+    return api.name(queue, a);                                                      \
+  }
+TENDON_KERNELS(X)
+#undef X
 
 }  // namespace
 
@@ -56,7 +38,7 @@ DeviceWeights::DeviceWeights(std::shared_ptr<DeviceQueue> queue, std::shared_ptr
   size_t at = 0;
   weights_->for_each_part([&](const uint8_t* data, size_t bytes) {
     places_.add(data, bytes, memory_.data() + at);
-    queue->device().need(queue->api().copy(queue->get(), memory_.data() + at, data, bytes));
+    queue->device().need(queue->api().transfer(queue->get(), memory_.data() + at, data, bytes));
     at += align_up(bytes, 256);
   });
   queue->wait();  // other queues will read them
@@ -104,13 +86,21 @@ void DeviceProgram::put(const Instruction& instruction, int64_t call) const {
   KernelArgs args = instruction.args;
   std::visit(
       [&](auto& a) {
-        for_each_pointer(a, [&](auto& pointer) {
+        std::decay_t<decltype(a)>::refs(a, [&](auto& pointer) {
           using Pointer = std::decay_t<decltype(pointer)>;
           pointer = reinterpret_cast<Pointer>(places_.find(in_table(pointer, call)));
         });
       },
       args);
-  queue_->device().need(put_kernel(queue_->api(), queue_->get(), args, twins_of(instruction)));
+  const cuda::Api& api = queue_->api();
+  cuda::Queue* queue = queue_->get();
+  const auto put = [&]<class Args>(const Args& a) {
+    if constexpr (std::is_same_v<Args, GemmArgs>)
+      return api.gemm(queue, a, twins_of(instruction));
+    else
+      return put_kernel(api, queue, a);
+  };
+  queue_->device().need(std::visit(put, args));
 }
 
 void DeviceProgram::put(List list, int64_t call) const {

@@ -17,28 +17,6 @@ struct Span {
   }
 };
 
-int64_t numbers(const int64_t (&dims)[4]) { return dims[0] * dims[1] * dims[2] * dims[3]; }
-
-Span written(const GemmArgs& a) {
-  return {a.out, (a.rows.batch - 1) * a.out_batch_stride + (a.rows.per_batch() - 1) * a.out_row_stride + a.n};
-}
-Span written(const UnaryArgs& a) { return {a.out, a.count}; }
-Span written(const AffineArgs& a) { return {a.out, a.count}; }
-Span written(const BinaryArgs& a) { return {a.out, numbers(a.dims)}; }
-Span written(const CopyArgs& a) {
-  int64_t last = 0;
-  for (int d = 0; d < 4; ++d) last += (a.dims[d] - 1) * a.out_stride[d];
-  return {a.out, last + 1};
-}
-Span written(const NormArgs& a) { return {a.out, a.rows * a.n}; }
-Span written(const GroupNormArgs& a) { return {a.out, a.batch * a.positions * a.channels}; }
-Span written(const SoftmaxArgs& a) { return {a.out, a.rows * a.n}; }
-Span written(const AttentionArgs& a) { return {a.out, a.batch * a.q_len * a.heads * a.head_dim}; }
-Span written(const MatmulArgs& a) { return {a.out, a.batch * a.m * a.n}; }
-Span written(const ReduceArgs& a) { return {a.out, a.outer * a.inner}; }
-Span written(const GatherArgs& a) { return {a.out, a.rows * a.n}; }
-Span written(const MaxPoolArgs& a) { return {a.out, a.rows.count() * a.rows.c}; }
-
 // Whether a product's rows would be fetched as eight numbers of bf16 at a time.
 bool wants_twin(const GemmArgs& a) {
   const Rows& r = a.rows;
@@ -65,7 +43,7 @@ std::vector<const Instruction*> writers_of(const std::vector<Instruction>& list,
   int64_t left = rows.c;
   for (size_t i = reader; i-- > 0 && left > 0;) {
     const Instruction& instruction = list[i];
-    const Span span = std::visit([](const auto& a) { return written(a); }, instruction.args);
+    const Span span = std::visit([](const auto& a) { return Span{a.out, a.written()}; }, instruction.args);
     if (!span.meets(read)) continue;
     const auto* gemm = std::get_if<GemmArgs>(&instruction.args);
     const int64_t channel = gemm == nullptr ? -1 : first_channel(*gemm, rows);

@@ -51,7 +51,7 @@ void DeviceFrames::put(const Frames& frames, float* out) {
     a.lines = lines_.floats();
   }
   const Device& device = queue_->device();
-  device.need(queue_->api().copy(queue_->get(), above_.data(), below_.data(), layout.bytes()));
+  device.need(queue_->api().transfer(queue_->get(), above_.data(), below_.data(), layout.bytes()));
   device.need(queue_->api().frames(queue_->get(), a));
 }
 

@@ -206,7 +206,7 @@ class DeviceSession : public ProgramSession {
 
   void copy(void* to, const void* from, int64_t count) const {
     queue_->device().need(
-        queue_->api().copy(queue_->get(), to, from, static_cast<size_t>(count) * sizeof(float)));
+        queue_->api().transfer(queue_->get(), to, from, static_cast<size_t>(count) * sizeof(float)));
   }
 
   void put_run() {

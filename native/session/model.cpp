@@ -225,8 +225,8 @@ std::vector<float> PackedModel::probe_device(const Program& program,
                                              std::shared_ptr<const Weights> weights) const {
   const DeviceProgram there(queue_, program, std::make_shared<DeviceWeights>(queue_, std::move(weights)));
   const auto copy = [&](void* to, const void* from, const Binding& of) {
-    device_->need(
-        queue_->api().copy(queue_->get(), to, from, static_cast<size_t>(of.shape.count()) * sizeof(float)));
+    device_->need(queue_->api().transfer(queue_->get(), to, from,
+                                         static_cast<size_t>(of.shape.count()) * sizeof(float)));
   };
   for (const Binding& input : program.inputs) copy(there.at(input.data), input.data, input);
   for (const List list : {List::schedule, List::observation, List::prepared, List::step}) there.put(list);

@@ -381,7 +381,8 @@ TEST("cuda: random draws are those of the CPU") {
     DeviceBlock drawn(queue, count * sizeof(float));
     std::vector<float> got(count), want(count);
     queue->device().need(queue->api().draw(queue->get(), {7, 9, 3, drawn.floats(), count}));
-    queue->device().need(queue->api().copy(queue->get(), got.data(), drawn.data(), count * sizeof(float)));
+    queue->device().need(
+        queue->api().transfer(queue->get(), got.data(), drawn.data(), count * sizeof(float)));
     queue->wait();
     fill_normal(7, 9, 3, want.data(), count);
     // Both in double, then rounded: a unit in the last place where the two libms fall on either side.

@@ -47,7 +47,7 @@ std::vector<Planning> plannings() {
 }
 
 void copy(const DeviceQueue& queue, void* to, const void* from, size_t floats) {
-  queue.device().need(queue.api().copy(queue.get(), to, from, floats * sizeof(float)));
+  queue.device().need(queue.api().transfer(queue.get(), to, from, floats * sizeof(float)));
   queue.wait();
 }
 

@@ -3,7 +3,7 @@
 // anywhere it may not.
 #include "base/philox.h"
 #include "compile/rewrite.h"
-#include "graph/functions.h"
+#include "ops/functions.h"
 #include "runtime/run.h"
 #include "session/session.h"
 #include "test/check.h"

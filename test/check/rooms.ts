@@ -3,24 +3,37 @@
 /** native/ (C++): an include names its room. */
 export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: ['types'],
-  kernels: ['base'],
-  // The op table names the kernels' elementwise functions, which are listed once, in kernels/kernels.h.
-  graph: ['base', 'kernels'],
-  compile: ['base', 'graph', 'kernels'],
-  runtime: ['base', 'kernels', 'compile'],
+  ops: ['base'],
+  kernels: ['base', 'ops'],
+  graph: ['base', 'ops'],
+  compile: ['base', 'ops', 'graph', 'kernels'],
+  runtime: ['base', 'ops', 'kernels', 'compile'],
   sample: ['base', 'runtime', 'compile'],
   plan: ['base', 'runtime', 'compile'],
   // Threads that are on time: clocks, queues that nobody waits for, memory that stays.
   realtime: ['base'],
   // Commands for a robot: the limits, and the thread that applies them.
   drive: ['base', 'realtime'],
-  session: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan'],
+  session: ['base', 'ops', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan'],
   // Beside the session: the random numbers, the op names and the name of the instruction set that it exposes.
   // The executor stands beside the session: it runs no network.
-  addon: ['base', 'session', 'graph', 'kernels', 'realtime', 'drive'],
-  test: ['base', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan', 'realtime', 'drive', 'session'],
+  addon: ['base', 'session', 'ops', 'graph', 'kernels', 'realtime', 'drive'],
+  test: [
+    'base',
+    'ops',
+    'graph',
+    'kernels',
+    'compile',
+    'runtime',
+    'sample',
+    'plan',
+    'realtime',
+    'drive',
+    'session',
+  ],
   bench: [
     'base',
+    'ops',
     'graph',
     'kernels',
     'compile',

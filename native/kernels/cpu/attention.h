@@ -21,7 +21,7 @@ struct Attention {
   static constexpr int64_t few = 2 * Product::rows;  // queries that do not pay for packing their keys
   static constexpr int64_t most_keys = 2048;         // scores of a query taken alone, on the stack
 
-  static void attention(const AttentionArgs& a, Part part) {
+  static void run(const AttentionArgs& a, Part part) {
     if (a.q_len >= few && a.head_dim <= widest_head) return blocks(a, part);
     if (a.k_len > most_keys) return reference_kernels().attention(a, part);
     one_by_one(a, part);

@@ -75,7 +75,7 @@ struct Elementwise {
     if constexpr (f == Binary::max) return larger(a, b);
   }
 
-  static void unary(const UnaryArgs& a, Part part) {
+  static void run(const UnaryArgs& a, Part part) {
     if (a.op == Unary::log || a.op == Unary::sin || a.op == Unary::cos)
       return reference_kernels().unary(a, part);
     const Range mine = share(a.count, 64, part);
@@ -86,7 +86,7 @@ struct Elementwise {
     });
   }
 
-  static void affine(const AffineArgs& a, Part part) {
+  static void run(const AffineArgs& a, Part part) {
     const Range mine = share(a.count, 64, part);
     const F mul = S::set(a.mul), add = S::set(a.add);
     for_vectors<S>(mine.end - mine.begin, [&](auto load, auto store) {
@@ -118,7 +118,7 @@ struct Elementwise {
     });
   }
 
-  static void binary(const BinaryArgs& a, Part part) {
+  static void run(const BinaryArgs& a, Part part) {
     switch (a.op) {
       case Binary::add:
         return binary_as<Binary::add>(a, part);
@@ -137,7 +137,7 @@ struct Elementwise {
     }
   }
 
-  static void copy(const CopyArgs& a, Part part) {
+  static void run(const CopyArgs& a, Part part) {
     const Walk<2> walk(a.dims, {a.a.stride, a.out_stride}, {a.a.div, 1});
     const int64_t from_step = walk.stride[0][3], to_step = walk.stride[1][3];
     walk.run(part, [&](const int64_t* offset, int64_t first, int64_t n) {

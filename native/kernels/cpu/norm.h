@@ -11,7 +11,7 @@ struct Norms {
   using F = typename S::F;
   using E = Elementwise<S>;
 
-  static void norm(const NormArgs& a, Part part) {
+  static void run(const NormArgs& a, Part part) {
     const Range mine = share(a.rows, 1, part);
     with_unary(a.act, [&]<Unary act>() {
       typename Finish<S>::Line line = {};
@@ -41,7 +41,7 @@ struct Norms {
     return S::sum(sum);
   }
 
-  static void group_norm(const GroupNormArgs& a, Part part) {
+  static void run(const GroupNormArgs& a, Part part) {
     const int64_t width = a.channels / a.groups;
     const Range mine = share(a.batch * a.groups, 1, part);
     with_unary(a.act, [&]<Unary act>() {
@@ -95,7 +95,7 @@ struct Norms {
     return S::sum(sum) + rest;
   }
 
-  static void softmax(const SoftmaxArgs& a, Part part) {
+  static void run(const SoftmaxArgs& a, Part part) {
     if constexpr (S::width % 8 == 0)
       if (a.n == 8) return softmax_eights(a, part);
     const Range mine = share(a.rows, 1, part);
@@ -191,7 +191,7 @@ struct Norms {
                a.out + outer * a.inner + columns.begin);
   }
 
-  static void reduce(const ReduceArgs& a, Part part) {
+  static void run(const ReduceArgs& a, Part part) {
     switch (a.op) {
       case Reduce::sum:
         return reduce_as<Reduce::sum>(a, part);
@@ -203,6 +203,8 @@ struct Norms {
         return reduce_as<Reduce::min>(a, part);
       case Reduce::variance:
         return reduce_as<Reduce::variance>(a, part);
+      case Reduce::count:
+        return;
     }
   }
 };

@@ -10,7 +10,7 @@ template <class S>
 struct Products {
   using F = typename S::F;
 
-  static void matmul(const MatmulArgs& a, Part part) {
+  static void run(const MatmulArgs& a, Part part) {
     const Range mine = share(a.batch * a.m, 1, part);
     for (int64_t row = mine.begin; row < mine.end; ++row) {
       const int64_t batch = row / a.m;
@@ -24,7 +24,7 @@ struct Products {
     }
   }
 
-  static void max_pool(const MaxPoolArgs& a, Part part) {
+  static void run(const MaxPoolArgs& a, Part part) {
     const Rows& r = a.rows;
     const Range mine = share(r.count(), 1, part);
     for (int64_t row = mine.begin; row < mine.end; ++row) {

@@ -1,5 +1,5 @@
-// The whole table of one instruction set from the kernels written over its vectors. Table look-up is a copy
-// of rows already and stays the reference's.
+// The whole table of one instruction set from the kernels written over its vectors; where there is none for
+// an op, such as table look-up, which is a copy of rows already, the reference's stays.
 #pragma once
 
 #include "kernels/cpu/attention.h"
@@ -18,23 +18,27 @@ constexpr GemmKernels dot_kernels() {
 }
 
 template <class S>
+struct Fast : Elementwise<S>, Norms<S>, Attention<S>, Products<S> {
+  using Elementwise<S>::run, Norms<S>::run, Attention<S>::run, Products<S>::run;
+};
+
+// Takes `Args` and nothing that it could be turned into.
+template <class S, class Args>
+concept HasFast = requires {
+  static_cast<void (*)(const Args&, Part)>(&Fast<S>::run);
+};
+
+template <class S>
 KernelTable table(const char* isa) {
   KernelTable t = reference_kernels();
   t.isa = isa;
   t.gemm[static_cast<int>(WeightFormat::f32)] = dot_kernels<S, F32Format<S>>();
   t.gemm[static_cast<int>(WeightFormat::bf16)] = dot_kernels<S, WideBf16Format<S>>();
   t.gemm[static_cast<int>(WeightFormat::i8)] = dot_kernels<S, WideI8Format<S>>();
-  t.unary = Elementwise<S>::unary;
-  t.binary = Elementwise<S>::binary;
-  t.copy = Elementwise<S>::copy;
-  t.affine = Elementwise<S>::affine;
-  t.norm = Norms<S>::norm;
-  t.group_norm = Norms<S>::group_norm;
-  t.softmax = Norms<S>::softmax;
-  t.attention = Attention<S>::attention;
-  t.matmul = Products<S>::matmul;
-  t.reduce = Norms<S>::reduce;
-  t.max_pool = Products<S>::max_pool;
+#define X(name, Args) \
+  if constexpr (HasFast<S, Args>) t.name = &Fast<S>::run;
+  TENDON_KERNELS(X)
+#undef X
   for (auto& peak : t.peak) peak = peak_multiply_add<S>;
   return t;
 }

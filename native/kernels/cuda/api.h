@@ -84,6 +84,14 @@ struct FramesArgs {
   float* out;    // (count, rows, columns, channels)
 };
 
+// What the library offers beside the ops' own kernels: loops around a network.
+#define TENDON_LOOP_KERNELS(X) \
+  X(feed, FeedArgs)            \
+  X(combine, CombineArgs)      \
+  X(draw, DrawArgs)            \
+  X(choose, ChooseArgs)        \
+  X(frames, FramesArgs)
+
 // ---- The table -------------------------------------------------------------------------------------------
 
 struct Queue;      // a stream of one device: what is put there happens in order, behind the caller's back
@@ -100,7 +108,7 @@ struct Api {
   void (*give)(Queue*, void*);
   Fault (*take_pinned)(Queue*, size_t bytes, void** out);
   void (*give_pinned)(Queue*, void*);
-  Fault (*copy)(Queue*, void* to, const void* from, size_t bytes);
+  Fault (*transfer)(Queue*, void* to, const void* from, size_t bytes);
   Fault (*call)(Queue*, void (*function)(void*), void* argument);  // on a thread of the driver's
   Fault (*wait)(Queue*);
   // Whether all that was put there has happened; a fault of it is told here.
@@ -115,55 +123,22 @@ struct Api {
   Fault (*between)(Queue*, double* ns);
 
   Fault (*gemm)(Queue*, const GemmArgs&, const Bf16Twins&);
-  Fault (*unary)(Queue*, const UnaryArgs&);
-  Fault (*binary)(Queue*, const BinaryArgs&);
-  Fault (*copy_strided)(Queue*, const CopyArgs&);
-  Fault (*affine)(Queue*, const AffineArgs&);
-  Fault (*norm)(Queue*, const NormArgs&);
-  Fault (*group_norm)(Queue*, const GroupNormArgs&);
-  Fault (*softmax)(Queue*, const SoftmaxArgs&);
-  Fault (*attention)(Queue*, const AttentionArgs&);
-  Fault (*matmul)(Queue*, const MatmulArgs&);
-  Fault (*reduce)(Queue*, const ReduceArgs&);
-  Fault (*gather)(Queue*, const GatherArgs&);
-  Fault (*max_pool)(Queue*, const MaxPoolArgs&);
-  Fault (*feed)(Queue*, const FeedArgs&);
-  Fault (*combine)(Queue*, const CombineArgs&);
-  Fault (*draw)(Queue*, const DrawArgs&);
+#define X(name, Args) Fault (*name)(Queue*, const Args&);
+  TENDON_KERNELS(X)
+  TENDON_LOOP_KERNELS(X)
+#undef X
   Fault (*plan)(Queue*, PlanStep, const PlanArgs&);
-  Fault (*choose)(Queue*, const ChooseArgs&);
-  Fault (*frames)(Queue*, const FramesArgs&);
 };
 
 // A number that changes when the arguments do, so that a library of another build is noticed. The first
 // factor counts changes that sizes do not show.
 constexpr uint64_t contract() {
   uint64_t hash = 1;
-  for (const uint64_t size : {sizeof(Api),
-                              sizeof(GemmArgs),
-                              sizeof(UnaryArgs),
-                              sizeof(BinaryArgs),
-                              sizeof(CopyArgs),
-                              sizeof(AffineArgs),
-                              sizeof(NormArgs),
-                              sizeof(GroupNormArgs),
-                              sizeof(SoftmaxArgs),
-                              sizeof(AttentionArgs),
-                              sizeof(MatmulArgs),
-                              sizeof(ReduceArgs),
-                              sizeof(GatherArgs),
-                              sizeof(MaxPoolArgs),
-                              sizeof(FeedArgs),
-                              sizeof(CombineArgs),
-                              sizeof(DrawArgs),
-                              sizeof(PlanCall),
-                              sizeof(PlanStatus),
-                              sizeof(PlanArgs),
-                              sizeof(ChooseArgs),
-                              sizeof(FramesArgs),
-                              sizeof(Description),
-                              static_cast<size_t>(Unary::count),
-                              static_cast<size_t>(Binary::count)})
+#define X(name, Args) sizeof(Args),
+  for (const uint64_t size : {TENDON_KERNELS(X) TENDON_LOOP_KERNELS(X) sizeof(Api), sizeof(GemmArgs),
+                              sizeof(PlanCall), sizeof(PlanStatus), sizeof(PlanArgs), sizeof(Description),
+                              static_cast<size_t>(Unary::count), static_cast<size_t>(Binary::count)})
+#undef X
     hash = (hash ^ size) * 0x100000001b3u;
   return hash;
 }

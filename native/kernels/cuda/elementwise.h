@@ -1,12 +1,11 @@
-// Elementwise functions, strided copies, look-up and the plain loops over one output number each. A thread
-// computes one number, as kernels/reference does, from which the functions come.
+// Ops of which a thread computes one number: those whose arguments define it, strided copies, look-up and the
+// product of two activations.
 #pragma once
 
 #include <cmath>
 
 #include "kernels/cuda/lane.h"
 #include "kernels/kernels.h"
-#include "kernels/reference/functions.h"
 
 namespace tendon::cuda {
 
@@ -14,19 +13,18 @@ constexpr int alone_threads = 256;
 
 TENDON_DEVICE int64_t number_of(const Lane& t) { return t.block_x() * alone_threads + t.thread(); }
 
-struct UnaryKernel {
-  using Args = UnaryArgs;
-  TENDON_DEVICE static void run(const Lane& t, const UnaryArgs& a) {
-    const int64_t i = number_of(t);
-    if (i < a.count) a.out[i] = reference::apply(a.op, a.x[i]);
-  }
+// Ops whose arguments define every number of the result (ops/args.h).
+template <class Arguments>
+concept DefinesNumbers = requires(const Arguments& a) {
+  a.number(0);
 };
 
-struct AffineKernel {
-  using Args = AffineArgs;
-  TENDON_DEVICE static void run(const Lane& t, const AffineArgs& a) {
+template <DefinesNumbers Arguments>
+struct NumberKernel {
+  using Args = Arguments;
+  TENDON_DEVICE static void run(const Lane& t, const Args& a) {
     const int64_t i = number_of(t);
-    if (i < a.count) a.out[i] = a.x[i] * a.mul + a.add;
+    if (i < a.written()) a.out[i] = a.number(i);
   }
 };
 
@@ -84,45 +82,6 @@ struct GatherKernel {
     const int64_t asked = static_cast<int64_t>(index);
     const int64_t at = asked < a.table_rows ? asked : a.table_rows - 1;
     a.out[i] = a.table[at * a.n + i % a.n];
-  }
-};
-
-struct MaxPoolKernel {
-  using Args = MaxPoolArgs;
-  TENDON_DEVICE static void run(const Lane& t, const MaxPoolArgs& a) {
-    const Rows& r = a.rows;
-    const int64_t i = number_of(t);
-    if (i >= r.count() * r.c) return;
-    const int64_t row = i / r.c, channel = i % r.c;
-    const float* x = r.x + row / r.per_batch() * r.batch_stride + channel;
-    const int64_t top = row / r.out_w % r.out_h * r.stride_h - r.pad_h;
-    const int64_t left = row % r.out_w * r.stride_w - r.pad_w;
-    float best = -INFINITY;
-    for (int64_t y = top < 0 ? 0 : top; y < top + r.taps_h && y < r.h; ++y)
-      for (int64_t z = left < 0 ? 0 : left; z < left + r.taps_w && z < r.w; ++z)
-        best = reference::apply(Binary::max, best, x[(y * r.w + z) * r.position_stride]);
-    a.out[i] = best;
-  }
-};
-
-struct ReduceKernel {
-  using Args = ReduceArgs;
-  TENDON_DEVICE static void run(const Lane& t, const ReduceArgs& a) {
-    const int64_t i = number_of(t);
-    if (i >= a.outer * a.inner) return;
-    const float* x = a.x + i / a.inner * a.n * a.inner + i % a.inner;
-    const Binary f = a.op == Reduce::max ? Binary::max : a.op == Reduce::min ? Binary::min : Binary::add;
-    float value = a.op == Reduce::max ? -INFINITY : a.op == Reduce::min ? INFINITY : 0.0f;
-    for (int64_t j = 0; j < a.n; ++j) value = reference::apply(f, value, x[j * a.inner]);
-    const float count = static_cast<float>(a.n);
-    if (a.op == Reduce::mean || a.op == Reduce::variance) value /= count;
-    if (a.op == Reduce::variance) {
-      const float mean = value;
-      value = 0;
-      for (int64_t j = 0; j < a.n; ++j) value += (x[j * a.inner] - mean) * (x[j * a.inner] - mean);
-      value /= count;
-    }
-    a.out[i] = value;
   }
 };
 

@@ -55,6 +55,7 @@ Fault run(Queue* queue, const Args& a) {
 }  // namespace
 
 const Api& emulated_api() {
+#define X(name, Args) .name = run<Args>,
   static const Api api = {
       .contract = contract(),
       .count =
@@ -79,7 +80,7 @@ const Api& emulated_api() {
       .give = give,
       .take_pinned = take,
       .give_pinned = give,
-      .copy =
+      .transfer =
           [](Queue* queue, void* to, const void* from, size_t bytes) {
             put(queue, [=] { std::memcpy(to, from, bytes); });
             return Fault{};
@@ -127,22 +128,7 @@ const Api& emulated_api() {
             });
             return fault();
           },
-      .unary = run<UnaryArgs>,
-      .binary = run<BinaryArgs>,
-      .copy_strided = run<CopyArgs>,
-      .affine = run<AffineArgs>,
-      .norm = run<NormArgs>,
-      .group_norm = run<GroupNormArgs>,
-      .softmax = run<SoftmaxArgs>,
-      .attention = run<AttentionArgs>,
-      .matmul = run<MatmulArgs>,
-      .reduce = run<ReduceArgs>,
-      .gather = run<GatherArgs>,
-      .max_pool = run<MaxPoolArgs>,
-      .feed = run<FeedArgs>,
-      .combine = run<CombineArgs>,
-      .draw = run<DrawArgs>,
-      .plan =
+      TENDON_KERNELS(X) TENDON_LOOP_KERNELS(X).plan =
           [](Queue* queue, PlanStep step, const PlanArgs& a) {
             put(queue, [step, a] {
               EmulatedStream stream({0, 1}, multiprocessors);
@@ -150,9 +136,8 @@ const Api& emulated_api() {
             });
             return fault();
           },
-      .choose = run<ChooseArgs>,
-      .frames = run<FramesArgs>,
   };
+#undef X
   return api;
 }
 

@@ -22,16 +22,12 @@ template <class Kernel, class On, class Args>
 void launch_each(On& on, const Args& a, int64_t count) {
   if (count > 0) on.template launch_alone<Kernel>(Grid{up(count, alone_threads)}, alone_threads, a);
 }
-inline int64_t numbers(const int64_t (&dims)[4]) { return dims[0] * dims[1] * dims[2] * dims[3]; }
 
-template <class On>
-void launch(On& on, const UnaryArgs& a) {
-  launch_each<UnaryKernel>(on, a, a.count);
+template <class On, DefinesNumbers Args>
+void launch(On& on, const Args& a) {
+  launch_each<NumberKernel<Args>>(on, a, a.written());
 }
-template <class On>
-void launch(On& on, const AffineArgs& a) {
-  launch_each<AffineKernel>(on, a, a.count);
-}
+
 template <class On>
 void launch(On& on, const BinaryArgs& a) {
   launch_each<BinaryKernel>(on, a, numbers(a.dims));
@@ -43,14 +39,6 @@ void launch(On& on, const CopyArgs& a) {
 template <class On>
 void launch(On& on, const GatherArgs& a) {
   launch_each<GatherKernel>(on, a, a.rows * a.n);
-}
-template <class On>
-void launch(On& on, const MaxPoolArgs& a) {
-  launch_each<MaxPoolKernel>(on, a, a.rows.count() * a.rows.c);
-}
-template <class On>
-void launch(On& on, const ReduceArgs& a) {
-  launch_each<ReduceKernel>(on, a, a.outer * a.inner);
 }
 template <class On>
 void launch(On& on, const MatmulArgs& a) {

@@ -137,7 +137,7 @@ void give_pinned(Queue* queue, void* p) {
   cudaFreeHost(p);
 }
 
-Fault copy(Queue* queue, void* to, const void* from, size_t bytes) {
+Fault transfer(Queue* queue, void* to, const void* from, size_t bytes) {
   const cudaError_t error = on_device(queue);
   return fault(error == cudaSuccess ? cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue->stream)
                                     : error);
@@ -193,6 +193,7 @@ Fault between(Queue* queue, double* ns) {
 extern "C" __attribute__((visibility("default"))) const tendon::cuda::Api* tendon_cuda_api() {
   using namespace tendon;
   using namespace tendon::cuda;
+#define X(name, Args) .name = run<Args>,
   static const Api api = {
       .contract = contract(),
       .count = count,
@@ -203,7 +204,7 @@ extern "C" __attribute__((visibility("default"))) const tendon::cuda::Api* tendo
       .give = give,
       .take_pinned = take_pinned,
       .give_pinned = give_pinned,
-      .copy = copy,
+      .transfer = transfer,
       .call = call,
       .wait = wait,
       .is_done = is_done,
@@ -215,24 +216,8 @@ extern "C" __attribute__((visibility("default"))) const tendon::cuda::Api* tendo
       .mark_end = mark_end,
       .between = between,
       .gemm = gemm,
-      .unary = run<UnaryArgs>,
-      .binary = run<BinaryArgs>,
-      .copy_strided = run<CopyArgs>,
-      .affine = run<AffineArgs>,
-      .norm = run<NormArgs>,
-      .group_norm = run<GroupNormArgs>,
-      .softmax = run<SoftmaxArgs>,
-      .attention = run<AttentionArgs>,
-      .matmul = run<MatmulArgs>,
-      .reduce = run<ReduceArgs>,
-      .gather = run<GatherArgs>,
-      .max_pool = run<MaxPoolArgs>,
-      .feed = run<FeedArgs>,
-      .combine = run<CombineArgs>,
-      .draw = run<DrawArgs>,
-      .plan = plan,
-      .choose = run<ChooseArgs>,
-      .frames = run<FramesArgs>,
+      TENDON_KERNELS(X) TENDON_LOOP_KERNELS(X).plan = plan,
   };
+#undef X
   return &api;
 }

@@ -6,7 +6,6 @@
 
 #include "kernels/cuda/lane.h"
 #include "kernels/kernels.h"
-#include "kernels/reference/functions.h"
 
 namespace tendon::cuda {
 

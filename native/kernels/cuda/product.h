@@ -14,7 +14,6 @@
 #include "kernels/cuda/format.h"
 #include "kernels/cuda/lane.h"
 #include "kernels/kernels.h"
-#include "kernels/reference/functions.h"
 
 namespace tendon::cuda {
 

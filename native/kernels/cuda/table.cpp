@@ -98,23 +98,13 @@ constexpr GemmKernels product(void (*pack)(const float*, int64_t, int64_t, void*
 }  // namespace
 
 const KernelTable& emulated_kernels() {
+#define X(name, Args) .name = run<Args>,
   static const KernelTable table = {
       .isa = "cuda",
       .gemm = {product<F32Weights>(pack_f32), product<Bf16Weights>(pack_bf16), product<I8Weights>(pack_i8)},
-      .unary = run<UnaryArgs>,
-      .binary = run<BinaryArgs>,
-      .copy = run<CopyArgs>,
-      .affine = run<AffineArgs>,
-      .norm = run<NormArgs>,
-      .group_norm = run<GroupNormArgs>,
-      .softmax = run<SoftmaxArgs>,
-      .attention = run<AttentionArgs>,
-      .matmul = run<MatmulArgs>,
-      .reduce = run<ReduceArgs>,
-      .gather = run<GatherArgs>,
-      .max_pool = run<MaxPoolArgs>,
-      .peak = {no_peak, no_peak, no_peak},
+      TENDON_KERNELS(X).peak = {no_peak, no_peak, no_peak},
   };
+#undef X
   return table;
 }
 

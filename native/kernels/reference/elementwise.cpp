@@ -1,5 +1,4 @@
 // Elementwise functions and strided copies.
-#include "kernels/reference/functions.h"
 #include "kernels/reference/kernels.h"
 
 namespace tendon::reference {
@@ -21,13 +20,7 @@ const float* row_of(const Operand& a, int64_t i0, int64_t i1, int64_t i2) {
 
 }  // namespace
 
-void unary(const UnaryArgs& a, Part part) {
-  int64_t begin, end;
-  part.range(a.count, 1, begin, end);
-  for (int64_t i = begin; i < end; ++i) a.out[i] = apply(a.op, a.x[i]);
-}
-
-void binary(const BinaryArgs& a, Part part) {
+void run(const BinaryArgs& a, Part part) {
   for_each_row(a.dims, part, [&](int64_t i0, int64_t i1, int64_t i2) {
     const float* left = row_of(a.a, i0, i1, i2);
     const float* right = row_of(a.b, i0, i1, i2);
@@ -37,18 +30,12 @@ void binary(const BinaryArgs& a, Part part) {
   });
 }
 
-void copy(const CopyArgs& a, Part part) {
+void run(const CopyArgs& a, Part part) {
   for_each_row(a.dims, part, [&](int64_t i0, int64_t i1, int64_t i2) {
     const float* from = row_of(a.a, i0, i1, i2);
     float* out = a.out + i0 * a.out_stride[0] + i1 * a.out_stride[1] + i2 * a.out_stride[2];
     for (int64_t i = 0; i < a.dims[3]; ++i) out[i * a.out_stride[3]] = from[i * a.a.stride[3]];
   });
-}
-
-void affine(const AffineArgs& a, Part part) {
-  int64_t begin, end;
-  part.range(a.count, 1, begin, end);
-  for (int64_t i = begin; i < end; ++i) a.out[i] = a.x[i] * a.mul + a.add;
 }
 
 }  // namespace tendon::reference

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "base/memory.h"
-#include "kernels/reference/functions.h"
 #include "kernels/reference/kernels.h"
 
 namespace tendon::reference {

@@ -1,13 +1,12 @@
-// Norms, softmax and reductions. Moments are taken in two passes, mean first, as torch's definition does.
+// Norms and softmax. Moments are taken in two passes, mean first, as torch's definition does.
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/reference/functions.h"
 #include "kernels/reference/kernels.h"
 
 namespace tendon::reference {
 
-void norm(const NormArgs& a, Part part) {
+void run(const NormArgs& a, Part part) {
   int64_t begin, end;
   part.range(a.rows, 1, begin, end);
   for (int64_t row = begin; row < end; ++row) {
@@ -29,7 +28,7 @@ void norm(const NormArgs& a, Part part) {
   }
 }
 
-void group_norm(const GroupNormArgs& a, Part part) {
+void run(const GroupNormArgs& a, Part part) {
   const int64_t width = a.channels / a.groups;
   const float count = static_cast<float>(a.positions * width);
   int64_t begin, end;
@@ -56,7 +55,7 @@ void group_norm(const GroupNormArgs& a, Part part) {
   }
 }
 
-void softmax(const SoftmaxArgs& a, Part part) {
+void run(const SoftmaxArgs& a, Part part) {
   int64_t begin, end;
   part.range(a.rows, 1, begin, end);
   for (int64_t row = begin; row < end; ++row) {
@@ -66,41 +65,6 @@ void softmax(const SoftmaxArgs& a, Part part) {
     for (int64_t i = 0; i < a.n; ++i) top = apply(Binary::max, top, x[i]);
     for (int64_t i = 0; i < a.n; ++i) sum += out[i] = std::exp(x[i] - top);
     for (int64_t i = 0; i < a.n; ++i) out[i] /= sum;
-  }
-}
-
-void reduce(const ReduceArgs& a, Part part) {
-  int64_t begin, end;
-  part.range(a.outer * a.inner, 1, begin, end);
-  for (int64_t unit = begin; unit < end; ++unit) {
-    const float* x = a.x + unit / a.inner * a.n * a.inner + unit % a.inner;
-    const auto fold = [&](Binary f, float value) {
-      for (int64_t i = 0; i < a.n; ++i) value = apply(f, value, x[i * a.inner]);
-      return value;
-    };
-    const float count = static_cast<float>(a.n);
-    float& out = a.out[unit];
-    switch (a.op) {
-      case Reduce::sum:
-        out = fold(Binary::add, 0);
-        break;
-      case Reduce::mean:
-        out = fold(Binary::add, 0) / count;
-        break;
-      case Reduce::max:
-        out = fold(Binary::max, -INFINITY);
-        break;
-      case Reduce::min:
-        out = fold(Binary::min, INFINITY);
-        break;
-      case Reduce::variance: {
-        const float mean = fold(Binary::add, 0) / count;
-        float square = 0;
-        for (int64_t i = 0; i < a.n; ++i) square += (x[i * a.inner] - mean) * (x[i * a.inner] - mean);
-        out = square / count;
-        break;
-      }
-    }
   }
 }
 

@@ -1,15 +1,14 @@
-// Attention, products of two activations, table look-up and pooling.
+// Attention, products of two activations and table look-up.
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/reference/functions.h"
 #include "kernels/reference/kernels.h"
 
 namespace tendon::reference {
 
 // One query of one head at a time. There is nowhere to keep the scores, so they are computed twice: for their
 // maximum, then for the weighted sum, which is divided at the end.
-void attention(const AttentionArgs& a, Part part) {
+void run(const AttentionArgs& a, Part part) {
   int64_t begin, end;
   part.range(a.batch * a.q_len * a.heads, 1, begin, end);
   for (int64_t unit = begin; unit < end; ++unit) {
@@ -35,7 +34,7 @@ void attention(const AttentionArgs& a, Part part) {
   }
 }
 
-void matmul(const MatmulArgs& a, Part part) {
+void run(const MatmulArgs& a, Part part) {
   int64_t begin, end;
   part.range(a.batch * a.m, 1, begin, end);
   for (int64_t row = begin; row < end; ++row) {
@@ -49,15 +48,7 @@ void matmul(const MatmulArgs& a, Part part) {
   }
 }
 
-double peak(int64_t rounds) {
-  float sum[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-  for (int64_t i = 0; i < rounds; ++i)
-    for (float& s : sum) s = s * 0.999f + 1e-3f;
-  for (const float& s : sum) asm volatile("" ::"m"(s));
-  return 2.0 * 8 * static_cast<double>(rounds);
-}
-
-void gather(const GatherArgs& a, Part part) {
+void run(const GatherArgs& a, Part part) {
   int64_t begin, end;
   part.range(a.rows, 1, begin, end);
   for (int64_t row = begin; row < end; ++row) {
@@ -67,23 +58,6 @@ void gather(const GatherArgs& a, Part part) {
     // A large table's last row may round up in f32.
     const int64_t at = std::min(static_cast<int64_t>(index), a.table_rows - 1);
     std::copy_n(a.table + at * a.n, a.n, a.out + row * a.n);
-  }
-}
-
-void max_pool(const MaxPoolArgs& a, Part part) {
-  const Rows& r = a.rows;
-  int64_t begin, end;
-  part.range(r.count(), 1, begin, end);
-  for (int64_t row = begin; row < end; ++row) {
-    const float* x = r.x + row / r.per_batch() * r.batch_stride;
-    const int64_t top = row / r.out_w % r.out_h * r.stride_h - r.pad_h;
-    const int64_t left = row % r.out_w * r.stride_w - r.pad_w;
-    float* out = a.out + row * r.c;
-    std::fill(out, out + r.c, -INFINITY);
-    for (int64_t y = std::max<int64_t>(top, 0); y < std::min(top + r.taps_h, r.h); ++y)
-      for (int64_t z = std::max<int64_t>(left, 0); z < std::min(left + r.taps_w, r.w); ++z)
-        for (int64_t c = 0; c < r.c; ++c)
-          out[c] = apply(Binary::max, out[c], x[(y * r.w + z) * r.position_stride + c]);
   }
 }
 

@@ -1,8 +1,8 @@
-#include "graph/shape_rules.h"
-
+// The shape rules of the ops.
 #include <algorithm>
 
 #include "base/error.h"
+#include "ops/op.h"
 
 namespace tendon::shape_rules {
 
@@ -50,9 +50,9 @@ int64_t conv_length(const char* op, int64_t length, int64_t kernel, int64_t stri
   return span / stride + 1;
 }
 
-int axis_of(const char* op, const Attrs& a, int i, const Shape& x) {
-  const int64_t axis = a.integer(i) < 0 ? a.integer(i) + x.rank : a.integer(i);
-  if (axis < 0 || axis >= x.rank) reject(op, "an axis of " + x.text(), std::to_string(a.integer(i)));
+int axis_of(const char* op, int64_t given, const Shape& x) {
+  const int64_t axis = given < 0 ? given + x.rank : given;
+  if (axis < 0 || axis >= x.rank) reject(op, "an axis of " + x.text(), std::to_string(given));
   return static_cast<int>(axis);
 }
 
@@ -86,7 +86,8 @@ Shape conv1d_shape(const Attrs& a, Shapes in) {
   need(in[1].rank == 3 && in[1][1] == in[0][2], "conv1d",
        "a weight (out, " + std::to_string(in[0][2]) + ", kernel)", in[1]);
   need_vectors("conv1d", in, 2, in[1][0]);
-  return {in[0][0], conv_length("conv1d", in[0][1], in[1][2], a.integer(0), a.integer(1)), in[1][0]};
+  const auto [stride, pad] = a.as<ConvAttrs>();
+  return {in[0][0], conv_length("conv1d", in[0][1], in[1][2], stride, pad), in[1][0]};
 }
 
 Shape conv_transpose1d_shape(const Attrs& a, Shapes in) {
@@ -94,7 +95,7 @@ Shape conv_transpose1d_shape(const Attrs& a, Shapes in) {
   need(in[1].rank == 3 && in[1][0] == in[0][2], "conv_transpose1d",
        "a weight (" + std::to_string(in[0][2]) + ", out, kernel)", in[1]);
   need_vectors("conv_transpose1d", in, 2, in[1][1]);
-  const int64_t stride = a.integer(0), pad = a.integer(1);
+  const auto [stride, pad] = a.as<ConvAttrs>();
   if (stride < 1 || pad < 0 || in[0][1] - 1 > max_elements / stride)
     reject("conv_transpose1d", "stride ≥ 1, pad ≥ 0 and an output of fewer than 2^36 positions",
            "stride " + std::to_string(stride) + ", pad " + std::to_string(pad) + " over " +
@@ -111,14 +112,16 @@ Shape conv2d_shape(const Attrs& a, Shapes in) {
   need(in[1].rank == 4 && in[1][1] == in[0][3], "conv2d",
        "a weight (out, " + std::to_string(in[0][3]) + ", kernel_h, kernel_w)", in[1]);
   need_vectors("conv2d", in, 2, in[1][0]);
-  return {in[0][0], conv_length("conv2d", in[0][1], in[1][2], a.integer(0), a.integer(1)),
-          conv_length("conv2d", in[0][2], in[1][3], a.integer(0), a.integer(1)), in[1][0]};
+  const auto [stride, pad, exact] = a.as<Conv2dAttrs>();
+  return {in[0][0], conv_length("conv2d", in[0][1], in[1][2], stride, pad),
+          conv_length("conv2d", in[0][2], in[1][3], stride, pad), in[1][0]};
 }
 
 Shape max_pool2d_shape(const Attrs& a, Shapes in) {
   need(in[0].rank == 4, "max_pool2d", "x (batch, height, width, channels)", in[0]);
-  return {in[0][0], conv_length("max_pool2d", in[0][1], a.integer(0), a.integer(1), a.integer(2)),
-          conv_length("max_pool2d", in[0][2], a.integer(0), a.integer(1), a.integer(2)), in[0][3]};
+  const auto [kernel, stride, pad] = a.as<PoolAttrs>();
+  return {in[0][0], conv_length("max_pool2d", in[0][1], kernel, stride, pad),
+          conv_length("max_pool2d", in[0][2], kernel, stride, pad), in[0][3]};
 }
 
 Shape batch_norm_shape(const Attrs&, Shapes in) {
@@ -128,9 +131,10 @@ Shape batch_norm_shape(const Attrs&, Shapes in) {
 
 Shape group_norm_shape(const Attrs& a, Shapes in) {
   need(in[0].rank >= 3, "group_norm", "x (batch, positions…, channels)", in[0]);
-  if (a.integer(0) < 1 || in[0].last() % a.integer(0) != 0)
+  const int64_t groups = a.as<GroupNormAttrs>().groups;
+  if (groups < 1 || in[0].last() % groups != 0)
     reject("group_norm", "groups that divide the " + std::to_string(in[0].last()) + " channels",
-           std::to_string(a.integer(0)));
+           std::to_string(groups));
   need_vectors("group_norm", in, 1, in[0].last());
   return in[0];
 }
@@ -142,7 +146,7 @@ Shape row_norm_shape(const Attrs&, Shapes in) {
 }
 
 Shape concat_shape(const Attrs& a, Shapes in) {
-  const int axis = axis_of("concat", a, 0, in[0]);
+  const int axis = axis_of("concat", a.as<AxisAttrs>().axis, in[0]);
   Shape out = in[0];
   for (const Shape& s : in.subspan(1)) {
     need(s.rank == out.rank, "concat", "pieces of one rank like " + in[0].text(), s);
@@ -164,8 +168,8 @@ Shape concat_shape(const Attrs& a, Shapes in) {
 }
 
 Shape slice_shape(const Attrs& a, Shapes in) {
-  const int axis = axis_of("slice", a, 0, in[0]);
-  const int64_t start = a.integer(1), length = a.integer(2);
+  const auto [given, start, length] = a.as<SliceAttrs>();
+  const int axis = axis_of("slice", given, in[0]);
   if (start < 0 || length < 1 || start > in[0][axis] - length)
     reject("slice", "a range within " + std::to_string(in[0][axis]),
            std::to_string(start) + " + " + std::to_string(length));
@@ -220,7 +224,7 @@ Shape expand_shape(const Attrs& a, Shapes in) {
 
 Shape attention_shape(const Attrs& a, Shapes in) {
   const Shape &q = in[0], &k = in[1], &v = in[2];
-  const int64_t heads = a.integer(0);
+  const int64_t heads = a.as<AttentionAttrs>().heads;
   need(q.rank == 3, "attention", "q (batch, length, heads·d)", q);
   if (heads < 1 || q[2] % heads != 0)
     reject("attention", "heads that divide " + std::to_string(q[2]), std::to_string(heads));
@@ -246,7 +250,7 @@ Shape matmul_shape(const Attrs&, Shapes in) {
 
 Shape reduce_shape(const Attrs& a, Shapes in) {
   Shape out = in[0];
-  out[axis_of("reduce", a, 0, in[0])] = 1;
+  out[axis_of("reduce", a.as<AxisAttrs>().axis, in[0])] = 1;
   return out;
 }
 
