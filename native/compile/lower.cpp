@@ -152,6 +152,23 @@ class Lowerer : Values {
         emit(list, d.finish("gather " + out.dim.text(), 0));
         break;
       }
+      case Op::rope: {
+        Draft<RopeArgs> d;
+        const View x = dense(node.inputs[0], list), position = dense(node.inputs[1], list),
+                   out = result(last);
+        const auto [heads, base] = node.attrs.as<RopeAttrs>();
+        d.args = {.batch = out.dim[0],
+                  .positions = out.dim[1],
+                  .heads = heads,
+                  .d = out.dim[2] / heads,
+                  .position_div = out.dim[0] / position.dim[0],
+                  .base = static_cast<float>(base)};
+        d.point(d.args.x, x);
+        d.point(d.args.position, position);
+        d.point(d.args.out, out, true);
+        emit(list, d.finish("rope " + out.dim.text(), 20.0 * out.dim.count()));
+        break;
+      }
       case Op::max_pool2d: {
         Draft<MaxPoolArgs> d;
         const View x = dense(node.inputs[0], list), out = result(last);

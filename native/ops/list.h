@@ -8,6 +8,7 @@
 
 #include "ops/args.h"
 #include "ops/attrs.h"
+#include "ops/rope.h"
 
 // Kernels: name and arguments. Products (GemmArgs) stand apart: they have a kernel per weight format.
 #define TENDON_KERNELS(X)      \
@@ -22,6 +23,7 @@
   X(matmul, MatmulArgs)        \
   X(reduce, ReduceArgs)        \
   X(gather, GatherArgs)        \
+  X(rope, RopeArgs)            \
   X(max_pool, MaxPoolArgs)
 
 // Ops of a graph: name, attributes, facts (ops/op.h), least and most inputs, the name of a list attribute,
@@ -56,4 +58,6 @@
     "softmax(q·kᵀ·scale + mask)·v by heads; scale 0 means 1/√d")                                             \
   X(matmul, NoAttrs, plain, 2, 2, nullptr, matmul_shape, "a (batch, m, k) · b (batch, k, n)")                \
   X(reduce, AxisAttrs, along_axis, 1, 1, nullptr, reduce_shape, "along one axis, which stays with length 1") \
-  X(gather, NoAttrs, look_up, 2, 2, nullptr, gather_shape, "rows of a table by index")
+  X(gather, NoAttrs, look_up, 2, 2, nullptr, gather_shape, "rows of a table by index")                       \
+  X(rope, RopeAttrs, plain, 2, 2, nullptr, rope_shape,                                                       \
+    "x (batch, positions, heads·d) turned by its positions")

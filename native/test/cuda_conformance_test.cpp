@@ -120,6 +120,12 @@ std::vector<OpCase> op_cases() {
   for (const double axis : {1.0, 2.0})
     for (const char* f : {"sum", "mean", "max", "min", "variance"})
       add(f, [=](auto& b) { return b.op(f, {input(b, {1, 9, 11})}, {axis}); });
+  add("rope", [](auto& b) {
+    const int x = input(b, {1, 5, 12});
+    const int halves = b.graph.constant({1, 5}, {0, 1, 2, 3.5f, 900});
+    return b.op("add", {b.op("rope", {x, halves}, {2}),
+                        b.op("rope", {x, b.graph.input("at", {1, 5}, stage_step)}, {1, 500})});
+  });
   add("gather", [](auto& b) {
     return b.op("gather", {b.random({6, 5}, 1), b.graph.input("index", {1, 4}, stage_step)});
   });

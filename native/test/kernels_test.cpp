@@ -190,6 +190,18 @@ TEST("kernels: attention of many queries, in more than one chunk") {
   }
 }
 
+TEST("kernels: rotary position embedding") {
+  for (const KernelTable* table : test::machine_tables())
+    for (const int64_t d : {2, 10, 64, 514}) {
+      const std::vector<float> x = normal(8, 4 * 3 * 2 * d), position = {0, 1, 77.5f, 3, -2, 900};
+      RopeArgs a{.batch = 4, .positions = 3, .heads = 2, .d = d, .position_div = 2, .base = 10000};
+      a.x = x.data(), a.position = position.data();
+      // Two products of numbers of a few units, each rounded to 2⁻²⁴; angles of up to 900 are off by
+      // 900·2⁻²⁴.
+      compare(*table, &KernelTable::rope, a, 4 * 3 * 2 * d, 3e-4, 1, "rope");
+    }
+}
+
 TEST("kernels: products of activations and max pooling") {
   for (const KernelTable* table : test::machine_tables())
     for (const int64_t n : sizes) {

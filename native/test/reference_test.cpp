@@ -316,6 +316,27 @@ TEST("reference: matmul, reduce, gather and max pooling") {
   CHECK(pooled == Floats({5, 6, 5, 6}));
 }
 
+TEST("reference: rotary position embedding turns pairs of a head's halves") {
+  const int64_t batch = 4, positions = 3, heads = 2, d = 6, width = heads * d;
+  const Floats x = normals(1, batch * positions * width), position = {0, 1, 5, 2, 7, 11};
+  Floats out(x.size());
+  RopeArgs a{.batch = batch, .positions = positions, .heads = heads, .d = d, .position_div = 2, .base = 100};
+  a.x = x.data(), a.position = position.data(), a.out = out.data();
+  run_shared("rope", out, [&](Part p) { reference_kernels().rope(a, p); });
+  std::vector<double> want(out.size());
+  for (int64_t row = 0; row < batch * positions; ++row)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t k = 0; k < d / 2; ++k) {
+        const double turn = position[row / positions / 2 * positions + row % positions] *
+                            std::pow(100.0, -2.0 * static_cast<double>(k) / static_cast<double>(d));
+        const int64_t at = row * width + h * d + k;
+        const double first = x[at], second = x[at + d / 2];
+        want[at] = first * std::cos(turn) - second * std::sin(turn);
+        want[at + d / 2] = second * std::cos(turn) + first * std::sin(turn);
+      }
+  check("rope", out, want);
+}
+
 TEST("reference: elementwise functions, broadcast and strided copies") {
   const KernelTable& t = reference_kernels();
   const Floats x = {-2, -0.5f, 0, 0.5f, 2, NAN};

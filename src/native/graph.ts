@@ -164,6 +164,14 @@ export class GraphBuilder {
     return this.op('rms_norm', withOptional(x, weight), { eps });
   }
 
+  /**
+   * Rotary position embedding in the convention of halves (Su et al. 2021; Llama, Gemma): x (batch, positions,
+   * heads·d), position (batch, positions), of which fewer rows serve blocks of the batch.
+   */
+  rope(x: Value, position: Value, heads: number, base = 10000): Value {
+    return this.op('rope', [x, position], { heads, base });
+  }
+
   maxPool2d(x: Value, options: { kernel: number; stride?: number; pad?: number }): Value {
     return this.op('max_pool2d', [x], options);
   }

@@ -262,6 +262,8 @@ class OnnxWriter {
           first: false,
         };
       }
+      case 'rope':
+        return { name: this.rope(node), first: false };
       case 'attention':
         return { name: this.attention(node), first: false };
       case 'matmul':
@@ -370,6 +372,35 @@ class OnnxWriter {
     const weights = this.emit('Softmax', [scores], undefined, [attribute('axis', -1)]);
     const mixed = this.permuted(this.emit('MatMul', [weights, apart(v, [0, 2, 1, 3])]), [0, 2, 1, 3]);
     return this.emit('Reshape', [mixed, this.ints([0, 0, node.shape[2]!])]);
+  }
+
+  /** The halves of each head, turned against each other by position · base^(−2k/d). */
+  private rope(node: RecordedNode): string {
+    const { heads, base = 10000 } = node.attributes as { heads: number; base?: number };
+    const width = node.shape[2]! / heads;
+    const half = width / 2;
+    const split = this.emit('Reshape', [this.last(node.inputs[0]!), this.ints([0, 0, heads, 2, half])]);
+    const take = (i: number): string =>
+      this.emit('Squeeze', [
+        this.emit('Gather', [split, this.ints([i])], undefined, [attribute('axis', 3)]),
+        this.ints([3]),
+      ]);
+    const [first, second] = [take(0), take(1)];
+    const frequency = Float32Array.from({ length: half }, (_, k) => base ** ((-2 * k) / width));
+    const position = this.emit('Unsqueeze', [this.last(node.inputs[1]!), this.ints([2, 3])]);
+    const turn = this.emit('Mul', [position, this.floats(frequency, [1, 1, 1, half])]);
+    const [cos, sin] = [this.emit('Cos', [turn]), this.emit('Sin', [turn])];
+    const mul = (a: string, b: string): string => this.emit('Mul', [a, b]);
+    const turned = this.emit(
+      'Concat',
+      [
+        this.emit('Sub', [mul(first, cos), mul(second, sin)]),
+        this.emit('Add', [mul(second, cos), mul(first, sin)]),
+      ],
+      undefined,
+      [attribute('axis', -1)],
+    );
+    return this.emit('Reshape', [turned, this.ints([0, 0, node.shape[2]!])]);
   }
 
   /** Repeats a value of one row for a concatenation with values of the whole batch. */

@@ -83,6 +83,10 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     (g, x) => g.layerNorm(x),
   ],
   rms_norm: [(g, x, _v, { w }) => g.rmsNorm(x, w(8)), (g, x) => g.rmsNorm(x, undefined, 1e-3)],
+  rope: [
+    (g, x, _v, { w }) => g.rope(x, w(1, 6), 2),
+    (g, x, v) => g.rope(x, g.reshape(g.slice(v, 2, 0, 1), [1, 6]), 4, 50),
+  ],
   max_pool2d: [
     (g, x) => g.maxPool2d(image(g, x), { kernel: 2 }),
     (g, x, _v, { w }) =>

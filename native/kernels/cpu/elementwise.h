@@ -94,6 +94,32 @@ struct Elementwise {
     });
   }
 
+  // The angles of a position are those of all its heads.
+  static void run(const RopeArgs& a, Part part) {
+    constexpr int64_t most = 256;
+    const int64_t half = a.d / 2;
+    if (half > most) return reference_kernels().rope(a, part);
+    float cosine[most], sine[most];
+    const Range mine = share(a.batch * a.positions, 1, part);
+    for (int64_t row = mine.begin; row < mine.end; ++row) {
+      const float at = a.position[row / a.positions / a.position_div * a.positions + row % a.positions];
+      for (int64_t k = 0; k < half; ++k) {
+        const float turn =
+            at * __builtin_powf(a.base, -2.0f * static_cast<float>(k) / static_cast<float>(a.d));
+        cosine[k] = __builtin_cosf(turn), sine[k] = __builtin_sinf(turn);
+      }
+      for (int64_t head = 0; head < a.heads; ++head) {
+        const float* x = a.x + (row * a.heads + head) * a.d;
+        float* out = a.out + (row * a.heads + head) * a.d;
+        for_vectors<S>(half, [&](auto load, auto store) {
+          const F first = load(x), second = load(x + half), c = load(cosine), s = load(sine);
+          store(out, S::sub(S::mul(first, c), S::mul(second, s)));
+          store(out + half, S::fma(second, c, S::mul(first, s)));
+        });
+      }
+    }
+  }
+
   template <Binary f>
   static void binary_as(const BinaryArgs& a, Part part) {
     const int64_t dense[4] = {a.dims[1] * a.dims[2] * a.dims[3], a.dims[2] * a.dims[3], a.dims[3], 1};
