@@ -69,8 +69,7 @@ void add_product(const GemmArgs& a, bool reads_bf16, int multiprocessors, Sum& s
                  kernels * launch_s;
 }
 
-Sum step_of(const Graph& graph, const std::shared_ptr<const Weights>& weights, int batch,
-            int multiprocessors) {
+Sum step_of(const Graph& graph, const Weights& weights, int batch, int multiprocessors) {
   CompileOptions options;
   options.batch = batch;
   options.threads = multiprocessors;
@@ -97,8 +96,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   const Graph graph = rewrite(test::make_unet({}, 1));
-  const auto weights =
-      std::make_shared<Weights>(graph, cuda::emulated_kernels(), WeightFormat::bf16, Packing::when_needed);
+  const Weights weights(graph, cuda::emulated_kernels(), WeightFormat::bf16, Packing::when_needed);
   std::printf("forecast of a step of unet-251m in bf16 on %d multiprocessors, from assumed rates\n",
               multiprocessors);
   double first = 0;

@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
+#include "compile/bound.h"
 #include "compile/copier.h"
 #include "compile/dispatch.h"
-#include "compile/program.h"
 
 namespace tendon {
 
@@ -70,12 +70,12 @@ class Folder : public Copier {
     }
     if (kept.empty()) return;
     const KernelTable& kernels = reference_kernels();
-    const auto program =
-        compile(part, std::make_shared<Weights>(part, kernels, WeightFormat::f32), kernels, {});
-    for (const Instruction& instruction : program->list(List::observation))
+    const auto weights = std::make_shared<Weights>(part, kernels, WeightFormat::f32);
+    const Bound program(compile(part, *weights, kernels, {}), weights);
+    for (const BoundInstruction& instruction : program.list(List::observation))
       dispatch(kernels, instruction.args, {0, 1}, [] {});
     for (size_t i = 0; i < kept.size(); ++i) {
-      const float* data = program->outputs[i].data;
+      const float* data = program.output(i);
       folded_[kept[i]] = std::vector<float>(data, data + from_.at(kept[i]).shape.count());
     }
   }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -12,23 +13,29 @@
 
 namespace tendon {
 
-// An instruction under construction: arguments, and which of their pointers belong to which buffer.
+// An instruction under construction: its arguments, and what each of their pointers points to.
 template <class Args>
-struct Draft {
+class Draft {
+ public:
   Args args{};
-  Pending pending;
 
   template <class Pointer>
-  void point(Pointer& field, const View& view, bool write = false) {
-    const size_t at = static_cast<size_t>(reinterpret_cast<char*>(&field) - reinterpret_cast<char*>(&args));
-    pending.fixes.push_back({at, view.buffer, view.offset, write});
+  void point(Pointer& field, const View& view) {
+    auto& uses = pending_.uses;
+    if (uses.empty()) Args::refs(args, [&](const auto&) { uses.emplace_back(); });
+    constexpr bool write = !std::is_const_v<std::remove_pointer_t<Pointer>>;
+    uses[static_cast<size_t>(ref_index(args, &field))] = {view.buffer, view.offset, view.per_call, write};
   }
-  Pending finish(std::string label, double flops) {
-    pending.instruction.label = std::move(label);
-    pending.instruction.flops = flops;
-    pending.instruction.args = args;
-    return std::move(pending);
+  Pending finish(std::string label, double flops, double bytes = 0) {
+    pending_.instruction.label = std::move(label);
+    pending_.instruction.flops = flops;
+    pending_.instruction.bytes = bytes;
+    pending_.instruction.args = args;
+    return std::move(pending_);
   }
+
+ private:
+  Pending pending_;
 };
 
 // Operand of an elementwise loop over `out`: right-aligned vectors, broadcast axes with stride 0.

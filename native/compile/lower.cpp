@@ -18,7 +18,6 @@ class Lowerer : Values {
   Lowered run() {
     const int count = static_cast<int>(graph_.nodes().size());
     storage_.assign(count, -1);
-    current_.assign(count, -1);
     find_live();
     find_guidance_groups();
     place_concats();
@@ -26,9 +25,8 @@ class Lowerer : Values {
       if (!live_[id]) continue;
       const Node& node = graph_.at(id);
       if (node.op == Op::input) {
-        storage_[id] = add_buffer(rows_shape(id).count(), Keep::persistent);
-        out_.inputs.push_back({node.name, rows_shape(id), node.stage, storage_[id]});
-        if (list_of(id) == List::schedule) add_current(id);
+        storage_[id] = add_buffer(rows_shape(id).count(), Keep::input, static_cast<int>(out_.inputs.size()));
+        out_.inputs.push_back({node.name, rows_shape(id), node.stage, {storage_[id]}});
       } else if (node.op == Op::concat) {
         lower_concat(id);
       } else if (fusion_.root[id] >= 0 && fusion_.tail[fusion_.root[id]].last == id) {
@@ -40,9 +38,9 @@ class Lowerer : Values {
       const int id = output.node;
       const List list = list_of(id);
       const View view = dense(id, list);
-      out_.buffers[view.buffer].keep =
-          out_.buffers[view.buffer].keep == Keep::constant ? Keep::constant : Keep::persistent;
-      out_.outputs.push_back({output.name, rows_shape(id), graph_.at(id).stage, view.buffer, view.offset});
+      Keep& keep = out_.buffers[view.buffer].keep;
+      if (keep == Keep::scratch) keep = Keep::persistent;
+      out_.outputs.push_back({output.name, rows_shape(id), graph_.at(id).stage, {view.buffer, view.offset}});
     }
     return std::move(out_);
   }
@@ -64,7 +62,7 @@ class Lowerer : Values {
         const View x = dense(node.inputs[0], list), out = result(last);
         d.args = {node.unary, nullptr, nullptr, out.dim.count()};
         d.point(d.args.x, x);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish(std::string(unary_name(node.unary)) + " " + out.dim.text(), 10.0 * d.args.count));
         break;
       }
@@ -74,7 +72,7 @@ class Lowerer : Values {
         const auto [mul, add] = node.attrs.as<AffineAttrs>();
         d.args = {nullptr, static_cast<float>(mul), static_cast<float>(add), nullptr, out.dim.count()};
         d.point(d.args.x, x);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish("affine " + out.dim.text(), 2.0 * d.args.count));
         break;
       }
@@ -94,11 +92,11 @@ class Lowerer : Values {
                   .channels = out.dim.last(),
                   .groups = groups,
                   .eps = static_cast<float>(eps),
-                  .weight = weights_.tensor(node.inputs[1]),
-                  .bias = weights_.tensor(node.inputs[2]),
                   .act = fusion_.tail[root].act};
+        d.point(d.args.weight, tensor(node.inputs[1]));
+        d.point(d.args.bias, tensor(node.inputs[2]));
         d.point(d.args.x, x);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish("group_norm " + out.dim.text(), 8.0 * out.dim.count()));
         break;
       }
@@ -107,7 +105,7 @@ class Lowerer : Values {
         const View x = dense(node.inputs[0], list), out = result(last);
         d.args = {nullptr, out.dim.count() / out.dim.last(), out.dim.last(), nullptr};
         d.point(d.args.x, x);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish("softmax " + out.dim.text(), 12.0 * out.dim.count()));
         break;
       }
@@ -125,7 +123,7 @@ class Lowerer : Values {
                   .b_div = out.dim[0] / b.dim[0]};
         d.point(d.args.a, a);
         d.point(d.args.b, b);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish("matmul " + out.dim.text(), 2.0 * out.dim.count() * a.dim[2]));
         break;
       }
@@ -137,7 +135,7 @@ class Lowerer : Values {
         for (int i = 0; i < x.dim.rank; ++i)
           (i < axis ? d.args.outer : d.args.inner) *= i == axis ? 1 : x.dim[i];
         d.point(d.args.x, x);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish(std::string(reduce_name(node.reduce)) + " " + x.dim.text(), 1.0 * x.dim.count()));
         break;
       }
@@ -148,7 +146,7 @@ class Lowerer : Values {
         d.args = {nullptr, table.dim[0], table.dim[1], nullptr, index.dim.count(), nullptr};
         d.point(d.args.table, table);
         d.point(d.args.index, index);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish("gather " + out.dim.text(), 0));
         break;
       }
@@ -165,7 +163,7 @@ class Lowerer : Values {
                   .base = static_cast<float>(base)};
         d.point(d.args.x, x);
         d.point(d.args.position, position);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish("rope " + out.dim.text(), 20.0 * out.dim.count()));
         break;
       }
@@ -175,7 +173,7 @@ class Lowerer : Values {
         const auto [kernel, stride, pad] = node.attrs.as<PoolAttrs>();
         d.args.rows = window(x, out.dim, kernel, kernel, stride, stride, pad, pad);
         d.point(d.args.rows.x, x);
-        d.point(d.args.out, out, true);
+        d.point(d.args.out, out);
         emit(list, d.finish("max_pool2d " + out.dim.text(), 1.0 * out.dim.count() * kernel * kernel));
         break;
       }
@@ -225,7 +223,9 @@ class Lowerer : Values {
       GemmArgs& g = d.args;
       g.n = matrix.n;
       g.format = matrix.format;
-      g.weights = matrix.data;
+      const WeightPart part = weights_.matrix_part(root, static_cast<int>(phase));
+      const auto floats = static_cast<int64_t>(matrix.bytes / sizeof(float));
+      d.point(g.weights, View::dense(weight_buffer(part, floats), {floats}));
       View target = out;
       int64_t row_stride = out.position_stride().value_or(out.dim.last());
       if (node.op == Op::linear) {
@@ -249,20 +249,19 @@ class Lowerer : Values {
         row_stride = stride * out.stride[1];
       }
       d.point(g.rows.x, x);
-      d.point(g.out, target, true);
+      d.point(g.out, target);
       g.out_row_stride = row_stride;
       g.out_batch_stride = out.stride[0];
       if (bias.buffer >= 0) d.point(g.epilogue.bias, bias);
       add_tail(d, tail, out, list);
-      d.pending.uses_scratch = true;
-      d.pending.instruction.bytes = static_cast<double>(matrix.bytes);
-      d.pending.instruction.product = root;
-      d.pending.instruction.phase = static_cast<int>(phase);
+      if (out_.scratch < 0) out_.scratch = add_buffer(0, Keep::persistent);
+      d.point(g.scratch, View::dense(out_.scratch, {0}));
       const char* formats[] = {"f32", "bf16", "i8"};
       emit(list, d.finish(format("%s %s k=%lld %s%s", op_info(node.op).name, out.dim.text().c_str(),
                                  static_cast<long long>(matrix.k), formats[static_cast<int>(matrix.format)],
                                  tail_text(tail).c_str()),
-                          2.0 * static_cast<double>(g.rows.count()) * static_cast<double>(g.n * matrix.k)));
+                          2.0 * static_cast<double>(g.rows.count()) * static_cast<double>(g.n * matrix.k),
+                          static_cast<double>(matrix.bytes)));
     }
   }
 
@@ -301,12 +300,8 @@ class Lowerer : Values {
       if (!is_scale && tail.scale >= 0 && stride != e.film_stride) {
         // Columns of different tables: give both the dense layout.
         v = v.is_dense() ? v : copy_of(v, list);
-        View s = view(tail.scale, list);
-        if (!s.is_dense()) {
-          s = copy_of(s, list);
-          for (Fix& fix : d.pending.fixes)
-            if (fix.field == offset_of(d, e.scale)) fix.buffer = s.buffer, fix.offset = s.offset;
-        }
+        const View s = view(tail.scale, list);
+        if (!s.is_dense()) d.point(e.scale, copy_of(s, list));
       }
       e.film_stride = v.dim.rank == 1 ? 0 : v.stride[0];
       e.film_div = v.dim.rank == 1 ? 1 : out.dim[0] / v.dim[0];
@@ -319,12 +314,6 @@ class Lowerer : Values {
       e.residual_row_stride = *v.position_stride();
       d.point(e.residual, v);
     }
-  }
-
-  template <class Args, class Field>
-  static size_t offset_of(const Draft<Args>& d, const Field& field) {
-    return static_cast<size_t>(reinterpret_cast<const char*>(&field) -
-                               reinterpret_cast<const char*>(&d.args));
   }
 
   void lower_binary(int root, List list) {
@@ -344,7 +333,7 @@ class Lowerer : Values {
     d.args.a.div = loop.div[0], d.args.b.div = loop.div[1];
     d.point(d.args.a.x, a);
     d.point(d.args.b.x, b);
-    d.point(d.args.out, out, true);
+    d.point(d.args.out, out);
     emit(list, d.finish(std::string(binary_name(node.binary)) + " " + out.dim.text(), 1.0 * out.dim.count()));
   }
 
@@ -359,10 +348,10 @@ class Lowerer : Values {
               .n = out.dim.last(),
               .eps = static_cast<float>(eps),
               .act = fusion_.tail[root].act};
-    if (node.inputs.size() > 1) d.args.weight = weights_.tensor(node.inputs[1]);
-    if (node.inputs.size() > 2) d.args.bias = weights_.tensor(node.inputs[2]);
+    if (node.inputs.size() > 1) d.point(d.args.weight, tensor(node.inputs[1]));
+    if (node.inputs.size() > 2) d.point(d.args.bias, tensor(node.inputs[2]));
     d.point(d.args.x, x);
-    d.point(d.args.out, out, true);
+    d.point(d.args.out, out);
     emit(list, d.finish(std::string(op_info(node.op).name) + " " + out.dim.text(), 8.0 * out.dim.count()));
   }
 
@@ -390,7 +379,7 @@ class Lowerer : Values {
     d.point(a.q, spread);
     d.point(a.k, k);
     d.point(a.v, v);
-    d.point(a.out, out, true);
+    d.point(a.out, out);
     emit(list, d.finish(format("attention %s heads=%lld keys=%lld", out.dim.text().c_str(),
                                static_cast<long long>(a.heads), static_cast<long long>(a.k_len)),
                         4.0 * static_cast<double>(out.dim.count() * a.k_len)));

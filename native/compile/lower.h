@@ -1,4 +1,4 @@
-// Lowering: nodes become instructions that name buffers; compile/plan.cpp then gives buffers their memory.
+// Lowering: nodes become instructions that name buffers; compile/place.cpp then gives buffers their places.
 #pragma once
 
 #include <string>
@@ -11,49 +11,42 @@ namespace tendon {
 enum class Keep : uint8_t {
   scratch,     // lives between the instructions that touch it
   persistent,  // read by a later list or by the caller
-  constant,    // owned by the weights
+  input,       // number `index` of the program's inputs
+  weight,      // number `index` of the program's weights
 };
 
 struct Buffer {
   int64_t count = 0;  // floats
   Keep keep = Keep::scratch;
-  const float* constant = nullptr;
-  // Filled by the planner.
-  float* data = nullptr;
+  int index = 0;
 };
 
-// A pointer field inside an instruction's arguments that awaits its buffer.
-struct Fix {
-  size_t field;  // bytes from the start of the arguments
-  int buffer;
-  int64_t offset;  // floats
-  bool write;
+// What one pointer of an instruction points to.
+struct Use {
+  int buffer = -1;     // −1: null
+  int64_t offset = 0;  // floats
+  int64_t per_call = 0;
+  bool write = false;
 };
 
 struct Pending {
   Instruction instruction;
-  std::vector<Fix> fixes;
-  bool uses_scratch = false;
-};
-
-struct PendingRow {
-  int table, current;
-  int64_t count;
+  std::vector<Use> uses;  // by pointer
 };
 
 struct PendingPort {
   std::string name;
   Shape shape;
   Stage stage;
-  int buffer;
-  int64_t offset = 0;  // floats
+  Use use;
 };
 
 struct Lowered {
   std::vector<Buffer> buffers;
-  std::vector<Pending> lists[static_cast<int>(List::count)];
-  std::vector<PendingRow> rows;
+  std::vector<WeightPart> weights;
+  std::vector<Pending> lists[list_count];
   std::vector<PendingPort> inputs, outputs;
+  int scratch = -1;  // the buffer that all products work in
 };
 
 Lowered lower(const Graph& graph, const Weights& weights, const CompileOptions& options);

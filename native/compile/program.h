@@ -1,30 +1,53 @@
-// A compiled network: four lists of instructions over one block of memory. The schedule list runs when a
-// sampler's table is set, for all its calls at once; the observation list once per inference, then the
-// prepared list (what depends on schedule and observation but not on x_t), again for all calls at once; the
-// step list once per call.
+// A compiled network: four lists of instructions that say where their arguments lie, in which region and at
+// which offset, but hold no memory and no pointers to any. Whoever runs it binds it: one program serves many
+// sessions, the critics of an ensemble, the CPU and a device of the same kernels.
+//
+// The schedule list runs when a sampler's table is set, for all its calls at once; the observation list once
+// per inference, then the prepared list (what depends on schedule and observation but not on x_t), again for
+// all calls at once; the step list once per call.
 #pragma once
 
+#include <compare>
 #include <memory>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "base/memory.h"
 #include "compile/weights.h"
 #include "graph/graph.h"
 #include "kernels/kernels.h"
 
 namespace tendon {
 
+// In the order in which they run.
 enum class List : uint8_t { schedule, observation, prepared, step, count };
+constexpr int list_count = static_cast<int>(List::count);
+constexpr List all_lists[] = {List::schedule, List::observation, List::prepared, List::step};
+const char* list_name(List list);
 
 #define X(name, Args) , Args
 using KernelArgs = std::variant<GemmArgs TENDON_KERNELS(X)>;
 #undef X
 
+enum class Region : uint8_t {
+  none,    // a null pointer
+  arena,   // the program's own values
+  weight,  // number `index` of the program's weights
+  input,   // number `index` of the program's inputs
+};
+
+struct Ref {
+  Region region = Region::none;
+  int index = 0;
+  int64_t offset = 0;    // floats
+  int64_t per_call = 0;  // floats from one call's row of a table to the next, for the step list
+  bool operator==(const Ref&) const = default;
+};
+
 struct Instruction {
-  KernelArgs args;
+  KernelArgs args;        // without its pointers
+  std::vector<Ref> refs;  // of each of them, in the order of the arguments' `refs`
   // Too small to share: member 0 does it alone.
   bool solo = false;
   // A barrier before it: something it reads or overwrites was touched by another member since the last one.
@@ -32,22 +55,39 @@ struct Instruction {
   double flops = 0;
   double bytes = 0;  // weights and activations read
   std::string label;
-  // Of a product: its node in the graph and which of its matrices it multiplies by.
-  int product = -1, phase = 0;
 };
 
-struct Binding {
+// Which of the pointers of `args` stands at `field`.
+template <class Args>
+int ref_index(const Args& args, const void* field) {
+  int index = 0, found = -1;
+  Args::refs(args, [&](const auto& pointer) {
+    if (static_cast<const void*>(&pointer) == field) found = index;
+    ++index;
+  });
+  return found;
+}
+
+// Puts the address that `address(ref)` gives into every pointer.
+template <class Address>
+void bind_args(KernelArgs& args, const std::vector<Ref>& refs, Address address) {
+  std::visit(
+      [&]<class Args>(Args& a) {
+        auto ref = refs.begin();
+        Args::refs(a, [&](auto& pointer) {
+          pointer = static_cast<std::decay_t<decltype(pointer)>>(ref->region == Region::none ? nullptr
+                                                                                             : address(*ref));
+          ++ref;
+        });
+      },
+      args);
+}
+
+struct ProgramPort {
   std::string name;
   Shape shape;  // batch included
   Stage stage;
-  float* data;
-};
-
-// A value of the schedule or prepared stage: row `call` of the table is copied to `current` before each step.
-struct TableRow {
-  const float* table;
-  float* current;
-  int64_t count;
+  Ref ref;
 };
 
 struct CompileOptions {
@@ -55,26 +95,27 @@ struct CompileOptions {
   int calls = 1;                     // rows of the schedule tables
   int threads = 1;                   // members that will share the work
   std::vector<std::string> outputs;  // only what these need; empty: all
-  // Inputs that are another program's memory, by name, of the length that this one needs.
-  std::vector<std::pair<std::string, float*>> bound;
-  bool parallel = false;  // all calls of the table in one step list: step rows are calls × batch
+  bool parallel = false;             // all calls of the table in one step list: step rows are calls × batch
+  auto operator<=>(const CompileOptions&) const = default;
 };
 
 struct Program {
   const KernelTable* kernels = nullptr;
-  std::shared_ptr<const Weights> weights;
-  std::vector<Instruction> lists[static_cast<int>(List::count)];
-  std::vector<Binding> inputs, outputs;
-  std::vector<TableRow> rows;
-  Block memory;
+  std::vector<Instruction> lists[list_count];
+  std::vector<ProgramPort> inputs, outputs;
+  std::vector<WeightPart> weights;
+  int64_t arena = 0;  // floats
   CompileOptions options;
 
   const std::vector<Instruction>& list(List l) const { return lists[static_cast<int>(l)]; }
 };
 
-// Lowers a rewritten graph (compile/rewrite.h) whose products have been packed into `weights`.
-std::unique_ptr<Program> compile(const Graph& graph, std::shared_ptr<const Weights> weights,
-                                 const KernelTable& kernels, const CompileOptions& options);
+// Lowers a rewritten graph (compile/rewrite.h) whose products are described by `weights`.
+std::shared_ptr<const Program> compile(const Graph& graph, const Weights& weights, const KernelTable& kernels,
+                                       const CompileOptions& options);
+
+// Whether two programs differ in nothing but which weights they read.
+bool are_alike(const Program& a, const Program& b);
 
 // One line per instruction.
 std::string print_program(const Program& program);

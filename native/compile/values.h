@@ -82,33 +82,40 @@ class Values {
 
   // ---- buffers and views ----
 
-  int add_buffer(int64_t count, Keep keep) {
-    out_.buffers.push_back({count, keep, nullptr, nullptr});
+  int add_buffer(int64_t count, Keep keep, int index = 0) {
+    out_.buffers.push_back({count, keep, index});
     return static_cast<int>(out_.buffers.size()) - 1;
   }
 
-  void add_current(int id) {
-    if (options_.parallel) return;
-    const int64_t count = graph_.at(id).shape.count();
-    current_[id] = add_buffer(count, Keep::persistent);
-    out_.buffers[storage_[id]].keep = Keep::persistent;
-    out_.rows.push_back({storage_[id], current_[id], count});
+  // The buffer of a piece of the weights, which is one however often it is read.
+  int weight_buffer(const WeightPart& part, int64_t count) {
+    const auto [it, is_new] = weight_buffers_.try_emplace({part.node, part.phase}, -1);
+    if (is_new) {
+      it->second = add_buffer(count, Keep::weight, static_cast<int>(out_.weights.size()));
+      out_.weights.push_back(part);
+    }
+    return it->second;
+  }
+
+  // A weight that is read as the numbers it is.
+  View tensor(int id) {
+    const Shape& shape = graph_.at(id).shape;
+    return View::dense(weight_buffer(weights_.tensor_part(id), shape.count()), shape);
   }
 
   // The value of `id` as a kernel of `list` reads it.
   View view(int id, List list) {
     const Node& node = graph_.at(id);
-    if (storage_[id] < 0 && node.data) {
-      storage_[id] = add_buffer(node.shape.count(), Keep::constant);
-      out_.buffers[storage_[id]].constant = weights_.tensor(id);
-    }
+    if (storage_[id] < 0 && node.data) storage_[id] = tensor(id).buffer;
     if (storage_[id] >= 0) {
       if (placed_.count(id)) return placed_view(id);
-      const bool one_call = in_table(id) && list == List::step && !options_.parallel;
-      if (one_call && current_[id] < 0) add_current(id);
       if (list != list_of(id) && out_.buffers[storage_[id]].keep == Keep::scratch)
         out_.buffers[storage_[id]].keep = Keep::persistent;
-      return View::dense(one_call ? current_[id] : storage_[id], one_call ? node.shape : rows_shape(id));
+      // A step reads the row of its call.
+      const bool one_call = in_table(id) && list == List::step && !options_.parallel;
+      View v = View::dense(storage_[id], one_call ? node.shape : rows_shape(id));
+      if (one_call) v.per_call = node.shape.count();
+      return v;
     }
     View v = view(node.inputs[0], list);
     switch (node.op) {
@@ -140,6 +147,7 @@ class Values {
         if (batched) s[0] = v.dim[0];
         View r = View::dense(v.buffer, s);
         r.offset = v.offset;
+        r.per_call = v.per_call;
         if (batched) r.stride[0] = v.stride[0];
         return r;
       }
@@ -262,7 +270,7 @@ class Values {
     fill(loop, 1, dims, d.args.out_stride);
     d.args.a.div = loop.div[0];
     d.point(d.args.a.x, source);
-    d.point(d.args.out, target, true);
+    d.point(d.args.out, target);
     emit(list, d.finish(std::string("copy ") + why + " " + target.dim.text(), 0));
   }
 
@@ -272,8 +280,8 @@ class Values {
   const Fusion fusion_;
   std::vector<bool> live_;
   bool demote_ = false;
-  std::vector<int> storage_;  // buffer by node, −1 while it has none (views)
-  std::vector<int> current_;  // buffer of one call's row, by node of a table
+  std::vector<int> storage_;                           // buffer by node, −1 while it has none (views)
+  std::map<std::pair<int, int>, int> weight_buffers_;  // by node and phase
   std::map<int, Place> placed_;
   Lowered out_;
 };

@@ -13,9 +13,10 @@ struct View {
   int64_t offset = 0;
   Shape dim;
   std::array<int64_t, max_rank> stride{};
+  int64_t per_call = 0;  // of one call's row of a table: floats to the next call's
 
   static View dense(int buffer, const Shape& dim) {
-    View v{buffer, 0, dim, {}};
+    View v{buffer, 0, dim, {}, 0};
     int64_t step = 1;
     for (int i = dim.rank - 1; i >= 0; --i) v.stride[i] = step, step *= dim[i];
     return v;

@@ -59,6 +59,11 @@ Weights::Weights(const Graph& graph, const KernelTable& kernels, WeightFormat wa
   if (packing == Packing::now) complete(graph, kernels, {this});
 }
 
+WeightPart Weights::matrix_part(int product, int phase) const {
+  const Packed& packed = packed_.at(layout_of_.at(product));
+  return {packed.product, phase, packed.matrices[static_cast<size_t>(phase)].bytes};
+}
+
 void Weights::place() {
   if (memory_.bytes() > 0) return;
   size_t total = 0;

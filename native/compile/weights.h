@@ -15,6 +15,13 @@ namespace tendon {
 
 enum class Packing : uint8_t { now, when_needed };
 
+// A piece of a model's weights that instructions read: matrix `phase` of a product, or a tensor.
+struct WeightPart {
+  int node;
+  int phase;  // −1: the node's own numbers as f32
+  size_t bytes;
+};
+
 class Weights {
  public:
   // Packs every product of `graph` in `wanted`, falling back to f32 as describe_product() does, and keeps the
@@ -30,6 +37,13 @@ class Weights {
     return packed_.at(layout_of_.at(product)).matrices;
   }
   const float* tensor(int node) const { return tensors_.at(node).floats(); }
+  // Products that share their matrices have the same part.
+  WeightPart matrix_part(int product, int phase) const;
+  WeightPart tensor_part(int node) const { return {node, -1, tensors_.at(node).bytes()}; }
+  // Null for a matrix that is not packed yet.
+  const uint8_t* data(const WeightPart& part) const {
+    return part.phase < 0 ? tensors_.at(part.node).data() : matrices(part.node)[part.phase].data;
+  }
   // Those of matrices that are not packed yet among them.
   size_t bytes() const { return bytes_; }
   // All matrices and tensors of the model, for whoever copies them elsewhere: where each begins, and its

@@ -6,21 +6,11 @@
 
 namespace tendon {
 
-namespace {
-
-// A port's memory on the device, null where the program has none of that name.
-float* there(const DeviceProgram& program, const std::vector<Binding>& ports, const char* name) {
-  const Binding* port = find_port(ports, name);
-  return port == nullptr ? nullptr : program.at(port->data);
-}
-
-}  // namespace
-
 DevicePlan::DevicePlan(std::shared_ptr<const Device> device, std::shared_ptr<const DeviceWeights> weights,
                        const WorldModel& model, const PlannerTable& table)
     : queue_(std::make_shared<DeviceQueue>(std::move(device))), model_(model), table_(table) {
   const auto need_piece = [this](const Program& program) {
-    for (const Binding& input : program.inputs) {
+    for (const ProgramPort& input : program.inputs) {
       if (input.stage != stage_observation) continue;
       bool known = false;
       for (const Given& given : given_) known |= given.name == input.name;
@@ -29,54 +19,62 @@ DevicePlan::DevicePlan(std::shared_ptr<const Device> device, std::shared_ptr<con
   };
   need_piece(*model.rollout);
   if (model.prior) need_piece(*model.prior);
-  for (const auto& critic : model.critics) need_piece(*critic);
+  for (const Critic& critic : model.critics) need_piece(*critic.program);
   below_ = DeviceBlock(queue_, layout_.bytes(), DeviceBlock::Kind::pinned);
   above_ = DeviceBlock(queue_, layout_.bytes());
 
-  rollout_ = std::make_unique<DeviceProgram>(queue_, *model.rollout, weights);
+  rollout_ = std::make_unique<DeviceProgram>(queue_, model.rollout, weights);
   take(*rollout_);
   DeviceSearch::Ports ports;
-  const Program& main = *model.rollout;
-  ports.actions = there(*rollout_, main.inputs, "actions");
-  ports.tail_noise = there(*rollout_, main.inputs, "tail_noise");
-  ports.model_noise = there(*rollout_, main.inputs, "model_noise");
+  ports.actions = rollout_->input("actions");
+  ports.tail_noise = rollout_->input("tail_noise");
+  ports.model_noise = rollout_->input("model_noise");
   if (ports.model_noise != nullptr)
-    ports.model_draws = find_port(main.inputs, "model_noise")->shape.count() / table.rows();
-  ports.returns = there(*rollout_, main.outputs, "return");
-  ports.tail_weight = there(*rollout_, main.outputs, "tail_weight");
-  if (table.critics > 0) ports.members = there(*rollout_, main.outputs, "members");
+    ports.model_draws = find_port(model.rollout->inputs, "model_noise")->shape.count() / table.rows();
+  ports.returns = rollout_->output("return");
+  ports.tail_weight = rollout_->output("tail_weight");
+  if (table.critics > 0) ports.members = rollout_->output("members");
   if (table.prior > 0) {
-    prior_ = std::make_unique<DeviceProgram>(queue_, *model.prior, weights);
+    prior_ = std::make_unique<DeviceProgram>(queue_, model.prior, weights);
     take(*prior_);
-    ports.prior_noise = there(*prior_, model.prior->inputs, "prior_noise");
-    ports.prior_model_noise = there(*prior_, model.prior->inputs, "prior_model_noise");
+    ports.prior_noise = prior_->input("prior_noise");
+    ports.prior_model_noise = prior_->input("prior_model_noise");
   }
-  if (!model.critics.empty()) {
-    critics_ = std::make_unique<DeviceChoice>(queue_, model.critics, weights, table.drawn);
-    // The end of the rollout is read where it lies.
-    const std::pair<const char*, const char*> bound[] = {{"critic_latent", "tail_latent"},
-                                                         {"critic_action", "tail_action"}};
-    const Program& first = *model.critics.front();
-    for (const auto& place : critics_->places()) {
-      take(*place);
-      for (const auto& [input, output] : bound) {
-        const Binding* to = find_port(first.inputs, input);
-        place->replace(to->data, to->shape.count(), there(*rollout_, main.outputs, output));
-      }
-      ports.values.push_back(there(*place, first.outputs, "value_0"));
-    }
-  }
+  if (!model.critics.empty()) add_critics(std::move(weights), ports);
   search_ = std::make_unique<DeviceSearch>(queue_, table, ports);
   queue_->wait();
   recording_ = std::make_unique<DeviceRecording>(queue_, [this] { put(); });
 }
 
+void DevicePlan::add_critics(std::shared_ptr<const DeviceWeights> weights, DeviceSearch::Ports& ports) {
+  const std::shared_ptr<const Program>& program = model_.critics.front().program;
+  std::vector<std::vector<WeightPart>> all;
+  for (const Critic& critic : model_.critics) {
+    if (critic.program != program)
+      throw BuildError("unsupported", format("planner: a device needs critics that are alike but for their "
+                                             "weights; critic %zu differs from critic 0: run on the CPU",
+                                             all.size()));
+    all.push_back(critic.weights);
+  }
+  critics_ = std::make_unique<DeviceChoice>(queue_, program, all, std::move(weights), table_.drawn);
+  for (const auto& place : critics_->places()) {
+    take(*place);
+    // The end of the rollout is read where it lies.
+    for (size_t i = 0; i < program->inputs.size(); ++i) {
+      if (program->inputs[i].name == "critic_latent") place->bind_input(i, rollout_->output("tail_latent"));
+      if (program->inputs[i].name == "critic_action") place->bind_input(i, rollout_->output("tail_action"));
+    }
+    ports.values.push_back(place->output(size_t{0}));
+  }
+}
+
 // Its observation inputs are read where they arrive.
 void DevicePlan::take(DeviceProgram& program) {
-  for (const Binding& input : program.program().inputs)
+  const auto& inputs = program.program().inputs;
+  for (size_t i = 0; i < inputs.size(); ++i)
     for (const Given& given : given_)
-      if (input.stage == stage_observation && given.name == input.name)
-        program.replace(input.data, given.count, above_.floats() + given.at);
+      if (inputs[i].stage == stage_observation && given.name == inputs[i].name)
+        program.bind_input(i, above_.floats() + given.at);
 }
 
 float* DevicePlan::place_of(const std::string& input) const {
@@ -94,8 +92,7 @@ void DevicePlan::put() const {
   rollout_->put(List::observation);
   if (prior_) {
     for (const List list : {List::observation, List::step}) prior_->put(list);
-    copy(there(*rollout_, model_.rollout->inputs, "actions"),
-         there(*prior_, model_.prior->outputs, "prior_actions"),
+    copy(rollout_->input("actions"), prior_->output("prior_actions"),
          static_cast<size_t>(table_.prior * table_.row()) * sizeof(float));
   }
   for (int i = 0; i < table_.iterations; ++i) {

@@ -36,6 +36,7 @@ class DevicePlan {
     int64_t count, at;  // floats, and where they lie in what goes up
   };
   void take(DeviceProgram& program);
+  void add_critics(std::shared_ptr<const DeviceWeights> weights, DeviceSearch::Ports& ports);
   void put() const;
 
   std::shared_ptr<DeviceQueue> queue_;

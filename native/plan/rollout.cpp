@@ -12,17 +12,6 @@ namespace tendon {
 
 namespace {
 
-// A critic must have been compiled to read the rollout's output in place (CompileOptions::bound).
-void same_memory(const Program& critic, const char* input, const Program& rollout, const char* output) {
-  const Binding* to = find_port(critic.inputs, input);
-  const Binding* from = find_port(rollout.outputs, output);
-  if (from == nullptr) throw BuildError("graph_invalid", std::string("a planner needs the port ") + output);
-  if (to == nullptr) throw BuildError("graph_invalid", std::string("a planner needs the port ") + input);
-  if (to->data != from->data || to->shape.count() != from->shape.count())
-    throw BuildError("graph_invalid", format("planner ports %s %s and %s %s should be alike", input,
-                                             to->shape.text().c_str(), output, from->shape.text().c_str()));
-}
-
 // Each member copies its share.
 void copy_shared(float* to, const float* from, int64_t count, const Team& team) {
   const int64_t begin = count * team.member / team.size, end = count * (team.member + 1) / team.size;
@@ -33,48 +22,60 @@ void copy_shared(float* to, const float* from, int64_t count, const Team& team) 
 
 Rollout::Rollout(WorldModel model, const PlannerTable& table) : model_(std::move(model)), table_(table) {
   const int64_t rows = table.rows(), row = table.row(), a = table.action_dim;
-  const Program& main = *model_.rollout;
-  actions_ = port_memory(main.inputs, "actions", rows * row);
-  tail_noise_ = port_memory(main.inputs, "tail_noise", rows * a, true);
-  if (const Binding* drawn = find_port(main.inputs, "model_noise")) {
-    model_noise_ = drawn->data;
+  rollout_ = std::make_unique<Bound>(model_.rollout, model_.weights);
+  actions_ = input_memory(*rollout_, "actions", rows * row);
+  tail_noise_ = input_memory(*rollout_, "tail_noise", rows * a, true);
+  if (const ProgramPort* drawn = find_port(model_.rollout->inputs, "model_noise")) {
+    model_noise_ = rollout_->input("model_noise");
     model_draws_ = drawn->shape.count() / rows;
   }
-  return_ = port_memory(main.outputs, "return", rows);
-  tail_weight_ = port_memory(main.outputs, "tail_weight", rows, table.critics == 0);
+  return_ = output_memory(*rollout_, "return", rows);
+  tail_weight_ = output_memory(*rollout_, "tail_weight", rows, table.critics == 0);
   if (table.prior > 0) {
     if (!model_.prior)
       throw BuildError("graph_invalid", "a planner with prior candidates needs prior_actions");
-    prior_noise_ = port_memory(model_.prior->inputs, "prior_noise", table.prior * row, true);
+    prior_ = std::make_unique<Bound>(model_.prior, model_.weights);
+    prior_noise_ = input_memory(*prior_, "prior_noise", table.prior * row, true);
     if (model_draws_ > 0)
-      prior_model_noise_ =
-          port_memory(model_.prior->inputs, "prior_model_noise", table.prior * model_draws_, true);
-    prior_actions_ = port_memory(model_.prior->outputs, "prior_actions", table.prior * row);
+      prior_model_noise_ = input_memory(*prior_, "prior_model_noise", table.prior * model_draws_, true);
+    prior_actions_ = output_memory(*prior_, "prior_actions", table.prior * row);
   }
-  if (table.critics > 0) members_ = port_memory(main.outputs, "members", rows * table.critics, true);
+  if (table.critics > 0) members_ = output_memory(*rollout_, "members", rows * table.critics, true);
   if (table.critics > 0 && members_ == nullptr) {
     if (static_cast<int>(model_.critics.size()) != table.critics)
       throw BuildError("graph_invalid",
                        format("a planner of %d critics was given %zu", table.critics, model_.critics.size()));
-    for (size_t i = 0; i < model_.critics.size(); ++i) {
-      const Program& critic = *model_.critics[i];
-      same_memory(critic, "critic_latent", main, "tail_latent");
-      same_memory(critic, "critic_action", main, "tail_action");
-      values_.push_back(port_memory(critic.outputs, "value_" + std::to_string(i), rows));
-    }
+    for (size_t i = 0; i < model_.critics.size(); ++i) add_critic(model_.critics[i], i);
   }
   scores_.resize(rows);
   drawn_.resize(table.drawn);
 }
 
+// It reads the end of the rollout where it lies.
+void Rollout::add_critic(const Critic& critic, size_t number) {
+  std::vector<std::pair<std::string, float*>> given;
+  for (const auto& [input, output] :
+       {std::pair{"critic_latent", "tail_latent"}, std::pair{"critic_action", "tail_action"}}) {
+    need_port(model_.rollout->outputs, output, -1);
+    need_port(critic.program->inputs, input, find_port(model_.rollout->outputs, output)->shape.count());
+    given.emplace_back(input, rollout_->output(output));
+  }
+  critics_.push_back(std::make_unique<Bound>(critic.program, model_.weights, critic.weights, given));
+  // A program has the names of the first of those that share it.
+  if (critic.program->outputs.size() != 1 || critic.program->outputs[0].shape.count() != table_.rows())
+    throw BuildError("graph_invalid",
+                     format("planner port value_%zu: expected %d values", number, table_.rows()));
+  values_.push_back(critics_.back()->output(size_t{0}));
+}
+
 void Rollout::observe(const Search& search, const Team& team) {
-  run_list(*model_.rollout, List::observation, team);
-  for (const auto& critic : model_.critics) run_list(*critic, List::observation, team);
-  if (!model_.prior) return;
+  run_list(*rollout_, List::observation, team);
+  for (const auto& critic : critics_) run_list(*critic, List::observation, team);
+  if (!prior_) return;
   if (prior_noise_ != nullptr) search.draw_prior(prior_noise_, team);
   if (prior_model_noise_ != nullptr) search.draw_prior_model(model_draws_, prior_model_noise_, team);
-  run_list(*model_.prior, List::observation, team);
-  run_list(*model_.prior, List::step, team);
+  run_list(*prior_, List::observation, team);
+  run_list(*prior_, List::step, team);
   copy_shared(actions_, prior_actions_, table_.prior * table_.row(), team);
 }
 
@@ -82,12 +83,12 @@ void Rollout::score(int iteration, const Search& search, const Team& team) {
   if (tail_noise_ != nullptr) search.draw_tail(iteration, tail_noise_, team);
   if (model_noise_ != nullptr) search.draw_model(iteration, model_draws_, model_noise_, team);
   if (team.member == 0 && table_.critics > 0) search.draw_critics(iteration, drawn_.data());
-  run_list(*model_.rollout, List::step, team);
+  run_list(*rollout_, List::step, team);
   if (members_ == nullptr) {
     for (size_t d = 0; d < drawn_.size(); ++d) {
       const int i = drawn_[d];
       if (std::find(drawn_.begin(), drawn_.begin() + d, i) != drawn_.begin() + d) continue;  // asked already
-      run_list(*model_.critics[i], List::step, team);
+      run_list(*critics_[i], List::step, team);
     }
   }
   if (team.member == 0) combine();

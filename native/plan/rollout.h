@@ -15,15 +15,22 @@
 #include <vector>
 
 #include "base/pool.h"
-#include "compile/program.h"
+#include "compile/bound.h"
 #include "plan/search.h"
 
 namespace tendon {
 
+// A program with weights of its own: critics that are alike share one.
+struct Critic {
+  std::shared_ptr<const Program> program;
+  std::vector<WeightPart> weights;
+};
+
 struct WorldModel {
-  std::unique_ptr<Program> prior;  // null without
-  std::unique_ptr<Program> rollout;
-  std::vector<std::unique_ptr<Program>> critics;  // one each, or none where the rollout gives members
+  std::shared_ptr<const Weights> weights;
+  std::shared_ptr<const Program> prior;  // null without
+  std::shared_ptr<const Program> rollout;
+  std::vector<Critic> critics;  // one each, or none where the rollout gives members
 };
 
 class Rollout {
@@ -41,13 +48,25 @@ class Rollout {
   // W: normal draws of one row's whole rollout; 0 where the model draws nothing.
   int64_t model_draws() const { return model_draws_; }
   const WorldModel& model() const { return model_; }
+  const Bound& rollout() const { return *rollout_; }
+  const Bound* prior() const { return prior_.get(); }
+  const Bound* critic() const { return critics_.empty() ? nullptr : critics_[0].get(); }  // the first
+  template <class Visit>
+  void for_each_program(Visit visit) const {
+    if (prior_) visit(*prior_);
+    visit(*rollout_);
+    for (const auto& critic : critics_) visit(*critic);
+  }
 
  private:
+  void add_critic(const Critic& critic, size_t number);
   float asked(int row) const;
   void combine();
 
   WorldModel model_;
   PlannerTable table_;
+  std::unique_ptr<Bound> prior_, rollout_;
+  std::vector<std::unique_ptr<Bound>> critics_;
   float *actions_, *tail_noise_ = nullptr, *prior_noise_ = nullptr;
   float *model_noise_ = nullptr, *prior_model_noise_ = nullptr;
   int64_t model_draws_ = 0;

@@ -16,23 +16,23 @@ enum Kind { actions_kind, model_kind, pick_kind };
 }  // namespace
 
 TreeRollout::TreeRollout(TreeModel model, const TreeTable& table) : model_(std::move(model)), tree_(table) {
-  const Program &root = *model_.root, &expand = *model_.expand, &sample = *model_.sample;
+  const Bound &root = *model_.root, &expand = *model_.expand, &sample = *model_.sample;
   const int64_t batch = table.batch, rows = batch * table.actions, a = table.action_dim;
-  root_state_ = port_memory(root.outputs, "root_state", -1);
-  width_ = find_port(root.outputs, "root_state")->shape.count();
-  node_state_ = port_memory(expand.inputs, "node_state", batch * width_);
-  node_action_ = port_memory(expand.inputs, "node_action", batch * a);
-  if (const Binding* drawn = find_port(expand.inputs, "node_model_noise")) {
-    model_noise_ = drawn->data;
+  root_state_ = output_memory(root, "root_state", -1);
+  width_ = find_port(root.program().outputs, "root_state")->shape.count();
+  node_state_ = input_memory(expand, "node_state", batch * width_);
+  node_action_ = input_memory(expand, "node_action", batch * a);
+  if (const ProgramPort* drawn = find_port(expand.program().inputs, "node_model_noise")) {
+    model_noise_ = expand.input("node_model_noise");
     model_draws_ = drawn->shape.count() / batch;
   }
-  next_state_ = port_memory(expand.outputs, "next_state", batch * width_);
-  reward_ = port_memory(expand.outputs, "node_reward", batch);
-  value_ = port_memory(expand.outputs, "node_value", batch);
-  alive_ = port_memory(expand.outputs, "node_alive", batch, true);
-  sample_state_ = port_memory(sample.inputs, "sample_state", rows * width_);
-  sample_noise_ = port_memory(sample.inputs, "sample_noise", rows * a);
-  sample_action_ = port_memory(sample.outputs, "sample_action", rows * a);
+  next_state_ = output_memory(expand, "next_state", batch * width_);
+  reward_ = output_memory(expand, "node_reward", batch);
+  value_ = output_memory(expand, "node_value", batch);
+  alive_ = output_memory(expand, "node_alive", batch, true);
+  sample_state_ = input_memory(sample, "sample_state", rows * width_);
+  sample_noise_ = input_memory(sample, "sample_noise", rows * a);
+  sample_action_ = output_memory(sample, "sample_action", rows * a);
   states_.resize((table.simulations + 1) * width_);
   pick_.resize(table.actions);
 }

@@ -13,13 +13,13 @@
 #include <vector>
 
 #include "base/pool.h"
-#include "compile/program.h"
+#include "compile/bound.h"
 #include "plan/tree.h"
 
 namespace tendon {
 
 struct TreeModel {
-  std::unique_ptr<Program> root, expand, sample;
+  std::unique_ptr<Bound> root, expand, sample;
 };
 
 // Draws in place of the seed's, each null for the seed's own.

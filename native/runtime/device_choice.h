@@ -1,7 +1,7 @@
-// Several programs that are alike but for their weights, of which some are run, and which ones is known on
-// the device alone: a planner's critics, drawn anew in every iteration. What a recording launches is fixed,
-// so there is a place for each one that is run, whose weights are copied in when it is drawn; they stay in
-// the second cache on the way.
+// One program with several sets of weights, of which some are run, and which ones is known on the device
+// alone: a planner's critics, drawn anew in every iteration. What a recording launches is fixed, so there is
+// a place for each one that is run, whose weights are copied in when it is drawn; they stay in the second
+// cache on the way.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@ namespace tendon {
 
 class DeviceChoice {
  public:
-  // `places` of `all` are run at a time. Throws BuildError unsupported where they are not alike.
-  DeviceChoice(std::shared_ptr<DeviceQueue> queue, const std::vector<std::unique_ptr<Program>>& all,
-               std::shared_ptr<const DeviceWeights> weights, int places);
+  // `places` of `all` are run at a time; each of `all` lists the program's weights.
+  DeviceChoice(std::shared_ptr<DeviceQueue> queue, std::shared_ptr<const Program> program,
+               const std::vector<std::vector<WeightPart>>& all, std::shared_ptr<const DeviceWeights> weights,
+               int places);
 
-  // Place by place; on the host the memory of all is the first program's.
   const std::vector<std::unique_ptr<DeviceProgram>>& places() const { return places_; }
   // Puts into the queue what brings the weights of those that `chosen` (places) names, on the device, and
   // everything that they do for an observation and a step.

@@ -2,6 +2,8 @@
 
 #include <variant>
 
+#include "runtime/layout.h"
+
 namespace tendon {
 
 namespace {
@@ -16,19 +18,13 @@ constexpr int64_t most_numbers = INT64_C(1) << 31;
 TENDON_KERNELS(X)
 #undef X
 
+int find_port(const std::vector<ProgramPort>& ports, const std::string& name) {
+  for (size_t i = 0; i < ports.size(); ++i)
+    if (ports[i].name == name) return static_cast<int>(i);
+  return -1;
+}
+
 }  // namespace
-
-void Places::add(const void* host, size_t bytes, uint8_t* device) {
-  ranges_.push_back({static_cast<const uint8_t*>(host), bytes, device});
-}
-
-uint8_t* Places::find(const void* host) const {
-  if (host == nullptr) return nullptr;
-  const auto* p = static_cast<const uint8_t*>(host);
-  for (auto range = ranges_.rbegin(); range != ranges_.rend(); ++range)
-    if (p >= range->host && p < range->host + range->bytes) return range->device + (p - range->host);
-  throw BuildError("internal", "an instruction reads memory that has no place on the device");
-}
 
 DeviceWeights::DeviceWeights(std::shared_ptr<DeviceQueue> queue, std::shared_ptr<const Weights> weights)
     : weights_(std::move(weights)) {
@@ -37,61 +33,66 @@ DeviceWeights::DeviceWeights(std::shared_ptr<DeviceQueue> queue, std::shared_ptr
   memory_ = DeviceBlock(queue, total);
   size_t at = 0;
   weights_->for_each_part([&](const uint8_t* data, size_t bytes) {
-    places_.add(data, bytes, memory_.data() + at);
+    places_[data] = memory_.data() + at;
     queue->device().need(queue->api().transfer(queue->get(), memory_.data() + at, data, bytes));
     at += align_up(bytes, 256);
   });
   queue->wait();  // other queues will read them
 }
 
-DeviceProgram::DeviceProgram(std::shared_ptr<DeviceQueue> queue, const Program& program,
+DeviceProgram::DeviceProgram(std::shared_ptr<DeviceQueue> queue, std::shared_ptr<const Program> program,
                              std::shared_ptr<const DeviceWeights> weights)
-    : queue_(std::move(queue)),
-      program_(program),
-      weights_(std::move(weights)),
-      memory_(queue_, program.memory.bytes()),
-      places_(weights_->places()) {
-  if (program.memory.bytes() / sizeof(float) > static_cast<size_t>(most_numbers))
+    : queue_(std::move(queue)), program_(std::move(program)), weights_(std::move(weights)) {
+  Layout layout;
+  layout.add(program_->arena);
+  std::vector<int64_t> at;
+  for (const ProgramPort& port : program_->inputs) at.push_back(layout.add(port.shape.count()));
+  if (layout.size() > most_numbers)
     throw BuildError("unsupported", "a device program's values may take 8 GB: use a smaller batch");
-  places_.add(program.memory.data(), program.memory.bytes(), memory_.data());
-  for (const auto& list : program.lists) uses_.merge(find_twins(list));
-  if (!uses_.empty()) twins_ = DeviceBlock(queue_, program.memory.bytes() / 2);
+  memory_ = DeviceBlock(queue_, layout.bytes());
+  for (const int64_t offset : at) inputs_.push_back(memory_.floats() + offset);
+  for (const WeightPart& part : program_->weights) parts_.push_back(weights_->data(part));
+  for (const auto& list : program_->lists) uses_.merge(find_twins(list));
+  if (!uses_.empty()) twins_ = DeviceBlock(queue_, static_cast<size_t>(program_->arena) * sizeof(uint16_t));
 }
 
-uint16_t* DeviceProgram::twin_of(const float* host) const {
-  return reinterpret_cast<uint16_t*>(twins_.data()) + (host - program_.memory.floats());
+void* DeviceProgram::address(const Ref& ref, int64_t call) const {
+  const int64_t offset = ref.offset + call * ref.per_call;
+  const auto index = static_cast<size_t>(ref.index);
+  if (ref.region == Region::weight) return parts_[index] + offset * static_cast<int64_t>(sizeof(float));
+  return (ref.region == Region::input ? inputs_[index] : memory_.floats()) + offset;
+}
+
+float* DeviceProgram::output(size_t i) const {
+  return static_cast<float*>(address(program_->outputs[i].ref, 0));
+}
+
+float* DeviceProgram::input(const std::string& name) const {
+  const int i = find_port(program_->inputs, name);
+  return i < 0 ? nullptr : inputs_[static_cast<size_t>(i)];
+}
+
+float* DeviceProgram::output(const std::string& name) const {
+  const int i = find_port(program_->outputs, name);
+  return i < 0 ? nullptr : output(static_cast<size_t>(i));
 }
 
 cuda::Bf16Twins DeviceProgram::twins_of(const Instruction& instruction) const {
   const auto found = uses_.find(&instruction);
   if (found == uses_.end()) return {};
+  // Copies lie as the values do in the arena.
+  auto* twins = reinterpret_cast<uint16_t*>(twins_.data());
   const auto& gemm = std::get<GemmArgs>(instruction.args);
-  return {found->second.reads ? twin_of(gemm.rows.x) : nullptr,
-          found->second.writes ? twin_of(gemm.out) : nullptr};
-}
-
-void DeviceProgram::replace(const float* host, int64_t count, float* device) {
-  places_.add(host, static_cast<size_t>(count) * sizeof(float), reinterpret_cast<uint8_t*>(device));
-}
-
-const void* DeviceProgram::in_table(const void* host, int64_t call) const {
-  const auto* p = static_cast<const float*>(host);
-  for (const TableRow& row : program_.rows)
-    if (p >= row.current && p < row.current + row.count)
-      return row.table + call * row.count + (p - row.current);
-  return host;
+  const auto twin_of = [&](const void* field) {
+    return twins + instruction.refs[static_cast<size_t>(ref_index(gemm, field))].offset;
+  };
+  return {found->second.reads ? twin_of(&gemm.rows.x) : nullptr,
+          found->second.writes ? twin_of(&gemm.out) : nullptr};
 }
 
 void DeviceProgram::put(const Instruction& instruction, int64_t call) const {
   KernelArgs args = instruction.args;
-  std::visit(
-      [&](auto& a) {
-        std::decay_t<decltype(a)>::refs(a, [&](auto& pointer) {
-          using Pointer = std::decay_t<decltype(pointer)>;
-          pointer = reinterpret_cast<Pointer>(places_.find(in_table(pointer, call)));
-        });
-      },
-      args);
+  bind_args(args, instruction.refs, [&](const Ref& ref) { return address(ref, call); });
   const cuda::Api& api = queue_->api();
   cuda::Queue* queue = queue_->get();
   const auto put = [&]<class Args>(const Args& a) {
@@ -104,7 +105,7 @@ void DeviceProgram::put(const Instruction& instruction, int64_t call) const {
 }
 
 void DeviceProgram::put(List list, int64_t call) const {
-  for (const Instruction& instruction : program_.list(list)) put(instruction, call);
+  for (const Instruction& instruction : program_->list(list)) put(instruction, call);
 }
 
 }  // namespace tendon

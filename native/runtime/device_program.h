@@ -1,8 +1,10 @@
-// A compiled program where a device can run it: its memory and weights have a place there, and every pointer
-// of its instructions is translated on the way into a queue. The plan of memory stays the compiler's.
+// A compiled program bound to a device: its values and the model's weights have memory there, and every
+// instruction's arguments get their pointers on the way into a queue.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "compile/program.h"
@@ -11,72 +13,54 @@
 
 namespace tendon {
 
-// Where host memory lies on the device, by address.
-class Places {
- public:
-  void add(const void* host, size_t bytes, uint8_t* device);
-  // Null stays null. Throws BuildError internal for memory that has no place.
-  uint8_t* find(const void* host) const;
-  template <class T>
-  T* of(T* host) const {
-    return reinterpret_cast<T*>(find(host));
-  }
-
- private:
-  struct Range {
-    const uint8_t* host;
-    size_t bytes;
-    uint8_t* device;
-  };
-  std::vector<Range> ranges_;  // later ones stand before earlier ones
-};
-
 // A model's weights, uploaded once and shared by its programs.
 class DeviceWeights {
  public:
   DeviceWeights(std::shared_ptr<DeviceQueue> queue, std::shared_ptr<const Weights> weights);
-  const Places& places() const { return places_; }
+  // Where a piece lies there.
+  uint8_t* data(const WeightPart& part) const { return places_.at(weights_->data(part)); }
 
  private:
   std::shared_ptr<const Weights> weights_;
   DeviceBlock memory_;
-  Places places_;
+  std::map<const void*, uint8_t*> places_;  // by where each piece begins on the host
 };
 
 class DeviceProgram {
  public:
-  DeviceProgram(std::shared_ptr<DeviceQueue> queue, const Program& program,
+  // Inputs have memory of their own until they are bound elsewhere.
+  DeviceProgram(std::shared_ptr<DeviceQueue> queue, std::shared_ptr<const Program> program,
                 std::shared_ptr<const DeviceWeights> weights);
 
-  // Puts a list into the queue; of the step list, that of one `call` of the table, whose rows it reads where
-  // they lie instead of from a copy. Throws BuildError: to be called while building, into a recording.
+  // Puts a list into the queue, or one instruction; of the step list, that of one `call` of the table. Throws
+  // BuildError: to be called while building, into a recording.
   void put(List list, int64_t call = 0) const;
   void put(const Instruction& instruction, int64_t call) const;
 
-  // Where memory of the program lies on the device.
-  template <class T>
-  T* at(T* host) const {
-    return places_.of(host);
-  }
-  // From now on `count` floats at `host` lie elsewhere on the device.
-  void replace(const float* host, int64_t count, float* device);
-  const Program& program() const { return program_; }
+  // Where an input or output lies on the device, by its number in the program's ports.
+  float* input(size_t i) const { return inputs_[i]; }
+  float* output(size_t i) const;
+  // By name; null where there is none.
+  float* input(const std::string& name) const;
+  float* output(const std::string& name) const;
+  // From now on an input, or number `i` of the program's weights, is read at `at`.
+  void bind_input(size_t i, float* at) { inputs_[i] = at; }
+  void bind_weight(size_t i, void* at) { parts_[i] = static_cast<uint8_t*>(at); }
+  const Program& program() const { return *program_; }
   size_t bytes() const { return memory_.bytes(); }
 
  private:
-  // The memory of `current`, turned into that of row `call` of its table.
-  const void* in_table(const void* host, int64_t call) const;
-
+  void* address(const Ref& ref, int64_t call) const;
   // Where the copies in bf16 lie that the product reads and writes.
   cuda::Bf16Twins twins_of(const Instruction& instruction) const;
-  uint16_t* twin_of(const float* host) const;
 
   std::shared_ptr<DeviceQueue> queue_;
-  const Program& program_;
+  std::shared_ptr<const Program> program_;
   std::shared_ptr<const DeviceWeights> weights_;
   DeviceBlock memory_, twins_;
   std::map<const Instruction*, TwinUse> uses_;
-  Places places_;
+  std::vector<float*> inputs_;
+  std::vector<uint8_t*> parts_;
 };
 
 // What was put into a queue while `put` ran, played as one. On a device it happens once before: kernels are

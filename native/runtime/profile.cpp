@@ -3,25 +3,20 @@
 #include <algorithm>
 #include <chrono>
 
-#include "compile/dispatch.h"
+#include "runtime/run.h"
 
 namespace tendon {
 
-std::vector<double> profile_list(const Program& program, List list, Pool& pool, int rounds) {
+std::vector<double> profile_list(const Bound& program, List list, Pool& pool, int rounds) {
   using Clock = std::chrono::steady_clock;
   const auto& instructions = program.list(list);
   std::vector<std::vector<double>> times(instructions.size(), std::vector<double>(rounds));
   for (int round = 0; round < rounds; ++round) {
     pool.run([&](const Team& team) {
       for (size_t i = 0; i < instructions.size(); ++i) {
-        const Instruction& instruction = instructions[i];
         team.sync();
         const auto begin = Clock::now();
-        if (!instruction.solo) {
-          dispatch(*program.kernels, instruction.args, {team.member, team.size}, [&] { team.sync(); });
-        } else if (team.member == 0) {
-          dispatch(*program.kernels, instruction.args, {0, 1}, [] {});
-        }
+        run_instruction(*program.program().kernels, instructions[i], team);
         team.sync();
         if (team.member == 0)
           times[i][round] = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();

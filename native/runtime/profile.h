@@ -4,12 +4,12 @@
 #include <vector>
 
 #include "base/pool.h"
-#include "compile/program.h"
+#include "compile/bound.h"
 
 namespace tendon {
 
 // Nanoseconds of each instruction, the median of `rounds` runs of the whole list; its buffers must hold
 // inputs.
-std::vector<double> profile_list(const Program& program, List list, Pool& pool, int rounds);
+std::vector<double> profile_list(const Bound& program, List list, Pool& pool, int rounds);
 
 }  // namespace tendon

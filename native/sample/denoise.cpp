@@ -150,11 +150,10 @@ void denoise(const DenoiseWork& w, const Team& team, Status* status, int* calls)
         epsilon += w.count;
       }
       feed_network(w, row, r.x);
-      select_call(*w.program, call);
     }
     team.sync();
     if (*status == Status::cancelled) return;
-    run_list(*w.program, List::step, team);
+    run_list(*w.program, List::step, team, call);
     if (team.member == 0) {
       combine(w, row, r, epsilon);
       if (row.w_noise != 0) epsilon += w.count;

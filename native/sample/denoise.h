@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/pool.h"
-#include "compile/program.h"
+#include "compile/bound.h"
 #include "sample/table.h"
 
 namespace tendon {
@@ -19,7 +19,7 @@ struct Prefix {
 };
 
 struct DenoiseWork {
-  const Program* program;
+  const Bound* program;
   const SamplerTable* table;
   // The step input and the network's output: (groups·batch, …), `count` floats per group.
   float* net_in;

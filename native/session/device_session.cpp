@@ -118,12 +118,11 @@ class DeviceSession : public ProgramSession {
 
   // Each instruction by the device's clock, several in a row so that its beginning is not all there is.
   std::vector<InstructionReport> profile(int rounds) override {
-    constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};
     constexpr int in_a_row = 8;
     const cuda::Api& api = queue_->api();
     std::vector<InstructionReport> reports;
-    for (int l = 0; l < static_cast<int>(List::count); ++l)
-      for (const Instruction& instruction : program_->lists[l]) {
+    for (const List list : all_lists)
+      for (const Instruction& instruction : program_->list(list)) {
         std::vector<double> times(static_cast<size_t>(rounds));
         for (double& time : times) {
           const Device& device = queue_->device();
@@ -133,7 +132,7 @@ class DeviceSession : public ProgramSession {
           device.need(api.between(queue_->get(), &time));
         }
         std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());
-        reports.push_back({names[l], instruction.label, instruction.flops, instruction.bytes,
+        reports.push_back({list_name(list), instruction.label, instruction.flops, instruction.bytes,
                            times[static_cast<size_t>(rounds / 2)] / in_a_row});
       }
     return reports;
@@ -143,7 +142,7 @@ class DeviceSession : public ProgramSession {
   float* place_of(int port) const override { return below_.floats() + input_at_[port]; }
 
   // An image: (count, height, width, channels), seen once an inference.
-  static bool is_image(const Binding& input) {
+  static bool is_image(const ProgramPort& input) {
     return input.stage == stage_observation && input.shape.rank == 4;
   }
 
@@ -158,7 +157,7 @@ class DeviceSession : public ProgramSession {
 
   void bring(const Given& given) override {
     const auto port = static_cast<size_t>(given.port);
-    const Binding& input = program_->inputs[port];
+    const ProgramPort& input = program_->inputs[port];
     if (is_image(input) && given.frames != nullptr)
       return images_[port]->put(*given.frames, above_.floats() + input_at_[port]);
     ProgramSession::bring(given);
@@ -168,8 +167,8 @@ class DeviceSession : public ProgramSession {
 
   // Memory, and the recording of one run, for so many calls; the table is in force.
   void build(int calls) {
-    compile_for(calls, false);
-    there_ = std::make_unique<DeviceProgram>(queue_, *program_, model_->device_weights());
+    adopt(compiled_for(calls, false));
+    there_ = std::make_unique<DeviceProgram>(queue_, program_, model_->device_weights());
     Layout given, wanted;
     input_at_.assign(program_->inputs.size(), 0);
     const auto place = [&](bool images) {
@@ -191,15 +190,15 @@ class DeviceSession : public ProgramSession {
     for (auto& image : images_)
       if (image == nullptr) image = std::make_unique<DeviceFrames>(queue_);
     result_at_.clear();
-    for (const Binding& output : program_->outputs) result_at_.push_back(wanted.add(output.shape.count()));
+    for (const ProgramPort& output : program_->outputs)
+      result_at_.push_back(wanted.add(output.shape.count()));
     below_ = DeviceBlock(queue_, given.bytes(), DeviceBlock::Kind::pinned);
     above_ = DeviceBlock(queue_, given.bytes());
     results_ = DeviceBlock(queue_, wanted.bytes(), DeviceBlock::Kind::pinned);
     history_ = DeviceBlock(queue_, static_cast<size_t>(4 * shape.count) * sizeof(float));
     // Inputs are read where they arrive.
     for (size_t i = 0; i < program_->inputs.size(); ++i)
-      there_->replace(program_->inputs[i].data, program_->inputs[i].shape.count(),
-                      above_.floats() + input_at_[i]);
+      there_->bind_input(i, above_.floats() + input_at_[i]);
     queue_->wait();
     if (calls == 1) run_ = std::make_unique<DeviceRecording>(queue_, [this] { put_run(); });
   }
@@ -211,10 +210,9 @@ class DeviceSession : public ProgramSession {
 
   void put_run() {
     copy(above_.data(), below_.data(), given_at_);
-    for (const List list : {List::schedule, List::observation, List::prepared, List::step}) there_->put(list);
+    for (const List list : all_lists) there_->put(list);
     for (size_t i = 0; i < program_->outputs.size(); ++i)
-      copy(results_.floats() + result_at_[i], there_->at(program_->outputs[i].data),
-           program_->outputs[i].shape.count());
+      copy(results_.floats() + result_at_[i], there_->output(i), program_->outputs[i].shape.count());
   }
 
   void put_inference() {
@@ -227,7 +225,7 @@ class DeviceSession : public ProgramSession {
     work.program = there_.get();
     work.table = &table_;
     work.net_in = above_.floats() + input_at_[step_port_];
-    work.net_out = there_->at(program_->outputs[0].data);
+    work.net_out = there_->output(0);
     work.groups = groups_of();
     work.count = shape.count;
     work.row = inputs_[step_port_].shape.per_batch();

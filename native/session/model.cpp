@@ -9,7 +9,6 @@
 #endif
 
 #include "base/philox.h"
-#include "compile/dispatch.h"
 #include "compile/program.h"
 #include "compile/rewrite.h"
 #include "runtime/profile.h"
@@ -29,15 +28,6 @@ WeightFormat format_of(Precision precision) {
   return precision == Precision::bf16 ? WeightFormat::bf16
          : precision == Precision::i8 ? WeightFormat::i8
                                       : WeightFormat::f32;
-}
-
-// Whether no matrix of it waits for a PackingStream.
-bool is_packed(const Program& program) {
-  for (const auto& list : program.lists)
-    for (const Instruction& instruction : list)
-      if (const GemmArgs* gemm = std::get_if<GemmArgs>(&instruction.args))
-        if (gemm->weights == nullptr) return false;
-  return true;
 }
 
 std::string device_of(const ModelOptions& options) {
@@ -86,19 +76,25 @@ void PackedModel::need_output(const std::string& name) const {
   throw BuildError("input_invalid", "the model has no output " + name + "; it has " + names);
 }
 
-std::unique_ptr<Program> PackedModel::program(int batch, std::vector<std::string> outputs,
-                                              std::vector<std::pair<std::string, float*>> bound) const {
+std::shared_ptr<const Program> PackedModel::program(CompileOptions options) const {
+  for (const std::string& name : options.outputs) need_output(name);
+  options.threads = parts();
+  const std::lock_guard lock(programs_guard_);
+  std::weak_ptr<const Program>& known = programs_[options];
+  std::shared_ptr<const Program> program = known.lock();
+  if (program == nullptr) known = program = compile(graph_, *weights_, *kernels_, options);
+  return program;
+}
+
+std::shared_ptr<const Program> PackedModel::program(int batch, std::vector<std::string> outputs) const {
   CompileOptions options;
   options.batch = batch;
-  options.threads = parts();
   options.outputs = std::move(outputs);
-  options.bound = std::move(bound);
-  for (const std::string& name : options.outputs) need_output(name);
-  return compile(graph_, weights_, *kernels_, options);
+  return program(std::move(options));
 }
 
 void add_observation_ports(const Program& program, std::vector<Port>& ports) {
-  for (const Binding& input : program.inputs) {
+  for (const ProgramPort& input : program.inputs) {
     if (input.stage != stage_observation) continue;
     const bool known =
         std::any_of(ports.begin(), ports.end(), [&](const Port& p) { return p.name == input.name; });
@@ -106,20 +102,21 @@ void add_observation_ports(const Program& program, std::vector<Port>& ports) {
   }
 }
 
-void write_observation(const Program& program, const Given& given, const std::string& name) {
-  for (const Binding& input : program.inputs)
-    if (input.stage == stage_observation && input.name == name) given.write(input.data, input.shape.count());
+void write_observation(const Bound& program, const Given& given, const std::string& name) {
+  const auto& inputs = program.program().inputs;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i].stage == stage_observation && inputs[i].name == name)
+      given.write(program.input(i), inputs[i].shape.count());
 }
 
-void profile_program(const Program& program, Pool& pool, int rounds, const std::string& prefix,
+void profile_program(const Bound& program, Pool& pool, int rounds, const std::string& prefix,
                      std::vector<InstructionReport>& reports) {
-  constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};
-  for (int l = 0; l < static_cast<int>(List::count); ++l) {
-    const auto times = profile_list(program, static_cast<List>(l), pool, rounds);
+  for (const List list : all_lists) {
+    const auto times = profile_list(program, list, pool, rounds);
     for (size_t i = 0; i < times.size(); ++i) {
-      const Instruction& instruction = program.lists[l][i];
+      const Instruction& instruction = program.program().list(list)[i];
       reports.push_back(
-          {prefix + names[l], instruction.label, instruction.flops, instruction.bytes, times[i]});
+          {prefix + list_name(list), instruction.label, instruction.flops, instruction.bytes, times[i]});
     }
   }
 }
@@ -179,61 +176,55 @@ void PackedModel::choose_precision() {
 std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights, Weights* beside) const {
   CompileOptions options;
   options.threads = parts();
-  const auto program = compile(graph_, weights, *kernels_, options);
-  uint64_t stream = 0;
-  for (const Binding& input : program->inputs) fill_normal(0, stream++, 0, input.data, input.shape.count());
-  if (device_) return probe_device(*program, std::move(weights));
-  constexpr List order[] = {List::schedule, List::observation, List::prepared, List::step};
-  if (is_packed(*program)) {
-    pool_->run([&](const Team& team) {
-      for (const List list : order) {
-        if (list == List::step && team.member == 0) select_call(*program, 0);
-        run_list(*program, list, team);
-      }
-    });
+  const auto program = compile(graph_, *weights, *kernels_, options);
+  const Bound bound(program, weights);
+  for (size_t i = 0; i < program->inputs.size(); ++i)
+    fill_normal(0, i, 0, bound.input(i), program->inputs[i].shape.count());
+  if (device_) return probe_device(bound, std::move(weights));
+  const bool is_packed = std::all_of(program->weights.begin(), program->weights.end(),
+                                     [&](const WeightPart& part) { return weights->data(part) != nullptr; });
+  if (is_packed) {
+    pool_->run([&](const Team& team) { run_once(bound, team); });
   } else {
-    PackingStream stream_of(graph_, *kernels_, *weights, beside);
-    for (const List list : order) {
-      if (list == List::step) select_call(*program, 0);
-      run_packing(*program, list, stream_of);
-    }
+    PackingStream stream(graph_, *kernels_, *weights, beside);
+    for (const List list : all_lists) run_packing(bound, list, stream);
   }
   std::vector<float> all;
-  for (const Binding& output : program->outputs)
-    all.insert(all.end(), output.data, output.data + output.shape.count());
+  for (size_t i = 0; i < program->outputs.size(); ++i)
+    all.insert(all.end(), bound.output(i), bound.output(i) + program->outputs[i].shape.count());
   return all;
 }
 
 // Runs a list once; matrices that are not packed yet are when their instruction's turn comes.
-void PackedModel::run_packing(const Program& program, List list, PackingStream& stream) const {
-  for (const Instruction& instruction : program.list(list)) {
-    KernelArgs args = instruction.args;
-    if (GemmArgs* gemm = std::get_if<GemmArgs>(&args); gemm != nullptr && gemm->weights == nullptr)
-      gemm->weights = stream.matrices(instruction.product)[instruction.phase].data;
-    pool_->run([&](const Team& team) {
-      if (!instruction.solo) {
-        dispatch(*program.kernels, args, {team.member, team.size}, [&] { team.sync(); });
-      } else if (team.member == 0) {
-        dispatch(*program.kernels, args, {0, 1}, [] {});
-      }
-    });
+void PackedModel::run_packing(const Bound& bound, List list, PackingStream& stream) const {
+  const Program& program = bound.program();
+  for (size_t i = 0; i < program.list(list).size(); ++i) {
+    BoundInstruction instruction = bound.list(list)[i];
+    if (auto* gemm = std::get_if<GemmArgs>(&instruction.args); gemm != nullptr && gemm->weights == nullptr) {
+      const Ref& ref = program.list(list)[i].refs[static_cast<size_t>(ref_index(*gemm, &gemm->weights))];
+      const WeightPart& part = program.weights[static_cast<size_t>(ref.index)];
+      gemm->weights = stream.matrices(part.node)[static_cast<size_t>(part.phase)].data;
+    }
+    pool_->run([&](const Team& team) { run_instruction(*program.kernels, instruction, team); });
   }
 }
 
-// The same there, for inputs that lie in the program's memory here.
-std::vector<float> PackedModel::probe_device(const Program& program,
+// The same there, for the inputs that lie here.
+std::vector<float> PackedModel::probe_device(const Bound& inputs,
                                              std::shared_ptr<const Weights> weights) const {
+  const auto program = inputs.shared_program();
   const DeviceProgram there(queue_, program, std::make_shared<DeviceWeights>(queue_, std::move(weights)));
-  const auto copy = [&](void* to, const void* from, const Binding& of) {
+  const auto copy = [&](void* to, const void* from, const ProgramPort& of) {
     device_->need(queue_->api().transfer(queue_->get(), to, from,
                                          static_cast<size_t>(of.shape.count()) * sizeof(float)));
   };
-  for (const Binding& input : program.inputs) copy(there.at(input.data), input.data, input);
-  for (const List list : {List::schedule, List::observation, List::prepared, List::step}) there.put(list);
+  for (size_t i = 0; i < program->inputs.size(); ++i)
+    copy(there.input(i), inputs.input(i), program->inputs[i]);
+  for (const List list : all_lists) there.put(list);
   std::vector<float> all;
-  for (const Binding& output : program.outputs) {
-    std::vector<float> values(static_cast<size_t>(output.shape.count()));
-    copy(values.data(), there.at(output.data), output);
+  for (size_t i = 0; i < program->outputs.size(); ++i) {
+    std::vector<float> values(static_cast<size_t>(program->outputs[i].shape.count()));
+    copy(values.data(), there.output(i), program->outputs[i]);
     queue_->wait();
     all.insert(all.end(), values.begin(), values.end());
   }

@@ -1,9 +1,11 @@
 // A network ready for this machine: rewritten graph and packed weights, shared by all its sessions.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 
-#include "compile/program.h"
+#include "compile/bound.h"
 #include "compile/weights.h"
 #include "runtime/device_program.h"
 #include "session/session.h"
@@ -19,9 +21,10 @@ class PackedModel : public Model {
   // Throws BuildError naming the outputs there are.
   void need_output(const std::string& name) const;
 
-  // A program of these outputs for `batch` rows, for this model's threads; `bound` as CompileOptions has it.
-  std::unique_ptr<Program> program(int batch, std::vector<std::string> outputs,
-                                   std::vector<std::pair<std::string, float*>> bound = {}) const;
+  // The program of those options for this model's threads, the same one for all who hold it.
+  std::shared_ptr<const Program> program(CompileOptions options) const;
+  // One of these outputs for `batch` rows.
+  std::shared_ptr<const Program> program(int batch, std::vector<std::string> outputs) const;
 
   const Graph& graph() const { return graph_; }
   const KernelTable& kernels() const { return *kernels_; }
@@ -37,8 +40,8 @@ class PackedModel : public Model {
   void choose_precision();
   // `beside` is packed on the way, where matrices are packed one by one.
   std::vector<float> probe(std::shared_ptr<const Weights> weights, Weights* beside = nullptr) const;
-  void run_packing(const Program& program, List list, PackingStream& stream) const;
-  std::vector<float> probe_device(const Program& program, std::shared_ptr<const Weights> weights) const;
+  void run_packing(const Bound& program, List list, PackingStream& stream) const;
+  std::vector<float> probe_device(const Bound& inputs, std::shared_ptr<const Weights> weights) const;
 
   Graph graph_;
   const KernelTable* kernels_;
@@ -48,15 +51,17 @@ class PackedModel : public Model {
   std::shared_ptr<DeviceQueue> queue_;  // that the weights went through
   std::shared_ptr<const DeviceWeights> device_weights_;
   ModelReport report_;
+  mutable std::mutex programs_guard_;
+  mutable std::map<CompileOptions, std::weak_ptr<const Program>> programs_;
 };
 
 // Adds the program's observation inputs that are not among `ports` yet.
 void add_observation_ports(const Program& program, std::vector<Port>& ports);
-// Writes an input wherever the program has one of that name.
-void write_observation(const Program& program, const Given& given, const std::string& name);
+// Writes an observation input wherever the program has one of that name.
+void write_observation(const Bound& program, const Given& given, const std::string& name);
 
 // Appends every instruction of the program, timed; `prefix` goes before the stage's name.
-void profile_program(const Program& program, Pool& pool, int rounds, const std::string& prefix,
+void profile_program(const Bound& program, Pool& pool, int rounds, const std::string& prefix,
                      std::vector<InstructionReport>& reports);
 
 }  // namespace tendon

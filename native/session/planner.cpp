@@ -13,7 +13,8 @@ class ModelPlanner : public Planner {
  public:
   ModelPlanner(std::shared_ptr<PackedModel> model, const PlannerTable& table)
       : model_(std::move(model)), rollout_(programs(table), table), search_(table, rollout_.actions()) {
-    for_each_program([&](const Program& program) { add_observation_ports(program, inputs_); });
+    rollout_.for_each_program(
+        [&](const Bound& program) { add_observation_ports(program.program(), inputs_); });
     if (model_->device() != nullptr)
       there_ =
           std::make_unique<DevicePlan>(model_->device(), model_->device_weights(), rollout_.model(), table);
@@ -29,7 +30,7 @@ class ModelPlanner : public Planner {
 
   std::string print() const override {
     std::string text;
-    for_each_program([&](const Program& program) { text += print_program(program) + "\n"; });
+    rollout_.for_each_program([&](const Bound& program) { text += print_program(program.program()) + "\n"; });
     return text;
   }
 
@@ -37,11 +38,10 @@ class ModelPlanner : public Planner {
     if (model_->device() != nullptr)
       throw BuildError("unsupported", "a planner's instructions are timed on the CPU alone");
     std::vector<InstructionReport> reports;
-    const WorldModel& world = rollout_.model();
-    if (world.prior) profile_program(*world.prior, *model_->pool(), rounds, "prior ", reports);
-    profile_program(*world.rollout, *model_->pool(), rounds, "rollout ", reports);
-    if (!world.critics.empty())
-      profile_program(*world.critics[0], *model_->pool(), rounds, "critic ", reports);
+    Pool& pool = *model_->pool();
+    if (rollout_.prior() != nullptr) profile_program(*rollout_.prior(), pool, rounds, "prior ", reports);
+    profile_program(rollout_.rollout(), pool, rounds, "rollout ", reports);
+    if (rollout_.critic() != nullptr) profile_program(*rollout_.critic(), pool, rounds, "critic ", reports);
     return reports;
   }
 
@@ -65,7 +65,8 @@ class ModelPlanner : public Planner {
       if (there_) {
         given.write(there_->place_of(port.name), port.shape.count());
       } else {
-        for_each_program([&](const Program& program) { write_observation(program, given, port.name); });
+        rollout_.for_each_program(
+            [&](const Bound& program) { write_observation(program, given, port.name); });
       }
     }
     return true;
@@ -100,6 +101,7 @@ class ModelPlanner : public Planner {
   WorldModel programs(const PlannerTable& table) const {
     table.check();
     WorldModel world;
+    world.weights = model_->weights();
     if (table.prior > 0) world.prior = model_->program(table.prior, {"prior_actions"});
     std::vector<std::string> outputs;
     bool members = false;
@@ -110,23 +112,12 @@ class ModelPlanner : public Planner {
     }
     world.rollout =
         model_->program(table.rows(), outputs.empty() ? std::vector<std::string>{"return"} : outputs);
-    // Critics read the end of the rollout where it lies.
-    std::vector<std::pair<std::string, float*>> bound;
-    for (const Binding& output : world.rollout->outputs) {
-      if (output.name == "tail_latent") bound.emplace_back("critic_latent", output.data);
-      if (output.name == "tail_action") bound.emplace_back("critic_action", output.data);
+    for (int i = 0; i < table.critics && !members; ++i) {
+      const auto program = model_->program(table.rows(), {"value_" + std::to_string(i)});
+      const bool shared = i > 0 && are_alike(*world.critics[0].program, *program);
+      world.critics.push_back({shared ? world.critics[0].program : program, program->weights});
     }
-    for (int i = 0; i < table.critics && !members; ++i)
-      world.critics.push_back(model_->program(table.rows(), {"value_" + std::to_string(i)}, bound));
     return world;
-  }
-
-  template <class Visit>
-  void for_each_program(Visit visit) const {
-    const WorldModel& world = rollout_.model();
-    if (world.prior) visit(*world.prior);
-    visit(*world.rollout);
-    for (const auto& critic : world.critics) visit(*critic);
   }
 
   std::shared_ptr<PackedModel> model_;

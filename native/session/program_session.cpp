@@ -10,11 +10,10 @@ ProgramSession::ProgramSession(std::shared_ptr<PackedModel> model, const Session
 }
 
 std::vector<StageReport> ProgramSession::stages() const {
-  constexpr const char* names[] = {"schedule", "observation", "prepared", "step"};
   std::vector<StageReport> reports;
-  for (int l = 0; l < static_cast<int>(List::count); ++l) {
-    StageReport report{names[l]};
-    for (const Instruction& instruction : program_->lists[l]) {
+  for (const List list : all_lists) {
+    StageReport report{list_name(list)};
+    for (const Instruction& instruction : program_->list(list)) {
       ++report.instructions;
       report.flops += instruction.flops;
       report.weight_bytes += instruction.bytes;
@@ -31,34 +30,33 @@ SampleShape ProgramSession::sample_shape() const {
   return {x.count() / groups_of(), x.per_batch() / x.last(), x.last(), table_.noise_draws()};
 }
 
-bool ProgramSession::compile_for(int calls, bool parallel) {
-  if (program_ && program_->options.calls == calls && program_->options.parallel == parallel) return false;
+ProgramSession::Compiled ProgramSession::compiled_for(int calls, bool parallel) const {
   CompileOptions options;
   options.batch = options_.batch;
   options.outputs = options_.outputs;
   options.calls = calls;
   options.parallel = parallel;
-  options.threads = model_->parts();
-  auto program = compile(model_->graph(), model_->weights(), model_->kernels(), options);
-  std::vector<Port> inputs, outputs;
-  int step_port = -1;
-  for (const Binding& input : program->inputs) {
+  Compiled c;
+  c.program = model_->program(options);
+  for (const ProgramPort& input : c.program->inputs) {
     Shape shape = input.shape;
     if (input.stage == stage_schedule || (parallel && input.stage & stage_step)) shape[0] /= calls;
-    if (input.stage == stage_step) step_port = step_port == -1 ? static_cast<int>(inputs.size()) : -2;
-    inputs.push_back({input.name, shape, input.stage});
+    if (input.stage == stage_step) c.step_port = c.step_port == -1 ? static_cast<int>(c.inputs.size()) : -2;
+    c.inputs.push_back({input.name, shape, input.stage});
   }
-  for (const Binding& output : program->outputs) {
+  for (const ProgramPort& output : c.program->outputs) {
     Shape shape = output.shape;
     if (parallel && output.stage & stage_step) shape[0] /= calls;
-    outputs.push_back({output.name, shape, output.stage});
+    c.outputs.push_back({output.name, shape, output.stage});
   }
-  // Nothing from here on throws.
-  program_ = std::move(program);
-  inputs_ = std::move(inputs);
-  outputs_ = std::move(outputs);
-  step_port_ = step_port;
-  return true;
+  return c;
+}
+
+void ProgramSession::adopt(Compiled compiled) noexcept {
+  program_ = std::move(compiled.program);
+  inputs_ = std::move(compiled.inputs);
+  outputs_ = std::move(compiled.outputs);
+  step_port_ = compiled.step_port;
 }
 
 void ProgramSession::check_table(const SamplerTable& table,
@@ -102,7 +100,7 @@ bool ProgramSession::take(const std::vector<Given>& given, Stage stages) {
   for (const Given& g : given) {
     if (g.port < 0 || g.port >= static_cast<int>(inputs_.size()) || g.empty()) return false;
     if ((inputs_[g.port].stage & stages) == 0) return false;
-    const Binding& input = program_->inputs[g.port];
+    const ProgramPort& input = program_->inputs[g.port];
     if (g.frames != nullptr && !(g.frames->shape() == input.shape)) return false;
     bring(g);
     --expected;

@@ -29,9 +29,14 @@ class ProgramSession : public Session {
   SampleShape sample_shape() const override;
 
  protected:
-  // Compiles for so many calls and reads the ports anew; false when that is what there is. What throws
-  // changes nothing.
-  bool compile_for(int calls, bool parallel);
+  // A program for so many calls, and its ports. Nothing changes before it is adopted.
+  struct Compiled {
+    std::shared_ptr<const Program> program;
+    std::vector<Port> inputs, outputs;
+    int step_port = -1;
+  };
+  Compiled compiled_for(int calls, bool parallel) const;
+  void adopt(Compiled compiled) noexcept;
   // Throws BuildError for a table or schedule that the network cannot be denoised with.
   void check_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,
                    bool parallel) const;
@@ -52,7 +57,7 @@ class ProgramSession : public Session {
 
   std::shared_ptr<PackedModel> model_;
   SessionOptions options_;
-  std::unique_ptr<Program> program_;
+  std::shared_ptr<const Program> program_;
   std::vector<Port> inputs_, outputs_;
   int step_port_ = -1;
   SamplerTable table_;

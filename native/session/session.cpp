@@ -23,14 +23,15 @@ class CpuSession : public ProgramSession {
  public:
   CpuSession(std::shared_ptr<PackedModel> model, const SessionOptions& options)
       : ProgramSession(std::move(model), options) {
-    compile_for(1, false);
+    adopt(compiled_for(1, false));
+    bound_ = std::make_unique<Bound>(program_, model_->weights());
   }
 
-  size_t arena_bytes() const override { return program_->memory.bytes(); }
+  size_t arena_bytes() const override { return bound_->bytes(); }
 
   std::vector<InstructionReport> profile(int rounds) override {
     std::vector<InstructionReport> reports;
-    profile_program(*program_, *model_->pool(), rounds, "", reports);
+    profile_program(*bound_, *model_->pool(), rounds, "", reports);
     return reports;
   }
 
@@ -42,17 +43,21 @@ class CpuSession : public ProgramSession {
     const int64_t samples = 5 + (parallel_tolerance > 0 ? calls : 0);
     Block registers(static_cast<size_t>(samples * step_input()->shape.count() / groups_of()) * sizeof(float));
     SamplerTable copy = table;
-    compile_for(static_cast<int>(calls), parallel_tolerance > 0);
+    Compiled compiled = compiled_for(static_cast<int>(calls), parallel_tolerance > 0);
+    auto bound = compiled.program == program_ ? std::move(bound_)
+                                              : std::make_unique<Bound>(compiled.program, model_->weights());
+    adopt(std::move(compiled));
+    bound_ = std::move(bound);
     table_ = std::move(copy);
     registers_ = std::move(registers);
     tolerance_ = parallel_tolerance;
     alone_ = false;
-    for (const Binding& input : program_->inputs) {
-      if (input.stage != stage_schedule) continue;
-      const std::vector<float>& values = schedule.at(input.name);
-      std::memcpy(input.data, values.data(), values.size() * sizeof(float));
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (inputs_[i].stage != stage_schedule) continue;
+      const std::vector<float>& values = schedule.at(inputs_[i].name);
+      std::memcpy(bound_->input(i), values.data(), values.size() * sizeof(float));
     }
-    model_->pool()->run([this](const Team& team) { run_list(*program_, List::schedule, team); });
+    model_->pool()->run([this](const Team& team) { run_list(*bound_, List::schedule, team); });
     alone_ = model_->pool()->size() > 1 && is_quicker_alone();
   }
 
@@ -75,19 +80,12 @@ class CpuSession : public ProgramSession {
     if (program_->options.calls != 1 || !has_all(outputs) ||
         !take(inputs, stage_schedule | stage_observation | stage_step))
       return Status::bad_argument;
-    const auto job = [&](const Team& team) {
-      run_list(*program_, List::schedule, team);
-      run_list(*program_, List::observation, team);
-      run_list(*program_, List::prepared, team);
-      if (team.member == 0) select_call(*program_, 0);
-      run_list(*program_, List::step, team);
-    };
+    const auto job = [&](const Team& team) { run_once(*bound_, team); };
     model_->pool()->run(std::ref(job));
     bool finite = true;
     for (const Wanted& wanted : outputs) {
-      const Binding& output = program_->outputs[wanted.port];
-      const int64_t count = output.shape.count();
-      std::memcpy(wanted.data, output.data, static_cast<size_t>(count) * sizeof(float));
+      const int64_t count = program_->outputs[wanted.port].shape.count();
+      std::memcpy(wanted.data, bound_->output(wanted.port), static_cast<size_t>(count) * sizeof(float));
       for (int64_t i = 0; i < count; ++i) finite &= std::isfinite(wanted.data[i]);
     }
     if (stats != nullptr) *stats = {now_ns() - begin, 0, 1};
@@ -95,15 +93,15 @@ class CpuSession : public ProgramSession {
   }
 
  private:
-  float* place_of(int port) const override { return program_->inputs[port].data; }
+  float* place_of(int port) const override { return bound_->input(port); }
 
   DenoiseWork work_of(const DenoiseArgs& args) const {
     const Shape& x = inputs_[step_port_].shape;
     DenoiseWork work{};
-    work.program = program_.get();
+    work.program = bound_.get();
     work.table = &table_;
-    work.net_in = program_->inputs[step_port_].data;
-    work.net_out = program_->outputs[0].data;
+    work.net_in = bound_->input(step_port_);
+    work.net_out = bound_->output(0);
     work.groups = static_cast<int>(groups_of());
     work.count = x.count() / work.groups;
     work.row = x.per_batch();
@@ -125,8 +123,8 @@ class CpuSession : public ProgramSession {
     DenoiseWork w = work;
     w.arrived = &arrived;
     const auto job = [&](const Team& team) {
-      run_list(*program_, List::observation, team);
-      run_list(*program_, List::prepared, team);
+      run_list(*bound_, List::observation, team);
+      run_list(*bound_, List::prepared, team);
       if (team.member == 0) observed = now_ns();
       if (tolerance_ > 0) {
         denoise_parallel(w, tolerance_, team, &status, &calls);
@@ -178,6 +176,7 @@ class CpuSession : public ProgramSession {
     return alone <= worth_sharing_ns && alone <= median_ns(false);
   }
 
+  std::unique_ptr<Bound> bound_;
   float tolerance_ = 0;  // of all calls at once; 0: one after the other
   bool alone_ = false;   // whether denoising is left to the caller's thread
   Block registers_;

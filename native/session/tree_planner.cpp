@@ -12,7 +12,7 @@ class ModelTreePlanner : public TreePlanner {
  public:
   ModelTreePlanner(std::shared_ptr<PackedModel> model, const TreeTable& table)
       : model_(std::move(model)), rollout_(programs(table), table) {
-    for_each_program([&](const Program& program) { add_observation_ports(program, inputs_); });
+    for_each_program([&](const Bound& program) { add_observation_ports(program.program(), inputs_); });
   }
 
   const std::vector<Port>& inputs() const override { return inputs_; }
@@ -22,7 +22,7 @@ class ModelTreePlanner : public TreePlanner {
 
   std::string print() const override {
     std::string text;
-    for_each_program([&](const Program& program) { text += print_program(program) + "\n"; });
+    for_each_program([&](const Bound& program) { text += print_program(program.program()) + "\n"; });
     return text;
   }
 
@@ -33,7 +33,7 @@ class ModelTreePlanner : public TreePlanner {
       if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.empty())
         return Status::bad_argument;
       for_each_program(
-          [&](const Program& program) { write_observation(program, given, inputs_[given.port].name); });
+          [&](const Bound& program) { write_observation(program, given, inputs_[given.port].name); });
     }
     bool cancelled = false;
     const auto job = [&](const Team& team) {
@@ -56,8 +56,11 @@ class ModelTreePlanner : public TreePlanner {
     std::vector<std::string> outputs = {"next_state", "node_reward", "node_value"};
     for (const Output& output : model_->graph().outputs())
       if (output.name == "node_alive") outputs.push_back(output.name);
-    return {model_->program(1, {"root_state"}), model_->program(table.batch, outputs),
-            model_->program(table.batch * table.actions, {"sample_action"})};
+    const auto bound = [&](int batch, std::vector<std::string> names) {
+      return std::make_unique<Bound>(model_->program(batch, std::move(names)), model_->weights());
+    };
+    return {bound(1, {"root_state"}), bound(table.batch, outputs),
+            bound(table.batch * table.actions, {"sample_action"})};
   }
 
   template <class Visit>

@@ -217,8 +217,7 @@ TEST("cuda: products of many rows hand on copies in bf16, and compute what they 
     CompileOptions options;
     options.batch = batch;
     const KernelTable& kernels = cuda::emulated_kernels();
-    const auto program =
-        compile(packed, std::make_shared<Weights>(packed, kernels, WeightFormat::bf16), kernels, options);
+    const auto program = compile(packed, Weights(packed, kernels, WeightFormat::bf16), kernels, options);
     int reads = 0, writes = 0;
     for (const auto& [instruction, use] : find_twins(program->list(List::step)))
       reads += use.reads, writes += use.writes;

@@ -25,11 +25,17 @@ struct Loop {
   explicit Loop(bool parallel) : kernels(reference_kernels()), tolerance(parallel ? 1e-30f : 0) {
     kernels.unary = square;
     const int64_t count = parallel ? rows * floats : floats;
-    in.resize(count), out.resize(count);
+    const Ref in{Region::input}, out{Region::arena};
     Instruction instruction;
-    instruction.args = UnaryArgs{Unary::square, in.data(), out.data(), count};
-    program.kernels = &kernels;
-    program.lists[static_cast<int>(List::step)].push_back(std::move(instruction));
+    instruction.args = UnaryArgs{.op = Unary::square, .count = count};
+    instruction.refs = {in, out};
+    auto made_of = std::make_shared<Program>();
+    made_of->kernels = &kernels;
+    made_of->arena = count;
+    made_of->lists[static_cast<int>(List::step)].push_back(std::move(instruction));
+    made_of->inputs.push_back({"x", {1, count}, stage_step, in});
+    made_of->outputs.push_back({"F", {1, count}, stage_step, out});
+    program = std::make_unique<Bound>(made_of, nullptr);
     table.rows.resize(rows);
     for (SamplerRow& row : table.rows) row.w_x = 0.9f, row.w_f = -0.1f;
     for (int i = 0; i < floats; ++i) start.push_back(0.1f * static_cast<float>(i));
@@ -41,8 +47,8 @@ struct Loop {
     std::vector<float> result(floats);
     bool arrived = false;
     DenoiseWork work{};
-    work.program = &program, work.table = &table;
-    work.net_in = in.data(), work.net_out = out.data();
+    work.program = program.get(), work.table = &table;
+    work.net_in = program->input(size_t{0}), work.net_out = program->output(size_t{0});
     work.groups = 1, work.count = work.row = work.action_dim = floats;
     work.start = start.data(), work.out = result.data(), work.registers = registers.data();
     work.cancel = &cancelled, work.arrived = &arrived;
@@ -59,9 +65,9 @@ struct Loop {
 
   KernelTable kernels;
   float tolerance;
-  Program program;
+  std::unique_ptr<Bound> program;
   SamplerTable table;
-  std::vector<float> in, out, start, registers;
+  std::vector<float> start, registers;
 };
 
 TEST(
