@@ -379,12 +379,9 @@ class OnnxWriter {
     const { heads, base = 10000 } = node.attributes as { heads: number; base?: number };
     const width = node.shape[2]! / heads;
     const half = width / 2;
-    const split = this.emit('Reshape', [this.last(node.inputs[0]!), this.ints([0, 0, heads, 2, half])]);
+    const apart = this.emit('Reshape', [this.last(node.inputs[0]!), this.ints([0, 0, heads, width])]);
     const take = (i: number): string =>
-      this.emit('Squeeze', [
-        this.emit('Gather', [split, this.ints([i])], undefined, [attribute('axis', 3)]),
-        this.ints([3]),
-      ]);
+      this.emit('Slice', [apart, this.ints([i * half]), this.ints([(i + 1) * half]), this.ints([3])]);
     const [first, second] = [take(0), take(1)];
     const frequency = Float32Array.from({ length: half }, (_, k) => base ** ((-2 * k) / width));
     const position = this.emit('Unsqueeze', [this.last(node.inputs[1]!), this.ints([2, 3])]);

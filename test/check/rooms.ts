@@ -2,7 +2,7 @@
 
 /** native/ (C++): an include names its room. */
 export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
-  base: ['types'],
+  base: [],
   ops: ['base'],
   kernels: ['base', 'ops'],
   graph: ['base', 'ops'],
