@@ -14,6 +14,7 @@ type BridgeCounters = Readonly<
     | 'silent'
     | 'unread'
     | 'threads_lost'
+    | 'dropped_expired'
     | 'overtaken',
     number
   >
@@ -193,8 +194,8 @@ export class LoopMetrics {
       'Frames that could not be sent or read.',
       ['cause'],
       () => {
-        const { dropped_offline, dropped_backlog, malformed } = robot.client.counters();
-        return rows({ dropped_offline, dropped_backlog, malformed });
+        const { dropped_offline, dropped_backlog, dropped_expired, malformed } = robot.client.counters();
+        return rows({ dropped_offline, dropped_backlog, dropped_expired, malformed });
       },
     );
     this.measures.countBy(

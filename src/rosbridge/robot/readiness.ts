@@ -76,7 +76,8 @@ export class Readiness {
   private async find(): Promise<string> {
     const { stop } = this.file;
     const checks = [
-      ...this.topics.map((topic) => this.heard(topic)),
+      // Our own server is in the robot's process, which may hear commands by other ways than a subscription.
+      ...(this.client.dialect?.name === 'embedded' ? [] : this.topics.map((topic) => this.heard(topic))),
       ...(this.exclusive ? this.topics.map((topic) => this.alone(topic)) : []),
       ...(stop?.topic === undefined ? [] : [this.stopTopic(stop.topic)]),
       ...(stop?.service === undefined ? [] : [this.stopService(stop.service)]),
