@@ -59,3 +59,15 @@ describe('units', () => {
     expect([same.toRobot(0, 4), same.toPolicy(0, 4), same.same]).toEqual([4, 4, true]);
   });
 });
+
+test('a force-torque sensor: six numbers, or a sentence', () => {
+  const { observation } = fileWith('type: std_msgs/Float64MultiArray');
+  const file = fileWith('type: std_msgs/Float64MultiArray');
+  const features = { wrench: { length: 6, field: 'position' } } as const;
+  const stream = new Stream({ ...observation[0]!, type: 'geometry_msgs/WrenchStamped', features }, file);
+  const wrench = { force: { x: 1, y: 2, z: 3 }, torque: { x: 4, y: 5, z: 6 } };
+  expect(stream.add({ wrench }, 10, 10)).toBe(true);
+  expect([...stream.newest!.values.wrench!]).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(stream.add({ wrench: { force: wrench.force } }, 20, 20)).toBe(false);
+  expect(stream.refused).toContain('wrench.torque.x');
+});

@@ -18,6 +18,8 @@ export const SCHEMAS: Readonly<Record<string, Fields>> = {
   'geometry_msgs/PoseStamped': { header: 'std_msgs/Header', pose: 'geometry_msgs/Pose' },
   'geometry_msgs/Twist': { linear: 'geometry_msgs/Vector3', angular: 'geometry_msgs/Vector3' },
   'geometry_msgs/TwistStamped': { header: 'std_msgs/Header', twist: 'geometry_msgs/Twist' },
+  'geometry_msgs/Wrench': { force: 'geometry_msgs/Vector3', torque: 'geometry_msgs/Vector3' },
+  'geometry_msgs/WrenchStamped': { header: 'std_msgs/Header', wrench: 'geometry_msgs/Wrench' },
   'sensor_msgs/JointState': {
     header: 'std_msgs/Header',
     name: 'string[]',

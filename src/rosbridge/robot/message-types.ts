@@ -6,7 +6,13 @@ import { IMAGE_TYPE } from '../codec/images.js';
 import { float64MultiArray, readNumbers } from '../codec/messages.js';
 import type { FrameTree } from './frame-tree.js';
 import { jointReader } from './joint-reader.js';
-import { odometryReader, poseStampedReader, transformReader, twistReader } from './motion-readers.js';
+import {
+  odometryReader,
+  poseStampedReader,
+  transformReader,
+  twistReader,
+  wrenchReader,
+} from './motion-readers.js';
 import { arrayReader, type Reader, type SlowReader } from './reader-parts.js';
 import { compressedReader, imageReader, namedReader } from './readers.js';
 import {
@@ -67,6 +73,7 @@ export const MESSAGE_TYPES: Readonly<Record<string, MessageType>> = {
     },
     write: twistStampedWriter,
   },
+  'geometry_msgs/WrenchStamped': { read: (stream) => arrayReader(stream, wrenchReader(stream)) },
   'nav_msgs/Odometry': { read: odometryReader },
   'tendon_msgs/Observation': { read: namedReader },
   [IMAGE_TYPE]: { read: imageReader },

@@ -28,6 +28,17 @@ export function twistReader(stream: RobotStream, file: RobotFile): (twist: unkno
   };
 }
 
+/** A force-torque sensor's six numbers: force x y z in N, torque x y z in N m, in the sensor's frame. */
+export const wrenchReader =
+  ({ topic }: RobotStream) =>
+  (msg: Message): Float64Array => {
+    const { force, torque } = (msg.wrench ?? {}) as Message;
+    return Float64Array.of(
+      ...axes(force, ['x', 'y', 'z'], `${topic}.wrench.force`),
+      ...axes(torque, ['x', 'y', 'z'], `${topic}.wrench.torque`),
+    );
+  };
+
 /** x y z in m and a quaternion x y z w, in the frame of the robot file where it names one. */
 type PoseReader = (msg: Message, place: unknown, orientation: unknown) => Float64Array;
 
