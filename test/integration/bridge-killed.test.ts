@@ -167,8 +167,6 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
     clock,
     limits: LIMITS,
     rate_hz: RATE_HZ,
-    // What is shown here is that a robot comes back by itself, however long this machine takes over it.
-    resume_within_ms: 600_000,
     position_key: 'joint_position',
     freshness_ms: FRESHNESS_MS,
     inference_ms: 500,

@@ -159,7 +159,6 @@ deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
       tendon_control_deadline_misses_total: 'counter',
       tendon_commands_total: 'counter',
       tendon_actions_total: 'counter',
-      tendon_observation_windows_unfilled_total: 'counter',
       tendon_control_target_rate_hertz: 'gauge',
       tendon_control_rate_hertz: 'gauge',
       tendon_control_lateness_seconds: 'histogram',
@@ -194,7 +193,8 @@ deadlines: { no_data_ms: 2000, freshness_ms: 1000 }`,
       first.value('tendon_control_ticks_total'),
     );
     expect(first.value('tendon_control_target_rate_hertz')).toBe(100);
-    expect(first.value('tendon_bridge_connections_total')).toBe(1);
+    // One for what is observed, one for commands.
+    expect(first.value('tendon_bridge_connections_total')).toBe(2);
     const stage = (name: string) => {
       const labels = { stage: name };
       const n = first.value('tendon_inference_stage_seconds_count', labels);
