@@ -372,11 +372,15 @@ export class RosbridgeRobot implements Robot {
 
   private report(status: RobotStatus): void {
     const { connected, reachable, cause } = this.status;
-    if (status.connected === connected && status.reachable === reachable && status.cause === cause) return;
+    const same = kindOf(status.cause) === kindOf(cause);
+    if (status.connected === connected && status.reachable === reachable && same) return;
     this.status = status;
     this.statuses.emit(status);
   }
 }
+
+/** A cause without its times: an age that grows is told once, not with every message. */
+const kindOf = (cause: string): string => cause.replace(/\d+(\.\d+)? (?=m?s\b)/g, '');
 
 const channelOf = ({ spec }: Stream): Channel => (Object.keys(spec.images).length > 0 ? 'images' : 'data');
 
