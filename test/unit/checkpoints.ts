@@ -1,6 +1,6 @@
 // A small checkpoint folder of every family, from the weights that the goldens keep: what the fuzz of configs starts from.
 
-import { copyFileSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { convert } from '../../src/policies/convert/index.js';
@@ -157,6 +157,15 @@ function gaussianActor(dir: string): void {
   writeFileSync(join(dir, 'config.json'), JSON.stringify(golden('gaussian_actor_states').config));
 }
 
+/** The files that a training left, beside the recording, with `config` in place of its config.json. */
+function whole(name: string, config?: object): (dir: string) => void {
+  return (dir) => {
+    const { dir: from } = golden(name);
+    cpSync(from, dir, { recursive: true, filter: (path) => !/\/(io\.|keys\.txt)/.test(path) });
+    if (config !== undefined) writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
+  };
+}
+
 const beso = {
   type: 'beso',
   input_features: { 'observation.state': feature('STATE', 10), 'observation.goal': feature('ENV', 10) },
@@ -175,6 +184,18 @@ export const CHECKPOINTS: Readonly<Record<string, (dir: string) => void>> = {
   robomimic,
   gaussian_actor: gaussianActor,
   onnx,
+  actor: whole('ogbench_hiql', {
+    type: 'actor',
+    weights: 'params_1000000.pkl',
+    fps: 20,
+    temperature: 0,
+    goal_use: [0, 1],
+    goal_dim: 7,
+    discount: 0.99,
+  }),
+  smolvla: whole('smolvla_tiny'),
+  pi0: whole('pi0_tiny'),
+  pi05: whole('pi05_tiny'),
   tdmpc: recorded('tdmpc_lerobot_env', { type: 'tdmpc' }, true),
   tdmpc2: recorded('tdmpc2_tiny', {}),
   ensemble: recorded('ensemble', {}),

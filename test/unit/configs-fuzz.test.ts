@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { z } from 'zod';
 import { ActConfig } from '../../src/policies/act/config.js';
+import { ActorConfig } from '../../src/policies/actor/config.js';
 import { BesoConfig } from '../../src/policies/beso/config.js';
 import { parseConfig } from '../../src/policies/checkpoint.js';
 import { DiffusionConfig } from '../../src/policies/diffusion/config.js';
@@ -23,6 +24,8 @@ import { RssmConfig } from '../../src/policies/rssm/config.js';
 import { ScalezeroConfig } from '../../src/policies/scalezero/config.js';
 import { TdmpcConfig } from '../../src/policies/tdmpc/config.js';
 import { Tdmpc2Config } from '../../src/policies/tdmpc2/config.js';
+import { Pi0Config, Pi05Config } from '../../src/policies/vla/pi.js';
+import { SmolvlaConfig } from '../../src/policies/vla/smolvla.js';
 import { VqbetConfig } from '../../src/policies/vqbet/config.js';
 import { TendonError } from '../../src/types/index.js';
 import { writeSafetensors } from '../../src/weights/index.js';
@@ -40,6 +43,10 @@ const FAMILIES: Readonly<Record<string, readonly [z.ZodType, texts: number, open
   robomimic: [RobomimicConfig, 8000, 60],
   gaussian_actor: [GaussianActorConfig, 8000, 60],
   onnx: [OnnxConfig, 8000, 10],
+  actor: [ActorConfig, 8000, 60],
+  smolvla: [SmolvlaConfig, 8000, 20],
+  pi0: [Pi0Config, 8000, 20],
+  pi05: [Pi05Config, 8000, 20],
   tdmpc: [TdmpcConfig, 8000, 30],
   tdmpc2: [Tdmpc2Config, 8000, 30],
   ensemble: [EnsembleConfig, 8000, 60],
@@ -63,6 +70,18 @@ const FREE: Readonly<Record<string, readonly string[]>> = {
   robomimic: ['input_features', 'head', 'network', 'names'],
   gaussian_actor: ['policy_kwargs'],
   onnx: [],
+  // What each says of sizes, the weights say too.
+  actor: ['goal_use', 'temperature'],
+  smolvla: [
+    'input_features',
+    'chunk_size',
+    'tokenizer_max_length',
+    'self_attn_every_n_layers',
+    'min_period',
+    'max_period',
+  ],
+  pi0: ['input_features', 'chunk_size', 'tokenizer_max_length', 'min_period', 'max_period'],
+  pi05: ['input_features', 'chunk_size', 'tokenizer_max_length', 'min_period', 'max_period'],
   tdmpc: ['horizon', 'discount', 'min_std', 'max_std', 'uncertainty_regularizer_coeff'],
   tdmpc2: [
     'horizon',

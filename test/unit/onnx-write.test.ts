@@ -229,6 +229,10 @@ const UNREAD: Readonly<Record<string, RegExp>> = {
   scalezero: /the op Round is not read/,
   vqbet: /a first dim of 5; it must be the batch/,
   rssm: /weights of 3 dims/,
+  // Their masks are (tokens, tokens), which no batch is.
+  smolvla: /first dim/,
+  pi0: /first dim/,
+  pi05: /first dim/,
 };
 
 async function readBack(graph: GraphBuilder, name: string, given: Given): Promise<Outputs | undefined> {

@@ -30,10 +30,10 @@ const fields = {
   vision_heads: CountSchema.optional(),
   fps: z.number().positive().optional(),
 };
-const Pi0Config = z.lazy(() =>
+export const Pi0Config = z.lazy(() =>
   z.object({ type: z.literal('pi0'), tokenizer_max_length: CountSchema.default(48), ...fields }),
 );
-const Pi05Config = z.lazy(() =>
+export const Pi05Config = z.lazy(() =>
   z.object({ type: z.literal('pi05'), tokenizer_max_length: CountSchema.default(200), ...fields }),
 );
 

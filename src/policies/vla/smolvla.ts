@@ -15,7 +15,7 @@ import { prefixNumbers } from './prefix.js';
 import { type SmolvlaSizes, smolvlaGraph } from './smolvla-graph.js';
 import { TextEncoder, withNewline } from './text.js';
 
-const SmolvlaConfig = z.lazy(() =>
+export const SmolvlaConfig = z.lazy(() =>
   z.object({
     type: z.literal('smolvla'),
     chunk_size: CountSchema.default(50),
