@@ -1,11 +1,11 @@
 // `tendon eval`: how often a checkpoint succeeds on a simulated task, over all cores.
 
 import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { evaluatePolicy } from '../eval/evaluate.js';
 import { htmlReport } from '../eval/report.js';
 import { range, seedsOf } from '../eval/seeds.js';
+import { addon } from '../native/index.js';
 import { PACKAGE_ROOT } from '../session/sim-session.js';
 import { decimal } from './arguments.js';
 import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
@@ -37,7 +37,7 @@ export const evaluate: Command = {
       default: 'receding,async,async-average,async-conservative,ensemble,bid,rtc,rtc-16,rtc-lerobot',
       help: 'ways to join chunks, with --delays',
     },
-    workers: { type: 'string', default: String(cpus().length), help: 'processes at once' },
+    workers: { type: 'string', help: 'processes at once; default: one for each core this process may use' },
     json: { type: 'string', help: 'write every episode to this file' },
     html: { type: 'string', help: 'write a report with plots to this file' },
     ...POLICY_OPTIONS,
@@ -55,6 +55,7 @@ export const evaluate: Command = {
       await sayDelays({ task, policy, load, seeds, delays_ms, modes: text('modes').split(',') }, say);
       return 0;
     }
+    const workers = values.workers === undefined ? addon().threadCount() : integer('workers', 1, 64);
     const began = performance.now();
     const progress = counter(seeds.length);
     const result = await evaluatePolicy({
@@ -63,11 +64,11 @@ export const evaluate: Command = {
       seeds,
       load,
       ...(values.execute === undefined ? {} : { execute: integer('execute', 1, 1024) }),
-      workers: integer('workers', 1, 64),
+      workers,
       onProgress: (done, successes) => progress.at(done, `${done}/${seeds.length}  ${successes} successes`),
     }).finally(() => progress.end());
     const note = `seeds ${seeds[0]}..${seeds.at(-1)}, ${JSON.stringify(load)}`;
-    say(evaluated(task, result, `one thread, ${values.workers} workers`));
+    say(evaluated(task, result, `one thread, ${workers} workers`));
     say(`  took         ${((performance.now() - began) / 1000).toFixed(1)} s`);
     if (values.json !== undefined) writeFileSync(text('json'), `${JSON.stringify(result, null, 1)}\n`);
     if (values.html !== undefined) writeFileSync(text('html'), htmlReport(result, note));

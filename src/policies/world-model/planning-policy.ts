@@ -299,6 +299,8 @@ export class PlanningPolicy implements TunablePolicy {
         }),
       );
       this.models.set(precision, model);
+      // A device that had no memory may have some later.
+      model.catch(() => this.models.delete(precision));
     }
     return model;
   }
