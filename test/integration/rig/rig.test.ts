@@ -12,10 +12,7 @@ import { AHEAD_MS, Drive, LIFETIME_MS, LIMITS, RATE_HZ, SLOWEST_MS, type Way } f
 
 const RUN_MS = 1e3 * Number(process.env.TENDON_RIG_S ?? 8);
 const SEED = Number(process.env.TENDON_RIG_SEED ?? 1);
-// Trajectories run in the longer form only: there now and then no goal arrives for 20 s after a fault, and why is not yet
-// known.
-const LONG = process.env.TENDON_RIG_S !== undefined;
-const WAYS: readonly Way[] = LONG ? ['topic', 'base', 'udp', 'goals'] : ['topic', 'base', 'udp'];
+const WAYS: readonly Way[] = ['topic', 'base', 'udp', 'goals'];
 const RUNS = WAYS.flatMap((way) => [false, true].map((socket_thread) => [way, socket_thread] as const));
 
 const closers: (() => unknown)[] = [];
@@ -67,19 +64,20 @@ test.each(RUNS)(
     const lost: string[] = [];
     const running = () => under.now.state === 'RUNNING';
 
-    /** An operator looks at the robot and sets it going again, whatever stands in the way. */
+    /** An operator looks at the robot and sets it going again, whatever stands in the way, until it is commanded. */
     const goOn = async (): Promise<void> => {
-      for (let tries = 0; tries < 40 && !running(); tries++) {
-        if (under.now.state === 'STOPPED') under.say('reset');
-        else if (under.now.state === 'READY') under.say('go');
-        else if (under.now.state === 'TELEOP') under.say('release');
-        else if (under.now.held || tries > 10) under.say('resume');
+      let had = drive.commands;
+      for (let tries = 0; tries < 300; tries++) {
+        const { state, held } = under.now;
+        if (running() && drive.commands > had + 3) return;
+        if (!running()) had = drive.commands;
+        if (state === 'STOPPED') under.say('reset');
+        else if (state === 'READY') under.say('go');
+        else if (state === 'TELEOP') under.say('release');
+        else if (state === 'HOLD' && (held || tries % 20 === 19)) under.say('resume');
         await wait(100);
       }
-      const had = drive.commands;
-      await until('commands', () => drive.commands > had + 3).catch((caught: Error) => {
-        throw new Error(`${caught.message} in ${under.now.state}: ${under.now.cause} ${under.errors}`);
-      });
+      throw new Error(`never commanded: ${under.now.state}, ${under.now.cause} ${under.errors}`);
     };
     /** Nothing may set it going but a person. */
     const waits = async (why: string): Promise<void> => {
@@ -160,16 +158,20 @@ test.each(RUNS)(
     // interrupted is not stopped, and the table says so.
     const spared = way === 'udp' && !(EXECUTOR_PHASES as readonly string[]).includes('interrupted');
     if (spared) delete faults['a process that stands still'];
-    const names = Object.keys(faults);
+    // Each in turn, in an order of the seed's.
+    const names = Object.keys(faults)
+      .map((name) => ({ name, at: random.next() }))
+      .sort((a, b) => a.at - b.at)
+      .map(({ name }) => name);
+    let injected = 0;
     const end_ms = performance.now() + RUN_MS;
-    while (performance.now() < end_ms) {
-      const name = names[Math.floor(random.next() * names.length)]!;
+    while (performance.now() < end_ms || injected < 4) {
+      const name = names[injected++ % names.length]!;
       counts[name] = (counts[name] ?? 0) + 1;
       await faults[name]!();
       await goOn();
       await wait(random.uniform(50, 250));
     }
-    const injected = Object.values(counts).reduce((sum, n) => sum + n, 0);
     const { commands, refused, broken } = drive;
     table[`${way}${socket_thread ? ', thread' : ''}`] = {
       commands,
@@ -182,8 +184,8 @@ test.each(RUNS)(
     expect(broken.slice(0, 5)).toEqual([]);
     expect(lost).toEqual([]);
     expect(under.gone).toBe(false);
-    expect(injected).toBeGreaterThan(1);
-    expect(commands).toBeGreaterThan(20);
+    expect(injected).toBeGreaterThan(3);
+    expect(commands).toBeGreaterThan(10);
   },
   60_000 + 4 * RUN_MS,
 );
