@@ -153,7 +153,7 @@ describe.each([
         startTendon([setting.robot, setting.policy, setting.url, file, how], PROGRAM),
       );
       expect(await tendon.ended()).toBe(70);
-      expect(tendon.output()).toContain('a fault in Tendon');
+      expect(tendon.output()).toContain('the session ends by a fault');
       setting.expectRest();
       await expectWhole(record, setting);
     },
