@@ -121,6 +121,8 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
     freshness_ms: FRESHNESS_MS,
     inference_ms: 500,
     lifetime_ms: LIFETIME_MS,
+    // A busy machine may make a storm longer than it was meant to be.
+    resume_within_ms: 60_000,
   });
   const { supervisor } = controller;
   closers.push(() => controller.stop());
