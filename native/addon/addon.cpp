@@ -9,7 +9,7 @@
 #include "base/cores.h"
 #include "base/philox.h"
 #include "kernels/kernels.h"
-#include "session/limits.h"
+#include "measure/peak.h"
 
 namespace tendon::addon {
 
@@ -54,7 +54,8 @@ Napi::Value sampler_fields(const Napi::CallbackInfo& info) {
 // isa(limit?) → the instruction set that would be chosen
 Napi::Value isa(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::string limit = info[0].IsUndefined() ? "" : text_of(info[0], "isa");
+    std::string limit = info[0].IsUndefined() ? "" : text_of(info[0], "isa");
+    if (limit.empty()) limit = said_outside("TENDON_ISA");
     return Napi::String::New(info.Env(), select_kernels(limit.c_str()).isa);
   });
 }
@@ -74,6 +75,7 @@ Napi::Value notify_manager_js(const Napi::CallbackInfo& info) {
 
 struct Rate {
   std::shared_ptr<Pool> pool;
+  const KernelTable* kernels = nullptr;
   WeightFormat format = WeightFormat::f32;
   size_t bytes = 0;
   double per_s = 0;
@@ -95,8 +97,9 @@ Napi::Value measure_arithmetic_js(const Napi::CallbackInfo& info) {
           if (found == std::end(names))
             throw BuildError("input_invalid", "format: expected f32, bf16 or int8, got " + name);
           rate.format = formats[found - names];
+          rate.kernels = &select_kernels(said_outside("TENDON_ISA").c_str());
         },
-        [](Rate& rate) { rate.per_s = measure_arithmetic(*rate.pool, select_kernels(), rate.format); },
+        [](Rate& rate) { rate.per_s = measure_arithmetic(*rate.pool, *rate.kernels, rate.format); },
         rate_to_js);
   });
 }

@@ -1,6 +1,7 @@
 #include "addon/convert.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 namespace tendon::addon {
@@ -58,6 +59,11 @@ std::vector<float> floats_of(const Napi::Value& value, const char* what) {
 }
 
 Napi::Value property(const Napi::Object& object, const char* name) { return object.Get(name); }
+
+std::string said_outside(const char* variable) {
+  const char* said = std::getenv(variable);
+  return said == nullptr ? "" : said;
+}
 
 Napi::Array to_js(Napi::Env env, const Shape& shape) {
   Napi::Array array = Napi::Array::New(env, static_cast<size_t>(shape.rank));

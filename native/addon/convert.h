@@ -33,6 +33,9 @@ Shape shape_of(const Napi::Value& value, const char* what);
 std::vector<float> floats_of(const Napi::Value& value, const char* what);
 Napi::Value property(const Napi::Object& object, const char* name);
 
+// What the environment says where a caller says nothing; empty: nothing either. The core reads none of it.
+std::string said_outside(const char* variable);
+
 Napi::Array to_js(Napi::Env env, const Shape& shape);
 Napi::Float32Array to_js(Napi::Env env, const std::vector<float>& values);
 

@@ -167,13 +167,17 @@ Napi::Value compile_model(const Napi::CallbackInfo& info) {
       [&](Job& job) {
         job.graph = unwrap<GraphObject>(info[0], "a Graph to compile").graph();
         job.made->pool = std::make_shared<Line>();
-        if (!info[1].IsObject()) return;
-        const auto given = info[1].As<Napi::Object>();
+        const Napi::Object given =
+            info[1].IsObject() ? info[1].As<Napi::Object>() : Napi::Object::New(info.Env());
         job.options.precision = precision_of(property(given, "precision"));
         if (const Napi::Value isa = property(given, "isa"); !isa.IsUndefined())
           job.options.isa = text_of(isa, "isa");
         if (const Napi::Value device = property(given, "device"); !device.IsUndefined())
           job.options.device = text_of(device, "device");
+        // An instruction set that is asked for is the CPU's.
+        if (job.options.device.empty() && job.options.isa.empty())
+          job.options.device = said_outside("TENDON_DEVICE");
+        if (job.options.isa.empty()) job.options.isa = said_outside("TENDON_ISA");
         if (const Napi::Value pool = property(given, "pool"); !pool.IsUndefined()) {
           const PoolObject& object = unwrap<PoolObject>(pool, "a Pool as `pool`");
           job.options.pool = object.pool();

@@ -12,9 +12,10 @@ namespace tendon {
 
 namespace {
 
-// Up to this many floating-point operations an instruction is done by one member: sharing would cost a
-// barrier.
-constexpr double solo_flops = 400000;
+// Up to so many floating-point operations over so many bytes of weights an instruction is done by one member:
+// sharing would cost a barrier. Weights beyond that come from the second cache or from memory, of which each
+// core has its own or its share.
+constexpr double solo_flops = 400000, solo_bytes = 64 << 10;
 constexpr int64_t floats_per_line = static_cast<int64_t>(cache_line / sizeof(float));
 
 struct Span {
@@ -131,7 +132,8 @@ class Placer {
     std::vector<Touch> since;  // the last barrier
     for (Pending& pending : in_.lists[l]) {
       Instruction& instruction = pending.instruction;
-      instruction.solo = instruction.flops < solo_flops && !is_large_copy(instruction);
+      instruction.solo =
+          instruction.flops < solo_flops && instruction.bytes < solo_bytes && !is_large_copy(instruction);
       std::vector<Touch> mine;
       for (const Use& use : pending.uses) {
         instruction.refs.push_back(ref_of(use));

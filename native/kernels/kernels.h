@@ -61,7 +61,7 @@ struct KernelTable {
 const KernelTable& reference_kernels();
 
 // The best table this machine can run, not above `limit` (reference | avx2 | avxvnni | avx512 | avx512vnni |
-// avx512bf16 | amx | neon; empty: TENDON_ISA from the environment, else no limit). Throws BuildError for an
+// avx512bf16 | amx | neon; empty: no limit). Throws BuildError for an
 // unknown name.
 const KernelTable& select_kernels(const char* limit = "");
 

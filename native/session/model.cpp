@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <utility>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -11,7 +10,7 @@
 #include "base/philox.h"
 #include "compile/program.h"
 #include "compile/rewrite.h"
-#include "runtime/profile.h"
+#include "measure/profile.h"
 #include "runtime/run.h"
 
 namespace tendon {
@@ -30,12 +29,6 @@ WeightFormat format_of(Precision precision) {
                                       : WeightFormat::f32;
 }
 
-std::string device_of(const ModelOptions& options) {
-  if (!options.device.empty()) return options.device;
-  const char* wanted = options.isa.empty() ? std::getenv("TENDON_DEVICE") : nullptr;
-  return wanted == nullptr || *wanted == 0 ? "cpu" : wanted;
-}
-
 }  // namespace
 
 std::shared_ptr<Model> Model::make(Graph graph, const ModelOptions& options) {
@@ -44,9 +37,8 @@ std::shared_ptr<Model> Model::make(Graph graph, const ModelOptions& options) {
 
 PackedModel::PackedModel(Graph graph, const ModelOptions& options)
     : graph_(rewrite(graph)), kernels_(&select_kernels(options.isa.c_str())), pool_(options.pool) {
-  const std::string device = device_of(options);
-  if (device != "cpu") {
-    device_ = Device::open(device);
+  if (!options.device.empty() && options.device != "cpu") {
+    device_ = Device::open(options.device);
     queue_ = std::make_shared<DeviceQueue>(device_);
     kernels_ = &device_->kernels();
   }

@@ -1,7 +1,6 @@
 #include "session/session.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <thread>
@@ -9,6 +8,7 @@
 #include "runtime/run.h"
 #include "sample/denoise.h"
 #include "session/program_session.h"
+#include "session/team_choice.h"
 
 namespace tendon {
 
@@ -51,14 +51,14 @@ class CpuSession : public ProgramSession {
     table_ = std::move(copy);
     registers_ = std::move(registers);
     tolerance_ = parallel_tolerance;
-    alone_ = false;
+    denoising_ = {};
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (inputs_[i].stage != stage_schedule) continue;
       const std::vector<float>& values = schedule.at(inputs_[i].name);
       std::memcpy(bound_->input(i), values.data(), values.size() * sizeof(float));
     }
     model_->pool()->run([this](const Team& team) { run_list(*bound_, List::schedule, team); });
-    alone_ = model_->pool()->size() > 1 && is_quicker_alone();
+    denoising_ = choice_of(table.rows.size());
   }
 
   Status denoise(const DenoiseArgs& args, InferStats* stats) override {
@@ -69,8 +69,11 @@ class CpuSession : public ProgramSession {
     const DenoiseWork work = work_of(args);
     Status status = Status::ok;
     int calls = 0;
-    const int64_t observed = execute(work, alone_, status, calls);
-    if (stats != nullptr) *stats = {observed - begin, now_ns() - observed, calls};
+    const int64_t ready = now_ns();
+    const int64_t observed = execute(work, denoising_.next(), status, calls);
+    const int64_t end = now_ns();
+    if (status == Status::ok) denoising_.took(end - ready);
+    if (stats != nullptr) *stats = {observed - begin, end - observed, calls};
     return status;
   }
 
@@ -140,15 +143,16 @@ class CpuSession : public ProgramSession {
     return observed;
   }
 
-  // A small network is done before others have woken up. Which it is depends on the machine, so it is
-  // measured: as in a control loop, with pauses in which the team falls asleep.
-  bool is_quicker_alone() {
+  // Small networks are timed both ways, as in a control loop, with pauses in which the team falls asleep;
+  // how often they are run from then on decides (team_choice.h).
+  TeamChoice choice_of(size_t calls) {
+    if (model_->pool()->size() == 1) return {};
     double bytes = 0, flops = 0;
     for (const Instruction& instruction : program_->list(List::step)) {
-      bytes += instruction.bytes * static_cast<double>(table_.rows.size());
-      flops += instruction.flops * static_cast<double>(table_.rows.size());
+      bytes += instruction.bytes * static_cast<double>(calls);
+      flops += instruction.flops * static_cast<double>(calls);
     }
-    if (bytes > weights_worth_sharing || flops > flops_worth_sharing) return false;
+    if (bytes > weights_worth_sharing || flops > flops_worth_sharing) return {};
     const SampleShape shape = sample_shape();
     const std::vector<float> start(static_cast<size_t>(shape.count)),
         noise(static_cast<size_t>(shape.count * shape.noise_draws));
@@ -158,27 +162,27 @@ class CpuSession : public ProgramSession {
     args.noise = noise.data();
     args.out = out.data();
     const DenoiseWork work = work_of(args);
-    const auto median_ns = [&](bool alone) {
-      std::array<int64_t, 3> times;
-      for (int64_t& time : times) {
+    const auto least_ns = [&](bool alone) {
+      int64_t least = std::numeric_limits<int64_t>::max();
+      for (int i = 0; i < 3; ++i) {
         std::this_thread::sleep_for(std::chrono::microseconds(500));  // until the workers sleep
         Status status;
-        int calls;
+        int calls_made;
         const int64_t begin = now_ns();
-        execute(work, alone, status, calls);
-        time = now_ns() - begin;
-        if (time > worth_sharing_ns) return time;
+        execute(work, alone, status, calls_made);
+        least = std::min(least, now_ns() - begin);
+        if (least > worth_sharing_ns) break;
       }
-      std::nth_element(times.begin(), times.begin() + 1, times.end());
-      return times[1];
+      return least;
     };
-    const int64_t alone = median_ns(true);
-    return alone <= worth_sharing_ns && alone <= median_ns(false);
+    const int64_t alone = least_ns(true);
+    if (alone > worth_sharing_ns) return {};
+    return {alone, least_ns(false)};
   }
 
   std::unique_ptr<Bound> bound_;
   float tolerance_ = 0;  // of all calls at once; 0: one after the other
-  bool alone_ = false;   // whether denoising is left to the caller's thread
+  TeamChoice denoising_;
   Block registers_;
 };
 

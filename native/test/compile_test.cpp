@@ -6,6 +6,7 @@
 #include "compile/rewrite.h"
 #include "runtime/run.h"
 #include "session/session.h"
+#include "session/team_choice.h"
 #include "test/check.h"
 #include "test/networks.h"
 
@@ -281,6 +282,72 @@ TEST("graph: mistakes are named where they are made") {
       "graph_invalid");
   CHECK_THROWS(g.verify(), "graph_invalid");
   CHECK(g.at(g.add("reshape", {x}, {{}, {1, -1}})).shape == Shape({1, 32}));
+}
+
+TEST("compile: an instruction is shared for its work or for the weights that it reads") {
+  // Of one row: 2·n·k operations over 4·n·k bytes.
+  for (const int64_t width : {64, 320}) {
+    Graph graph;
+    const int w =
+        graph.constant({width, width}, std::vector<float>(static_cast<size_t>(width * width), 0.1f));
+    graph.output("F", graph.add("linear", {graph.input("x", {1, width}, stage_step), w}, {}));
+    CompileOptions options;
+    options.threads = 2;
+    const auto program =
+        compile(graph, Weights(graph, reference_kernels(), WeightFormat::f32), reference_kernels(), options);
+    const Instruction& product = program->list(List::step).front();
+    CHECK(product.flops < 400000);
+    CHECK(product.solo == (width == 64));
+  }
+}
+
+TEST("compile: programs that differ in their weights alone are alike, and one runs with the other's") {
+  Graph graph;
+  const int x = graph.input("x", {1, 3}, stage_step);
+  const auto branch = [&](const char* name, int64_t n, float value) {
+    const int w = graph.constant({n, 3}, std::vector<float>(static_cast<size_t>(3 * n), value));
+    graph.output(name, graph.add("linear", {x, w}, {}));
+  };
+  branch("a", 5, 1), branch("b", 5, 2), branch("wide", 6, 3);
+  const auto weights = std::make_shared<Weights>(graph, reference_kernels(), WeightFormat::f32);
+  const auto program = [&](const char* name) {
+    CompileOptions options;
+    options.outputs = {name};
+    return compile(graph, *weights, reference_kernels(), options);
+  };
+  const auto a = program("a"), b = program("b");
+  CHECK(are_alike(*a, *b) && !are_alike(*a, *program("wide")));
+  const Bound bound(a, weights, b->weights);
+  std::fill_n(bound.input(size_t{0}), 3, 1.0f);
+  Barrier barrier(1);
+  run_once(bound, {0, 1, &barrier});
+  for (int i = 0; i < 5; ++i) CHECK(bound.output(size_t{0})[i] == 6);
+}
+
+TEST("session: a call goes the way that proves quicker, whatever was measured first") {
+  // While the machine was busy, the team seemed quicker; alone is.
+  TeamChoice choice(900, 400);
+  int alone = 0;
+  for (int i = 0; i < 200; ++i) {
+    const bool by_itself = choice.next();
+    choice.took(by_itself ? 200 : 400);
+    if (i >= 100) alone += by_itself;
+  }
+  CHECK(alone >= 95);
+  // Alike: it stays as it is, and seldom tries the other.
+  TeamChoice alike(400, 400);
+  int tried = 0;
+  for (int i = 0; i < 1000; ++i) {
+    tried += !alike.next();
+    alike.took(400);
+  }
+  CHECK(tried > 0 && tried < 10);
+  // Nothing to choose.
+  TeamChoice shared;
+  for (int i = 0; i < 100; ++i) {
+    CHECK(!shared.next());
+    shared.took(1);
+  }
 }
 
 // Numbers of a product's matrices by the reference kernels, whose f32 packing is (k, n).

@@ -8,16 +8,17 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   graph: ['base', 'ops'],
   compile: ['base', 'ops', 'graph', 'kernels'],
   runtime: ['base', 'ops', 'kernels', 'compile'],
+  measure: ['base', 'ops', 'kernels', 'compile', 'runtime'],
   sample: ['base', 'runtime', 'compile'],
   plan: ['base', 'runtime', 'compile'],
   // Threads that are on time: clocks, queues that nobody waits for, memory that stays.
   realtime: ['base'],
   // Commands for a robot: the limits, and the thread that applies them.
   drive: ['base', 'realtime'],
-  session: ['base', 'ops', 'graph', 'kernels', 'compile', 'runtime', 'sample', 'plan'],
+  session: ['base', 'ops', 'graph', 'kernels', 'compile', 'runtime', 'measure', 'sample', 'plan'],
   // Beside the session: the random numbers, the op names and the name of the instruction set that it exposes.
   // The executor stands beside the session: it runs no network.
-  addon: ['base', 'session', 'ops', 'graph', 'kernels', 'realtime', 'drive'],
+  addon: ['base', 'session', 'ops', 'graph', 'kernels', 'measure', 'realtime', 'drive'],
   test: [
     'base',
     'ops',
@@ -25,6 +26,7 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'kernels',
     'compile',
     'runtime',
+    'measure',
     'sample',
     'plan',
     'realtime',
@@ -38,6 +40,7 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'kernels',
     'compile',
     'runtime',
+    'measure',
     'sample',
     'plan',
     'realtime',

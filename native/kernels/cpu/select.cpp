@@ -1,5 +1,4 @@
 // Which table this machine can run: asked of the processor, and for AMX tiles of the kernel, once.
-#include <cstdlib>
 #include <string>
 
 #if defined(__x86_64__)
@@ -102,9 +101,7 @@ const KernelTable& table_of(int) { return reference_kernels(); }
 }  // namespace
 
 const KernelTable& select_kernels(const char* limit) {
-  std::string name = limit;
-  if (name.empty())
-    if (const char* wanted = std::getenv("TENDON_ISA")) name = wanted;
+  const std::string name = limit;
   static const Level best = machine_level();
   if (name.empty()) return table_of(best);
   for (int level = level_reference; level <= level_neon; ++level) {

@@ -1,4 +1,4 @@
-#include "session/limits.h"
+#include "measure/peak.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "runtime/profile.h"
+#include "measure/profile.h"
 
 #include <algorithm>
 #include <chrono>
