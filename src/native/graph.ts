@@ -1,5 +1,5 @@
 // The graph builder: describes a network node by node to the core, which checks every shape where it is written
-// (native/graph/op.cpp is the op table). Layouts: sequences (batch, time, channels), images (batch, h, w, channels);
+// (native/ops/list.h is the list of ops). Layouts: sequences (batch, time, channels), images (batch, h, w, channels);
 // weights as torch stores them.
 
 import { addon, type NativeGraph, type NativeValue, native, type Stage } from './addon.js';
