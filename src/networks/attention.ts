@@ -42,14 +42,14 @@ export function feedForward(
 }
 
 /**
- * Queries, keys and values of self-attention: `qkv`, one layer whose rows are the three in turn, or q_proj, k_proj and v_proj;
- * all with a bias.
+ * Queries, keys and values of self-attention: one layer of that name whose rows are the three in turn, or q_proj, k_proj and
+ * v_proj (`separate`); all with a bias.
  */
 export function headsOf(
   g: GraphBuilder,
   weights: Weights,
   prefix: string,
-  layout: 'qkv' | 'separate',
+  layout: 'qkv' | 'qkv_proj' | 'separate',
   x: Value,
 ): [q: Value, k: Value, v: Value] {
   const D = x.shape.at(-1)!;
@@ -58,8 +58,8 @@ export function headsOf(
       ? weights.linear(g, x, `${prefix}${'qkv'[index]}_proj`, D)
       : g.linear(
           x,
-          weights.rows(g, `${prefix}qkv.weight`, [3 * D, D], index * D, D),
-          weights.rows(g, `${prefix}qkv.bias`, [3 * D], index * D, D),
+          weights.rows(g, `${prefix}${layout}.weight`, [3 * D, D], index * D, D),
+          weights.rows(g, `${prefix}${layout}.bias`, [3 * D], index * D, D),
         );
   return [part(0), part(1), part(2)];
 }

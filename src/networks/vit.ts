@@ -6,23 +6,30 @@ import type { GraphBuilder, Value } from '../native/index.js';
 import { headsOf } from './attention.js';
 import type { Weights } from './weights.js';
 
-export interface Vit {
+/** Pre-norm layers, of a vision tower or of CLIP's text tower. */
+export interface VitLayers {
   readonly prefix: string;
   readonly naming: 'timm' | 'transformers';
-  readonly width: number;
   readonly depth: number;
   readonly heads: number;
-  readonly patch: number;
   readonly mlp: number;
   /** Of every layer norm: 1e-6 of timm and SigLIP, 1e-5 of CLIP. */
   readonly eps: number;
   readonly activation: VitActivation;
+}
+
+export interface Vit extends VitLayers {
+  readonly width: number;
+  readonly patch: number;
   readonly class_token: boolean;
   /** CLIP has a norm before the layers, and no bias of the patches. */
   readonly pre_norm: boolean;
   readonly patch_bias: boolean;
-  /** Of all tokens, or of the class token alone (CLIP's pooled output), which is then all that is given. */
-  readonly final_norm: 'all' | 'class';
+  /**
+   * Of all tokens, or of the class token alone (CLIP's pooled output), which is then all that is given; `none`: the tokens as
+   * the last layer leaves them (CLIP's last_hidden_state).
+   */
+  readonly final_norm: 'all' | 'class' | 'none';
 }
 
 /** `quick_gelu`: x·σ(1.702·x), of OpenAI's CLIP. */
@@ -51,11 +58,10 @@ const NAMES = {
 
 /** x (frames, height, width, 3) → tokens (frames, class token + patches, width), or (frames, 1, width) of `class`. */
 export function vit(g: GraphBuilder, weights: Weights, net: Vit, x: Value): Value {
-  const { prefix, width: D, heads, eps } = net;
+  const { prefix, width: D, eps } = net;
   const names = NAMES[net.naming];
   const timm = net.naming === 'timm';
   const norm = (v: Value, name: string): Value => weights.layerNorm(g, v, prefix + name, eps);
-  const linear = (v: Value, name: string, out: number): Value => weights.linear(g, v, prefix + name, out);
   const n = x.shape[0]!;
   const map = g.conv2d(
     x,
@@ -73,25 +79,38 @@ export function vit(g: GraphBuilder, weights: Weights, net: Vit, x: Value): Valu
   const table = weights.weight(g, prefix + names.positions, timm ? [1, length, D] : [length, D]);
   h = g.add(h, g.reshape(table, [1, length, D]));
   if (net.pre_norm) h = norm(h, names.pre_norm);
-  for (let i = 0; i < net.depth; i++) {
-    const layer = names.layer(i);
-    const seen = norm(h, layer + names.norm1);
-    const [q, k, v] = headsOf(
-      g,
-      weights,
-      `${prefix}${layer}${names.attention}`,
-      timm ? 'qkv' : 'separate',
-      seen,
-    );
-    h = g.add(h, linear(g.attention(q, k, v, heads), layer + names.out, D));
-    const wide = activated(
-      g,
-      net.activation,
-      linear(norm(h, layer + names.norm2), `${layer}mlp.fc1`, net.mlp),
-    );
-    h = g.add(h, linear(wide, `${layer}mlp.fc2`, D));
-  }
+  h = vitLayers(g, weights, net, h);
+  if (net.final_norm === 'none') return h;
   return norm(net.final_norm === 'class' ? g.slice(h, 1, 0, 1) : h, names.final);
+}
+
+/** h (frames, tokens, width), same shape out; `mask` (tokens, tokens) is added to the scores. */
+export function vitLayers(g: GraphBuilder, weights: Weights, net: VitLayers, h: Value, mask?: Value): Value {
+  const names = NAMES[net.naming];
+  const layout = net.naming === 'timm' ? 'qkv' : 'separate';
+  const D = h.shape[2]!;
+  for (let i = 0; i < net.depth; i++) {
+    const layer = net.prefix + names.layer(i);
+    const norm = (v: Value, name: string): Value => weights.layerNorm(g, v, layer + name, net.eps);
+    const linear = (v: Value, name: string, out: number): Value => weights.linear(g, v, layer + name, out);
+    const [q, k, v] = headsOf(g, weights, layer + names.attention, layout, norm(h, names.norm1));
+    h = g.add(h, linear(g.attention(q, k, v, net.heads, mask), names.out, D));
+    const wide = activated(g, net.activation, linear(norm(h, names.norm2), 'mlp.fc1', net.mlp));
+    h = g.add(h, linear(wide, 'mlp.fc2', D));
+  }
+  return h;
+}
+
+/** What a tower of transformers shows of itself in its tensors. */
+export function towerSizes(
+  weights: Weights,
+  prefix: string,
+): { readonly width: number; readonly depth: number; readonly mlp: number } {
+  const layer = (i: number): string => `${prefix}encoder.layers.${i}.`;
+  let depth = 0;
+  while (weights.has(`${layer(depth)}layer_norm1.weight`)) depth++;
+  const [mlp, width] = weights.ref(`${layer(0)}mlp.fc1.weight`, [-1, -1]).shape as [number, number];
+  return { width, depth, mlp };
 }
 
 export function activated(g: GraphBuilder, activation: VitActivation, x: Value): Value {

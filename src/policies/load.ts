@@ -15,6 +15,7 @@ import { openDp } from './dp/index.js';
 import { openEdm } from './edm/index.js';
 import { openEnsemble } from './ensemble/index.js';
 import { openGaussianActor } from './gaussian-actor/index.js';
+import { openMultiTaskDit } from './multi-task-dit/index.js';
 import { openOnnxFamily } from './onnx/family.js';
 import { openRobomimic } from './robomimic/index.js';
 import { openRssm } from './rssm/index.js';
@@ -41,6 +42,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   diffusion_policy: openDp,
   robomimic: openRobomimic,
   gaussian_actor: openGaussianActor,
+  multi_task_dit: openMultiTaskDit,
   onnx: openOnnxFamily,
   smolvla: openSmolvla,
   pi0: openPi0,

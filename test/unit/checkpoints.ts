@@ -146,16 +146,17 @@ function robomimic(dir: string): void {
   rmSync(file);
 }
 
-function gaussianActor(dir: string): void {
-  const tensors = Object.fromEntries(
-    [...shapesOf('gaussian_actor_states')].map(([name, shape]) => [
-      name,
-      { shape, values: weight(name, shape) },
-    ]),
-  );
-  writeSafetensors(join(dir, 'model.safetensors'), tensors);
-  writeFileSync(join(dir, 'config.json'), JSON.stringify(golden('gaussian_actor_states').config));
-}
+/** Hashed weights under the recorded names of a golden, with its config. */
+const hashedCase =
+  (name: string, ...beside: readonly string[]) =>
+  (dir: string): void => {
+    const tensors = Object.fromEntries(
+      [...shapesOf(name)].map(([key, shape]) => [key, { shape, values: weight(key, shape) }]),
+    );
+    writeSafetensors(join(dir, 'model.safetensors'), tensors);
+    writeFileSync(join(dir, 'config.json'), JSON.stringify(golden(name).config));
+    for (const part of beside) cpSync(join(golden(name).dir, part), join(dir, part), { recursive: true });
+  };
 
 /** The files that a training left, beside the recording, with `config` in place of its config.json. */
 function whole(name: string, config?: object): (dir: string) => void {
@@ -182,7 +183,8 @@ export const CHECKPOINTS: Readonly<Record<string, (dir: string) => void>> = {
   vqbet,
   diffusion_policy: dp,
   robomimic,
-  gaussian_actor: gaussianActor,
+  gaussian_actor: hashedCase('gaussian_actor_states'),
+  multi_task_dit: hashedCase('multi_task_dit', 'tokenizer', 'clip_config.json'),
   onnx,
   actor: whole('ogbench_hiql', {
     type: 'actor',

@@ -17,6 +17,7 @@ import { EnsembleConfig } from '../../src/policies/ensemble/config.js';
 import { GaussianActorConfig } from '../../src/policies/gaussian-actor/config.js';
 import { modernConfig } from '../../src/policies/legacy.js';
 import { openFamily } from '../../src/policies/load.js';
+import { MultiTaskDitConfig } from '../../src/policies/multi-task-dit/config.js';
 import { OnnxConfig } from '../../src/policies/onnx/config.js';
 import { readSteps, type Step } from '../../src/policies/processors/steps.js';
 import { RobomimicConfig } from '../../src/policies/robomimic/config.js';
@@ -42,6 +43,7 @@ const FAMILIES: Readonly<Record<string, readonly [z.ZodType, texts: number, open
   diffusion_policy: [DpConfig, 8000, 50],
   robomimic: [RobomimicConfig, 8000, 60],
   gaussian_actor: [GaussianActorConfig, 8000, 60],
+  multi_task_dit: [MultiTaskDitConfig, 8000, 30],
   onnx: [OnnxConfig, 8000, 10],
   actor: [ActorConfig, 8000, 60],
   smolvla: [SmolvlaConfig, 8000, 20],
@@ -69,6 +71,8 @@ const FREE: Readonly<Record<string, readonly string[]>> = {
   // Their order is the order of training.
   robomimic: ['input_features', 'head', 'network', 'names'],
   gaussian_actor: ['policy_kwargs'],
+  // Cameras share an encoder, and nothing shows the length of a chunk without positions of its own.
+  multi_task_dit: ['input_features', 'horizon', 'num_heads', 'rope_base', 'tokenizer_max_length'],
   onnx: [],
   // What each says of sizes, the weights say too.
   actor: ['goal_use', 'temperature'],

@@ -27,6 +27,8 @@ export interface Preparation {
   readonly resize_shape?: Size | null | undefined;
   readonly crop_ratio?: number | undefined;
   readonly crop_shape?: Size | null | undefined;
+  /** Cut out after the resize, where there is one. */
+  readonly crop_after_resize?: Size | undefined;
 }
 
 /** The VISUAL features in config order. */
@@ -119,7 +121,11 @@ function cutOut({ data, width, channels }: Image, [top, left, rows, columns]: Cr
 }
 
 /** DiffusionConfig.__post_init__: with a resize, the crop is the ratio's alone. */
-function cropOf({ crop_shape, crop_ratio }: Preparation, resize: Size | undefined): Size | undefined {
+function cropOf(
+  { crop_shape, crop_ratio, crop_after_resize }: Preparation,
+  resize: Size | undefined,
+): Size | undefined {
+  if (crop_after_resize !== undefined) return crop_after_resize;
   if (resize === undefined) return crop_shape ?? undefined;
   if (crop_ratio === undefined || crop_ratio === 1) return undefined;
   return [Math.trunc(resize[0] * crop_ratio), Math.trunc(resize[1] * crop_ratio)];

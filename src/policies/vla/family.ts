@@ -3,13 +3,14 @@
 
 import type { GraphBuilder } from '../../native/index.js';
 import { flowTable } from '../../samplers/index.js';
-import { type Observation, TendonError } from '../../types/index.js';
+import { TendonError } from '../../types/index.js';
 import type { Checkpoint, FeatureConfig } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
 import type { Tensors } from '../tensors.js';
 import { type Padding, writePicture } from './pictures.js';
 import { flowTimes, timeEmbedding } from './prefix.js';
+import { taskOf } from './text.js';
 
 export interface VlaParts {
   readonly family: string;
@@ -136,14 +137,4 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
     },
     ...actionCodec(action),
   };
-}
-
-function taskOf({ texts }: Observation, family: string): string {
-  const task = texts?.task;
-  if (task === undefined)
-    throw new TendonError(
-      'input_invalid',
-      `task: ${family} is told what to do in words; give infer's \`task\`, or a text "task" in the observation`,
-    );
-  return task;
 }

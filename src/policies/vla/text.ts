@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { readUserJson } from '../../base/json.js';
 import type { TensorRef } from '../../native/index.js';
-import { TendonError } from '../../types/index.js';
+import { type Observation, TendonError } from '../../types/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
 
 export interface TextOptions {
@@ -16,6 +16,8 @@ export interface TextOptions {
   readonly truncate: 'left' | 'right';
   /** Factor on each embedding. */
   readonly scale: number;
+  /** A text that is cut keeps its last token, which the tokenizer put at its end (CLIP's). */
+  readonly keep_end?: boolean;
 }
 
 export interface EncodedText {
@@ -23,6 +25,7 @@ export interface EncodedText {
   readonly embeddings: Float32Array;
   /** Tokens of the text. */
   readonly count: number;
+  readonly ids: readonly number[];
 }
 
 /** Encoded texts that are kept; a text that changes with every state (π0.5) is used once. */
@@ -73,8 +76,9 @@ export class TextEncoder {
 
   /** Ids, cut to the room there is. */
   ids(text: string): number[] {
-    const { length, truncate } = this.options;
+    const { length, truncate, keep_end } = this.options;
     const ids = this.tokenizer.encode(text).ids;
+    if (keep_end && ids.length > length) return [...ids.slice(0, length - 1), ids.at(-1)!];
     return truncate === 'left' ? ids.slice(-length) : ids.slice(0, length);
   }
 
@@ -88,7 +92,7 @@ export class TextEncoder {
       const row = this.row(id);
       for (let j = 0; j < width; j++) embeddings[i * width + j] = row[j]! * this.options.scale;
     });
-    const encoded = { embeddings, count: ids.length };
+    const encoded = { embeddings, count: ids.length, ids };
     this.kept.set(text, encoded);
     if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value!);
     return encoded;
@@ -105,6 +109,17 @@ export class TextEncoder {
     const bytes = width * ELEMENT_BYTES[this.table.dtype]!;
     return readTensor({ ...this.table, shape: [width], offset: this.table.offset + id * bytes });
   }
+}
+
+/** Throws `input_invalid` where there is none. */
+export function taskOf({ texts }: Observation, family: string): string {
+  const task = texts?.task;
+  if (task === undefined)
+    throw new TendonError(
+      'input_invalid',
+      `task: ${family} is told what to do in words; give infer's \`task\`, or a text "task" in the observation`,
+    );
+  return task;
 }
 
 /** The text as SmolVLA and π0 take it: with a newline at its end. */

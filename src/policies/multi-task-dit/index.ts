@@ -1,0 +1,141 @@
+// LeRobot's `multi_task_dit` family: a task in words, cameras and states through CLIP, and a diffusion or a flow over the chunk.
+
+import type { GraphBuilder } from '../../native/index.js';
+import { timestepEmbedding } from '../../networks/index.js';
+import { DIFFUSION_SAMPLERS, diffusionTable, flowTable } from '../../samplers/index.js';
+import { TendonError } from '../../types/index.js';
+import type { Checkpoint } from '../checkpoint.js';
+import type { DenoiserFamily } from '../denoiser-family.js';
+import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
+import { anySize, type Camera, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { TextEncoder, taskOf } from '../vla/text.js';
+import { clipStyles, clipWords, endOf } from './clip.js';
+import { MultiTaskDitConfig } from './config.js';
+import { ditGraph, STATE, textPrefix, visionPrefix } from './graph.js';
+
+const FAMILY = 'multi_task_dit';
+
+export function openMultiTaskDit(checkpoint: Checkpoint): DenoiserFamily {
+  const { dir } = checkpoint;
+  const config = checkpoint.parse(MultiTaskDitConfig, FAMILY);
+  const head = config.hidden_dim / config.num_heads;
+  if (!Number.isInteger(head) || (config.use_rope && head % 2 !== 0))
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: num_heads: expected to divide hidden_dim (${config.hidden_dim}) into even widths, got ${config.num_heads}`,
+    );
+  const tensors = checkpoint.tensors(FAMILY);
+  const processing = checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing, [STATE]);
+  if (features.width === 0)
+    throw new TendonError('config_invalid', `${dir}/config.json: input_features: expected ${STATE}`);
+  const cameras = ditCameras(config, (crop_shape) =>
+    camerasOf(config.input_features, processing, {
+      resize_shape: config.image_resize_shape,
+      crop_after_resize: crop_shape,
+    }),
+  );
+  const action = actionMap(config.output_features, processing);
+  const words = clipWords(tensors, textPrefix(tensors));
+  const table = { vision: visionWidth(), text: words.shape[1]! };
+  const styles = clipStyles(
+    dir,
+    {
+      vision: cameras.length === 0 ? config.text_encoder_name : config.vision_encoder_name,
+      text: config.text_encoder_name,
+    },
+    table,
+  );
+  const inputs = { cameras, state: features.width, action: action.dim, styles, words: words.shape[1]! };
+  const graph = (groups: number): GraphBuilder => {
+    const g = ditGraph(config, inputs, tensors, groups);
+    tensors.finish();
+    return g;
+  };
+  graph(1);
+  const text = TextEncoder.open(dir, checkpoint.options.tokenizer, config.text_encoder_name, words, {
+    ...{ length: config.tokenizer_max_length, scale: 1, truncate: 'right', keep_end: true },
+  });
+  const first_row = config.n_obs_steps - 1;
+  const flow = config.objective === 'flow_matching';
+
+  return {
+    spec: {
+      family: FAMILY,
+      n_obs_steps: config.n_obs_steps,
+      horizon: config.horizon - first_row,
+      n_action_steps: Math.min(config.n_action_steps, config.horizon - first_row),
+      action_dim: action.dim,
+      observation_dims: features.dims,
+      image_shapes: imageShapes(cameras),
+      ...anySize(cameras),
+      goal_dims: {},
+      texts: ['task'],
+      rate_hz: config.fps,
+    },
+    rename: processing.rename,
+    model_horizon: config.horizon,
+    first_row,
+    defaults: {
+      sampler: flow ? 'euler' : config.noise_scheduler_type.toLowerCase(),
+      steps: flow ? config.num_integration_steps : (config.num_inference_steps ?? config.num_train_timesteps),
+      candidates: 1,
+      precision: 'auto',
+      guidance_scale: 1,
+    },
+    samplers: flow ? ['euler'] : DIFFUSION_SAMPLERS,
+    max_steps: flow ? 1000 : config.num_train_timesteps,
+    guidable: false,
+    graph,
+    table(sampler, steps, noise) {
+      if (!flow) return diffusionTable(config, sampler, steps, noise);
+      if (sampler === 'euler') return flowTable('noise_at_zero', steps);
+      throw new TendonError(
+        'config_invalid',
+        `sampler: ${FAMILY} with objective flow_matching has "euler", got "${sampler}"`,
+      );
+    },
+    schedule: ({ levels }) => ({
+      timestep_embedding: timestepEmbedding(levels, config.timestep_embed_dim),
+    }),
+    condition(history) {
+      const { embeddings, ids } = text.encode(taskOf(history.at(-1)!, FAMILY));
+      const text_end = new Float32Array(config.tokenizer_max_length);
+      text_end[endOf(ids, styles.end)] = 1;
+      return {
+        text: embeddings,
+        text_end,
+        [STATE]: rowsOf(features, STATE, history),
+        ...Object.fromEntries(cameras.map((camera) => [camera.key, framesOf(camera, history)] as const)),
+      };
+    },
+    ...actionCodec(action),
+  };
+
+  function visionWidth(): number {
+    if (cameras.length === 0) return words.shape[1]!;
+    const prefix = visionPrefix(tensors, config.use_separate_rgb_encoder_per_camera, 0);
+    return tensors.ref(`${prefix}embeddings.patch_embedding.weight`, [-1, 3, -1, -1]).shape[0]!;
+  }
+}
+
+/** All of one size; a crop that does not fit is none (the peer's validate_features). */
+function ditCameras(
+  { image_resize_shape: resize, image_crop_shape: crop, input_features }: MultiTaskDitConfig,
+  open: (crop: readonly [number, number] | undefined) => Camera[],
+): Camera[] {
+  const shapes = Object.entries(input_features).filter(([, { type }]) => type === 'VISUAL');
+  const fits = shapes.every(([, { shape }]) => {
+    const [height, width] = resize ?? [shape[1]!, shape[2]!];
+    return crop === null || (crop[0] <= height && crop[1] <= width);
+  });
+  const [first] = shapes;
+  for (const [key, { shape }] of shapes)
+    if (shape.some((n, i) => n !== first![1].shape[i]))
+      throw new TendonError(
+        'config_invalid',
+        `input_features.${key}: expected all cameras of one size, as ${first![0]} (${first![1].shape.join('×')}), got ${shape.join('×')}`,
+        { key },
+      );
+  return open(crop === null || !fits ? undefined : crop);
+}
