@@ -38,7 +38,7 @@ function described(report: CheckReport): string {
   const lines = [
     `${dir}: ${spec.family}; every tensor is used, none is missing`,
     `  takes    ${inputsOf(spec).join('\n           ')}`,
-    `  gives    ${spec.horizon} × ${spec.action_dim} actions, ${spec.n_action_steps} of them executed${rate}`,
+    `  gives    ${spec.scores === undefined ? `${spec.horizon} × ${spec.action_dim} actions, ${spec.n_action_steps} of them executed${rate}` : `scores from 0 to 1: ${spec.scores.join(', ')}`}`,
     `  sampler  ${report.sampler}, ${report.steps} step(s), ${report.candidates} candidate(s), precision ${report.precision}`,
     `  threads  ${describePool({ size: report.threads, cores: report.cores })}`,
     '',

@@ -21,7 +21,9 @@ export function inspected(report: InspectReport): string {
   return [
     `${dir}: ${spec.family}, ${(report.parameters / 1e6).toFixed(2)} M parameters`,
     `  observations  ${observations.join(', ')}`,
-    `  actions       ${spec.horizon} × ${spec.action_dim}, ${spec.n_action_steps} executed${rate}`,
+    spec.scores === undefined
+      ? `  actions       ${spec.horizon} × ${spec.action_dim}, ${spec.n_action_steps} executed${rate}`
+      : `  scores        ${spec.scores.join(', ')}`,
     `  sampler       ${report.sampler}, ${report.steps} steps, ${report.candidates} candidate(s)`,
     `  kernels       ${report.isa}, ${report.precision}${auto}`,
     `  threads       ${describePool({ size: report.threads, cores: report.cores })}`,

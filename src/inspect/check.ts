@@ -61,7 +61,7 @@ export interface CheckReport {
 export async function checkPolicy(dir: string, options: LoadOptions): Promise<CheckReport> {
   const before = process.memoryUsage.rss();
   const began = performance.now();
-  const policy = await loadPolicy(dir, options);
+  const policy = await loadPolicy(dir, { ...options, scorer: true });
   const loaded_ms = performance.now() - began;
   const loading = process.resourceUsage().maxRSS * 1024 - before;
   try {

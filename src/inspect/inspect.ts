@@ -58,7 +58,7 @@ export interface InspectReport {
 
 /** Compiles the checkpoint in `dir` and times it. Throws what loading throws. */
 export async function inspectPolicy(dir: string, options: LoadOptions): Promise<InspectReport> {
-  const policy = await loadPolicy(dir, options);
+  const policy = await loadPolicy(dir, { ...options, scorer: true });
   try {
     const { report, session, graph } = await policy.describe();
     const { spec, choice, pool } = policy;

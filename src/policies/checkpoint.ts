@@ -33,6 +33,8 @@ export interface OpenOptions {
   readonly base?: string;
   /** Folder of tokenizer.json, for a checkpoint without its own. */
   readonly tokenizer?: string;
+  /** A folder whose numbers are scores (PolicySpec.scores) is loaded; else it is refused, as nothing that it says may move a robot. */
+  readonly scorer?: boolean;
 }
 
 /** What a family's config says of its features. */
@@ -75,9 +77,9 @@ export class Checkpoint {
   }
 
   /** From processor files, or from statistics among `tensors` (LeRobot ≤ 0.3.3). */
-  processing(config: FeatureConfig, tensors?: Tensors): Processing {
+  processing(config: FeatureConfig, tensors?: Tensors, kind?: 'policy' | 'classifier'): Processing {
     const own = this.base === undefined || existsSync(join(this.dir, PREPROCESSOR));
-    return processingOf(own ? this.dir : this.base!, config, tensors, this.options.raw);
+    return processingOf(own ? this.dir : this.base!, config, tensors, this.options.raw, kind);
   }
 }
 

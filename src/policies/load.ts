@@ -17,6 +17,7 @@ import { openEnsemble } from './ensemble/index.js';
 import { openGaussianActor } from './gaussian-actor/index.js';
 import { openMultiTaskDit } from './multi-task-dit/index.js';
 import { openOnnxFamily } from './onnx/family.js';
+import { openRewardClassifier } from './reward-classifier/index.js';
 import { openRobomimic } from './robomimic/index.js';
 import { openRssm } from './rssm/index.js';
 import { openScalezero } from './scalezero/index.js';
@@ -43,6 +44,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   robomimic: openRobomimic,
   gaussian_actor: openGaussianActor,
   multi_task_dit: openMultiTaskDit,
+  reward_classifier: openRewardClassifier,
   onnx: openOnnxFamily,
   smolvla: openSmolvla,
   pi0: openPi0,
@@ -145,6 +147,12 @@ async function loadWithin(
   above: readonly string[],
 ): Promise<LoadedPolicy> {
   const family = openFamily(dir, options);
+  if (family.spec.scores !== undefined && options.scorer !== true)
+    throw new TendonError(
+      'unsupported',
+      `${dir} holds a ${family.spec.family}: it scores what the cameras see (${family.spec.scores.join(', ')}) and has no actions for a robot; load it as a scorer, with scorer: true, or look at it with \`tendon check\``,
+      { dir, family: family.spec.family },
+    );
   if (!('kind' in family)) return DenoisingPolicy.create(family, options);
   const demonstration = await demonstrationOf(dir, family, options, above);
   const pool = demonstration?.policy?.pool;

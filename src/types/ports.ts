@@ -47,6 +47,8 @@ export interface PolicySpec {
   readonly horizon: number;
   readonly n_action_steps: number;
   readonly action_dim: number;
+  /** What is given are scores of what is seen, under these names, and no actions: action_dim numbers from 0 to 1. */
+  readonly scores?: readonly string[];
   /** Lengths by feature key. */
   readonly observation_dims: Readonly<Record<string, number>>;
   /** Camera features by key, as the checkpoint declares them (channels, height, width). */

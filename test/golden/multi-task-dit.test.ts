@@ -103,7 +103,7 @@ describe('what is missing or not built is said', () => {
       /copy tokenizer\.json .* of some\/clip/,
     ));
   test('encoders whose heads nobody says: where their config.json is put', () =>
-    refused((dir) => rmSync(join(dir, 'clip_config.json')), /vision_encoder_name: .*as clip_config\.json/));
+    refused((dir) => rmSync(join(dir, 'clip_config.json')), /encoder some\/clip: .*as clip_config\.json/));
   test('heads that do not divide the width', () =>
     refused((dir) => {
       const odd = { num_attention_heads: 5 };

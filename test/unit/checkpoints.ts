@@ -184,6 +184,7 @@ export const CHECKPOINTS: Readonly<Record<string, (dir: string) => void>> = {
   diffusion_policy: dp,
   robomimic,
   gaussian_actor: hashedCase('gaussian_actor_states'),
+  reward_classifier: hashedCase('reward_classifier'),
   multi_task_dit: hashedCase('multi_task_dit', 'tokenizer', 'clip_config.json'),
   onnx,
   actor: whole('ogbench_hiql', {

@@ -20,6 +20,7 @@ import { openFamily } from '../../src/policies/load.js';
 import { MultiTaskDitConfig } from '../../src/policies/multi-task-dit/config.js';
 import { OnnxConfig } from '../../src/policies/onnx/config.js';
 import { readSteps, type Step } from '../../src/policies/processors/steps.js';
+import { RewardClassifierConfig } from '../../src/policies/reward-classifier/config.js';
 import { RobomimicConfig } from '../../src/policies/robomimic/config.js';
 import { RssmConfig } from '../../src/policies/rssm/config.js';
 import { ScalezeroConfig } from '../../src/policies/scalezero/config.js';
@@ -44,6 +45,7 @@ const FAMILIES: Readonly<Record<string, readonly [z.ZodType, texts: number, open
   robomimic: [RobomimicConfig, 8000, 60],
   gaussian_actor: [GaussianActorConfig, 8000, 60],
   multi_task_dit: [MultiTaskDitConfig, 8000, 30],
+  reward_classifier: [RewardClassifierConfig, 8000, 60],
   onnx: [OnnxConfig, 8000, 10],
   actor: [ActorConfig, 8000, 60],
   smolvla: [SmolvlaConfig, 8000, 20],
@@ -73,6 +75,8 @@ const FREE: Readonly<Record<string, readonly string[]>> = {
   gaussian_actor: ['policy_kwargs'],
   // Cameras share an encoder, and nothing shows the length of a chunk without positions of its own.
   multi_task_dit: ['input_features', 'horizon', 'num_heads', 'rope_base', 'tokenizer_max_length'],
+  // The order of cameras is the order of training.
+  reward_classifier: ['input_features'],
   onnx: [],
   // What each says of sizes, the weights say too.
   actor: ['goal_use', 'temperature'],

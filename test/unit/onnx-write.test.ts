@@ -228,6 +228,7 @@ const UNREAD: Readonly<Record<string, RegExp>> = {
   gather: /the op Round is not read/,
   scalezero: /the op Round is not read/,
   vqbet: /a first dim of 5; it must be the batch/,
+  multi_task_dit: /a first dim of 2; it must be the batch/,
   rssm: /weights of 3 dims/,
   // Their masks are (tokens, tokens), which no batch is.
   smolvla: /first dim/,

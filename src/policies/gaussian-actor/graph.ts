@@ -3,7 +3,7 @@
 // through tanh; and for a gripper the best of the discrete critic's actions.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
-import { clamp } from '../../networks/index.js';
+import { clamp, spatialEmbedding } from '../../networks/index.js';
 import type { Tensors } from '../tensors.js';
 import type { Camera } from '../vision/camera.js';
 import type { GaussianActorConfig } from './config.js';
@@ -117,7 +117,8 @@ function encode(
       `${prefix}image_encoder.image_enc_layers.`,
       observed.get(key)!,
     );
-    const seen = embedded(g, config, tensors, `${prefix}spatial_embeddings.${name}.kernel`, map);
+    const kernel = `${prefix}spatial_embeddings.${name}.kernel`;
+    const seen = spatialEmbedding(g, tensors, kernel, config.image_embedding_pooling_dim, map);
     return latent(g, tensors, `${prefix}post_encoders.${name}`, 1, seen, D);
   });
   for (const name of ['env', 'state']) {
@@ -140,24 +141,6 @@ function convolutions(
     const bias = tensors.weight(g, `${prefix}${2 * i}.bias`, [width]);
     return g.unary('relu', g.conv2d(h, weight, bias, { stride: 2 }));
   }, frames);
-}
-
-/** Each channel's map weighed by a kernel of its own for each feature, and summed. (1, h, w, c) → (1, c·features) */
-function embedded(
-  g: GraphBuilder,
-  { image_embedding_pooling_dim: features }: GaussianActorConfig,
-  tensors: Tensors,
-  name: string,
-  map: Value,
-): Value {
-  const [, h, w, c] = map.shape as [number, number, number, number];
-  const kernel = tensors.weight(g, name, [c, h, w, features]);
-  const channels = g.reshape(g.permute(map, [0, 3, 1, 2]), [1, c, h * w, 1]);
-  const weighed = g.mul(
-    g.expand(channels, [1, c, h * w, features]),
-    g.reshape(kernel, [1, c, h * w, features]),
-  );
-  return g.reshape(g.reduce('sum', weighed, 2), [1, c * features]);
 }
 
 /** Linear, layer norm and SiLU, layer by layer; the last is linear alone unless it is activated. */

@@ -5,14 +5,15 @@ import { GraphBuilder, type Value } from '../../native/index.js';
 import { angles, headsOf, multiHead, type Rotation, rotate } from '../../networks/index.js';
 import type { Tensors } from '../tensors.js';
 import type { Camera } from '../vision/camera.js';
-import { type ClipStyles, clipImage, clipText, towerPrefix } from './clip.js';
+import { type ClipStyle, clipImage, clipText, towerPrefix } from '../vision/clip.js';
 import type { MultiTaskDitConfig } from './config.js';
 
 export interface DitInputs {
   readonly cameras: readonly Camera[];
   readonly state: number;
   readonly action: number;
-  readonly styles: ClipStyles;
+  readonly vision: ClipStyle | undefined;
+  readonly text: ClipStyle;
   /** Width of the text encoder. */
   readonly words: number;
 }
@@ -101,7 +102,7 @@ function attended(
 function observed(
   g: GraphBuilder,
   config: MultiTaskDitConfig,
-  { cameras, state, styles, words }: DitInputs,
+  { cameras, state, vision, text: style, words }: DitInputs,
   tensors: Tensors,
 ): Value {
   const { n_obs_steps: rows, hidden_dim, tokenizer_max_length: length } = config;
@@ -110,14 +111,14 @@ function observed(
     g.input(STATE, [rows, state], 'observation'),
     ...cameras.map(({ key, input }, i) => {
       const frames = g.input(key, [rows, ...input], 'observation');
-      return clipImage(g, tensors, visionPrefix(tensors, separate, i), styles.vision, frames);
+      return clipImage(g, tensors, visionPrefix(tensors, separate, i), vision!, frames);
     }),
   ];
   const text = clipText(
     g,
     tensors,
     textPrefix(tensors),
-    styles.text,
+    style,
     g.input('text', [1, length, words], 'observation'),
     g.input('text_end', [1, length], 'observation'),
   );

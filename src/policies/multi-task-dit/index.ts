@@ -8,8 +8,8 @@ import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
 import { anySize, type Camera, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { type ClipStyle, clipStyle, clipWords, endOf, textEnd } from '../vision/clip.js';
 import { TextEncoder, taskOf } from '../vla/text.js';
-import { clipStyles, clipWords, endOf } from './clip.js';
 import { MultiTaskDitConfig } from './config.js';
 import { ditGraph, STATE, textPrefix, visionPrefix } from './graph.js';
 
@@ -37,16 +37,17 @@ export function openMultiTaskDit(checkpoint: Checkpoint): DenoiserFamily {
   );
   const action = actionMap(config.output_features, processing);
   const words = clipWords(tensors, textPrefix(tensors));
-  const table = { vision: visionWidth(), text: words.shape[1]! };
-  const styles = clipStyles(
-    dir,
-    {
-      vision: cameras.length === 0 ? config.text_encoder_name : config.vision_encoder_name,
-      text: config.text_encoder_name,
-    },
-    table,
-  );
-  const inputs = { cameras, state: features.width, action: action.dim, styles, words: words.shape[1]! };
+  const width = words.shape[1]!;
+  const style = clipStyle(dir, 'text', config.text_encoder_name, width);
+  const end = textEnd(dir);
+  const inputs = {
+    cameras,
+    state: features.width,
+    action: action.dim,
+    vision: vision(),
+    text: style,
+    words: width,
+  };
   const graph = (groups: number): GraphBuilder => {
     const g = ditGraph(config, inputs, tensors, groups);
     tensors.finish();
@@ -101,7 +102,7 @@ export function openMultiTaskDit(checkpoint: Checkpoint): DenoiserFamily {
     condition(history) {
       const { embeddings, ids } = text.encode(taskOf(history.at(-1)!, FAMILY));
       const text_end = new Float32Array(config.tokenizer_max_length);
-      text_end[endOf(ids, styles.end)] = 1;
+      text_end[endOf(ids, end)] = 1;
       return {
         text: embeddings,
         text_end,
@@ -112,10 +113,11 @@ export function openMultiTaskDit(checkpoint: Checkpoint): DenoiserFamily {
     ...actionCodec(action),
   };
 
-  function visionWidth(): number {
-    if (cameras.length === 0) return words.shape[1]!;
+  function vision(): ClipStyle | undefined {
+    if (cameras.length === 0) return undefined;
     const prefix = visionPrefix(tensors, config.use_separate_rgb_encoder_per_camera, 0);
-    return tensors.ref(`${prefix}embeddings.patch_embedding.weight`, [-1, 3, -1, -1]).shape[0]!;
+    const width = tensors.ref(`${prefix}embeddings.patch_embedding.weight`, [-1, 3, -1, -1]).shape[0]!;
+    return clipStyle(dir, 'vision', config.vision_encoder_name, width);
   }
 }
 

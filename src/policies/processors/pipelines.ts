@@ -24,9 +24,10 @@ export class Pipelines implements Processing {
     private readonly dir: string,
     private readonly config: FeatureConfig,
     private readonly isRaw: (key: string) => boolean,
+    [pre, post]: readonly [string, string] = [PREPROCESSOR, POSTPROCESSOR],
   ) {
-    this.pre = readSteps(dir, PREPROCESSOR);
-    this.post = readSteps(dir, POSTPROCESSOR);
+    this.pre = readSteps(dir, pre);
+    this.post = readSteps(dir, post);
     this.rename = this.pre.reduce(
       (map, step) => (step.kind === 'rename' ? renamedTwice(map, step.map) : map),
       {} as Record<string, string>,

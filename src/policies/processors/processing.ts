@@ -45,13 +45,15 @@ export interface Processing {
 
 /**
  * Throws `file_missing` when neither way is there and the config needs one, `weights_mismatch` when the statistics of a
- * feature that is normalised are missing. `raw`: features, or all of them, that are not normalised whatever is said.
+ * feature that is normalised are missing. `raw`: features, or all of them, that are not normalised whatever is said. `kind`: what
+ * LeRobot calls the files, which begin with it.
  */
 export function processingOf(
   dir: string,
   config: FeatureConfig,
   tensors: Tensors | undefined,
   raw: readonly string[] | 'all' = [],
+  kind: 'policy' | 'classifier' = 'policy',
 ): Processing {
   const features = { ...config.input_features, ...config.output_features };
   for (const key of raw === 'all' ? [] : raw)
@@ -62,14 +64,15 @@ export function processingOf(
         { key },
       );
   const isRaw = (key: string): boolean => raw === 'all' || raw.includes(key);
-  const [pre, post] = [PREPROCESSOR, POSTPROCESSOR].map((name) => existsSync(join(dir, name)));
+  const names = [PREPROCESSOR, POSTPROCESSOR].map((name) => name.replace('policy', kind)) as [string, string];
+  const [pre, post] = names.map((name) => existsSync(join(dir, name)));
   if (pre !== post)
     throw new TendonError(
       'file_missing',
-      `${dir} has ${pre ? PREPROCESSOR : POSTPROCESSOR} and no ${pre ? POSTPROCESSOR : PREPROCESSOR}; copy it from the training's folder`,
+      `${dir} has ${names[pre ? 0 : 1]} and no ${names[pre ? 1 : 0]}; copy it from the training's folder`,
       { dir },
     );
-  if (pre) return new Pipelines(dir, config, isRaw);
+  if (pre) return new Pipelines(dir, config, isRaw, names);
   const found = tensors === undefined ? undefined : buffersOf(dir, config, tensors, isRaw);
   if (found !== undefined) return found;
   const needs = Object.entries(features).find(
@@ -78,7 +81,7 @@ export function processingOf(
   if (needs !== undefined)
     throw new TendonError(
       'file_missing',
-      `${dir}: no normalisation statistics, and ${needs[0]} is normalised: neither ${PREPROCESSOR} and ${POSTPROCESSOR} (LeRobot ≥ 0.4) nor normalize_inputs buffers in the weights (≤ 0.3.3); if its numbers are raw, say so with raw (--raw ${needs[0]}, or --raw all)`,
+      `${dir}: no normalisation statistics, and ${needs[0]} is normalised: neither ${names.join(' and ')} (LeRobot ≥ 0.4) nor normalize_inputs buffers in the weights (≤ 0.3.3); if its numbers are raw, say so with raw (--raw ${needs[0]}, or --raw all)`,
       { dir, key: needs[0] },
     );
   return UNCHANGED;

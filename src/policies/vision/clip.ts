@@ -18,13 +18,6 @@ export interface ClipStyle {
   readonly activation: VitActivation;
 }
 
-export interface ClipStyles {
-  readonly vision: ClipStyle;
-  readonly text: ClipStyle;
-  /** The id at whose first place a text is read; the first of the largest ids where it is 2 (files before 2023). */
-  readonly end: number;
-}
-
 const tower = (heads: number) =>
   z.object({
     num_attention_heads: CountSchema.default(heads),
@@ -44,46 +37,38 @@ const OPENAI = /^openai\/clip-vit-/;
 const OPENAI_HEAD = 64;
 const FILE = 'clip_config.json';
 
-export function clipStyles(
-  dir: string,
-  names: Readonly<Record<'vision' | 'text', string>>,
-  widths: Readonly<Record<'vision' | 'text', number>>,
-): ClipStyles {
-  const path = join(dir, FILE);
-  const checked = (of: 'vision' | 'text', style: ClipStyle): ClipStyle => {
-    if (widths[of] % style.heads === 0) return style;
+/** `name`: of the model as config.json has it. Throws `file_missing` saying what to put where, `config_invalid`. */
+export function clipStyle(dir: string, of: 'vision' | 'text', name: string, width: number): ClipStyle {
+  const found = readClipConfig(dir);
+  if (found === undefined && !OPENAI.test(name))
     throw new TendonError(
-      'config_invalid',
-      `${dir}: the ${of} encoder is ${widths[of]} wide, which ${style.heads} heads do not divide; put config.json of ${names[of]} there as ${FILE}`,
-      { dir },
+      'file_missing',
+      `${dir}/config.json: the ${of} encoder ${name}: how many heads it has is not known here; put its config.json there as ${FILE}`,
+      { dir, name },
     );
+  const usual = {
+    num_attention_heads: Math.max(1, width / OPENAI_HEAD),
+    layer_norm_eps: 1e-5,
+    hidden_act: 'quick_gelu',
   };
-  if (!existsSync(path)) {
-    const strange = (['vision', 'text'] as const).find((of) => !OPENAI.test(names[of]));
-    if (strange !== undefined)
-      throw new TendonError(
-        'file_missing',
-        `${dir}/config.json: ${strange}_encoder_name: the heads of ${names[strange]} are not known here; put its config.json there as ${FILE}`,
-        { path },
-      );
-    const usual = (of: 'vision' | 'text'): ClipStyle =>
-      checked(of, { heads: Math.max(1, widths[of] / OPENAI_HEAD), eps: 1e-5, activation: 'quick_gelu' });
-    return { vision: usual('vision'), text: usual('text'), end: 2 };
-  }
+  const { num_attention_heads: heads, layer_norm_eps: eps, hidden_act } = found?.[`${of}_config`] ?? usual;
+  if (width % heads === 0) return { heads, eps, activation: hidden_act as VitActivation };
+  throw new TendonError(
+    'config_invalid',
+    `${dir}: the ${of} encoder is ${width} wide, which ${heads} heads do not divide; put config.json of ${name} there as ${FILE}`,
+    { dir, name },
+  );
+}
+
+/** The id at whose first place a text is read; the first of the largest ids where it is 2, as in files before 2023. */
+export const textEnd = (dir: string): number => readClipConfig(dir)?.text_config.eos_token_id ?? 2;
+
+function readClipConfig(dir: string): z.infer<typeof ClipConfig> | undefined {
+  const path = join(dir, FILE);
+  if (!existsSync(path)) return undefined;
   const found = ClipConfig.safeParse(readUserJson(path, 'config'));
-  if (!found.success)
-    throw new TendonError('config_invalid', `${path}: ${z.prettifyError(found.error)}`, { path });
-  const { text_config, vision_config } = found.data;
-  const style = (of: typeof vision_config): ClipStyle => ({
-    heads: of.num_attention_heads,
-    eps: of.layer_norm_eps,
-    activation: of.hidden_act,
-  });
-  return {
-    vision: checked('vision', style(vision_config)),
-    text: checked('text', style(text_config)),
-    end: text_config.eos_token_id,
-  };
+  if (found.success) return found.data;
+  throw new TendonError('config_invalid', `${path}: ${z.prettifyError(found.error)}`, { path });
 }
 
 /** `prefix`, and what transformers before 5 puts behind it. */
