@@ -10,10 +10,11 @@ import { openWeights, type WeightFile } from '../weights/index.js';
 import { baseOf } from './adapters/base.js';
 import { readAdapterConfig } from './adapters/config.js';
 import { isAdapter, merged } from './adapters/merge.js';
+import { besoConfig, besoRun } from './convert/beso.js';
 import type { Feature } from './fields.js';
 import { modernConfig } from './legacy.js';
 import { PREPROCESSOR } from './processors/pipelines.js';
-import { type Processing, processingOf } from './processors/processing.js';
+import { type Processing, type ProcessingWays, processingOf } from './processors/processing.js';
 import { Tensors } from './tensors.js';
 
 // A config is read once: to compile its check would take longer than the check does.
@@ -76,15 +77,17 @@ export class Checkpoint {
     return new Tensors(this.file, family, this.options.allow_unused);
   }
 
-  /** From processor files, or from statistics among `tensors` (LeRobot ≤ 0.3.3). */
-  processing(config: FeatureConfig, tensors?: Tensors, kind?: 'policy' | 'classifier'): Processing {
+  /** From processor files, from statistics among `tensors` (LeRobot ≤ 0.3.3), or as `ways` says. */
+  processing(config: FeatureConfig, tensors?: Tensors, ways?: ProcessingWays): Processing {
     const own = this.base === undefined || existsSync(join(this.dir, PREPROCESSOR));
-    return processingOf(own ? this.dir : this.base!, config, tensors, this.options.raw, kind);
+    return processingOf(own ? this.dir : this.base!, config, tensors, this.options.raw, ways);
   }
 }
 
 export function readConfig(dir: string): Record<string, unknown> {
   const path = join(dir, 'config.json');
+  const run = existsSync(path) ? undefined : besoRun(dir);
+  if (run !== undefined) return besoConfig(run, dir);
   const hint = 'A checkpoint is a folder with config.json and model.safetensors.';
   const json = readUserJson(path, 'config', hint);
   if (typeof json === 'object' && json !== null && !Array.isArray(json))
@@ -103,7 +106,7 @@ export function parseConfig<T>(
   if (result.success) return result.data;
   throw new TendonError(
     'config_invalid',
-    `${join(dir, 'config.json')} (${family}): ${z.prettifyError(result.error)}`,
+    `${existsSync(join(dir, 'config.json')) ? join(dir, 'config.json') : dir} (${family}): ${z.prettifyError(result.error)}`,
     {
       family,
       issues: result.error.issues,

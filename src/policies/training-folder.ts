@@ -1,12 +1,14 @@
 // What people name as a checkpoint: its folder, the folder of the training around it, or the training's own file. Where only one
 // policy can be meant it is taken, with a sentence; several are listed.
 
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { TendonError } from '../types/index.js';
 import { cached, fileHash } from '../weights/index.js';
 import { isActorFolder } from './actor/index.js';
 import { isAdapter } from './adapters/merge.js';
+import { BESO_WEIGHTS, besoRun } from './convert/beso.js';
 import { convert, writeCheckpoint } from './convert/index.js';
 
 const TORCH = /\.(ckpt|pt|pth)$/;
@@ -16,8 +18,14 @@ const LISTED = 12;
 /** The folder to open: `path` itself, what lies in it, or what was imported from it. */
 export function checkpointFolder(path: string): string {
   if (!existsSync(path)) return path;
-  if (statSync(path).isFile()) return TORCH.test(path) ? imported(path) : path;
+  if (statSync(path).isFile()) {
+    const dir = dirname(path);
+    // BESO's folder is opened as it is, with the statistics that lie in it.
+    if (basename(path) === BESO_WEIGHTS && (existsSync(join(dir, 'config.json')) || besoRun(dir))) return dir;
+    return TORCH.test(path) ? imported(path) : path;
+  }
   if (existsSync(join(path, 'config.json')) || isAdapter(path) || isActorFolder(path)) return path;
+  if (besoRun(path) !== undefined) return path;
   const found = distinct([...folders(path), ...files(path)]);
   const [only] = found;
   if (only === undefined) return path;
@@ -58,9 +66,11 @@ function distinct(paths: readonly string[]): string[] {
   return [...seen.values()].sort();
 }
 
-/** A folder made of a training's own file, kept by the file's hash. */
+/** A folder made of a training's own file, kept by the hash of the file and of the configuration found beside it. */
 function imported(file: string): string {
-  const dir = cached('imported', fileHash(file), (to) => writeCheckpoint(to, convert(file)));
+  const converted = convert(file);
+  const config = createHash('sha256').update(JSON.stringify(converted.config)).digest('hex');
+  const dir = cached('imported', `${fileHash(file)} ${config}`, (to) => writeCheckpoint(to, converted));
   process.emitWarning(`${file} is a training's own file; it was imported to ${dir}`, 'TendonWarning');
   return dir;
 }

@@ -6,10 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { merged } from '../../src/policies/adapters/merge.js';
+import { BesoConfig } from '../../src/policies/beso/config.js';
+import { parseConfig, readConfig } from '../../src/policies/checkpoint.js';
 import { configBeside } from '../../src/policies/convert/beside.js';
 import { processingOf } from '../../src/policies/processors/processing.js';
 import { TendonError } from '../../src/types/index.js';
 import { openWeights, writeSafetensors } from '../../src/weights/index.js';
+import { writeBesoRun } from '../golden/beso-run.js';
 import { drawer, mutate } from './mutations.js';
 
 const COUNT = Number(process.env.TENDON_FUZZ ?? 1_500);
@@ -154,4 +157,14 @@ test(`${COUNT} damages to a training's config.yaml`, () => {
     const hydra = configBeside(join(dir, 'training/model.pt'));
     return [hydra?.find('a.c'), hydra?.find('d.e'), hydra?.find('f')];
   });
+}, 600_000);
+
+test(`${COUNT} damages to BESO's config.yaml, and to stats.json beside it`, () => {
+  const run = writeBesoRun(join(dir, 'beso'), 'block_push');
+  const stats = { 'observation.state': { mean: Array(10).fill(0), std: Array(10).fill(1) } };
+  const action = { min: [-1, -1], max: [1, 1] };
+  writeFileSync(join(run, 'stats.json'), JSON.stringify({ ...stats, action }));
+  const read = () => parseConfig(BesoConfig, readConfig(run), run, 'beso');
+  expect(damaged(join(run, '.hydra/config.yaml'), 31, read)).toBeGreaterThan(COUNT / 10);
+  expect(damaged(join(run, 'stats.json'), 37, read)).toBeGreaterThan(COUNT / 4);
 }, 600_000);

@@ -14,6 +14,15 @@ export const BesoConfig = z.lazy(() =>
     normalization_mapping: NormalizationSchema,
     goal_feature: z.string().nullable().default('observation.goal'),
     guidance_scale: z.number().default(1),
+    /** The data's mean, std, min and max by feature, where no processor files have them. */
+    stats: z
+      .record(
+        z.string(),
+        z.partialRecord(z.enum(['mean', 'std', 'min', 'max']), z.array(z.number()).max(1 << 16)),
+      )
+      .optional(),
+    /** Numbers of each goal that the network gets as 0, once they are scaled. */
+    goal_masked: z.array(z.number().int().nonnegative()).max(1024).default([]),
     state_dim: CountSchema,
     action_dim: CountSchema,
     embed_dim: CountSchema,

@@ -21,12 +21,16 @@ import { BesoConfig } from './config.js';
 import { besoGraph } from './graph.js';
 
 const STATE = 'observation.state';
+const ADVICE =
+  'BESO makes its scaler from the data set and saves it nowhere: write the numbers into stats.json beside model_state_dict.pth, {"observation.state": {"mean": […], "std": […]}, "action": {"mean": […], "std": […], "min": […], "max": […]}}, which are x_mean, x_std, y_mean, y_std, y_min and y_max of its Scaler (MinMaxScaler has no y_mean and y_std, and needs none)';
 
 export function openBeso(checkpoint: Checkpoint): DenoiserFamily {
   const { dir } = checkpoint;
   const config = checkpoint.parse(BesoConfig, 'beso');
   const tensors = checkpoint.tensors('beso');
-  const processing = checkpoint.processing(config, tensors);
+  const processing = checkpoint.processing(config, tensors, {
+    scaler: { stats: config.stats && statsOf(config.stats), eps: 1e-12, advice: ADVICE },
+  });
   const features = lowDimFeatures(config.input_features, processing);
   const action = actionMap(config.output_features, processing);
   // Bounds hold for actions that are not normalised as well.
@@ -47,6 +51,13 @@ export function openBeso(checkpoint: Checkpoint): DenoiserFamily {
     throw new TendonError(
       'config_invalid',
       `${dir}/config.json: goal_conditioned needs goal_feature "${goalKey}" among input_features with at most state_dim ${config.state_dim} values, or goal_seq_len ${goals} times as many, got ${goalDim ?? 'none'}`,
+    );
+
+  const beyond = config.goal_masked.find((masked) => masked >= config.state_dim);
+  if (beyond !== undefined)
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: goal_masked: expected places below state_dim ${config.state_dim}, got ${beyond}`,
     );
 
   // The causal mask is a buffer in the file; the graph makes its own.
@@ -117,11 +128,21 @@ export function openBeso(checkpoint: Checkpoint): DenoiserFamily {
       const values = given?.[goalKey] ?? history.at(-1)!.values[goalKey]!;
       for (let i = 0; i < (each ? 1 : goals); i++)
         applyForward(features.affine[goalKey]!, values, goal, i * config.state_dim);
+      for (const masked of config.goal_masked)
+        for (let i = 0; i < goals; i++) goal[i * config.state_dim + masked] = 0;
       return { state, goal };
     },
     ...actionCodec(action),
   };
 }
+
+const statsOf = (stats: NonNullable<BesoConfig['stats']>): Record<string, Stats> =>
+  Object.fromEntries(
+    Object.entries(stats).map(([key, of]) => [
+      key,
+      Object.fromEntries(Object.entries(of).map(([name, values]) => [name, Float32Array.from(values ?? [])])),
+    ]),
+  );
 
 /** How far beyond the data an action may go (Scaler.clip_action). */
 const CLIP = 1.1;

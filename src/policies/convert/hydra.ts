@@ -30,14 +30,20 @@ export class Hydra {
   /** `fallback`: what the peer's class takes when the field is absent. */
   number(path: string, fallback?: number): number {
     const value = this.find(path) ?? fallback;
-    if (typeof value !== 'number') throw wrong(this.path, path, 'a number', value);
+    if (typeof value !== 'number') throw wrong(this.path, this.named(path), 'a number', value);
     return value;
   }
 
   /** True or false; absent or null is `fallback`. */
-  flag(path: string, fallback: boolean): boolean {
+  flag(path: string, fallback?: boolean): boolean {
     const value = this.find(path) ?? fallback;
-    if (typeof value !== 'boolean') throw wrong(this.path, path, 'true or false', value);
+    if (typeof value !== 'boolean') throw wrong(this.path, this.named(path), 'true or false', value);
+    return value;
+  }
+
+  text(path: string): string {
+    const value = this.find(path);
+    if (typeof value !== 'string') throw wrong(this.path, this.named(path), 'text', value);
     return value;
   }
 
@@ -45,6 +51,17 @@ export class Hydra {
     const value = this.find(path);
     if (!isDict(value)) throw wrong(this.path, path, 'a section', value);
     return value;
+  }
+
+  /** The path, and what it refers to, for errors. */
+  private named(path: string): string {
+    const written = path
+      .split('.')
+      .reduce<Plain | undefined>(
+        (at, part) => (isDict(at) && Object.hasOwn(at, part) ? at[part] : undefined),
+        this.root,
+      );
+    return typeof written === 'string' && written.startsWith('${') ? `${path} (${written})` : path;
   }
 
   private at(path: string, depth: number): Plain | undefined {
@@ -121,6 +138,6 @@ export const isDict = (value: Plain | undefined): value is Dict =>
 export const wrong = (path: string, field: string, expected: string, got: unknown): TendonError =>
   new TendonError(
     'config_invalid',
-    `${path}: its configuration should have ${expected} at ${field}, got ${JSON.stringify(got)}`,
+    `${path}: its configuration should have ${expected} at ${field}, got ${got === undefined || got === null ? 'nothing: it is absent, or ??? that was never filled in' : JSON.stringify(got)}`,
     { path, field },
   );

@@ -6,6 +6,7 @@ import { TendonError } from '../../types/index.js';
 import { openTorch, type TorchFile } from '../../weights/index.js';
 import { convertAct, isOriginalAct } from './act.js';
 import { configBeside } from './beside.js';
+import { besoConfig, isBeso } from './beso.js';
 import { convertDp, isDp } from './dp.js';
 import type { Converted } from './folder.js';
 import { Intake } from './intake.js';
@@ -53,7 +54,12 @@ function recognise(file: TorchFile, options: ConvertOptions): Converted {
     };
   }
   const beso = has('inner_model.');
-  if (beso !== undefined) return bare('BESO', file, beso, options, 'beso');
+  if (beso !== undefined) {
+    const beside = options.config?.embed_dim === undefined ? configBeside(file.path) : undefined;
+    if (beside === undefined || !isBeso(beside)) return bare('BESO', file, beso, options, 'beso');
+    const config = besoConfig(beside, dirname(file.path));
+    return { ...bare('BESO', file, beso, { ...options, config }), config };
+  }
   throw new TendonError(
     'unsupported',
     `${file.path}: its ${file.tensors.size} tensors (${[...file.tensors.keys()].slice(0, 3).join(', ')} …) are none of diffusion_policy's, robomimic's, ACT's, TD-MPC2's or BESO's; a LeRobot checkpoint is a folder and needs no conversion`,

@@ -8,9 +8,10 @@ import type { FeatureConfig } from '../checkpoint.js';
 import type { Tensors } from '../tensors.js';
 import { type Affine, identity } from './affine.js';
 import { buffersOf } from './buffers.js';
-import type { Stats } from './normalize.js';
+import { normalizer, type Stats } from './normalize.js';
 import { Pipelines, POSTPROCESSOR, PREPROCESSOR } from './pipelines.js';
 import type { PictureStep } from './steps.js';
+import { noteStill } from './still.js';
 
 /** From the network's action to the robot's: back through `affine`, plus a state, back through `after`. */
 export interface ActionMap {
@@ -43,17 +44,31 @@ export interface Processing {
   stats(key: string): Stats | undefined;
 }
 
+/** How a family that is none of LeRobot's keeps its statistics. */
+export interface Scaler {
+  /** By feature, where the checkpoint has them. */
+  readonly stats?: Readonly<Record<string, Stats>> | undefined;
+  readonly eps: number;
+  /** Where they are to be written, for the error when there are none. */
+  readonly advice: string;
+}
+
+export interface ProcessingWays {
+  /** What LeRobot calls the two files, whose names begin with it; policy when absent. */
+  readonly kind?: 'policy' | 'classifier';
+  readonly scaler?: Scaler;
+}
+
 /**
  * Throws `file_missing` when neither way is there and the config needs one, `weights_mismatch` when the statistics of a
- * feature that is normalised are missing. `raw`: features, or all of them, that are not normalised whatever is said. `kind`: what
- * LeRobot calls the files, which begin with it.
+ * feature that is normalised are missing. `raw`: features, or all of them, that are not normalised whatever is said.
  */
 export function processingOf(
   dir: string,
   config: FeatureConfig,
   tensors: Tensors | undefined,
   raw: readonly string[] | 'all' = [],
-  kind: 'policy' | 'classifier' = 'policy',
+  { kind = 'policy', scaler }: ProcessingWays = {},
 ): Processing {
   const features = { ...config.input_features, ...config.output_features };
   for (const key of raw === 'all' ? [] : raw)
@@ -72,6 +87,13 @@ export function processingOf(
       `${dir} has ${names[pre ? 0 : 1]} and no ${names[pre ? 1 : 0]}; copy it from the training's folder`,
       { dir },
     );
+  if (pre && scaler?.stats !== undefined)
+    throw new TendonError(
+      'config_invalid',
+      `${dir} has statistics of its own and ${names[0]} as well; leave the one that its training used`,
+      { dir },
+    );
+  if (scaler?.stats !== undefined) return scaledBy(dir, config, scaler.stats, scaler.eps, isRaw);
   if (pre) return new Pipelines(dir, config, isRaw, names);
   const found = tensors === undefined ? undefined : buffersOf(dir, config, tensors, isRaw);
   if (found !== undefined) return found;
@@ -81,10 +103,33 @@ export function processingOf(
   if (needs !== undefined)
     throw new TendonError(
       'file_missing',
-      `${dir}: no normalisation statistics, and ${needs[0]} is normalised: neither ${names.join(' and ')} (LeRobot ≥ 0.4) nor normalize_inputs buffers in the weights (≤ 0.3.3); if its numbers are raw, say so with raw (--raw ${needs[0]}, or --raw all)`,
+      `${dir}: no normalisation statistics, and ${needs[0]} is normalised: neither ${names.join(' and ')} (LeRobot ≥ 0.4) nor normalize_inputs buffers in the weights (≤ 0.3.3); if its numbers are raw, say so with raw (--raw ${needs[0]}, or --raw all)${scaler === undefined ? '' : `. ${scaler.advice}`}`,
       { dir, key: needs[0] },
     );
   return UNCHANGED;
+}
+
+function scaledBy(
+  dir: string,
+  { input_features, output_features, normalization_mapping }: FeatureConfig,
+  stats: Readonly<Record<string, Stats>>,
+  eps: number,
+  isRaw: (key: string) => boolean,
+): Processing {
+  const map = (key: string, length: number): Affine => {
+    const { type } = { ...input_features, ...output_features }[key] ?? { type: '' };
+    const mode = isRaw(key) ? 'IDENTITY' : (normalization_mapping[type] ?? 'IDENTITY');
+    const of = Object.hasOwn(stats, key) ? stats[key] : undefined;
+    const affine = normalizer(key, mode, of, length, 'current', eps);
+    if (mode !== 'IDENTITY') noteStill(dir, key, type, mode, of!);
+    return affine;
+  };
+  return {
+    rename: {},
+    input: map,
+    action: (dim) => ({ affine: map('action', dim) }),
+    stats: (key) => (Object.hasOwn(stats, key) ? stats[key] : undefined),
+  };
 }
 
 const UNCHANGED: Processing = {

@@ -19,7 +19,7 @@ export function openRewardClassifier(checkpoint: Checkpoint): DenoiserFamily {
   const { dir } = checkpoint;
   const config = checkpoint.parse(RewardClassifierConfig, FAMILY);
   const tensors = checkpoint.tensors(FAMILY);
-  const processing = checkpoint.processing(config, tensors, 'classifier');
+  const processing = checkpoint.processing(config, tensors, { kind: 'classifier' });
   // The peer's OBS_IMAGE is where the name of each of its cameras begins.
   const cameras = camerasOf(config.input_features, processing).filter(({ key }) =>
     key.startsWith('observation.image'),
