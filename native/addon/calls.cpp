@@ -145,13 +145,14 @@ Napi::Value profile_to_js(Napi::Env env, const std::vector<InstructionReport>& r
   return array;
 }
 
-const float* numbers_of(const Napi::Object& given, const char* name, std::vector<float>& into,
-                        int64_t count) {
+const float* numbers_of(const Napi::Object& given, const char* name, std::vector<float>& into, int64_t count,
+                        const char* within) {
   const Napi::Value value = property(given, name);
   if (value.IsUndefined()) return nullptr;
-  into = floats_of(value, name);
+  const std::string called = std::string(within) + name;
+  into = floats_of(value, called.c_str());
   if (static_cast<int64_t>(into.size()) != count)
-    throw BuildError("input_invalid", format("%s: expected %lld numbers, got %zu", name,
+    throw BuildError("input_invalid", format("%s: expected %lld numbers, got %zu", called.c_str(),
                                              static_cast<long long>(count), into.size()));
   return into.data();
 }

@@ -50,7 +50,9 @@ Napi::Value profile_of(const Napi::CallbackInfo& info, const Lines& lines, Profi
 const char* status_name(Status status);
 
 // `count` numbers under that name, held in `into`; null when there are none.
-const float* numbers_of(const Napi::Object& given, const char* name, std::vector<float>& into, int64_t count);
+// `within` names the object in errors, such as "tape.".
+const float* numbers_of(const Napi::Object& given, const char* name, std::vector<float>& into, int64_t count,
+                        const char* within = "");
 uint64_t seed_of(const Napi::Value& value);
 
 // A token that ends a call early; none when it is undefined.

@@ -51,16 +51,18 @@ struct Tape {
     if (value.IsUndefined()) return tape;
     if (!value.IsObject()) throw BuildError("input_invalid", "tape: expected an object of draws");
     const auto given = value.As<Napi::Object>();
-    tape.samples = numbers_of(given, "samples", samples, t.iterations * t.samples * t.row());
-    tape.tail = numbers_of(given, "tail", tail, static_cast<int64_t>(t.iterations) * t.rows() * t.action_dim);
-    tape.prior = numbers_of(given, "prior", prior, t.prior * t.row());
-    tape.model =
-        numbers_of(given, "model", model, static_cast<int64_t>(t.iterations) * t.rows() * model_draws);
-    tape.prior_model = numbers_of(given, "prior_model", prior_model, t.prior * model_draws);
-    tape.pick = numbers_of(given, "pick", pick, t.elites);
-    tape.explore = numbers_of(given, "explore", explore, t.action_dim);
+    tape.samples = numbers_of(given, "samples", samples, t.iterations * t.samples * t.row(), "tape.");
+    tape.tail = numbers_of(given, "tail", tail, static_cast<int64_t>(t.iterations) * t.rows() * t.action_dim,
+                           "tape.");
+    tape.prior = numbers_of(given, "prior", prior, t.prior * t.row(), "tape.");
+    tape.model = numbers_of(given, "model", model,
+                            static_cast<int64_t>(t.iterations) * t.rows() * model_draws, "tape.");
+    tape.prior_model = numbers_of(given, "prior_model", prior_model, t.prior * model_draws, "tape.");
+    tape.pick = numbers_of(given, "pick", pick, t.elites, "tape.");
+    tape.explore = numbers_of(given, "explore", explore, t.action_dim, "tape.");
     std::vector<float> indices;
-    if (numbers_of(given, "critics", indices, static_cast<int64_t>(t.iterations) * t.drawn) != nullptr) {
+    if (numbers_of(given, "critics", indices, static_cast<int64_t>(t.iterations) * t.drawn, "tape.") !=
+        nullptr) {
       for (const float index : indices) {
         if (!(index >= 0 && index < static_cast<float>(t.critics)))
           throw BuildError("input_invalid", format("tape.critics: expected 0 to %d, got %g", t.critics - 1,

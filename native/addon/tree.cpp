@@ -121,10 +121,11 @@ Napi::Value TreePlannerObject::plan(const Napi::CallbackInfo& info) {
           if (!property(given, "tape").IsObject())
             throw BuildError("input_invalid", "tape: expected an object of draws");
           const auto tape = property(given, "tape").As<Napi::Object>();
-          job.args.tape.actions = numbers_of(tape, "actions", job.draws, (t.simulations + 1) * t.row());
+          job.args.tape.actions =
+              numbers_of(tape, "actions", job.draws, (t.simulations + 1) * t.row(), "tape.");
           job.args.tape.model =
-              numbers_of(tape, "model", job.model, t.simulations * shared_->planner->model_draws());
-          job.args.tape.pick = numbers_of(tape, "pick", job.pick, t.actions);
+              numbers_of(tape, "model", job.model, t.simulations * shared_->planner->model_draws(), "tape.");
+          job.args.tape.pick = numbers_of(tape, "pick", job.pick, t.actions, "tape.");
         }
         job.cancel = cancel_of(given);
         job.args.cancel = job.cancel.get();

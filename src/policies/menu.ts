@@ -12,7 +12,9 @@ export function checkOffered(family: string, menu: SamplerMenu, choice: SamplerC
   };
   const { precision, steps, candidates } = choice;
   if (!menu.precisions.includes(precision)) refuse('precision', menu.precisions.join(', '), `"${precision}"`);
-  if (!Number.isInteger(steps) || steps < 1 || steps > menu.max_steps)
+  // Steps of another family's sampler say nothing of what is wrong.
+  const known = menu.samplers.includes(choice.sampler);
+  if (known && (!Number.isInteger(steps) || steps < 1 || steps > menu.max_steps))
     refuse('steps', `1 to ${menu.max_steps} whole steps`, steps);
   if (!Number.isInteger(candidates) || candidates < 1 || candidates > menu.max_candidates)
     refuse('candidates', `1 to ${menu.max_candidates} whole candidates`, candidates);
