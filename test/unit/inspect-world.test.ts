@@ -30,8 +30,10 @@ async function worldOf(family: string, sampler?: string) {
 
 async function said(dir: string, instructions = false): Promise<string> {
   const lines: string[] = [];
-  const context = { say: (line: string) => lines.push(line), positionals: [dir] } as unknown as Context;
-  expect(await inspect.run({ threads: '1', instructions, precision: 'f32' }, context)).toBe(0);
+  const values = { policy: dir, threads: '1', instructions, precision: 'f32' };
+  const text = (name: string): string => String(Reflect.get(values, name));
+  const say = (line: string): unknown => lines.push(line);
+  expect(await inspect.run(values, { say, text } as unknown as Context)).toBe(0);
   return lines.join('\n');
 }
 
