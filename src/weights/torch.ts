@@ -25,7 +25,7 @@ export function readTorch(source: ByteSource): TorchFile {
   if (!isZip(source))
     throw new TendonError(
       'unsupported',
-      `${source.path} is not a zip: expected torch.save's format since torch 1.6; load it and save it again with a newer torch, or as safetensors`,
+      `${source.path} is ${formOf(source)}: expected torch.save's format since torch 1.6, which is a zip; load it and save it again with a newer torch (torch.save(torch.load(FILE, map_location="cpu"), NEW)), or as safetensors`,
       { path: source.path },
     );
   const entries = readZip(source);
@@ -60,6 +60,18 @@ export function readTorch(source: ByteSource): TorchFile {
   visit(root, '', 0);
   if (tensors.size === 0) throw corrupt(source, 'it names no tensors');
   return { path: source.path, tensors, metadata: {}, root };
+}
+
+/** How torch before 1.6 begins a row of pickles: its magic number, pickled. */
+const MAGIC = '80028a0a6cfc9c46f9206aa850192e';
+
+function formOf(source: ByteSource): string {
+  const head = source.read(0, Math.min(source.size, 512));
+  if (head.subarray(0, MAGIC.length / 2).toString('hex') === MAGIC)
+    return 'a row of pickles, as torch before 1.6 saved';
+  return head.subarray(257, 262).toString('latin1') === 'ustar'
+    ? 'a tar, as torch before 0.2 saved'
+    : 'not a zip';
 }
 
 /**

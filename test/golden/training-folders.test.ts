@@ -1,10 +1,20 @@
 // Trainings as they lie: LeRobot's run with its steps, a diffusion_policy run with its .ckpt, TD-MPC2's config.yaml with ??? and ${…}.
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { configBeside } from '../../src/policies/convert/beside.js';
+import { convert, writeCheckpoint } from '../../src/policies/convert/index.js';
 import { tdmpc2Config } from '../../src/policies/convert/tdmpc2.js';
 import { loadPolicy, openFamily } from '../../src/policies/index.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
@@ -124,4 +134,72 @@ latent_dim: 512
   // 512 is the default of another size of model: the weights know.
   expect(found).toMatchObject({ obs_shape, action_dim, latent_dim, num_q, num_samples: 32, iterations: 3 });
   expect(found).not.toHaveProperty('episode_length');
+});
+
+test('TD-MPC2: a run’s folder plans as its recorded config.json does, from the file and the folders around it', async () => {
+  const { config, dir: recorded, get } = golden('tdmpc2_tiny');
+  mkdirSync(join(dir, 'run/models'), { recursive: true });
+  copyFileSync(join(recorded, 'tdmpc2.pt'), join(dir, 'run/models/final.pt'));
+  // What hydra wrote: one value refers to another, and what the environment says is open.
+  const open = ['tasks', 'obs_shape', 'obs_shapes', 'action_dim', 'episode_length', 'bin_size', 'checkpoint'];
+  const { iterations, ...given } = config;
+  const rounds = ['$', '{rounds}'].join('');
+  const lines = Object.entries({ ...given, rounds: iterations, iterations: rounds })
+    .filter(([key]) => !open.includes(key))
+    .map(([key, value]) => `${key}: ${value}`);
+  const yaml = [...lines, ...open.map((key) => `${key}: ???`)].join('\n');
+  writeFileSync(join(dir, 'run/config.yaml'), yaml);
+
+  const planned = async (path: string): Promise<number[]> => {
+    const policy = await loadPolicy(path, { precision: 'f32', threads: 1 });
+    policy.reset(5);
+    const { actions } = await policy.infer({ stamp_ns: 0, values: { 'observation.state': get('obs') } });
+    policy.close();
+    return [...actions];
+  };
+  mkdirSync(join(dir, 'ours'));
+  for (const file of ['config.json', 'model.safetensors'])
+    copyFileSync(join(recorded, file), join(dir, 'ours', file));
+  const want = await planned(join(dir, 'ours'));
+  for (const path of ['run', 'run/models', 'run/models/final.pt'])
+    expect(await planned(join(dir, path))).toEqual(want);
+  expect(said.join()).toMatch(/does not say episode_length, so plans are valued with the γ of 500 steps/);
+
+  const shorter = { episode_length: 100, fps: 20 };
+  writeCheckpoint(join(dir, 'out'), convert(join(dir, 'run/models/final.pt'), { config: shorter }));
+  const told = await planned(join(dir, 'out'));
+  expect(openFamily(join(dir, 'out')).spec).toMatchObject({ family: 'tdmpc2', rate_hz: 20 });
+  expect(told).not.toEqual(want);
+  said = [];
+  writeFileSync(join(dir, 'run/config.yaml'), yaml.replace('episode_length: ???', 'episode_length: 100'));
+  expect(await planned(join(dir, 'run'))).toEqual(told);
+  expect(said.join()).not.toMatch(/episode_length/);
+});
+
+describe('torch’s formats before 1.6', () => {
+  const tar = (): Buffer => {
+    // As torch ≤ 0.1.9 wrote: a tar of sys_info, pickle, tensors and storages.
+    const bytes = Buffer.alloc(4096);
+    bytes.write('storages', 0);
+    bytes.write('ustar', 257);
+    return bytes;
+  };
+  // The number that torch.save put first, as a pickle of protocol 2.
+  const pickles = Buffer.from('80028a0a6cfc9c46f9206aa850192e8002', 'hex');
+  test.each([
+    ['a tar', tar(), /a tar, as torch before 0\.2/],
+    [
+      'a row of pickles',
+      Buffer.concat([pickles, Buffer.alloc(64)]),
+      /a row of pickles, as torch before 1\.6/,
+    ],
+    ['something else', Buffer.alloc(64, 7), /not a zip/],
+  ])('%s is refused with what to do', (_, bytes, message) => {
+    const file = join(dir, 'old.pth');
+    writeFileSync(file, bytes);
+    expect(() => openFamily(file)).toThrow(
+      expect.objectContaining({ code: 'unsupported', message: expect.stringMatching(message) }),
+    );
+    expect(() => openFamily(file)).toThrow(/save it again with a newer torch/);
+  });
 });

@@ -11,7 +11,7 @@ import { convertDp, isDp } from './dp.js';
 import type { Converted } from './folder.js';
 import { Intake } from './intake.js';
 import { convertRobomimic, isRobomimic } from './robomimic.js';
-import { tdmpc2Config } from './tdmpc2.js';
+import { noteEpisodes, tdmpc2Config } from './tdmpc2.js';
 
 export { writeCheckpoint } from './folder.js';
 
@@ -46,8 +46,11 @@ function recognise(file: TorchFile, options: ConvertOptions): Converted {
     WRAPPERS.find((prefix) => [...file.tensors.keys()].some((name) => name.startsWith(prefix + part)));
   const tdmpc2 = has('_dynamics.0.');
   if (tdmpc2 !== undefined) {
-    const beside = options.config === undefined ? configBeside(file.path) : undefined;
-    const config = beside === undefined ? options.config : tdmpc2Config(beside, file, tdmpc2);
+    const beside = options.config?.latent_dim === undefined ? configBeside(file.path) : undefined;
+    const config =
+      beside === undefined ? options.config : { ...tdmpc2Config(beside, file, tdmpc2), ...options.config };
+    if (beside !== undefined && config?.episode_length === undefined && config?.discount === undefined)
+      noteEpisodes(beside.path);
     return {
       ...bare('TD-MPC2', file, tdmpc2, { ...options, ...(config && { config }) }),
       config: config ?? {},

@@ -73,6 +73,14 @@ export function tdmpc2Config(hydra: Hydra, file: WeightFile, prefix: string): Re
   };
 }
 
+/** TD-MPC2 asks its environment how long an episode is and works γ out from that; config.yaml keeps `???`. */
+export function noteEpisodes(path: string): void {
+  process.emitWarning(
+    `${path} does not say episode_length, so plans are valued with the γ of 500 steps (DMControl's); if the environment's episodes were of another length (Meta-World's: 100), write it there in place of ???, or give it to \`tendon import\` with --config`,
+    'TendonWarning',
+  );
+}
+
 /** Of the first weight under `prefix`, in the order of its layers. */
 function firstShape(file: WeightFile, prefix: string): readonly number[] {
   const names = [...file.tensors.keys()].filter((n) => n.startsWith(prefix) && n.endsWith('.weight'));
