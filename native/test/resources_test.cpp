@@ -1,4 +1,5 @@
 // What the system refuses (threads, memory) ends in a BuildError and leaves everything as it was.
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -25,6 +26,9 @@ namespace {
 class LittleMemory {
  public:
   explicit LittleMemory(size_t more) {
+    // What other tests gave back stays in the heap and would be taken instead of new memory.
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+    malloc_trim(0);
     long pages = 0;
     std::FILE* file = std::fopen("/proc/self/statm", "r");
     if (file == nullptr || std::fscanf(file, "%ld", &pages) != 1) test::fail(__FILE__, __LINE__, "no statm");
