@@ -1,5 +1,8 @@
 // What a person sees while a command works for longer than a moment. On stderr, so that stdout stays what was asked for.
 
+/** What is over sooner needs no word. */
+const LONG_MS = 2000;
+
 /** Says `what`, with the seconds it takes, from the second second on. Call the result when it is done. */
 export function waiting(what: string): () => void {
   const began = performance.now();
@@ -19,9 +22,10 @@ export function waiting(what: string): () => void {
   };
 }
 
-/** A line that is written over, for work that can count. Without a terminal, a line for each tenth of it. */
+/** A line that is written over, for work that can count. Without a terminal, a line for each tenth of what takes long. */
 export function counter(total: number | undefined): { at(done: number, note: string): void; end(): void } {
   const live = process.stderr.isTTY === true;
+  const began = performance.now();
   let tenths = 0;
   return {
     at(done, note) {
@@ -31,7 +35,7 @@ export function counter(total: number | undefined): { at(done: number, note: str
         process.stderr.write(`\r  ${bar}${note} `);
       } else if (total !== undefined && Math.floor((10 * done) / total) > tenths) {
         tenths = Math.floor((10 * done) / total);
-        process.stderr.write(`  ${note}\n`);
+        if (performance.now() - began > LONG_MS) process.stderr.write(`  ${note}\n`);
       }
     },
     end() {

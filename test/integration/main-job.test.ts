@@ -94,7 +94,8 @@ describe('the main job', () => {
         '--html',
         `${json}.html`,
       );
-      expect([status, stderr]).toEqual([0, '']);
+      // A busy machine takes long enough to be told how far it is.
+      expect([status, stderr.replace(/^ {2}\d+\/\d+ {2}\d+ successes\n/gm, '')]).toEqual([0, '']);
       expect(readFileSync(`${json}.html`, 'utf8')).not.toMatch(/(src|href)=|https?:\/\//);
       return JSON.parse(readFileSync(json, 'utf8'));
     };
