@@ -11,4 +11,8 @@ const threads = packageWhenNeeded<typeof import('node:worker_threads')>('node:wo
 
 /** A thread that runs a bundled entry of this package, `dist/…`, with `workerData`. */
 export const startWorker = (entry: string, workerData: unknown): Worker =>
-  new (threads().Worker)(packageFile(entry), { workerData });
+  new (threads().Worker)(packageFile(entry), {
+    workerData,
+    // How a program's own text is to be read (node --input-type=module -e …) is refused where a thread has a file.
+    execArgv: process.execArgv.filter((flag) => !flag.startsWith('--input-type')),
+  });

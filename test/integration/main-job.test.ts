@@ -114,6 +114,16 @@ describe('the main job', () => {
     expect([stdout, stderr]).toEqual(['true function\n', '']);
   });
 
+  test('threads start in a program that was given as text', () => {
+    const script = `const { evaluatePolicy } = await import('tendon');
+      const load = { precision: 'f32', steps: 3 };
+      const { records } = await evaluatePolicy({ task: 'arm', policy: 'models/arm', seeds: [0], workers: 1, load });
+      console.log(records.length);`;
+    const args = ['--input-type=module', '-e', script];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root });
+    expect([stdout, stderr]).toEqual(['1\n', '']);
+  });
+
   test('tendon inspect shows the stages', () => {
     const { stdout, status } = tendon('inspect', join(root, 'models/arm'));
     expect(status).toBe(0);
