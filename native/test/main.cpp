@@ -1,4 +1,6 @@
 // Runs every registered test, or those whose name contains one of the arguments; names those that take long.
+#include <malloc.h>
+
 #include <chrono>
 #include <cstring>
 
@@ -6,6 +8,8 @@
 
 int main(int argc, char** argv) {
   using namespace tendon::test;
+  // One heap for all threads: what is reserved for others would be taken where a test limits memory.
+  mallopt(M_ARENA_MAX, 1);
   int passed = 0, failed = 0, skipped = 0;
   for (const Case& test : cases()) {
     bool wanted = argc == 1;
