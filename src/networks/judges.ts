@@ -2,6 +2,7 @@
 // chunks (qc), failure detectors (SAFE), random network distillation.
 
 import type { GraphBuilder, Value } from '../native/index.js';
+import { clamp } from './compose.js';
 import type { Flax } from './flax.js';
 import type { Weights } from './weights.js';
 
@@ -48,11 +49,7 @@ export function visitCount(g: GraphBuilder, flips: Value): Value {
 
 /** Critics of (state, whole chunk) under flax's names, (rows, critics): gelu (tanh form), then LayerNorm. */
 export function chunkCritics(g: GraphBuilder, net: Flax, s: Value, chunk: Value): Value {
-  const bounded = g.binary(
-    'minimum',
-    g.binary('maximum', chunk, g.constant([-1], [1])),
-    g.constant([1], [1]),
-  );
+  const bounded = clamp(g, chunk, -1, 1);
   const input = g.concat([s, bounded], 1);
   const count = net.size('value_net/Dense_0/kernel');
   const members = Array.from({ length: count }, (_, i) =>

@@ -2,6 +2,7 @@
 // with one sample; s and g are (1, n), or (1, h, w, channels) of bytes for pictures.
 
 import type { GraphBuilder, Value } from '../../native/index.js';
+import { clamp } from '../../networks/index.js';
 
 /** Normal draws of one action, by the level they are for; absent: no noise (temperature 0). */
 export interface Draws {
@@ -46,12 +47,11 @@ export function gaussian(
   if (draw === undefined || temperature === 0) return mean;
   const noise = g.affine(draw, temperature, 0);
   if (log_std === undefined) return g.add(mean, noise);
-  return g.add(mean, g.mul(noise, g.unary('exp', clipped(g, log_std, -5, 2))));
+  return g.add(mean, g.mul(noise, g.unary('exp', clamp(g, log_std, -5, 2))));
 }
 
-export function clipped(g: GraphBuilder, x: Value, low: number, high: number): Value {
-  return g.binary('minimum', g.binary('maximum', x, g.constant([low], [1])), g.constant([high], [1]));
-}
+/** Numbers in a shape. */
+export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
 
 /**
  * Steps to a goal from a value of rewards −1 until it is reached: d = log(1 + (1 − γ)·V)/log γ, V clipped to where that is
@@ -59,7 +59,7 @@ export function clipped(g: GraphBuilder, x: Value, low: number, high: number): V
  */
 export function stepsOf(g: GraphBuilder, value: Value, discount: number, negative: boolean): Value {
   const most = 1 / (1 - discount);
-  const v = clipped(g, negative ? value : g.affine(value, 1, -most), -most + 1e-3, -1e-3);
+  const v = clamp(g, negative ? value : g.affine(value, 1, -most), -most + 1e-3, -1e-3);
   return g.affine(g.unary('log', g.affine(v, 1 - discount, 1)), 1 / Math.log(discount), 0);
 }
 

@@ -2,12 +2,12 @@
 // HILP, SMORe), both levels of a hierarchy in one compiled program. Without noise a sampler of one row is enough, as for ACT.
 
 import { GraphBuilder, type Value } from '../../native/index.js';
-import { largest, uniformOf } from '../../networks/index.js';
+import { clamp, largest, uniformOf } from '../../networks/index.js';
 import { makeTable, row } from '../../samplers/index.js';
 import { type Goal, type Observation, TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
-import { type Agent, clipped, type Draws } from './agent.js';
+import { type Agent, type Draws, sizeOf } from './agent.js';
 import { type ActorConfig, parseActorConfig } from './config.js';
 import { openAgent } from './open.js';
 
@@ -22,8 +22,8 @@ export function openActor({ dir, config: json }: Checkpoint): DenoiserFamily {
   const config = parseActorConfig(json, dir);
   const { agent, finish } = openAgent(dir, config);
   const isPicture = agent.observation.length === 3;
-  const numbers = size(agent.observation);
-  const goals = size(agent.goal);
+  const numbers = sizeOf(agent.observation);
+  const goals = sizeOf(agent.goal);
   /** Columns of x: an action's draws, then a subgoal's; of a categorical head one draw for each choice. */
   const width = agent.action_dim + agent.subgoal_dim;
   const action_dim = agent.discrete ? 1 : agent.action_dim;
@@ -109,7 +109,7 @@ function actionOf(
     subgoal: agent.subgoal_dim === 0 ? undefined : g.slice(flat, 1, agent.action_dim, agent.subgoal_dim),
   };
   const answer = agent.act(g, s, goal, draws);
-  const action = agent.discrete ? chosen(g, answer, draws.action, temperature) : clipped(g, answer, -1, 1);
+  const action = agent.discrete ? chosen(g, answer, draws.action, temperature) : clamp(g, answer, -1, 1);
   const rest = x.shape[2]! - action.shape[1]!;
   const padding = g.affine(g.slice(flat, 1, 0, Math.max(rest, 1)), 0, 0);
   const one = g.expand(action, [groups, action.shape[1]!]);
@@ -133,7 +133,7 @@ function chosen(g: GraphBuilder, logits: Value, draw: Value, temperature: number
 
 /** −log(−log u), u the distribution function of a normal draw. */
 function gumbel(g: GraphBuilder, normal: Value): Value {
-  const u = clipped(g, uniformOf(g, normal), 1e-30, 1 - 1e-7);
+  const u = clamp(g, uniformOf(g, normal), 1e-30, 1 - 1e-7);
   return g.affine(g.unary('log', g.affine(g.unary('log', u), -1, 0)), -1, 0);
 }
 
@@ -167,5 +167,3 @@ function stacked(history: readonly Observation[], channels: number): Float32Arra
     for (const data of frames) for (let c = 0; c < channels; c++) out[at++] = data[pixel * channels + c]!;
   return out;
 }
-
-const size = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);

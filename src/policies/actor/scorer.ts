@@ -11,7 +11,7 @@ import {
 } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import { readConfig } from '../checkpoint.js';
-import type { Agent } from './agent.js';
+import { type Agent, sizeOf } from './agent.js';
 import { type ActorConfig, parseActorConfig } from './config.js';
 import { openAgent } from './open.js';
 
@@ -49,19 +49,19 @@ export class GoalScorer {
 
   /** (rows, width): width 1 but for representations. Throws `unsupported` for what the agent does not have. */
   async score(name: string, { observations, goals, actions }: ScoredRows): Promise<Float32Array> {
-    const width = size(this.networks.observation);
+    const width = sizeOf(this.networks.observation);
     const rows = observations.length / width;
     const fits = (values: Float32Array | undefined, n: number): boolean =>
       values === undefined || values.length === rows * n;
     if (
       !Number.isInteger(rows) ||
       rows < 1 ||
-      !fits(goals, size(this.networks.goal)) ||
+      !fits(goals, sizeOf(this.networks.goal)) ||
       !fits(actions, this.networks.action_dim)
     )
       throw new TendonError(
         'input_invalid',
-        `score: expected rows of ${width} observed numbers, ${size(this.networks.goal)} of a goal and ${this.networks.action_dim} of an action; got ${observations.length}, ${goals.length} and ${actions?.length ?? 'none'}`,
+        `score: expected rows of ${width} observed numbers, ${sizeOf(this.networks.goal)} of a goal and ${this.networks.action_dim} of an action; got ${observations.length}, ${goals.length} and ${actions?.length ?? 'none'}`,
       );
     const session = await this.session(name, rows, actions !== undefined);
     const inputs = { s: observations, goal: goals, ...(actions === undefined ? {} : { a: actions }) };
@@ -116,5 +116,3 @@ function configOf(dir: string): ActorConfig {
     throw error;
   }
 }
-
-const size = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
