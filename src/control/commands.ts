@@ -3,6 +3,7 @@
 
 import {
   type ActionChunk,
+  type AskAhead,
   type Command,
   type CommandCause,
   type CommandFate,
@@ -12,13 +13,12 @@ import {
   NS_PER_MS,
   NS_PER_S,
   type Observation,
-  type PlanAhead,
   type SinkState,
   TendonError,
 } from '../types/index.js';
 import { LIMITED, Limiter } from './limiter.js';
 import type { ControllerOptions } from './options.js';
-import { type Planned, planAhead } from './plan-ahead.js';
+import { limiterAfter, type Planned, planAhead, stepsOver } from './plan-ahead.js';
 import type { ChunkPlayer } from './player.js';
 import type { SharedControl } from './shared-control.js';
 import type { LoopStats } from './stats.js';
@@ -49,7 +49,7 @@ export class Commands {
   private readonly both: readonly [Command, Command];
   private turn = 0;
   private readonly period_ns: Nanoseconds;
-  private readonly ahead: (ahead_ns: Nanoseconds) => PlanAhead;
+  private readonly ahead: AskAhead;
   /** Of the sink, as this period found it. */
   private sink: SinkState = { live: false, moving: false, fault: '' };
   private cause: CommandCause = 'hold';
@@ -80,8 +80,8 @@ export class Commands {
     this.measured = new Float64Array(dim);
     const command = (): Command => ({ stamp_ns: 0, expires_ns: 0, values: new Float64Array(dim) });
     this.both = [command(), command()];
-    this.ahead = (ahead_ns) => {
-      this.planned = this.plan(ahead_ns);
+    this.ahead = (ahead_ns, lead_ns) => {
+      this.planned = this.plan(ahead_ns, lead_ns);
       this.countLimits(this.planned.bits);
       return this.planned;
     };
@@ -195,13 +195,14 @@ export class Commands {
     this.send(now_ns, 'halt');
   }
 
-  /** What will be commanded from here on if nothing changes, for `ahead_ns`, and then braking. */
-  plan(ahead_ns: Nanoseconds): Planned {
-    const { limiter, period_ns, player } = this;
+  /** What will be commanded from here on if nothing changes; see AskAhead. */
+  plan(ahead_ns: Nanoseconds, lead_ns: Nanoseconds = 0): Planned {
+    const { limiter, period_ns, player, now_ns, planned: before } = this;
     const { options, shared, supervisor } = this.host;
     const { state } = supervisor;
     const person = state === 'TELEOP' && shared.target !== undefined;
-    return planAhead(options.limits, limiter, this.now_ns, period_ns, ahead_ns, (at_ns, ghost, out) => {
+    const reach = { now_ns, period_ns, ahead_ns, lead_ns, before };
+    return planAhead(options.limits, limiter, reach, (at_ns, ghost, out) => {
       const driven = person || state === 'RUNNING';
       const has_action = driven && player?.at(at_ns, out) === true;
       if (!has_action) out.set(ghost.previous);
@@ -264,6 +265,7 @@ export class Commands {
   /** What is desired, within the limits. */
   private send(now_ns: Nanoseconds, cause: CommandCause): void {
     const { supervisor, options, stats, tap, sink } = this.host;
+    const { planned } = this;
     const command = this.both[this.turn++ & 1]!;
     this.before.copy(this.limiter);
     if (sink.kind === 'goals') this.followPlan(now_ns, command.values);
@@ -273,6 +275,7 @@ export class Commands {
     if (cause === 'hold' && this.cause !== 'hold') sink.hold();
     this.cause = cause;
     const fate = sink.command(command, cause, this.ahead);
+    if (fate === 'refused') this.planned = planned;
     this.settle(fate, now_ns);
     if (fate === 'sent') stats.sent();
     if (fate === 'refused') supervisor.count('send_failed');
@@ -283,9 +286,8 @@ export class Commands {
   private followPlan(now_ns: Nanoseconds, out: Float64Array): void {
     const { planned, limiter } = this;
     if (planned !== undefined) {
-      const step = Math.round((now_ns - planned.made_ns) / planned.period_ns);
-      const { limiters } = planned;
-      if (step >= 1) limiter.copy(limiters[Math.min(step, limiters.length) - 1]!);
+      const over = stepsOver(planned, now_ns);
+      if (over > 0) limiter.copy(limiterAfter(planned, over));
     }
     out.set(limiter.previous);
   }

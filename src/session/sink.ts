@@ -30,11 +30,13 @@ export function openSink(
   dry: boolean,
   onCommand: ((command: ExecutedCommand) => void) | undefined,
 ): OpenedSink {
-  const { quantity } = file.command;
+  const { quantity, lifetime_ms } = file.command;
   const timing = { clock, rate_hz: file.rate_hz };
   if (dry) return { sink: new DrySink(timing) };
   if (robot.goals !== undefined)
-    return { sink: new GoalsSink(robot.goals, { ...timing, ...file.command.parts[0]!, quantity }) };
+    return {
+      sink: new GoalsSink(robot.goals, { ...timing, ...file.command.parts[0]!, lifetime_ms, quantity }),
+    };
   const { executor: options } = file;
   if (options === undefined) return { sink: new DirectSink(robot, timing) };
   const port = native(
@@ -44,7 +46,7 @@ export function openSink(
         heartbeat_ms: options.heartbeat_ms ?? LONGER_THAN_CHUNKS_MS,
         joints: file.joint_names.length,
         limits: file.limits,
-        lifetime_ms: file.command.lifetime_ms,
+        lifetime_ms,
       }),
   );
   const executor = new RealTimeExecutor(port, clock);

@@ -1,10 +1,20 @@
 // Each command is sent to the robot as it is.
 
-import type { Command, CommandCause, CommandFate, CommandSink, Robot, SinkState } from '../types/index.js';
+import type {
+  Command,
+  CommandCause,
+  CommandFate,
+  CommandSink,
+  Robot,
+  SinkKind,
+  SinkState,
+} from '../types/index.js';
 import { Gate, type SinkTiming } from './gate.js';
 
 export class DirectSink implements CommandSink {
-  readonly kind = 'direct';
+  readonly kind: SinkKind = 'direct';
+  /** What becomes of a command that was sent. */
+  protected readonly fate: CommandFate = 'sent';
   private readonly gate: Gate;
 
   constructor(
@@ -24,7 +34,7 @@ export class DirectSink implements CommandSink {
     if (!this.gate.lets(cause)) return 'none';
     if (!this.robot.send(command)) return 'refused';
     this.gate.passed();
-    return 'sent';
+    return this.fate;
   }
 
   hold(): void {}
@@ -50,5 +60,5 @@ export class DirectSink implements CommandSink {
   }
 }
 
-export const LIVE: SinkState = { live: true, moving: false, fault: '' };
-export const IDLE: SinkState = { live: false, moving: false, fault: '' };
+const LIVE: SinkState = { live: true, moving: false, fault: '' };
+const IDLE: SinkState = { live: false, moving: false, fault: '' };

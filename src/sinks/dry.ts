@@ -1,48 +1,13 @@
-// Nothing leaves: `tendon run --dry-run`. It goes through the same states as the sinks that send.
+// Nothing leaves: `tendon run --dry-run`. It goes through the same states as the sink that sends.
 
-import type { Command, CommandCause, CommandFate, CommandSink, SinkState } from '../types/index.js';
-import { IDLE, LIVE } from './direct.js';
-import { Gate, type SinkTiming } from './gate.js';
+import { DirectSink } from './direct.js';
+import type { SinkTiming } from './gate.js';
 
-export class DrySink implements CommandSink {
-  readonly kind = 'dry';
-  private readonly gate: Gate;
+export class DrySink extends DirectSink {
+  override readonly kind = 'dry';
+  protected override readonly fate = 'dry';
 
   constructor(timing: SinkTiming) {
-    this.gate = new Gate(timing);
-  }
-
-  begin(): void {
-    this.gate.begin();
-  }
-
-  follow(): void {}
-
-  command(_: Command, cause: CommandCause): CommandFate {
-    if (!this.gate.lets(cause)) return 'none';
-    this.gate.passed();
-    return 'dry';
-  }
-
-  hold(): void {}
-
-  stop(): void {
-    this.gate.shut();
-  }
-
-  suspend(): void {
-    this.gate.shut();
-  }
-
-  linkLost(): void {
-    this.gate.shut();
-  }
-
-  state(): SinkState {
-    return this.gate.live ? LIVE : IDLE;
-  }
-
-  close(): void {
-    this.gate.shut();
+    super({ send: () => true }, timing);
   }
 }

@@ -3,6 +3,7 @@
 // comes to rest by itself. Goals are sent in the control period only, so what control does not command is in no goal.
 
 import {
+  type AskAhead,
   asTendonError,
   type Command,
   type CommandCause,
@@ -18,8 +19,11 @@ import {
 import { Gate, type SinkTiming } from './gate.js';
 
 export interface GoalPort {
-  /** Resolves when the robot says that it is done; rejects when it refuses or gives up, not when a newer goal came. */
-  follow(plan: PlanAhead): Promise<void>;
+  /**
+   * Resolves when the robot says that it is done; rejects when it refuses or gives up, not when a newer goal came.
+   * Undefined where the goal cannot leave now: the one before stays in force.
+   */
+  follow(plan: PlanAhead): Promise<void> | undefined;
   /** Stops where it is. */
   cancel(): void;
 }
@@ -28,12 +32,15 @@ export interface GoalsOptions extends SinkTiming {
   readonly interval_ms: number;
   /** How far ahead a goal reaches before it brakes. */
   readonly ahead_ms: number;
+  /** How late a goal may arrive. */
+  readonly lifetime_ms: number;
   readonly quantity?: CommandQuantity | undefined;
 }
 
 export class GoalsSink implements CommandSink {
   readonly kind = 'goals';
   private readonly gate: Gate;
+  private readonly lead_ns: Nanoseconds;
   private newest = 0;
   private due = false;
   private sent_ns = Number.NEGATIVE_INFINITY;
@@ -53,6 +60,8 @@ export class GoalsSink implements CommandSink {
         'command.quantity: expected position where trajectories are sent as goals, got velocity',
       );
     this.gate = new Gate(options);
+    // What is told later than half of a goal would leave too little of it.
+    this.lead_ns = Math.min(options.lifetime_ms, options.ahead_ms / 2) * NS_PER_MS;
   }
 
   begin(): void {
@@ -67,11 +76,7 @@ export class GoalsSink implements CommandSink {
     this.due = true;
   }
 
-  command(
-    { stamp_ns }: Command,
-    cause: CommandCause,
-    ahead: (ahead_ns: Nanoseconds) => PlanAhead,
-  ): CommandFate {
+  command({ stamp_ns }: Command, cause: CommandCause, ahead: AskAhead): CommandFate {
     if (cause === 'halt' || !this.gate.live) return 'none';
     this.now_ns = stamp_ns;
     const rests = cause === 'hold';
@@ -85,16 +90,20 @@ export class GoalsSink implements CommandSink {
       this.gate.passed();
       return 'executed';
     }
-    this.gate.passed();
+    // The robot is on the trajectory that it has, and so is control, until that ends.
+    if (stamp_ns < this.ends_ns) this.gate.passed();
     if (!this.due && stamp_ns - this.sent_ns < interval_ns) return 'executed';
-    this.due = false;
-    this.sent_ns = stamp_ns;
-    const plan = ahead(rests ? 0 : this.options.ahead_ms * NS_PER_MS);
+    const plan = ahead(rests ? 0 : this.options.ahead_ms * NS_PER_MS, this.lead_ns);
     // This process may have been stopped while it was made.
     if (!this.gate.live) return 'none';
-    this.ends_ns = stamp_ns + plan.positions.length * plan.period_ns;
+    const followed = this.port.follow(plan);
+    if (followed === undefined) return 'refused';
+    this.gate.passed();
+    this.due = false;
+    this.sent_ns = stamp_ns;
+    this.ends_ns = plan.made_ns + plan.positions.length * plan.period_ns;
     const mine = ++this.newest;
-    this.port.follow(plan).catch((caught) => {
+    followed.catch((caught) => {
       if (mine !== this.newest) return;
       this.fault = asTendonError(caught, 'a trajectory goal').message;
       this.gate.shut();

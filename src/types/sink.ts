@@ -17,13 +17,19 @@ export type SinkKind = (typeof SINK_KINDS)[number];
  */
 export type CommandCause = 'policy' | 'person' | 'hold' | 'halt';
 
-/** What will be commanded at equal steps, the first one period from now; the last is at rest. */
+/** What will be commanded at equal steps, the first one period after `made_ns`; the last is at rest. */
 export interface PlanAhead {
+  readonly made_ns: Nanoseconds;
+  /** For so long it is what the robot does without it, so that nothing jumps if it arrives that late. */
+  readonly lead_ns: Nanoseconds;
   readonly period_ns: Nanoseconds;
   /** (steps, action_dim), physical units and per s. */
   readonly positions: readonly Float64Array[];
   readonly velocities: readonly Float64Array[];
 }
+
+/** What will follow for `ahead_ns`, and then braking; the first `lead_ns` as the plan in force has it. */
+export type AskAhead = (ahead_ns: Nanoseconds, lead_ns: Nanoseconds) => PlanAhead;
 
 export interface SinkState {
   /** Commands go on from where they are. False: the next one must be preceded by `begin`. */
@@ -44,7 +50,7 @@ export interface CommandSink {
    * The command of this period: within every limit, and at most one period of motion from the one before. Leaves now or
    * not at all (`refused`). `ahead` says what will follow if nothing changes.
    */
-  command(command: Command, cause: CommandCause, ahead: (ahead_ns: Nanoseconds) => PlanAhead): CommandFate;
+  command(command: Command, cause: CommandCause, ahead: AskAhead): CommandFate;
   /** Nobody drives any more: what runs ahead of the commands (a chunk, a trajectory) is given up and braked. */
   hold(): void;
   /** In force at once: nothing but `halt` leaves until `begin`. */

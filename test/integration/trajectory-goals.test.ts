@@ -152,7 +152,12 @@ deadlines: { no_data_ms: 300, freshness_ms: 150 }`,
     freshness_ms: file.deadlines.freshness_ms,
     inference_ms: 500,
     lifetime_ms: 100,
-    sink: new GoalsSink(robot.goals!, { clock, rate_hz: file.rate_hz, ...file.command.parts[0]! }),
+    sink: new GoalsSink(robot.goals!, {
+      clock,
+      rate_hz: file.rate_hz,
+      lifetime_ms: file.command.lifetime_ms,
+      ...file.command.parts[0]!,
+    }),
   });
   closers.push(async () => {
     clearInterval(timer);

@@ -266,6 +266,34 @@ describe.each(GUARDED)('%s × %s', (quantity, sink) => {
   });
 });
 
+describe('trajectories that a network delays', () => {
+  test.each([10, 30, 50])(
+    'by up to %i ms, which is as long as one is good for: nothing jumps',
+    async (ms) => {
+      const stage = staged({ quantity: 'position', sink: 'goals', more: { lifetime_ms: 50 } });
+      let [draws, newest] = [1, 0];
+      stage.late_ns = () => {
+        draws = (Math.imul(draws, 1664525) + 1013904223) >>> 0;
+        // In order, as they are on one connection.
+        const now_ns = stage.clock.now_ns();
+        newest = Math.max(newest, now_ns + (draws / 2 ** 32) * ms * 1e6);
+        return newest - now_ns;
+      };
+      await stage.ticks(3);
+      const { controller } = stage;
+      controller.go();
+      for (let i = 0; i < 20; i++) {
+        await stage.ticks(30);
+        if (i % 4 === 1) controller.hold();
+        if (i % 4 === 2) controller.resume();
+        if (i % 4 === 3) controller.takeOver([0.9, -1.8]);
+      }
+      expect(stage.left.length).toBeGreaterThan(300);
+      expect(stage.broken).toEqual([]);
+    },
+  );
+});
+
 describe('targets near the measured position', () => {
   const step = 0.1;
   test.each(['direct', 'goals', 'dry'] as const)('a blocked arm is not left behind: %s', async (sink) => {

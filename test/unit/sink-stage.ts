@@ -73,6 +73,8 @@ export class Stage implements Robot {
   reachable = true;
   frozen = false;
   refuses = false;
+  /** How long each trajectory is on its way. */
+  late_ns: () => number = () => 0;
   blocked = false;
   /** Of any value that left or that a trajectory promised. */
   furthest = 0;
@@ -104,7 +106,9 @@ export class Stage implements Robot {
       }
     | undefined;
   private commanded = false;
-  private plan: { readonly made_ns: number; readonly plan: PlanAhead; done: number } | undefined;
+  private plan: { readonly plan: PlanAhead; done: number } | undefined;
+  /** Trajectories that are on their way. */
+  private coming: { readonly at_ns: number; readonly plan: PlanAhead }[] = [];
   private port: ExecutorPort | undefined;
   private offset_ns = 0;
   private cleanup: (() => void)[] = [];
@@ -196,6 +200,7 @@ export class Stage implements Robot {
     this.watched_ns = this.clock.now_ns();
     // The robot's own controller has come to rest meanwhile, by itself.
     this.plan = undefined;
+    this.coming = [];
   }
 
   async ticks(n: number): Promise<void> {
@@ -309,6 +314,7 @@ export class Stage implements Robot {
     this.parted = false;
     this.ended = false;
     this.plan = undefined;
+    this.coming = [];
   }
 
   private sinkOf(): CommandSink {
@@ -319,17 +325,19 @@ export class Stage implements Robot {
     if (sink === 'goals') {
       const port: GoalPort = {
         follow: (plan) => {
-          if (!this.reachable || this.refuses) return Promise.reject(new Error('refused'));
+          if (!this.reachable) return undefined;
+          if (this.refuses) return Promise.reject(new Error('refused'));
           for (const row of plan.positions) this.furthest = Math.max(this.furthest, ...row.map(Math.abs));
+          this.coming.push({ at_ns: this.clock.now_ns() + this.late_ns(), plan });
           this.followPlan();
-          this.plan = { made_ns: this.clock.now_ns(), plan, done: 0 };
           return Promise.resolve();
         },
         cancel: () => {
           this.plan = undefined;
+          this.coming = [];
         },
       };
-      return new GoalsSink(port, { ...timing, interval_ms: 60, ahead_ms: 150, quantity });
+      return new GoalsSink(port, { ...timing, interval_ms: 60, ahead_ms: 150, lifetime_ms: 50, quantity });
     }
     const { lower, upper, velocity, acceleration } = LIMITS;
     const port = native(
@@ -362,12 +370,24 @@ export class Stage implements Robot {
     });
   }
 
-  /** Where the trajectory in force has the robot by now, step by step. */
+  /** Where the trajectories that came by now have the robot, step by step. */
   private followPlan(): void {
+    const now_ns = this.clock.now_ns();
+    while (this.coming.length > 0 && this.coming[0]!.at_ns <= now_ns) {
+      const { at_ns, plan } = this.coming.shift()!;
+      this.followUntil(at_ns);
+      // What of it is over is left out, as joint_trajectory_controller does.
+      this.plan = { plan, done: Math.max(0, Math.round((at_ns - plan.made_ns) / plan.period_ns)) };
+    }
+    this.followUntil(now_ns);
+  }
+
+  private followUntil(now_ns: number): void {
     const { plan: current } = this;
     if (current === undefined || this.ended) return;
-    const { made_ns, plan } = current;
-    const now = Math.round((this.clock.now_ns() - made_ns) / plan.period_ns);
+    const { plan } = current;
+    const { made_ns } = plan;
+    const now = Math.round((now_ns - made_ns) / plan.period_ns);
     for (; current.done < Math.min(now, plan.positions.length); current.done++) {
       const values = plan.positions[current.done]!;
       this.leave(values, Number.POSITIVE_INFINITY, DT, made_ns + (current.done + 1) * plan.period_ns);

@@ -3,11 +3,23 @@
 
 import { TendonError } from '../../types/index.js';
 import type { Op } from '../codec/protocol.js';
+import type { Channel } from './channels.js';
 
 export type Answer = Op<'service_response'> | Op<'action_result'>;
 
-interface Pending {
+export interface Question {
+  readonly id: string;
+  /** Names it in errors. */
   readonly what: string;
+  readonly timeout_ms: number;
+  /** What carries it, and its answer. */
+  readonly channel: Channel;
+  /** False: it could not leave. */
+  readonly send: () => boolean;
+  readonly feedback?: ((values: unknown) => void) | undefined;
+}
+
+interface Pending extends Pick<Question, 'what' | 'channel'> {
   settle(error: TendonError | undefined, answer?: Answer): void;
   readonly feedback: ((values: unknown) => void) | undefined;
 }
@@ -17,14 +29,8 @@ export class Calls {
 
   constructor(private readonly url: string) {}
 
-  /** Sends the question `id` with `send` and waits. `what` names it in errors. */
-  ask(
-    id: string,
-    what: string,
-    timeout_ms: number,
-    send: () => boolean,
-    feedback?: (values: unknown) => void,
-  ): Promise<Answer> {
+  /** Sends a question and waits. */
+  ask({ id, what, timeout_ms, channel, send, feedback }: Question): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const settle: Pending['settle'] = (error, answer) => {
         clearTimeout(timer);
@@ -36,7 +42,7 @@ export class Calls {
         const why = `${what} at ${this.url} did not answer within ${timeout_ms} ms. Does the server offer it?`;
         settle(new TendonError('bridge_timeout', why, { what, timeout_ms }));
       }, timeout_ms);
-      this.pending.set(id, { what, settle, feedback });
+      this.pending.set(id, { what, channel, settle, feedback });
       if (!send()) {
         const why = `${what} cannot be asked: no connection to ${this.url}, or too much waiting in it.`;
         settle(new TendonError('bridge_unreachable', why, { what }));
@@ -51,9 +57,10 @@ export class Calls {
     else pending?.settle(undefined, op);
   }
 
-  /** Ends everything under way. */
-  fail(cause: string): void {
-    for (const { what, settle } of [...this.pending.values()]) {
+  /** Ends everything under way on `channels`. */
+  fail(cause: string, channels: readonly Channel[]): void {
+    for (const { what, channel, settle } of [...this.pending.values()]) {
+      if (!channels.includes(channel)) continue;
       settle(new TendonError('bridge_unreachable', `${what} was not answered: ${cause}.`, { what }));
     }
   }

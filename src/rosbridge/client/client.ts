@@ -22,6 +22,7 @@ import {
   Connection,
   type ConnectionCounters,
   type ConnectionOptions,
+  sharedNow,
   zeroCounters,
 } from './connection.js';
 import { DialectFinder } from './dialect-finder.js';
@@ -58,6 +59,8 @@ export interface ClientOptions {
 }
 
 export interface GoalHandle {
+  /** False: it did not leave, and the result says why. */
+  readonly sent: boolean;
   readonly result: Promise<{ readonly status: number; readonly values: Message }>;
   cancel(): void;
 }
@@ -194,7 +197,7 @@ export class BridgeClient {
     clearInterval(this.watch);
     for (const connection of this.unique) connection.stop();
     this.live.clear();
-    this.calls.fail('the client was closed');
+    this.calls.fail('the client was closed', CHANNELS);
     this.report({ connected: false, cause: 'closed by this side' });
   }
 
@@ -252,10 +255,15 @@ export class BridgeClient {
   async call(service: string, type: string, args: Message = {}, timeout_ms?: number): Promise<Message> {
     const { dialect } = this;
     const spelled = dialect === undefined ? canonicalType(type) : spellType(dialect, type, 'srv');
-    const limit_ms = timeout_ms ?? this.options.call_timeout_ms ?? 2000;
     const id = crypto.randomUUID();
     const op: Op<'call_service'> = { op: 'call_service', id, service, type: spelled, args };
-    const reply = await this.calls.ask(id, `service ${service}`, limit_ms, () => this.sendOp('services', op));
+    const reply = await this.calls.ask({
+      id,
+      what: `service ${service}`,
+      timeout_ms: timeout_ms ?? this.options.call_timeout_ms ?? 2000,
+      channel: 'services',
+      send: () => this.sendOp('services', op),
+    });
     const { values } = reply;
     if (reply.result === false) {
       throw new TendonError(
@@ -267,18 +275,22 @@ export class BridgeClient {
     return (typeof values === 'object' && values !== null ? values : {}) as Message;
   }
 
-  /** Starts an action goal, such as FollowJointTrajectory; the result rejects like `call` does. */
+  /**
+   * Starts an action goal, such as FollowJointTrajectory; the result rejects like `call` does. With `good_for_ms` it is a
+   * command: not written later than that from now, nor behind anything else that waits.
+   */
   sendGoal(
     action: string,
     type: string,
     args: Message,
-    options: { timeout_ms: number; feedback?: (values: unknown) => void },
+    options: { timeout_ms: number; good_for_ms?: number; feedback?: (values: unknown) => void },
   ): GoalHandle {
     const id = crypto.randomUUID();
     const { dialect } = this;
     if (dialect !== undefined && !dialect.actions) {
       const why = `${dialect.name} has no actions. Send commands on a topic instead.`;
-      return { result: Promise.reject(new TendonError('unsupported', why)), cancel: () => undefined };
+      const result = Promise.reject(new TendonError('unsupported', why));
+      return { sent: false, result, cancel: () => undefined };
     }
     const op: Op<'send_action_goal'> = {
       op: 'send_action_goal',
@@ -288,11 +300,18 @@ export class BridgeClient {
       args,
       feedback: options.feedback !== undefined,
     };
+    const { timeout_ms, good_for_ms, feedback } = options;
+    const expires_ms = good_for_ms === undefined ? undefined : sharedNow() + good_for_ms;
     const cancel = () => {
-      this.sendOp('services', { op: 'cancel_action_goal', id, action });
+      this.sendOp('commands', { op: 'cancel_action_goal', id, action });
+    };
+    let sent = false;
+    const send = (): boolean => {
+      sent = this.sendOp('commands', op, expires_ms);
+      return sent;
     };
     const result = this.calls
-      .ask(id, `action ${action}`, options.timeout_ms, () => this.sendOp('services', op), options.feedback)
+      .ask({ id, what: `action ${action}`, timeout_ms, channel: 'commands', send, feedback })
       .then((reply) => {
         const status = reply.op === 'action_result' ? Number(reply.status ?? 0) : 0;
         // rosbridge_suite says true of every goal that ended, however it did.
@@ -305,7 +324,7 @@ export class BridgeClient {
         }
         return { status, values: (reply.values ?? {}) as Message };
       });
-    return { result, cancel };
+    return { sent, result, cancel };
   }
 
   private makeConnection(mine: readonly Channel[]): Connecting {
@@ -332,7 +351,7 @@ export class BridgeClient {
       on_down: (cause) => {
         this.live.delete(connection);
         this.losses.emit(mine);
-        if (mine.includes('services')) this.calls.fail(cause);
+        this.calls.fail(cause, mine);
         this.report({ connected: false, cause });
       },
       on_malformed: (cause) => this.malformed(cause),
@@ -408,11 +427,11 @@ export class BridgeClient {
       this.calls.receive(op);
   }
 
-  private sendOp(channel: Channel, op: Op): boolean {
+  private sendOp(channel: Channel, op: Op, expires_ms?: number): boolean {
     const { dialect } = this;
     const frame =
       dialect === undefined ? stringifyJson(op) : stringifyJson(spellTimes(dialect, op), dialect.bytes);
-    return this.connections.get(channel)?.send(frame) === true;
+    return this.connections.get(channel)?.send(frame, expires_ms) === true;
   }
 
   /** Looks for silence, and keeps the clock offset fresh. */

@@ -1,7 +1,7 @@
 // Trajectories as action goals: control_msgs/FollowJointTrajectory, as joint_trajectory_controller takes them. A newer goal
 // takes the place of the one before, which the robot then reports as given up.
 
-import { type CommandPart, type RobotFile, TendonError } from '../../types/index.js';
+import { type Clock, type CommandPart, type RobotFile, TendonError } from '../../types/index.js';
 import type { BridgeClient, GoalHandle } from '../client/client.js';
 import { durationOf, header } from '../codec/messages.js';
 import { canonicalType } from '../codec/protocol.js';
@@ -10,8 +10,10 @@ import { Units } from './units.js';
 export const GOAL_TYPE = 'control_msgs/FollowJointTrajectory';
 export const isGoal = ({ type }: CommandPart): boolean => canonicalType(type) === GOAL_TYPE;
 
-/** Points at equal steps, the first one step from now. */
+/** Points at equal steps, the first one step after `made_ns`; to arrive no later than `lead_ns` after it. */
 export interface Points {
+  readonly made_ns: number;
+  readonly lead_ns: number;
   readonly period_ns: number;
   readonly positions: readonly Float64Array[];
   readonly velocities: readonly Float64Array[];
@@ -21,6 +23,7 @@ export interface Points {
 const GRACE_MS = 5000;
 /** action_msgs/GoalStatus; by somebody else, where a newer goal of ours has not taken its place. */
 const GOAL_CANCELED = 5;
+const ZERO = { sec: 0, nanosec: 0 };
 
 export class GoalSender {
   private current: GoalHandle | undefined;
@@ -30,13 +33,18 @@ export class GoalSender {
     private readonly client: BridgeClient,
     private readonly part: CommandPart,
     private readonly file: Pick<RobotFile, 'joint_names' | 'units'>,
+    private readonly clock: Pick<Clock, 'now_ns'>,
   ) {
     this.units = new Units(file.units);
   }
 
-  /** Resolves when the goal was reached or a newer one took its place; rejects when it was refused or failed. */
-  async follow({ period_ns, positions, velocities }: Points): Promise<void> {
-    const { part, file, units } = this;
+  /**
+   * Resolves when the goal was reached or a newer one took its place; rejects when it was refused or failed. Undefined
+   * where it cannot leave now. Its stamp says from when it counts: one that a network delays is followed from where it
+   * should be by then, not from its beginning.
+   */
+  follow({ made_ns, lead_ns, period_ns, positions, velocities }: Points): Promise<void> | undefined {
+    const { part, file, units, client } = this;
     const order = part.joints.map((joint) => file.joint_names.indexOf(joint));
     const points = positions.map((row, i) => ({
       positions: order.map((from) => units.toRobot(from, row[from]!)),
@@ -44,14 +52,24 @@ export class GoalSender {
       time_from_start: durationOf((i + 1) * period_ns),
     }));
     const trajectory = {
-      header: header(part.frame_id, { sec: 0, nanosec: 0 }),
+      header: header(part.frame_id, part.stamp === 'zero' ? ZERO : (client.clock.toServer(made_ns) ?? ZERO)),
       joint_names: [...part.names],
       points,
     };
     const args = { trajectory, goal_time_tolerance: durationOf(0) };
     const timeout_ms = (positions.length * period_ns) / 1e6 + GRACE_MS;
-    const mine = this.client.sendGoal(part.topic, GOAL_TYPE, args, { timeout_ms });
+    const good_for_ms = (made_ns + lead_ns - this.clock.now_ns()) / 1e6;
+    const mine = client.sendGoal(part.topic, GOAL_TYPE, args, { timeout_ms, good_for_ms });
+    if (!mine.sent) {
+      mine.result.catch(() => undefined);
+      return undefined;
+    }
     this.current = mine;
+    return this.outcome(mine);
+  }
+
+  private async outcome(mine: GoalHandle): Promise<void> {
+    const { part } = this;
     try {
       const { status, values } = await mine.result;
       const { error_code = 0, error_string } = values;

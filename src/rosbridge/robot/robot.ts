@@ -115,7 +115,7 @@ export class RosbridgeRobot implements Robot {
     for (const stream of this.streams) this.listen(stream);
     this.operators = new Operators(this.client, file, (text) => this.notices.emit(text));
     const goal = command.parts.find(isGoal);
-    this.goals = goal && new GoalSender(this.client, goal, file);
+    this.goals = goal && new GoalSender(this.client, goal, file, clock);
     this.parts = writers.map(({ part, write }) => {
       // The command of a period is in the goal that was sent before it.
       return { publisher: isGoal(part) ? IN_THE_GOAL : undefined, write };
