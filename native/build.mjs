@@ -1,5 +1,5 @@
 // Builds the native core through cmake-js:
-//   node native/build.mjs [--test [filter] | --bench [denormal] [jerk]] [--sanitize=LIST] [--cross=aarch64]
+//   node native/build.mjs [--test [filter ...] [-- -without ...] | --bench [denormal] [jerk]] [--sanitize=LIST] [--cross=aarch64]
 // Without --test: the addon, build/Release/tendon.node. With it: tendon_tests, built and run; with --bench:
 // tendon_core_bench, which prints what must not cost much. Each set of
 // sanitizers has a build folder of its own. One line per phase; a tool's output is shown only when it fails.

@@ -3,7 +3,8 @@
 import { spawn } from 'node:child_process';
 
 /**
- * @typedef {{ passed: number, failed: number, skipped: number }} Counts
+ * @typedef {{ passed: number, failed: number, skipped: number, failures?: string[] }} Counts
+ *   `failures` names each test that failed, with what it said.
  * @typedef {{ name: string, command: string[], said: RegExp, counts: (lines: string[]) => Counts | undefined }} Part
  *   `said` finds the lines that a part sums itself up with, `counts` reads them (or a report that the part wrote).
  */
@@ -34,7 +35,7 @@ function run({ command: [program, ...args], said }, options) {
 }
 
 /**
- * Runs every part, whatever the others do. The last line printed is `N passed, N failed`, with `, N skipped` where there
+ * Runs every part, whatever the others do. What failed is named at the end. The last line printed is `N passed, N failed`, with `, N skipped` where there
  * are any.
  *
  * @param {Part[]} parts
@@ -44,6 +45,7 @@ function run({ command: [program, ...args], said }, options) {
 export async function runParts(parts, options = {}) {
   const sum = { passed: 0, failed: 0, skipped: 0 };
   const summary = [];
+  const failures = [];
   for (const part of parts) {
     console.log(`\n── ${part.name}`);
     const began = Date.now();
@@ -53,9 +55,12 @@ export async function runParts(parts, options = {}) {
     // Whatever ends with an error has failed, also where no test of it did; so has what cannot be counted.
     if ((code !== 0 || counted === undefined) && counts.failed === 0) counts.failed = 1;
     for (const key of Object.keys(sum)) sum[key] += counts[key];
+    failures.push(...(counts.failures ?? []).map((failure) => `${part.name}: ${failure}`));
     const seconds = ((Date.now() - began) / 1000).toFixed(0);
     summary.push(`${part.name}: ${code === 0 ? 'ok' : `failed (exit code ${code})`}, ${seconds} s`, ...lines);
   }
+  // Once more at the end: a log that was cut keeps its end.
+  if (failures.length > 0) console.log(`\n── what failed\n${failures.join('\n')}`);
   console.log(`\n── in all\n${summary.join('\n')}\n`);
   console.log(
     `${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${sum.skipped} skipped` : ''}`,

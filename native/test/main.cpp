@@ -1,4 +1,6 @@
-// Runs every registered test, or those whose name contains one of the arguments; names those that take long.
+// Runs every registered test, or those whose name contains one of the arguments and none of those behind a
+// "-"
+// ("kernels" "-many queries"); names those that take long.
 #include <malloc.h>
 
 #include <chrono>
@@ -6,15 +8,29 @@
 
 #include "test/check.h"
 
+namespace {
+
+bool wanted(const char* name, int argc, char** argv) {
+  bool any = false, named = false;
+  for (int i = 1; i < argc; ++i) {
+    const bool without = argv[i][0] == '-';
+    const bool found = std::strstr(name, argv[i] + without) != nullptr;
+    if (without && found) return false;
+    any |= !without;
+    named |= found;
+  }
+  return named || !any;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace tendon::test;
   // One heap for all threads: what is reserved for others would be taken where a test limits memory.
   mallopt(M_ARENA_MAX, 1);
   int passed = 0, failed = 0, skipped = 0;
   for (const Case& test : cases()) {
-    bool wanted = argc == 1;
-    for (int i = 1; i < argc; ++i) wanted |= std::strstr(test.name, argv[i]) != nullptr;
-    if (!wanted) {
+    if (!wanted(test.name, argc, argv)) {
       ++skipped;
       continue;
     }

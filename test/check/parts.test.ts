@@ -34,6 +34,15 @@ test('a part that fails stops none behind it', () => {
   );
 });
 
+test('what failed is named once more behind all parts', () => {
+  const counts = { passed: 0, failed: 1, skipped: 0, failures: ['a.test.ts > adds\nexpected 2'] };
+  const out = run([
+    ['process.exit(1)', counts],
+    ['', { passed: 1, failed: 0, skipped: 0 }],
+  ]);
+  expect(out).toMatch(/── part1\n\n── what failed\npart0: a\.test\.ts > adds\nexpected 2\n\n── in all\n/);
+});
+
 test('a part that ends with an error has failed, also without a failed test or a report', () => {
   expect(run([['process.exit(7)', { passed: 2, failed: 0, skipped: 0 }]])).toMatch(/\n2 passed, 1 failed\n$/);
   expect(run([['process.exit(7)', undefined]])).toMatch(/\n0 passed, 1 failed\n$/);
