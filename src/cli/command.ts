@@ -57,6 +57,12 @@ export const POLICY_OPTIONS = {
     help: 'rate of the data that the policy was trained on, where the checkpoint does not say it',
   },
   base: { type: 'string', help: 'of an adapter (PEFT, LoRA): the folder of the policy it was trained on' },
+  tokenizer: { type: 'string', help: 'folder of tokenizer.json, for a checkpoint without its own' },
+  dataset: { type: 'string', help: 'of statistics under the names of several data sets: whose' },
+  'trained-with': {
+    type: 'string',
+    help: 'release of LeRobot that trained a VLA, 0.3 or 0.4, where it changes numbers (docs/vla.md)',
+  },
   'allow-unused': { type: 'boolean', help: 'tensors that belong to nothing in the network are left out' },
   guidance: { type: 'string', help: 'λ of classifier-free guidance; default: the checkpoint’s' },
   'parallel-tolerance': {
@@ -125,6 +131,9 @@ export function loadOptions(values: Values): LoadOptions {
     ...(typeof device === 'string' ? { device } : {}),
     ...(typeof raw === 'string' ? { raw: raw === 'all' ? raw : raw.split(',') } : {}),
     ...(typeof values.base === 'string' ? { base: values.base } : {}),
+    ...(typeof values.tokenizer === 'string' ? { tokenizer: values.tokenizer } : {}),
+    ...(typeof values.dataset === 'string' ? { dataset: values.dataset } : {}),
+    ...trainedWith(values),
     ...(values['allow-unused'] === true ? { allow_unused: true } : {}),
     ...(typeof task === 'string' ? { task: /^\d+$/.test(task) ? Number(task) : task } : {}),
     ...given('policy_hz', number('policy-hz')),
@@ -141,6 +150,13 @@ export function loadOptions(values: Values): LoadOptions {
     threads:
       count('threads', 1024) ?? (Array.isArray(pin) ? pin.length : Math.max(1, addon().threadCount() - 1)),
   };
+}
+
+function trainedWith(values: Values): Pick<LoadOptions, 'trained_with'> {
+  const release = values['trained-with'];
+  if (release === undefined) return {};
+  if (release === '0.3' || release === '0.4') return { trained_with: release };
+  throw new TendonError('config_invalid', `--trained-with: expected 0.3 or 0.4, got "${release}"`);
 }
 
 /** `any`, or cores and ranges of them as taskset has them. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { readUserJson } from '../base/json.js';
 import { TendonError } from '../types/index.js';
-import { openWeights, type WeightFile } from '../weights/index.js';
+import { openWeights, renamed, type WeightFile } from '../weights/index.js';
 import { baseOf } from './adapters/base.js';
 import { readAdapterConfig } from './adapters/config.js';
 import { isAdapter, merged } from './adapters/merge.js';
@@ -34,6 +34,13 @@ export interface OpenOptions {
   readonly base?: string;
   /** Folder of tokenizer.json, for a checkpoint without its own. */
   readonly tokenizer?: string;
+  /** Of statistics under the names of several data sets (SmolVLA's of LeRobot ≤ 0.3.3): whose. */
+  readonly dataset?: string;
+  /**
+   * The release of LeRobot that trained a VLA, where it changes numbers and no file says it. 0.3: ALOHA's joints are adapted
+   * outside the normalisation; 0.4: inside it, π0's padding pixels are −3 and π0.5's prompt has all 32 state numbers.
+   */
+  readonly trained_with?: '0.3' | '0.4';
   /** A folder whose numbers are scores (PolicySpec.scores) is loaded; else it is refused, as nothing that it says may move a robot. */
   readonly scorer?: boolean;
 }
@@ -67,20 +74,28 @@ export class Checkpoint {
   }
 
   /** The config by a family's schema; `config_invalid` names each wrong field. */
-  parse<T>(schema: z.ZodType<T>, family: string): T {
-    return parseConfig(schema, this.config, this.dir, family);
+  parse<T>(schema: z.ZodType<T>, family: string, config = this.config): T {
+    return parseConfig(schema, config, this.dir, family);
   }
 
-  /** The weights; `within`: see openWeights. */
-  tensors(family: string, within?: string): Tensors {
-    this.file ??= this.base === undefined ? openWeights(this.dir, within) : merged(this.dir, this.base);
+  /** The weights; `within`: see openWeights. `names`: what the family calls a tensor that releases called differently. */
+  tensors(family: string, within?: string, names: (name: string) => string = (name) => name): Tensors {
+    this.file ??=
+      this.base === undefined
+        ? renamed(openWeights(this.dir, within), names)
+        : merged(this.dir, this.base, names);
     return new Tensors(this.file, family, this.options.allow_unused);
+  }
+
+  /** Where files beside the weights may lie: the folder itself, then that of an adapter's base. */
+  get places(): readonly string[] {
+    return this.base === undefined ? [this.dir] : [this.dir, this.base];
   }
 
   /** From processor files, from statistics among `tensors` (LeRobot ≤ 0.3.3), or as `ways` says. */
   processing(config: FeatureConfig, tensors?: Tensors, ways?: ProcessingWays): Processing {
     const own = this.base === undefined || existsSync(join(this.dir, PREPROCESSOR));
-    return processingOf(own ? this.dir : this.base!, config, tensors, this.options.raw, ways);
+    return processingOf(own ? this.dir : this.base!, config, tensors, this.options, ways);
   }
 }
 

@@ -59,6 +59,20 @@ const WORLD_MODELS: Readonly<Record<string, Open<WorldModelFamily>>> = {
   scalezero: openScalezero,
 };
 
+/** Policies that exist and are not built, by LeRobot's names. */
+const NOT_BUILT: Readonly<Record<string, string>> = {
+  pi0_fast: 'it writes its actions as tokens, one after the other',
+  groot: 'its backbone is Qwen3-VL, its expert a diffusion transformer for each embodiment',
+  xvla: 'its backbone is Florence-2, and it has soft prompts for each robot',
+  wall_x: 'its backbone is a mixture of experts on Qwen2.5-VL',
+  eo1: 'its backbone is Qwen2.5-VL',
+  evo1: 'its backbone is InternVL3',
+  fastwam: 'it imagines video beside its actions',
+  lingbot_va: 'it imagines video beside its actions',
+  molmoact2: 'its backbone is Molmo',
+  vla_jepa: 'it has a world model of latent video beside its actions',
+};
+
 export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODELS)];
 
 /** A policy whose sampler or planner can be chosen while it is loaded. */
@@ -88,6 +102,13 @@ export function openFamily(path: string, options: OpenOptions = {}): DenoiserFam
     ...WORLD_MODELS,
   };
   const open = type !== undefined && Object.hasOwn(families, type) ? families[type] : undefined;
+  const why = type !== undefined && Object.hasOwn(NOT_BUILT, type) ? NOT_BUILT[type] : undefined;
+  if (open === undefined && why !== undefined)
+    throw new TendonError(
+      'unsupported',
+      `${dir}/config.json: type is "${type}", which is known and not built: ${why}. The families there are: ${FAMILY_NAMES.join(', ')}`,
+      { dir, type },
+    );
   if (open === undefined)
     throw new TendonError(
       'unsupported',

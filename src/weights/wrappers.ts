@@ -33,4 +33,20 @@ export function unwrapped(file: WeightFile): WeightFile {
   return { ...file, tensors };
 }
 
+/** The same tensors by other names; `weights_mismatch` when two become one. */
+export function renamed(file: WeightFile, names: (name: string) => string): WeightFile {
+  const tensors = new Map<string, TensorRef>();
+  for (const [name, ref] of file.tensors) {
+    const called = names(name);
+    if (tensors.has(called))
+      throw new TendonError(
+        'weights_mismatch',
+        `${file.path}: ${name} is there twice, under two names of ${called}; leave the one that was trained`,
+        { name },
+      );
+    tensors.set(called, ref);
+  }
+  return { ...file, tensors };
+}
+
 const parts = (name: string): string[] => name.split('.');

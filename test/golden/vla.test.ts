@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadPolicy } from '../../src/policies/index.js';
 import { statePrompt, TextEncoder, withNewline } from '../../src/policies/vla/text.js';
-import type { Image, Observation } from '../../src/types/index.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
 import { type Golden, golden, relativeError } from './golden.js';
+import { recorded } from './vla-folder.js';
 
 interface Io {
   readonly task: string;
@@ -20,21 +20,6 @@ interface Io {
 const KINDS = ['smolvla', 'pi0', 'pi05'] as const;
 const ioOf = (io: Golden): Io => JSON.parse(readFileSync(join(io.dir, 'io.json'), 'utf8')) as Io;
 
-function observation(io: Golden): Observation {
-  const names = [...openSafetensors(join(io.dir, 'io.safetensors')).tensors.keys()];
-  const images = names
-    .filter((name) => name.startsWith('raw.observation.images.'))
-    .map((name): [string, Image] => {
-      const [height, width, channels] = io.shape(name) as [number, number, 3];
-      return [name.slice('raw.'.length), { width, height, channels, data: Uint8Array.from(io.get(name)) }];
-    });
-  return {
-    stamp_ns: 0,
-    values: { 'observation.state': io.get('raw.observation.state') },
-    images: Object.fromEntries(images),
-  };
-}
-
 describe.each(KINDS)('%s_tiny', (kind) => {
   const io = golden(`${kind}_tiny`);
   const { task, tokenizer_vectors, prompt_vectors } = ioOf(io);
@@ -45,24 +30,24 @@ describe.each(KINDS)('%s_tiny', (kind) => {
       ['noise', 'actions_normalised'],
       ['noise.second', 'actions_normalised.second'],
     ] as const) {
-      const chunk = await policy.infer(observation(io), { task, noise: io.get(noise) });
+      const chunk = await policy.infer(recorded(io), { task, noise: io.get(noise) });
       const actions = normalised(io, chunk.actions);
       expect([noise, relativeError(actions, io.get(want)) < 2e-5]).toEqual([noise, true]);
     }
-    const physical = await policy.infer(observation(io), { task, noise: io.get('noise') });
+    const physical = await policy.infer(recorded(io), { task, noise: io.get('noise') });
     expect(relativeError(physical.actions, io.get('actions'))).toBeLessThan(2e-5);
   });
 
   it('in bf16 within a percent and a half', async () => {
     const policy = await loadPolicy(io.dir, { precision: 'bf16' });
-    const chunk = await policy.infer(observation(io), { task, noise: io.get('noise') });
+    const chunk = await policy.infer(recorded(io), { task, noise: io.get('noise') });
     expect(relativeError(chunk.actions, io.get('actions'))).toBeLessThan(1.5e-2);
   });
 
   it('candidates share one prefix and are each what they are alone', async () => {
     const policy = await loadPolicy(io.dir, { precision: 'f32' });
     const noise = Float32Array.from([...io.get('noise'), ...io.get('noise.second')]);
-    const { candidates } = await policy.infer(observation(io), { task, noise, candidates: 2 });
+    const { candidates } = await policy.infer(recorded(io), { task, noise, candidates: 2 });
     const n = io.get('actions').length;
     expect(
       relativeError(normalised(io, candidates!.slice(n)), io.get('actions_normalised.second')),
@@ -72,7 +57,7 @@ describe.each(KINDS)('%s_tiny', (kind) => {
   it('reads text as the peer’s tokenizer does', () => {
     const table = { name: '', shape: [1000, 1], dtype: 'F32', file: '', offset: 0 };
     const { mask } = tokenizer_vectors[0]!;
-    const encoder = TextEncoder.open(io.dir, undefined, 'the model', table, {
+    const encoder = TextEncoder.open([io.dir], undefined, 'the model', table, {
       length: mask.length,
       scale: 1,
       truncate: kind === 'smolvla' ? 'left' : 'right',
@@ -89,10 +74,8 @@ describe.each(KINDS)('%s_tiny', (kind) => {
 
   it('needs a task, and a camera', async () => {
     const policy = await loadPolicy(io.dir, { precision: 'f32' });
-    await expect(policy.infer(observation(io))).rejects.toThrow(/task: .*in words/);
-    await expect(policy.infer({ ...observation(io), images: {} }, { task })).rejects.toThrow(
-      /at least one of/,
-    );
+    await expect(policy.infer(recorded(io))).rejects.toThrow(/task: .*in words/);
+    await expect(policy.infer({ ...recorded(io), images: {} }, { task })).rejects.toThrow(/at least one of/);
   });
 });
 

@@ -32,7 +32,7 @@ export function baseOf(dir: string, config: AdapterConfig, given: string | undef
 }
 
 /** huggingface_hub's cache: models--owner--name/refs/<revision> holds the name of a folder in snapshots. */
-function hubFolder(name: string, revision: string): { asked: string; found: string | undefined } {
+export function hubFolder(name: string, revision: string): { asked: string; found: string | undefined } {
   const { HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env;
   const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface');
   const repository = join(HF_HUB_CACHE || join(home, 'hub'), `models--${name.replace('/', '--')}`);

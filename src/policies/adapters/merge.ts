@@ -12,6 +12,7 @@ import {
   openTorch,
   openWeights,
   readTensor,
+  renamed,
   type TensorSource,
   unwrapped,
   type WeightFile,
@@ -24,9 +25,13 @@ export const isAdapter = (dir: string): boolean => existsSync(join(dir, 'adapter
 type Sized = { readonly shape: readonly number[]; readonly values: Float32Array };
 
 /** The base's weights with the adapter of `dir` in them. */
-export function merged(dir: string, base: string): WeightFile {
+export function merged(
+  dir: string,
+  base: string,
+  names: (name: string) => string = (name) => name,
+): WeightFile {
   const config = readAdapterConfig(dir);
-  const whole = openWeights(base);
+  const whole = renamed(openWeights(base), names);
   const path = ['adapter_model.safetensors', 'adapter_model.bin']
     .map((name) => join(dir, name))
     .find((file) => existsSync(file));
@@ -36,9 +41,11 @@ export function merged(dir: string, base: string): WeightFile {
     });
   const adapter = unwrapped(path.endsWith('.bin') ? openTorch(path) : openSafetensors(path));
   const files = [...new Set([...whole.tensors.values()].map(({ file }) => file))].sort();
-  const key = [join(dir, 'adapter_config.json'), path, ...files].map(fileKey).join('\0');
+  const key = [...[join(dir, 'adapter_config.json'), path, ...files].map(fileKey), 'today’s names'].join(
+    '\0',
+  );
   const kept = cached('adapters', key, (to) =>
-    writeSafetensors(join(to, 'model.safetensors'), changed(adapter, whole, config), {
+    writeSafetensors(join(to, 'model.safetensors'), changed(adapter, whole, config, names), {
       merged_from: dir,
     }),
   );
@@ -47,15 +54,21 @@ export function merged(dir: string, base: string): WeightFile {
 }
 
 /** Every tensor of the base that the adapter changes. Throws when one of the adapter's has no place. */
-function changed(adapter: WeightFile, base: WeightFile, config: AdapterConfig): Record<string, TensorSource> {
+function changed(
+  adapter: WeightFile,
+  base: WeightFile,
+  config: AdapterConfig,
+  names: (name: string) => string,
+): Record<string, TensorSource> {
   const out: Record<string, TensorSource> = Object.create(null);
   const parts = new Map<string, Record<string, TensorRef>>();
   for (const [name, ref] of adapter.tensors) {
-    const plain = name
+    const bare = name
       .replace(/^base_model\.model\./, '')
       .replace(/\.base_layer\./g, '.')
       .replace(/\.modules_to_save\.(default\.)?/, '.')
       .replace(/(\.lora_(?:embedding_)?[AB])\.default(?=\.|$)/, '$1');
+    const plain = names(bare);
     const lora = /^(.+)\.lora_(embedding_)?([AB])(?:\.(weight|bias))?$/.exec(plain);
     if (lora === null) out[plain] = replacement(ref, base, plain, adapter.path);
     else {

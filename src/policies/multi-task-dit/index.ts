@@ -54,9 +54,15 @@ export function openMultiTaskDit(checkpoint: Checkpoint): DenoiserFamily {
     return g;
   };
   graph(1);
-  const text = TextEncoder.open(dir, checkpoint.options.tokenizer, config.text_encoder_name, words, {
-    ...{ length: config.tokenizer_max_length, scale: 1, truncate: 'right', keep_end: true },
-  });
+  const text = TextEncoder.open(
+    checkpoint.places,
+    checkpoint.options.tokenizer,
+    config.text_encoder_name,
+    words,
+    {
+      ...{ length: config.tokenizer_max_length, scale: 1, truncate: 'right', keep_end: true },
+    },
+  );
   const first_row = config.n_obs_steps - 1;
   const flow = config.objective === 'flow_matching';
 

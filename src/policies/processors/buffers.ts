@@ -1,5 +1,6 @@
 // Statistics among the weights (LeRobot 0.1 … 0.3.3, policies/normalize.py):
-// normalize_inputs.buffer_<key with _>.<stat>, unnormalize_outputs.buffer_action.<stat>.
+// normalize_inputs.buffer_<key with _>.<stat>, unnormalize_outputs.buffer_action.<stat>. Policies of many data sets have theirs by
+// name: normalize_inputs.so100-red_buffer_<key>.<stat>.
 
 import { TendonError } from '../../types/index.js';
 import { readTensor } from '../../weights/index.js';
@@ -16,13 +17,15 @@ export function buffersOf(
   { input_features, output_features, normalization_mapping }: FeatureConfig,
   tensors: Tensors,
   isRaw: (key: string) => boolean,
+  dataset?: string,
 ): Processing | undefined {
   const features = { ...input_features, ...output_features };
+  const whose = dataSetOf(dir, tensors, dataset);
   const stats: Record<string, Record<string, Float32Array>> = Object.create(null);
   for (const feature of Object.keys(features))
     for (const side of ['normalize_inputs', 'normalize_targets', 'unnormalize_outputs'])
       for (const stat of ['mean', 'std', 'min', 'max']) {
-        const name = `${side}.buffer_${flat(feature)}.${stat}`;
+        const name = `${side}.${whose}buffer_${flat(feature)}.${stat}`;
         if (!tensors.has(name)) continue;
         stats[feature] ??= Object.create(null) as Record<string, Float32Array>;
         stats[feature][stat] = readTensor(tensors.anyShape(name));
@@ -48,6 +51,23 @@ export function buffersOf(
     action: (dim) => ({ affine: map('action', dim, 'unnormalize_outputs') }),
     stats: (key): Stats | undefined => stats[key],
   };
+}
+
+/** What stands before `buffer_`: nothing, or the one data set there is, or the one that was chosen. */
+function dataSetOf(dir: string, tensors: Tensors, chosen: string | undefined): string {
+  const names = tensors
+    .names()
+    .flatMap((name) => /^(?:un)?normalize_(?:inputs|targets|outputs)\.(.*?)buffer_/.exec(name)?.[1] ?? []);
+  const found = [...new Set(names)].sort();
+  if (found.length === 0 || (found.includes('') && chosen === undefined)) return '';
+  const wanted = chosen === undefined && found.length === 1 ? found[0]! : `${chosen}_`;
+  if (found.includes(wanted)) return wanted;
+  const sets = found.map((name) => name.replace(/_$/, '')).filter((name) => name !== '');
+  throw new TendonError(
+    'config_invalid',
+    `${dir}: the weights have statistics of ${sets.join(', ')}, got ${chosen === undefined ? 'no choice among them' : `"${chosen}"`}; say whose robot this is with dataset (--dataset ${sets[0]})`,
+    { dir, sets },
+  );
 }
 
 /** Dots became underscores; going back through the config's keys keeps names that had underscores themselves. */

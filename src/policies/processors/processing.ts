@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { TendonError } from '../../types/index.js';
-import type { FeatureConfig } from '../checkpoint.js';
+import type { FeatureConfig, OpenOptions } from '../checkpoint.js';
 import type { Tensors } from '../tensors.js';
 import { type Affine, identity } from './affine.js';
 import { buffersOf } from './buffers.js';
@@ -67,7 +67,7 @@ export function processingOf(
   dir: string,
   config: FeatureConfig,
   tensors: Tensors | undefined,
-  raw: readonly string[] | 'all' = [],
+  { raw = [], dataset }: Pick<OpenOptions, 'raw' | 'dataset'> = {},
   { kind = 'policy', scaler }: ProcessingWays = {},
 ): Processing {
   const features = { ...config.input_features, ...config.output_features };
@@ -95,7 +95,7 @@ export function processingOf(
     );
   if (scaler?.stats !== undefined) return scaledBy(dir, config, scaler.stats, scaler.eps, isRaw);
   if (pre) return new Pipelines(dir, config, isRaw, names);
-  const found = tensors === undefined ? undefined : buffersOf(dir, config, tensors, isRaw);
+  const found = tensors === undefined ? undefined : buffersOf(dir, config, tensors, isRaw, dataset);
   if (found !== undefined) return found;
   const needs = Object.entries(features).find(
     ([key, { type }]) => !isRaw(key) && (config.normalization_mapping[type] ?? 'IDENTITY') !== 'IDENTITY',

@@ -3,11 +3,12 @@
 
 import type { GraphBuilder } from '../../native/index.js';
 import { flowTable } from '../../samplers/index.js';
-import { TendonError } from '../../types/index.js';
+import { type Observation, TendonError } from '../../types/index.js';
 import type { Checkpoint, FeatureConfig } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
-import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
+import { type ActionCodec, actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
 import type { Tensors } from '../tensors.js';
+import type { BodyMap } from './aloha.js';
 import { type Padding, writePicture } from './pictures.js';
 import { flowTimes, timeEmbedding } from './prefix.js';
 import { taskOf } from './text.js';
@@ -35,6 +36,10 @@ export interface VlaParts {
   prefix(cameras: readonly boolean[], task: string, state: Float32Array): Record<string, Float32Array>;
   /** Whether the state is an input of the network beside the text. */
   readonly takes_state: boolean;
+  /** What a padding pixel is, in [−1, 1] or as a release had it. */
+  readonly pad?: number;
+  /** Between the robot's numbers and the policy's, before normalisation or after it. */
+  body?(state_dim: number, action_dim: number): { readonly map: BodyMap; readonly raw: boolean };
 }
 
 const STATE = 'observation.state';
@@ -55,6 +60,7 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
   fits('action', action.dim, config.max_action_dim);
   if (cameras.length === 0)
     throw new TendonError('config_invalid', `input_features: ${family} needs at least one camera`);
+  const body = parts.body?.(features.width, action.dim);
   const graph = (groups: number): GraphBuilder => {
     const g = parts.graph(cameras.length, groups);
     tensors.finish();
@@ -113,8 +119,9 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
       };
     },
     condition(history) {
-      const newest = history.at(-1)!;
+      const newest = adapted(history.at(-1)!, body?.raw === true ? body.map : undefined);
       const state = rowsOf(features, STATE, [newest]);
+      if (body?.raw === false) body.map.state(state);
       const present = cameras.map(({ key }) => newest.images?.[key] !== undefined);
       const task = taskOf(newest, family);
       if (!present.includes(true))
@@ -125,7 +132,8 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
       const images = new Float32Array(cameras.length * image * image * 3).fill(-1);
       cameras.forEach(({ key }, i) => {
         const picture = newest.images?.[key];
-        if (picture !== undefined) writePicture(picture, image, parts.padding, images, i * image * image * 3);
+        if (picture !== undefined)
+          writePicture(picture, image, parts.padding, images, i * image * image * 3, parts.pad);
       });
       const padded = new Float32Array(config.max_state_dim);
       padded.set(state);
@@ -135,6 +143,42 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
         ...(parts.takes_state ? { state: padded } : {}),
       };
     },
-    ...actionCodec(action),
+    ...(body === undefined ? actionCodec(action) : aroundCodec(actionCodec(action), body)),
+  };
+}
+
+/** The observation in the policy's own joints. */
+function adapted(observation: Observation, body: BodyMap | undefined): Observation {
+  if (body === undefined) return observation;
+  const state = Float32Array.from(observation.values[STATE]!);
+  body.state(state);
+  return { ...observation, values: { ...observation.values, [STATE]: state } };
+}
+
+/** Actions leave through the normalisation and the robot's joints, in the order in which training came in. */
+function aroundCodec(
+  codec: ActionCodec,
+  { map, raw }: { readonly map: BodyMap; readonly raw: boolean },
+): ActionCodec {
+  if (!raw)
+    return {
+      decode(rows, newest) {
+        map.decode(rows);
+        codec.decode(rows, newest);
+      },
+      encode(rows, newest) {
+        codec.encode(rows, newest);
+        map.encode(rows);
+      },
+    };
+  return {
+    decode(rows, newest) {
+      codec.decode(rows, adapted(newest, map));
+      map.decode(rows);
+    },
+    encode(rows, newest) {
+      map.encode(rows);
+      codec.encode(rows, adapted(newest, map));
+    },
   };
 }

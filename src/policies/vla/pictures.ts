@@ -12,6 +12,8 @@ export function writePicture(
   padding: Padding,
   out: Float32Array,
   at: number,
+  /** A padding pixel; black. */
+  pad = -1,
 ): void {
   const { width, height, channels, data } = image;
   const ratio = Math.max(width / size, height / size);
@@ -19,7 +21,7 @@ export function writePicture(
   const columns = width === size && height === size ? size : Math.trunc(width / ratio);
   const free = [size - rows, size - columns] as const;
   const [top, left] = padding === 'left_top' ? free : ([free[0] >> 1, free[1] >> 1] as const);
-  out.fill(-1, at, at + size * size * 3);
+  out.fill(pad, at, at + size * size * 3);
   const vertical = taps(height, rows);
   const horizontal = taps(width, columns);
   for (let y = 0; y < rows; y++) {

@@ -29,6 +29,8 @@ export interface SmolvlaSizes {
   readonly layers: number;
   /** Every how manieth expert layer is joint; 1: all of them. */
   readonly joint_every: number;
+  /** Every how manieth has an expert's layer beside it; 1: all of them. */
+  readonly expert_every: number;
   readonly width: number;
   readonly expert_width: number;
   readonly max_state_dim: number;
@@ -90,7 +92,7 @@ export function smolvlaGraph(weights: Weights, sizes: SmolvlaSizes, groups: numb
 function smolvlaExpert(
   g: GraphBuilder,
   weights: Weights,
-  { layout: { chunk }, style, joint_every }: SmolvlaSizes,
+  { layout: { chunk }, style, joint_every, expert_every }: SmolvlaSizes,
   suffix: Value,
   cache: readonly KeysValues[],
   prefix: Value,
@@ -106,7 +108,8 @@ function smolvlaExpert(
   );
   let h = suffix;
   cache.forEach((kv, i) => {
-    const layer = `${EXPERT}layers.${i}.`;
+    if (i % expert_every !== 0) return;
+    const layer = `${EXPERT}layers.${i / expert_every}.`;
     const normed = norm(h, `${layer}input_layernorm`);
     if (i % joint_every === 0) {
       const q = queries(g, weights, layer, normed, style, behind);

@@ -1,19 +1,20 @@
 // The `smolvla` family: LeRobot's SmolVLA checkpoints. Architecture numbers of the language model are not in config.json; they
 // follow from the tensors, the model's name, or a vlm_config.json beside it.
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import * as z from 'zod';
-import { readUserJson } from '../../base/json.js';
 import { TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { CountSchema, FeaturesSchema, NormalizationSchema } from '../fields.js';
 import type { Tensors } from '../tensors.js';
-import { vlaFamily } from './family.js';
+import { alohaMap } from './aloha.js';
+import { type VlaParts, vlaFamily } from './family.js';
+import { headsOf } from './heads.js';
+import { smolvlaNames } from './names.js';
 import { prefixNumbers } from './prefix.js';
 import { type SmolvlaSizes, smolvlaGraph } from './smolvla-graph.js';
 import { TextEncoder, withNewline } from './text.js';
+import { tokenizerStep } from './tokenizer-files.js';
 
 export const SmolvlaConfig = z.lazy(() =>
   z.object({
@@ -43,17 +44,6 @@ export const SmolvlaConfig = z.lazy(() =>
   }),
 );
 
-const VlmConfig = z.lazy(() =>
-  z.object({
-    text_config: z.object({
-      num_attention_heads: CountSchema,
-      num_key_value_heads: CountSchema,
-      head_dim: CountSchema.optional(),
-    }),
-    vision_config: z.object({ num_attention_heads: CountSchema }),
-  }),
-);
-
 const VLM = 'model.vlm_with_expert.vlm.model.';
 
 export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
@@ -64,19 +54,12 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
   };
   if (config.use_delta_joint_actions_aloha)
     refuse('use_delta_joint_actions_aloha', 'LeRobot has never run it; expected false');
-  if (config.adapt_to_pi_aloha)
-    refuse(
-      'adapt_to_pi_aloha',
-      'what it does changed from LeRobot 0.3 to 0.4, and the file does not say which it was trained with; convert the joints in the robot file and set it to false',
-    );
   if (config.add_image_special_tokens) refuse('add_image_special_tokens', 'is not built; expected false');
-  const tensors = checkpoint.tensors('smolvla');
+  const tensors = checkpoint.tensors('smolvla', undefined, smolvlaNames);
   tensors.ignore(
     /^model\.vlm_with_expert\.vlm\.(lm_head\.|model\.text_model\.norm\.)|^(un)?normalize_(inputs|targets|outputs)\./,
   );
   const layers = layersOf(tensors, config.num_vlm_layers);
-  if (config.num_expert_layers > 0 && config.num_expert_layers !== layers)
-    refuse('num_expert_layers', `expected one for each of ${layers} layers, got ${config.num_expert_layers}`);
   // Nothing reads what follows the last layer's keys and values, nor layers beyond those that are used.
   const last = `^model\\.vlm_with_expert\\.vlm\\.model\\.text_model\\.layers\\.`;
   tensors.ignore(
@@ -86,7 +69,7 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
     tensors.ignore(new RegExp(`${last}${i}\\.`));
 
   const width = tensors.anyShape(`${VLM}text_model.embed_tokens.weight`).shape[1]!;
-  const heads = headsOf(dir, tensors);
+  const heads = headCounts(checkpoint, tensors);
   const image = config.resize_imgs_with_padding?.[0];
   if (image === undefined || image !== config.resize_imgs_with_padding?.[1])
     refuse('resize_imgs_with_padding', 'expected the side of a square twice');
@@ -107,11 +90,19 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
         ? config.self_attn_every_n_layers
         : layers + 1;
   const embedding = tensors.anyShape(`${VLM}text_model.embed_tokens.weight`);
-  const text = TextEncoder.open(dir, checkpoint.options.tokenizer, config.vlm_model_name, embedding, {
-    length: config.tokenizer_max_length,
-    scale: Math.sqrt(width),
-    truncate: 'left',
-  });
+  const expert_every = expertEvery(dir, layers, config.num_expert_layers, joint_every);
+  const text_length = tokenizerStep(dir).max_length ?? config.tokenizer_max_length;
+  const text = TextEncoder.open(
+    checkpoint.places,
+    checkpoint.options.tokenizer,
+    config.vlm_model_name,
+    embedding,
+    {
+      length: text_length,
+      scale: Math.sqrt(width),
+      truncate: 'left',
+    },
+  );
 
   return vlaFamily(checkpoint, tensors, {
     family: 'smolvla',
@@ -125,16 +116,17 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
         layout: {
           cameras,
           tokens_per_camera: (side / shuffle) ** 2,
-          text: config.tokenizer_max_length,
+          text: text_length,
           state: 1,
           chunk: config.chunk_size,
         },
-        style: { ...heads.text, one_plus: false, eps: 1e-5, activation: 'silu' },
+        style: { ...heads.text, one_plus: false, eps: heads.eps ?? 1e-5, activation: 'silu' },
         vision_heads: heads.vision,
         image: image!,
         shuffle,
         layers,
         joint_every,
+        expert_every,
         width,
         expert_width,
         max_state_dim: config.max_state_dim,
@@ -147,7 +139,7 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
       const per_camera = (side / shuffle) ** 2;
       const present = [
         ...cameras.flatMap((here) => new Array<boolean>(per_camera).fill(here)),
-        ...Array.from({ length: config.tokenizer_max_length }, (_, i) => i < count),
+        ...Array.from({ length: text_length }, (_, i) => i < count),
         true,
       ];
       const state = present.length - 1;
@@ -164,7 +156,43 @@ export function openSmolvla(checkpoint: Checkpoint): DenoiserFamily {
       return { text: embeddings, ...rest };
     },
     takes_state: true,
+    ...(config.adapt_to_pi_aloha ? { body: alohaBody(checkpoint, tensors) } : {}),
   });
+}
+
+/**
+ * Every how manieth layer has an expert's beside it. A joint layer needs one, and which expert layers are shaped for which was
+ * settled by their own count (smolvlm_with_expert.py): where the two counts part, LeRobot's class does not run.
+ */
+function expertEvery(dir: string, layers: number, experts: number, joint_every: number): number {
+  if (experts <= 0 || experts === layers) return 1;
+  const every = layers / experts;
+  const isJoint = (i: number): boolean => i % joint_every === 0;
+  const runs =
+    Number.isInteger(every) &&
+    Array.from({ length: layers }, (_, i) => i).every((i) =>
+      i % every === 0 ? isJoint(i) === isJoint(i / every) : !isJoint(i),
+    );
+  if (!runs)
+    throw new TendonError(
+      'unsupported',
+      `${dir}/config.json: num_expert_layers: ${experts} on ${layers} layers of which every ${joint_every}. is joint is nothing that LeRobot runs; expected ${layers}, or a divisor with which every joint layer has an expert's`,
+      { dir, field: 'num_expert_layers' },
+    );
+  return every;
+}
+
+/** Where ALOHA's joints are adapted: outside the normalisation up to LeRobot 0.3, inside since. */
+function alohaBody({ dir, options }: Checkpoint, tensors: Tensors): NonNullable<VlaParts['body']> {
+  const in_weights = tensors.names().some((name) => name.startsWith('normalize_inputs.'));
+  const trained = options.trained_with ?? (in_weights ? '0.3' : undefined);
+  if (trained === undefined)
+    throw new TendonError(
+      'config_invalid',
+      `${dir}/config.json: adapt_to_pi_aloha: LeRobot 0.3 adapted the robot's own numbers, and since 0.4 those that are normalised; no file says which this was trained with: say trained_with 0.3 or 0.4 (--trained-with)`,
+      { dir },
+    );
+  return (state, action) => ({ map: alohaMap('lerobot', state, action), raw: trained === '0.3' });
 }
 
 /** `wanted` as far as it is positive: else all that the file has. */
@@ -182,31 +210,13 @@ function layersOf(tensors: Tensors, wanted: number): number {
 /** SmolVLM2-500M's heads are 64 wide, in the language model as in the tower. */
 const USUAL_HEAD = 64;
 
-function headsOf(dir: string, tensors: Tensors) {
+function headCounts(checkpoint: Checkpoint, tensors: Tensors) {
   const layer = `${VLM}text_model.layers.0.self_attn.`;
   const [q, k] = ['q', 'k'].map((name) => tensors.anyShape(`${layer}${name}_proj.weight`).shape[0]!) as [
     number,
     number,
   ];
   const vision = tensors.anyShape(`${VLM}vision_model.embeddings.patch_embedding.bias`).shape[0]!;
-  const path = join(dir, 'vlm_config.json');
-  let heads = q / USUAL_HEAD;
-  let kv_heads = k / USUAL_HEAD;
-  let vision_heads = vision / USUAL_HEAD;
-  if (existsSync(path)) {
-    const found = VlmConfig.safeParse(readUserJson(path, 'config'));
-    if (!found.success)
-      throw new TendonError('config_invalid', `${path}: ${z.prettifyError(found.error)}`, { path });
-    heads = found.data.text_config.num_attention_heads;
-    kv_heads = found.data.text_config.num_key_value_heads;
-    vision_heads = found.data.vision_config.num_attention_heads;
-  }
-  const head_dim = q / heads;
-  if (![heads, kv_heads, vision_heads, head_dim].every(Number.isInteger) || k !== kv_heads * head_dim)
-    throw new TendonError(
-      'config_invalid',
-      `${dir}: queries of ${q} and keys of ${k} numbers are not heads of ${head_dim}; put the config.json of vlm_model_name beside the checkpoint as vlm_config.json`,
-      { dir },
-    );
-  return { text: { heads, kv_heads, head_dim }, vision: vision_heads };
+  const text = { heads: q / USUAL_HEAD, kv_heads: k / USUAL_HEAD, head_dim: USUAL_HEAD };
+  return headsOf(checkpoint.places, { q, k, vision }, { text, vision: vision / USUAL_HEAD, eps: undefined });
 }

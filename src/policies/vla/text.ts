@@ -8,11 +8,12 @@ import { readUserJson } from '../../base/json.js';
 import type { TensorRef } from '../../native/index.js';
 import { type Observation, TendonError } from '../../types/index.js';
 import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
+import { tokenizerFolder } from './tokenizer-files.js';
 
 export interface TextOptions {
   /** Tokens that the prefix has room for. */
   readonly length: number;
-  /** Which end is cut from a text that is too long. */
+  /** Which end is cut from a text that is too long, where tokenizer_config.json does not say. */
   readonly truncate: 'left' | 'right';
   /** Factor on each embedding. */
   readonly scale: number;
@@ -40,26 +41,20 @@ export class TextEncoder {
     private readonly options: TextOptions,
   ) {}
 
-  /** `dir`/tokenizer, or the folder that was named. Throws `file_missing` saying which file to put where. */
+  /** The tokenizer of tokenizerFolder(places, named, usual), which cuts texts where its own config says, else `options`. */
   static open(
-    dir: string,
+    places: readonly string[],
     named: string | undefined,
     usual: string,
     table: TensorRef,
-    options: Omit<TextOptions, 'truncate'> & { readonly truncate?: 'left' | 'right' },
+    options: TextOptions,
   ): TextEncoder {
-    const places = named === undefined ? [join(dir, 'tokenizer'), dir] : [named];
-    const found = places.find((place) => existsSync(join(place, 'tokenizer.json')));
-    if (found === undefined)
-      throw new TendonError(
-        'file_missing',
-        `${dir}: the tokenizer is not in the checkpoint; copy tokenizer.json and tokenizer_config.json of ${usual} into ${join(dir, 'tokenizer')}, or name their folder with --tokenizer`,
-        { dir, places },
-      );
+    const found = tokenizerFolder(places, named, usual);
     const json = readUserJson(join(found, 'tokenizer.json'), 'tokenizer') as object;
     const file = join(found, 'tokenizer_config.json');
     const config = (existsSync(file) ? readUserJson(file, 'config') : {}) as { truncation_side?: unknown };
-    const truncate = options.truncate ?? (config.truncation_side === 'left' ? 'left' : 'right');
+    const side = config.truncation_side;
+    const truncate = side === 'left' || side === 'right' ? side : options.truncate;
     let tokenizer: Tokenizer;
     try {
       tokenizer = new Tokenizer(json, config);
