@@ -56,7 +56,7 @@ function normalize(
 function open(pre: object[], post: object[], raw: readonly string[] | 'all' = []) {
   writeFileSync(join(dir, 'policy_preprocessor.json'), JSON.stringify({ name: 'pre', steps: pre }));
   writeFileSync(join(dir, 'policy_postprocessor.json'), JSON.stringify({ name: 'post', steps: post }));
-  return processingOf(dir, CONFIG, undefined, raw);
+  return processingOf(dir, CONFIG, undefined, { raw });
 }
 type Opened = ReturnType<typeof open>;
 function seen(opened: Opened, key: string, values: number[]): number[] {
@@ -174,7 +174,7 @@ describe('missing statistics', () => {
     expect(() => processingOf(dir, CONFIG, undefined)).toThrow(
       /observation.state is normalised: neither .*--raw all/,
     );
-    expect(processingOf(dir, CONFIG, undefined, 'all').input(STATE, 3).mul[0]).toBe(1);
+    expect(processingOf(dir, CONFIG, undefined, { raw: 'all' }).input(STATE, 3).mul[0]).toBe(1);
     writeFileSync(join(dir, 'policy_preprocessor.json'), '{"steps":[]}');
     expect(() => processingOf(dir, CONFIG, undefined)).toThrow(/no policy_postprocessor\.json/);
   });
