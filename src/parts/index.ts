@@ -1,9 +1,13 @@
+export * from './assign.js';
 export * from './consistency.js';
+export * from './explore.js';
 export * from './guardian.js';
 export * from './memory.js';
 export * from './monitor.js';
 export { softmax } from './numbers.js';
 export * from './particles.js';
+export * from './place-map.js';
+export * from './progress.js';
 export * from './prompt.js';
 export * from './route.js';
 export * from './select.js';
