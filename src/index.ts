@@ -14,7 +14,6 @@ export {
   importOnnx,
   type LoadedPolicy,
   type LoadOptions,
-  loadPolicy,
   ModelPredictivePolicy,
   type MppiOptions,
   mppi,
@@ -24,6 +23,13 @@ export {
 } from './policies/index.js';
 export { exportDataset, Recording, replay, SessionRecorder } from './record/index.js';
 export { loadRobotFile, parseRobotFile } from './robot/index.js';
+export {
+  loadSteered,
+  loadSteered as loadPolicy,
+  SteeredPolicy,
+  type SteerablePolicy,
+  type SteeringOptions,
+} from './steering/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { servePolicy } from './serve/index.js';
 export * from './session/index.js';

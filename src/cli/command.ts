@@ -84,6 +84,17 @@ export const POLICY_OPTIONS = {
   device: { type: 'string', help: 'where the network runs: cpu (default) or cuda:0, cuda:1, …' },
 } as const satisfies Record<string, OptionSpec>;
 
+/** Of every command whose policy may have parts beside it (docs/parts.md). */
+export const PARTS_OPTION = {
+  parts: {
+    type: 'string',
+    help: 'manifest of parts (scorers, guardians, monitors …) beside the policy, instead of its folder’s; none: no parts',
+  },
+} as const satisfies Record<string, OptionSpec>;
+
+export const partsOf = ({ parts }: Values): string | false | undefined =>
+  parts === 'none' ? false : typeof parts === 'string' ? parts : undefined;
+
 /** Of every command that may listen beyond this machine. A token as an argument could be read by every user of it. */
 export const TOKEN_OPTION = {
   'token-file': {

@@ -8,7 +8,7 @@ import { range, seedsOf } from '../eval/seeds.js';
 import { addon } from '../native/index.js';
 import { PACKAGE_ROOT } from '../session/sim-session.js';
 import { decimal } from './arguments.js';
-import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { type Command, loadOptions, PARTS_OPTION, POLICY_OPTIONS, partsOf } from './command.js';
 import { evaluated, sayDelays } from './eval-text.js';
 import { counter } from './progress.js';
 
@@ -40,6 +40,7 @@ export const evaluate: Command = {
     workers: { type: 'string', help: 'processes at once; default: one for each core this process may use' },
     json: { type: 'string', help: 'write every episode to this file' },
     html: { type: 'string', help: 'write a report with plots to this file' },
+    ...PARTS_OPTION,
     ...POLICY_OPTIONS,
   },
   async run(values, { integer, text, say }) {
@@ -48,11 +49,12 @@ export const evaluate: Command = {
       values.seeds === undefined ? range(0, integer('episodes', 1, 1e6) - 1) : seedsOf(text('seeds'));
     const policy = values.policy === undefined ? join(PACKAGE_ROOT, 'models', task) : text('policy');
     const load = loadOptions(values);
+    const parts = partsOf(values);
     if (values.delays !== undefined) {
       const delays_ms = text('delays')
         .split(',')
         .map((part) => decimal('--delays', part.trim(), 0, 10_000));
-      await sayDelays({ task, policy, load, seeds, delays_ms, modes: text('modes').split(',') }, say);
+      await sayDelays({ task, policy, load, parts, seeds, delays_ms, modes: text('modes').split(',') }, say);
       return 0;
     }
     const workers = values.workers === undefined ? addon().threadCount() : integer('workers', 1, 64);
@@ -63,6 +65,7 @@ export const evaluate: Command = {
       policy,
       seeds,
       load,
+      parts,
       ...(values.execute === undefined ? {} : { execute: integer('execute', 1, 1024) }),
       workers,
       onProgress: (done, successes) => progress.at(done, `${done}/${seeds.length}  ${successes} successes`),

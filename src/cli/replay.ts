@@ -1,10 +1,10 @@
 // `tendon replay`: a recording through the controller again, every command held against the recorded one.
 
 import { existsSync } from 'node:fs';
-import { loadPolicy } from '../policies/index.js';
 import { Recording, replay } from '../record/index.js';
+import { loadSteered } from '../steering/index.js';
 import { TendonError } from '../types/index.js';
-import { type Command, loadOptions, POLICY_OPTIONS } from './command.js';
+import { type Command, loadOptions, PARTS_OPTION, POLICY_OPTIONS, partsOf } from './command.js';
 import { counter } from './progress.js';
 
 export const replayCommand: Command = {
@@ -20,6 +20,7 @@ export const replayCommand: Command = {
       help: 'the recorded chunks answer: checks the controller alone, without the checkpoint',
     },
     isa: { type: 'string', help: 'instruction set; default: that of the recording' },
+    ...PARTS_OPTION,
     ...POLICY_OPTIONS,
   },
   async run(values, { positionals, text, say }) {
@@ -34,11 +35,15 @@ export const replayCommand: Command = {
     const policy =
       values['recorded-chunks'] === true
         ? undefined
-        : await loadPolicy(dir, {
-            ...header.load,
-            ...loadOptions(values),
-            isa: values.isa === undefined ? header.isa : text('isa'),
-          });
+        : await loadSteered(
+            dir,
+            {
+              ...header.load,
+              ...loadOptions(values),
+              isa: values.isa === undefined ? header.isa : text('isa'),
+            },
+            { parts: partsOf(values) ?? header.parts },
+          );
     const progress = counter(undefined);
     const report = await replay(file, {
       policy,

@@ -1,6 +1,6 @@
 // What `tendon run` may be told.
 
-import { PAGE_NAME_OPTION, POLICY_OPTIONS, TOKEN_OPTION } from './command.js';
+import { PAGE_NAME_OPTION, PARTS_OPTION, POLICY_OPTIONS, TOKEN_OPTION } from './command.js';
 import { RECORD_OPTION } from './recording.js';
 
 export const RUN_OPTIONS = {
@@ -33,5 +33,6 @@ export const RUN_OPTIONS = {
   ...TOKEN_OPTION,
   ...PAGE_NAME_OPTION,
   log: { type: 'string', default: 'pretty', help: 'pretty, json (one object a line) or silent' },
+  ...PARTS_OPTION,
   ...POLICY_OPTIONS,
 } as const;

@@ -3,7 +3,15 @@
 import { EXIT_FAULT, LastWill } from '../host/last-will.js';
 import { openLog, type RunLog } from '../host/log.js';
 import { RobotSession } from '../session/robot-session.js';
-import { type Command, type Context, loadOptions, pageNames, tokenOf, type Values } from './command.js';
+import {
+  type Command,
+  type Context,
+  loadOptions,
+  pageNames,
+  partsOf,
+  tokenOf,
+  type Values,
+} from './command.js';
 import { KEYS_HELP, listenToKeys } from './keys.js';
 import { RUN_OPTIONS } from './run-options.js';
 
@@ -25,6 +33,7 @@ export const run: Command = {
         robot: text('robot'),
         policy: text('policy'),
         load: loadOptions(values),
+        parts: partsOf(values),
         bridge: optional(values, 'bridge', text),
         position_key: optional(values, 'position-key', text),
         seed: integer('seed', 0, 1e9),

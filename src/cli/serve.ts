@@ -1,8 +1,16 @@
 // `tendon serve`: a policy for programs that speak openpi's wire.
 
-import { loadPolicy } from '../policies/index.js';
 import { servePolicy } from '../serve/index.js';
-import { type Command, loadOptions, POLICY_OPTIONS, TOKEN_OPTION, tokenOf } from './command.js';
+import { loadSteered } from '../steering/index.js';
+import {
+  type Command,
+  loadOptions,
+  PARTS_OPTION,
+  POLICY_OPTIONS,
+  partsOf,
+  TOKEN_OPTION,
+  tokenOf,
+} from './command.js';
 
 export const serve: Command = {
   summary: 'serve a policy on the wire of openpi’s policy server',
@@ -18,10 +26,11 @@ export const serve: Command = {
     },
     ...TOKEN_OPTION,
     seed: { type: 'string', default: '0', help: 'of the policy’s noise, anew for every client' },
+    ...PARTS_OPTION,
     ...POLICY_OPTIONS,
   },
   async run(values, { text, integer, say, stopped }) {
-    const policy = await loadPolicy(text('policy'), loadOptions(values));
+    const policy = await loadSteered(text('policy'), loadOptions(values), { parts: partsOf(values) });
     const server = await servePolicy({
       policy,
       port: integer('port', 0, 65_535),

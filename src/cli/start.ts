@@ -12,8 +12,10 @@ import type { Command } from './command.js';
 import {
   loadOptions,
   PAGE_NAME_OPTION,
+  PARTS_OPTION,
   POLICY_OPTIONS,
   pageNames,
+  partsOf,
   TOKEN_OPTION,
   tokenOf,
 } from './command.js';
@@ -48,6 +50,7 @@ export const start: Command = {
     headless: { type: 'boolean', default: false, help: 'no page: run episodes and print a table' },
     episodes: { type: 'string', default: '20', help: 'how many, with --headless' },
     ...RECORD_OPTION,
+    ...PARTS_OPTION,
     ...POLICY_OPTIONS,
   },
   async run(values, { integer, text, say, stopped }) {
@@ -57,6 +60,7 @@ export const start: Command = {
       ...(values.policy === undefined ? {} : { policy: text('policy') }),
       ...(values.record === undefined ? {} : { record: text('record') }),
       load: loadOptions(values),
+      parts: partsOf(values),
     };
     if (values.headless === true) return headless(common, integer('episodes', 1, 1e6), say, stopped);
     say(`starting ${common.task}: simulation, policy, controller …`);

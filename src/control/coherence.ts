@@ -1,8 +1,8 @@
 // Chunks that agree with the one in force: real-time chunking (Black et al. 2025, sections 3 and 4; LeRobot's
 // RTCProcessor) and bidirectional decoding (Liu et al. 2025, section 4.2).
 
+import { argmax, coherence, periodOf, ROW_SLACK, readAt } from '../parts/index.js';
 import type { ActionChunk, ChunkMode, ChunkPrefix, Nanoseconds } from '../types/index.js';
-import { periodOf, ROW_SLACK, readAt, timeOf } from './chunk-time.js';
 import type { Overlap } from './overlap.js';
 import { prefixWeights } from './prefix.js';
 
@@ -80,27 +80,17 @@ export class Coherent implements Overlap {
   reset(): void {}
 }
 
-/** The candidate with the least squared distance to what was going to be played, row i weighing decay^i. */
+/** Of several candidates the one that goes on best from what is playing; of a policy that chose among them itself, its own. */
 function mostCoherent(
   arrived: ActionChunk,
   playing: ActionChunk | undefined,
   decay: number,
   fallback_ns: Nanoseconds,
 ): ActionChunk {
-  const { candidates, n_candidates, horizon, action_dim } = arrived;
-  if (candidates === undefined || playing === undefined) return arrived;
+  const { candidates, n_candidates, horizon, action_dim, steering } = arrived;
+  if (candidates === undefined || playing === undefined || steering?.ruled === true) return arrived;
+  const scores = coherence({ ...arrived, values: candidates, n: n_candidates }, playing, decay, fallback_ns);
+  const chosen = argmax(scores);
   const size = horizon * action_dim;
-  const distance = new Float64Array(n_candidates);
-  const old = new Float64Array(action_dim);
-  let weight = 1;
-  for (let row = 0; row < horizon; row++, weight *= decay) {
-    if (!readAt(playing, timeOf(arrived, row, fallback_ns), fallback_ns, old)) continue;
-    for (let c = 0; c < n_candidates; c++)
-      for (let i = 0; i < action_dim; i++) {
-        const apart = candidates[c * size + row * action_dim + i]! - old[i]!;
-        distance[c]! += weight * apart * apart;
-      }
-  }
-  const chosen = distance.indexOf(Math.min(...distance));
   return { ...arrived, chosen, actions: candidates.slice(chosen * size, (chosen + 1) * size) };
 }

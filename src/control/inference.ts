@@ -114,6 +114,26 @@ export class Inference {
     if (window !== undefined) void this.infer(window, now_ns);
   }
 
+  /** Alarms are counted, whether or not they hold. */
+  private warn({ steering }: ActionChunk): void {
+    const { supervisor } = this.host;
+    if (steering?.monitors.some(({ alarm }) => alarm)) supervisor.count('monitor_alarm');
+    if (steering !== undefined && Object.keys(steering.skipped).length > 0) supervisor.count('part_skipped');
+  }
+
+  /** A part lets nothing be played. While a person drives they go on; what a monitor held is a person's to end. */
+  private holdFor(why: string, asks_person: boolean): void {
+    const { supervisor } = this.host;
+    if (supervisor.state === 'TELEOP') return;
+    if (asks_person) {
+      supervisor.event('hold', why);
+      this.forget();
+    } else if (supervisor.state === 'RUNNING') {
+      supervisor.trouble('part_held', why);
+      this.forget();
+    }
+  }
+
   private async infer(window: readonly Observation[], asked_ns: Nanoseconds): Promise<void> {
     const { options, supervisor, shared, stats, tap, command } = this.host;
     const abort = new AbortController();
@@ -137,6 +157,8 @@ export class Inference {
         ...(goal === undefined ? {} : { goal }),
         ...(prefix === undefined ? {} : { prefix }),
         ...(candidates === undefined ? {} : { candidates }),
+        ...(this.player.current === undefined ? {} : { playing: this.player.current }),
+        budget_ms: options.inference_ms,
         state: this.state,
       });
       const now_ns = options.clock.now_ns();
@@ -149,7 +171,10 @@ export class Inference {
       if (fault !== undefined) throw new Error(fault);
       this.failures = 0;
       this.state = chunk.state;
-      tap?.answered(now_ns, 'used', chunk, '');
+      const held = chunk.steering?.hold;
+      tap?.answered(now_ns, held === undefined ? 'used' : 'held', chunk, held ?? '');
+      this.warn(chunk);
+      if (held !== undefined) return this.holdFor(held, chunk.steering?.ask_person === true);
       const joined = this.overlap.merge(chunk, this.player.current);
       this.player.accept(joined, now_ns, this.scratch);
       if (this.host.mayRecover()) supervisor.event('recovered', 'running again');

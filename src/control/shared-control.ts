@@ -2,7 +2,7 @@
 // Everything leaves through the limits like any other command, which is what makes a hand-over smooth.
 
 import type { ActionChunk, ChunkPrefix, Nanoseconds, TeleopShare } from '../types/index.js';
-import { positionIn } from './chunk-time.js';
+import { positionIn } from '../parts/index.js';
 
 export class SharedControl {
   /** What the person wants, (action_dim) in physical units; undefined when nobody drives. */

@@ -5,6 +5,7 @@
 import { ChunkPlayer, ObservationWindow, overlapFor } from '../control/index.js';
 import type { Task, TaskInstance } from '../sim/task.js';
 import { type ActionChunk, type ChunkMode, NS_PER_S, type Policy, type PolicyState } from '../types/index.js';
+import { PartsLog, type SteeredEpisode } from './episode.js';
 
 export interface DelayedRecord {
   readonly success: boolean;
@@ -12,6 +13,9 @@ export interface DelayedRecord {
   readonly max_jump: number;
   /** Root mean square of the set point's third difference over the joints, units/s³. */
   readonly jerk: number;
+  /** Rows of the task until it ended. */
+  readonly steps: number;
+  readonly steering?: SteeredEpisode | undefined;
 }
 
 /** `delay` is in whole rows. The first chunk is awaited with the world at rest; an empty player repeats its last row. */
@@ -32,10 +36,12 @@ export async function runDelayed(
   const target = new Float64Array(policy.spec.action_dim);
   const smooth = new Smoothness(spec.rate_hz);
   let state: PolicyState | undefined;
+  const parts = new PartsLog();
   let coming: { readonly chunk: ActionChunk; readonly row: number } | undefined;
   env.reset(seed);
   policy.reset(seed);
-  for (let row = 0; row < spec.max_steps && !env.success() && !env.failed(); row++) {
+  let row = 0;
+  for (; row < spec.max_steps && !env.success() && !env.failed(); row++) {
     const now_ns = row * period_ns;
     seen.push({ stamp_ns: now_ns, values: env.observe() });
     if (coming === undefined && (row === 0 || player.played(now_ns) + delay >= execute)) {
@@ -44,20 +50,27 @@ export async function runDelayed(
       const chunk = await policy.infer(seen.window()!, {
         ...(prefix === undefined ? {} : { prefix }),
         ...(overlap.candidates === undefined ? {} : { candidates: overlap.candidates }),
+        ...(player.current === undefined ? {} : { playing: player.current }),
         state,
       });
       state = chunk.state;
-      coming = { chunk, row: row === 0 ? 0 : row + delay };
+      parts.add(chunk, row);
+      const { hold, ask_person = false } = chunk.steering ?? {};
+      if (ask_person) break;
+      // What a part holds is never played: what plays goes on to its end, as the world does.
+      if (hold === undefined) coming = { chunk, row: row === 0 ? 0 : row + delay };
     }
     if (coming !== undefined && row >= coming.row) {
       player.accept(overlap.merge(coming.chunk, player.current), now_ns, target);
       coming = undefined;
     }
-    player.at(now_ns, target);
+    if (player.current === undefined) target.set(env.jointPosition());
+    else player.at(now_ns, target);
     smooth.push(target);
     env.advance(target, 1 / spec.rate_hz);
   }
-  return { success: env.success(), max_jump: smooth.max_jump, jerk: smooth.jerk };
+  const { max_jump, jerk } = smooth;
+  return { success: env.success(), max_jump, jerk, steps: row, steering: parts.episode() };
 }
 
 class Smoothness {

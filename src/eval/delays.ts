@@ -1,9 +1,10 @@
 // Success and smoothness of every way to join chunks under every inference delay.
 
-import { type LoadOptions, loadPolicy } from '../policies/index.js';
+import type { LoadOptions } from '../policies/index.js';
 import { findTask } from '../sim/tasks.js';
 import { type ChunkMode, TendonError } from '../types/index.js';
 import { runDelayed } from './delayed.js';
+import { openPolicy } from './open-policy.js';
 import { wilson } from './wilson.js';
 
 /** Ways to join chunks, by the names that a command line has for them. */
@@ -24,6 +25,8 @@ export interface DelaysOptions {
   readonly task: string;
   readonly policy: string;
   readonly load: LoadOptions;
+  /** Manifest of parts, or false for none. */
+  readonly parts?: string | false | undefined;
   readonly seeds: readonly number[];
   readonly delays_ms: readonly number[];
   /** Names of DELAY_MODES. */
@@ -56,7 +59,9 @@ export async function* delayRows({ seeds, ...options }: DelaysOptions): AsyncGen
     return [name, mode];
   });
   const task = findTask(options.task);
-  const [policy, env] = await Promise.all([loadPolicy(options.policy, options.load), task.create()]);
+  const env = await task.create();
+  const tip = (action: ArrayLike<number>) => env.actionPoint(action);
+  const policy = await openPolicy(options.policy, options.load, { parts: options.parts, tip });
   for (const [name, mode] of modes)
     for (const delay_ms of options.delays_ms) {
       let [successes, max_jump, jerk] = [0, 0, 0];

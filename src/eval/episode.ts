@@ -3,7 +3,7 @@
 
 import { ObservationWindow, overlapFor } from '../control/index.js';
 import type { Task, TaskInstance } from '../sim/task.js';
-import { NS_PER_S, type Policy, type PolicyState } from '../types/index.js';
+import { type ActionChunk, NS_PER_S, type Policy, type PolicyState } from '../types/index.js';
 
 export interface EpisodeRecord {
   readonly seed: number;
@@ -14,6 +14,21 @@ export interface EpisodeRecord {
   /** Largest jump of the set point from one chunk to the next, in units of the joint. */
   readonly boundary_jump: number;
   readonly infer_ms: readonly number[];
+  /** Of a policy with parts, by inference; absent of others. */
+  readonly steering?: SteeredEpisode;
+}
+
+/** What parts did in an episode. */
+export interface SteeredEpisode {
+  /** The step of the first alarm of each monitor, −1 without one. */
+  readonly alarms: Readonly<Record<string, number>>;
+  /** Inferences in which nothing was let through. */
+  readonly held: number;
+  /** What guardians did, by how often. */
+  readonly guarded: Readonly<Record<string, number>>;
+  readonly skipped: number;
+  /** Scores of each scorer of what was played, by inference. */
+  readonly scores: Readonly<Record<string, readonly number[]>>;
 }
 
 /** `execute` rows of each chunk are played before the next is asked for. */
@@ -40,13 +55,24 @@ export async function runEpisode(
   const overlap =
     ensemble === undefined ? undefined : overlapFor({ mode: 'ensemble', coeff: ensemble }, period_ns);
   let state: PolicyState | undefined;
+  const parts = new PartsLog();
   const over = (): boolean => env.success() || env.failed() || steps >= spec.max_steps;
   while (!over()) {
     look();
     const answer = await policy.infer(seen.window()!, { state });
     state = answer.state;
+    infer_ms.push(answer.timing.total_ns / 1e6);
+    parts.add(answer, steps);
+    if (answer.steering?.hold !== undefined) {
+      // A person is asked for, and none is here.
+      if (answer.steering.ask_person === true) break;
+      // What a part holds stands still until the next question, as control has it.
+      state = undefined;
+      for (let row = 0; row < execute && !over(); row++, steps++)
+        env.advance(env.jointPosition(), 1 / spec.rate_hz);
+      continue;
+    }
     const chunk = overlap?.merge(answer, undefined) ?? answer;
-    infer_ms.push(chunk.timing.total_ns / 1e6);
     for (let row = 0; row < Math.min(execute, chunk.horizon) && !over(); row++, steps++) {
       // The policy sees every step, as in training.
       if (row > 0) look();
@@ -57,5 +83,42 @@ export async function runEpisode(
       last = action;
     }
   }
-  return { seed, success: env.success(), steps, mode: env.mode() ?? 'none', boundary_jump: jump, infer_ms };
+  const steering = parts.episode();
+  return {
+    ...{ seed, success: env.success(), steps, mode: env.mode() ?? 'none', boundary_jump: jump, infer_ms },
+    ...(steering === undefined ? {} : { steering }),
+  };
+}
+
+/** Gathers what parts say over an episode. */
+export class PartsLog {
+  private any = false;
+  private readonly alarms: Record<string, number> = {};
+  private readonly guarded: Record<string, number> = {};
+  private readonly scores: Record<string, number[]> = {};
+  private held = 0;
+  private skipped = 0;
+
+  /** `step`: steps of the episode before this inference. */
+  add({ steering, chosen }: ActionChunk, step: number): void {
+    if (steering === undefined) return;
+    this.any = true;
+    for (const { name, alarm } of steering.monitors) {
+      this.alarms[name] ??= -1;
+      if (alarm && this.alarms[name] < 0) this.alarms[name] = step;
+    }
+    for (const { name, did } of steering.guardians)
+      this.guarded[`${name}: ${did}`] = (this.guarded[`${name}: ${did}`] ?? 0) + 1;
+    for (const [name, list] of Object.entries(steering.scores)) {
+      this.scores[name] ??= [];
+      this.scores[name].push(list.length > 1 ? list[chosen]! : list[0]!);
+    }
+    if (steering.hold !== undefined) this.held++;
+    this.skipped += Object.keys(steering.skipped).length;
+  }
+
+  episode(): SteeredEpisode | undefined {
+    const { alarms, guarded, scores, held, skipped } = this;
+    return this.any ? { alarms, guarded, scores, held, skipped } : undefined;
+  }
 }

@@ -12,6 +12,8 @@ export interface EvaluateOptions {
   readonly task: string;
   readonly seeds: readonly number[];
   readonly load?: LoadOptions;
+  /** Manifest of parts, or false for none; the folder's own when absent. */
+  readonly parts?: string | false | undefined;
   /** Rows of a chunk to execute; the checkpoint's n_action_steps when absent. */
   readonly execute?: number;
   readonly workers: number;

@@ -1,24 +1,23 @@
 // A policy by its name: a checkpoint's folder, or `physics:TASK`, which plans over the task's own simulation.
 
-import {
-  actionCodec,
-  type LoadedPolicy,
-  type LoadOptions,
-  loadPolicy,
-  ModelPredictivePolicy,
-} from '../policies/index.js';
+import { actionCodec, type LoadOptions, ModelPredictivePolicy } from '../policies/index.js';
 import { PhysicsRollouts } from '../sim/rollouts.js';
+import { loadSteered, type SteerablePolicy, type SteeringOptions } from '../steering/index.js';
 
 const PHYSICS = 'physics:';
 
 /** A policy whose sampler or planner can be chosen while it is loaded. */
-export type OpenedPolicy = LoadedPolicy | ModelPredictivePolicy;
+export type OpenedPolicy = SteerablePolicy | ModelPredictivePolicy;
 
 /** Whether the name is that of a folder. */
 export const isFolder = (name: string): boolean => !name.startsWith(PHYSICS);
 
-export async function openPolicy(name: string, options: LoadOptions = {}): Promise<OpenedPolicy> {
-  if (isFolder(name)) return loadPolicy(name, options);
+export async function openPolicy(
+  name: string,
+  options: LoadOptions = {},
+  steering: SteeringOptions = {},
+): Promise<OpenedPolicy> {
+  if (isFolder(name)) return loadSteered(name, options, steering);
   return physicsPolicy(name.slice(PHYSICS.length), options);
 }
 

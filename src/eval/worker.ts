@@ -7,7 +7,7 @@ import { runEpisode } from './episode.js';
 import type { EvaluateOptions } from './evaluate.js';
 import { openPolicy } from './open-policy.js';
 
-const { policy: dir, task: name, load, execute } = workerData as EvaluateOptions;
+const { policy: dir, task: name, load, parts, execute } = workerData as EvaluateOptions;
 const port = parentPort!;
 const fail = (caught: unknown, during: string): void => {
   const { code, message } = asTendonError(caught, during);
@@ -16,7 +16,9 @@ const fail = (caught: unknown, during: string): void => {
 
 try {
   const task = findTask(name);
-  const [policy, env] = await Promise.all([openPolicy(dir, { ...load, threads: 1 }), task.create()]);
+  const env = await task.create();
+  const tip = (action: ArrayLike<number>) => env.actionPoint(action);
+  const policy = await openPolicy(dir, { ...load, threads: 1 }, { parts, tip });
   port.on('message', (seed: number) => {
     runEpisode(policy, task, env, seed, execute ?? policy.spec.n_action_steps).then(
       (record) => port.postMessage({ record }),

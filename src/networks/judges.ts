@@ -2,7 +2,6 @@
 // chunks (qc), failure detectors (SAFE), random network distillation.
 
 import type { GraphBuilder, Value } from '../native/index.js';
-import { clamp } from './compose.js';
 import type { Flax } from './flax.js';
 import type { Weights } from './weights.js';
 
@@ -47,15 +46,28 @@ export function visitCount(g: GraphBuilder, flips: Value): Value {
   return g.affine(g.unary('reciprocal', squares), flips.shape.at(-1)!, 0);
 }
 
-/** Critics of (state, whole chunk) under flax's names, (rows, critics): gelu (tanh form), then LayerNorm. */
-export function chunkCritics(g: GraphBuilder, net: Flax, s: Value, chunk: Value): Value {
-  const bounded = clamp(g, chunk, -1, 1);
-  const input = g.concat([s, bounded], 1);
+/**
+ * Critics of x = (state, whole chunk) under flax's names, (rows, critics): gelu (tanh form), then LayerNorm. The chunk counts
+ * within ±1; what is given has it so.
+ */
+export function chunkCritics(g: GraphBuilder, net: Flax, x: Value): Value {
   const count = net.size('value_net/Dense_0/kernel');
   const members = Array.from({ length: count }, (_, i) =>
-    net.member(i).at('value_net').mlp(g, input, { activation: 'gelu_tanh' }),
+    net.member(i).at('value_net').mlp(g, x, { activation: 'gelu_tanh' }),
   );
   return g.concat(members, 1);
+}
+
+/** stable-baselines3's critics of x = (observation, action), (rows, critics): `critic.qf<i>.<0, 2, …>` with ReLU between. */
+export function qCritics(g: GraphBuilder, weights: Weights, x: Value): Value {
+  const members: Value[] = [];
+  for (let i = 0; weights.has(`critic.qf${i}.0.weight`); i++) {
+    let h = x;
+    for (let j = 0; weights.has(`critic.qf${i}.${j}.weight`); j += 2)
+      h = dense(g, weights, j === 0 ? h : g.unary('relu', h), `critic.qf${i}.${j}`);
+    members.push(h);
+  }
+  return members.length === 1 ? members[0]! : g.concat(members, 1);
 }
 
 /** SAFE's MLP over one feature, (rows, 1) in (0, 1): how much it looks like a failure. */

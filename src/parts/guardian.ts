@@ -12,9 +12,9 @@ export function insideShare(
   action: Row,
   base: Row,
   grid: number,
-  inside: (mixture: Float64Array) => boolean,
+  inside: (mixture: Float64Array, step: number) => boolean,
 ): number {
-  for (let i = grid; i > 0; i--) if (inside(mixed(action, base, i / grid))) return i / grid;
+  for (let i = grid; i > 0; i--) if (inside(mixed(action, base, i / grid), i)) return i / grid;
   return 0;
 }
 

@@ -7,34 +7,37 @@ import { mean, quantile, type Row } from './numbers.js';
 export const ACCUMULATIONS = ['none', 'sum', 'mean', 'window'] as const;
 export type Accumulation = (typeof ACCUMULATIONS)[number];
 
-/** Adds scores up as they come. */
-export class Accumulator {
-  private readonly recent: number[] = [];
-  private sum = 0;
-  private count = 0;
+/** Scores of an episode so far, as far as the rule needs them. */
+export interface Accumulated {
+  /** What stands against the band. */
+  readonly value: number;
+  readonly sum: number;
+  readonly count: number;
+  /** The last `window` scores. */
+  readonly recent: readonly number[];
+}
 
-  constructor(
-    private readonly rule: Accumulation,
-    private readonly window = 1,
-  ) {}
+/** One more score; `before` is undefined at an episode's start. */
+export function accumulate(
+  rule: Accumulation,
+  window: number,
+  before: Accumulated | undefined,
+  score: number,
+): Accumulated {
+  const sum = (before?.sum ?? 0) + score;
+  const count = (before?.count ?? 0) + 1;
+  const recent = rule === 'window' ? [...(before?.recent ?? []), score].slice(-window) : [];
+  const value = { none: score, sum, mean: sum / count, window: mean(recent) }[rule];
+  return { value, sum, count, recent };
+}
 
-  reset(): void {
-    this.recent.length = 0;
-    this.sum = 0;
-    this.count = 0;
-  }
-
-  /** What stands against the band after `score`. */
-  next(score: number): number {
-    if (this.rule === 'none') return score;
-    this.sum += score;
-    this.count++;
-    if (this.rule === 'sum') return this.sum;
-    if (this.rule === 'mean') return this.sum / this.count;
-    this.recent.push(score);
-    if (this.recent.length > this.window) this.recent.shift();
-    return mean(this.recent);
-  }
+/** The accumulated scores of a whole run. */
+export function accumulated(rule: Accumulation, scores: Row, window = 1): Float64Array {
+  let so_far: Accumulated | undefined;
+  return Float64Array.from(scores, (score) => {
+    so_far = accumulate(rule, window, so_far, score);
+    return so_far.value;
+  });
 }
 
 export const MODULATIONS = ['const', 'stdev', 'tfunc'] as const;
@@ -128,6 +131,6 @@ export function firstAlarm(scores: Row, bound: (step: number) => number): number
 }
 
 export const boundOf =
-  ({ upper }: Pick<Band, 'upper'>) =>
+  ({ upper }: { readonly upper: Row }) =>
   (step: number): number =>
     upper[Math.min(step, upper.length - 1)]!;

@@ -1,7 +1,7 @@
 // Selectors: from the scores of N candidates to the one that is played. Higher is better; a score that is not finite never
 // wins; equal scores go to the lowest index; where none is finite, candidate 0, the policy's usual draw, is played.
 
-import { distance, type Row, softmax } from './numbers.js';
+import { distance, mean, type Row, softmax } from './numbers.js';
 
 export function argmax(scores: Row): number {
   let best = -1;
@@ -43,6 +43,16 @@ export function ranked(scores: Row): number[] {
     const [x, y] = [value(a), value(b)];
     return x === y ? a - b : y - x;
   });
+}
+
+/** (score − mean)/std of the finite ones, 0 where all are equal; NaN where the score is not finite. */
+export function standardised(scores: Row): Float64Array {
+  const finite = Array.from(scores).filter(Number.isFinite);
+  const average = mean(finite);
+  const spread = Math.sqrt(mean(finite.map((v) => (v - average) ** 2)));
+  return Float64Array.from(scores, (v) =>
+    Number.isFinite(v) ? (spread > 0 ? (v - average) / spread : 0) : Number.NaN,
+  );
 }
 
 /** Minus the mean distance of each candidate to the others; its argmax is the medoid. */

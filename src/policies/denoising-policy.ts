@@ -126,6 +126,7 @@ export class DenoisingPolicy implements TunablePolicy {
     const groups = groupsOf(choice);
     const count = choice.candidates * this.family.model_horizon * this.width;
     const start = options.noise?.slice() ?? this.draw(count);
+    if (options.first_noise !== undefined) this.writeFirst(options.first_noise, start);
     if (start.length !== count)
       throw new TendonError(
         'input_invalid',
@@ -307,6 +308,22 @@ export class DenoisingPolicy implements TunablePolicy {
         `${family} does not denoise, so its chunks cannot be drawn towards a prefix; choose chunks mode receding, async or ensemble`,
       );
     return (rows, newest) => encode.call(this.family, rows, newest);
+  }
+
+  /** Noise that was decided for the first candidates stands before what was drawn. */
+  private writeFirst(first: Float32Array, start: Float32Array): void {
+    const [rows, columns] = this.noise_shape;
+    if (first.length % (rows * columns) !== 0)
+      throw new TendonError(
+        'input_invalid',
+        `first_noise: expected whole candidates of ${rows} × ${columns} values, got ${first.length} values`,
+      );
+    start.set(first.subarray(0, start.length));
+  }
+
+  /** Rows and columns of the noise that a chunk begins as. */
+  get noise_shape(): readonly [number, number] {
+    return [this.family.model_horizon, this.width];
   }
 
   /** Columns of x. */

@@ -40,6 +40,14 @@ export const CHANNELS = {
       now_ns: z.number(),
       window_ns: z.array(z.number()),
       goal: features.optional(),
+      /** Of a policy with parts: what was switched off, its conditions, and how many candidates were afforded. */
+      setting: z
+        .object({
+          off: z.array(z.string()),
+          values: z.record(z.string(), z.number()),
+          candidates: count.optional(),
+        })
+        .optional(),
       choice: z
         .object({
           sampler: z.string(),
@@ -65,6 +73,17 @@ export const CHANNELS = {
       chosen: count.optional(),
       actions: numbers.optional(),
       candidates: numbers.optional(),
+      scores: numbers.optional(),
+      /** What the parts said (types/steering.ts). A number that is not finite is null here. */
+      steering: z
+        .looseObject({
+          ruled: z.boolean(),
+          order: z.array(count),
+          skipped: z.record(z.string(), z.string()),
+          hold: z.string().optional(),
+          ask_person: z.boolean().optional(),
+        })
+        .optional(),
       timing: z
         .object({
           queue_ns: z.number(),
@@ -155,6 +174,8 @@ export const sessionHeader = z.lazy(() =>
     }),
     /** As given to loadPolicy. */
     load: z.record(z.string(), z.unknown()),
+    /** File of the manifest of parts, where it was not the folder's own; false: none. */
+    parts: z.union([z.string(), z.literal(false)]).optional(),
     isa: z.string(),
     /** Of the policy's noise when the session began. */
     seed: z.number(),

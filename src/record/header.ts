@@ -11,6 +11,8 @@ export interface SessionFacts {
   /** Folder of the policy. */
   readonly policy: string;
   readonly load: LoadOptions;
+  /** File of the manifest of parts, where it was not the folder's own; false: none. */
+  readonly parts?: string | false | undefined;
   readonly isa: string;
   readonly seed: number;
   readonly controller: ControllerOptions;
@@ -27,6 +29,7 @@ export function headerOf(facts: SessionFacts): RecorderOptions['header'] {
     action_dim: robot.action_dim,
     policy: { dir: facts.policy, family, n_obs_steps, n_action_steps, horizon, rate_hz, ensemble },
     load: { ...load },
+    ...(facts.parts === undefined ? {} : { parts: facts.parts }),
     isa: facts.isa,
     seed: facts.seed,
     controller: sessionHeader.unwrap().shape.controller.parse(controller),

@@ -17,6 +17,7 @@ import {
   NS_PER_MS,
   type Observation,
   type SamplerChoice,
+  type SteeringSetting,
   TendonError,
 } from '../types/index.js';
 import { startWorker } from '../types/package.js';
@@ -45,6 +46,8 @@ export interface RecorderOptions {
   readonly header: Omit<SessionHeader, 'format' | 'started' | 'epoch_ns'>;
   /** The sampler's choice in force. */
   readonly choice?: () => SamplerChoice;
+  /** Of a policy with parts: what decides its next inference. */
+  readonly setting?: () => SteeringSetting | undefined;
   /** Told, once, when the disk refuses; the session goes on without a recording. */
   readonly onFailure?: (sentence: string) => void;
 }
@@ -160,11 +163,13 @@ export class SessionRecorder implements ControlTap {
 
   asked(now_ns: number, window: readonly Observation[], goal: Goal | undefined): void {
     const choice = this.options.choice?.();
+    const setting = this.options.setting?.();
     this.add('asked', {
       now_ns,
       window_ns: window.map(({ stamp_ns }) => stamp_ns),
       ...(goal === undefined ? {} : { goal }),
       ...(choice === undefined ? {} : { choice }),
+      ...(setting === undefined ? {} : { setting }),
     });
   }
 

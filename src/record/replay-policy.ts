@@ -10,6 +10,8 @@ import type {
   Policy,
   PolicySpec,
   SamplerChoice,
+  SteeringReport,
+  SteeringSetting,
 } from '../types/index.js';
 import { readNumbers, type SessionHeader } from './events.js';
 import type { ReadEvent } from './read.js';
@@ -17,7 +19,16 @@ import type { ReadEvent } from './read.js';
 export type ReplayablePolicy = Policy & {
   readonly choice?: SamplerChoice;
   choose?(choice: Partial<SamplerChoice>): Promise<void>;
+  restore?(setting: SteeringSetting): void;
 };
+
+/** What became of a question, as far as asking it again depends on it. */
+export interface Answered {
+  readonly answer: Answer;
+  /** Candidates that were drawn, and parts that did not come in time. */
+  readonly candidates?: number | undefined;
+  readonly late: readonly string[];
+}
 
 type Question = ReadEvent<'asked'>['body'];
 
@@ -33,7 +44,7 @@ export class ReplayedPolicy implements Policy {
 
   constructor(
     header: SessionHeader,
-    private readonly answers: readonly Answer[],
+    private readonly answers: readonly Answered[],
     private readonly inner: ReplayablePolicy | undefined,
     private readonly as_recorded: boolean,
   ) {
@@ -90,16 +101,26 @@ export class ReplayedPolicy implements Policy {
     window: readonly Observation[],
     options: InferOptions,
     question: Question | undefined,
-    answer: Answer | undefined,
+    answered: Answered | undefined,
   ): Promise<ActionChunk | undefined> {
     const { inner } = this;
     if (inner === undefined) return undefined;
     const choice = this.as_recorded ? question?.choice : undefined;
     if (choice !== undefined && JSON.stringify(choice) !== JSON.stringify(inner.choice))
       await inner.choose?.(choice as SamplerChoice);
+    const setting = this.as_recorded ? question?.setting : undefined;
+    if (setting !== undefined)
+      inner.restore?.({
+        ...setting,
+        off: [...setting.off, ...(answered?.late ?? [])],
+        candidates: setting.candidates ?? answered?.candidates,
+      });
     const { signal: _, ...asked } = options;
     // One that was cancelled drew its noise and went no further.
-    return inner.infer(window, answer === 'cancelled' ? { ...asked, signal: AbortSignal.abort() } : asked);
+    return inner.infer(
+      window,
+      answered?.answer === 'cancelled' ? { ...asked, signal: AbortSignal.abort() } : asked,
+    );
   }
 }
 
@@ -117,6 +138,7 @@ export function chunkOf(body: ReadEvent<'chunk'>['body']): ActionChunk | undefin
     chosen: chosen ?? 0,
     actions: Float32Array.from(readNumbers(actions)),
     ...(body.candidates === undefined ? {} : { candidates: Float32Array.from(readNumbers(body.candidates)) }),
+    ...(body.steering === undefined ? {} : { steering: body.steering as unknown as SteeringReport }),
     timing,
   };
 }

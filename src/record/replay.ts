@@ -2,9 +2,8 @@
 // the same inputs the commands come out the same, bit for bit; what does not is counted and the first of it named. Another
 // policy may answer instead, to see where it would have differed.
 
-import type { Answer } from '../types/index.js';
 import { type ReadEvent, Recording } from './read.js';
-import { type ReplayablePolicy, ReplayedPolicy } from './replay-policy.js';
+import { type Answered, type ReplayablePolicy, ReplayedPolicy } from './replay-policy.js';
 import { Replayer, type ReplayReport } from './replayer.js';
 
 export interface ReplayOptions {
@@ -42,11 +41,18 @@ export async function replay(file: string, options: ReplayOptions = {}): Promise
 }
 
 /** What must be known beforehand: when the loop began, and which questions were never answered. */
-async function outline(file: string): Promise<{ answers: Answer[]; started_ns: number }> {
-  const answers: Answer[] = [];
+async function outline(file: string): Promise<{ answers: Answered[]; started_ns: number }> {
+  const answers: Answered[] = [];
   let started_ns = 0;
   for await (const { channel, body } of (await Recording.open(file)).events()) {
-    if (channel === 'chunk') answers.push(body.answer);
+    if (channel === 'chunk')
+      answers.push({
+        answer: body.answer,
+        candidates: body.steering && body.n_candidates,
+        late: Object.entries(body.steering?.skipped ?? {}).flatMap(([name, why]) =>
+          why === 'late' ? [name] : [],
+        ),
+      });
     else if (channel === 'input' && body.kind === 'started') started_ns = body.now_ns;
   }
   return { answers, started_ns };

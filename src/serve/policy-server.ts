@@ -5,6 +5,7 @@ import type { WebSocket } from 'ws';
 import { ObservationWindow, type Overlap, overlapFor } from '../control/index.js';
 import { Door, Sockets } from '../net/index.js';
 import {
+  type ActionChunk,
   asTendonError,
   NS_PER_MS,
   NS_PER_S,
@@ -125,6 +126,7 @@ class Client {
       return policy.infer(window, { signal });
     const chunk = await policy.infer(window, { state, signal });
     this.state = chunk.state;
+    refuseHeld(chunk);
     return this.overlap?.merge(chunk, undefined) ?? chunk;
   }
 
@@ -141,6 +143,12 @@ class Client {
       { n_obs_steps: steps },
     );
   }
+}
+
+/** openpi's wire has no word for a hold: what parts let nobody play is an error, so that a client plays nothing. */
+function refuseHeld({ steering }: ActionChunk): void {
+  if (steering?.hold !== undefined)
+    throw new TendonError('policy_failed', `nothing may be played: ${steering.hold}`);
 }
 
 /** Work that is done one after the other. */

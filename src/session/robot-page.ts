@@ -3,8 +3,8 @@
 
 import { Emitter } from '../base/index.js';
 import type { Controller } from '../control/index.js';
-import type { LoadedPolicy } from '../policies/index.js';
 import type { RosbridgeRobot } from '../rosbridge/index.js';
+import type { SteerablePolicy } from '../steering/index.js';
 import type {
   ActionChunk,
   IntentAnswer,
@@ -26,7 +26,7 @@ export interface RobotPageOptions {
   readonly file: RobotFile;
   readonly controller: Controller;
   readonly robot: RosbridgeRobot;
-  readonly policy: LoadedPolicy;
+  readonly policy: SteerablePolicy;
   readonly position_key: string;
   readonly operator: Operator;
 }

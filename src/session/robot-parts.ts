@@ -5,12 +5,14 @@ import { Controller, Leader, MonotonicClock } from '../control/index.js';
 import type { LastWill, LastWords } from '../host/last-will.js';
 import { type RunLog, SILENT } from '../host/log.js';
 import { ServiceManager } from '../host/service.js';
-import { type LoadedPolicy, type LoadOptions, loadPolicy } from '../policies/index.js';
+import type { LoadOptions } from '../policies/index.js';
 import { bridgeAddress, loadRobotFile } from '../robot/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import type { RealTimeExecutor } from '../sinks/index.js';
+import { loadSteered, type SteerablePolicy, type SteeringOptions } from '../steering/index.js';
 import { asTendonError, type RobotFile, TendonError } from '../types/index.js';
 import type { WebServer, WebServerOptions } from '../web/index.js';
+import { ChainDrawing } from './chain-drawing.js';
 import { controllerOptions } from './controller-options.js';
 import { DryRun } from './dry-run.js';
 import { Link } from './ending.js';
@@ -30,6 +32,10 @@ export interface RobotSessionOptions {
   /** Checkpoint folder. */
   readonly policy: string;
   readonly load?: LoadOptions;
+  /** Manifest of parts, or false for none; the folder's own when absent. */
+  readonly parts?: string | false | undefined;
+  /** Scores that the program computes (docs/parts.md). */
+  readonly functions?: SteeringOptions['functions'];
   /** Address of the bridge; the robot file's when absent. */
   readonly bridge?: string | undefined;
   /** Observation with the measured values of what is commanded; the robot file's when absent. */
@@ -55,7 +61,7 @@ export interface Parts {
   readonly log: RunLog;
   readonly service: ServiceManager | undefined;
   readonly file: RobotFile;
-  readonly policy: LoadedPolicy;
+  readonly policy: SteerablePolicy;
   readonly robot: RosbridgeRobot;
   readonly controller: Controller;
   readonly operator: Operator;
@@ -89,7 +95,11 @@ export async function openParts(
   const rate = file.policy_hz === undefined ? {} : { policy_hz: file.policy_hz };
   const load = { ...rate, ...options.load, ...needsOf(file.chunks, file.teleop?.share) };
   // Until here nothing is open, and a signal may end the process as it ends any.
-  const policy = await loadPolicy(options.policy, load);
+  const policy = await loadSteered(options.policy, load, {
+    parts: options.parts,
+    functions: options.functions,
+    tip: tipOf(file),
+  });
   if (will !== undefined) closing.defer('signals', will.arm(end));
   closing.defer('policy', () => policy.close());
   closing.defer(
@@ -118,6 +128,7 @@ export async function openParts(
       joint_names: file.joint_names,
       policy: options.policy,
       load,
+      parts: options.parts,
       seed,
       controller: settings,
     },
@@ -170,6 +181,12 @@ export async function openParts(
     ...{ log, service, file, policy, robot, controller, operator },
     ...{ executor, dry, page, link },
   };
+}
+
+/** Where an action leads the tip, of a robot file that has a chain. */
+function tipOf({ workspace }: RobotFile): ((action: ArrayLike<number>) => ArrayLike<number>) | undefined {
+  const drawing = workspace && new ChainDrawing(workspace);
+  return drawing && ((action) => drawing.hand(action));
 }
 
 /** Stops, heartbeats and leader devices that speak through the bridge. */

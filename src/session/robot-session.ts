@@ -8,8 +8,8 @@ import { Disposer } from '../base/index.js';
 import type { Controller } from '../control/index.js';
 import type { LastWords } from '../host/last-will.js';
 import { collectGarbage, preferControl } from '../host/priority.js';
-import type { LoadedPolicy } from '../policies/index.js';
 import type { RosbridgeRobot } from '../rosbridge/index.js';
+import type { SteerablePolicy } from '../steering/index.js';
 import { asTendonError, type RobotFile } from '../types/index.js';
 import { bringToRest, sayParting } from './ending.js';
 import type { Operator } from './operator.js';
@@ -25,7 +25,7 @@ export interface SessionEnd {
 
 export class RobotSession {
   readonly file: RobotFile;
-  readonly policy: LoadedPolicy;
+  readonly policy: SteerablePolicy;
   readonly robot: RosbridgeRobot;
   readonly controller: Controller;
   /** What a person may ask: stop, hold, resume, clear. */

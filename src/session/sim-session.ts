@@ -12,6 +12,7 @@ import { RosbridgeRobot } from '../rosbridge/index.js';
 import { type SimProcess, spawnSimServer } from '../sim/server-process.js';
 import type { TaskInstance } from '../sim/task.js';
 import { findTask } from '../sim/tasks.js';
+import type { SteeringOptions } from '../steering/index.js';
 import { TendonError } from '../types/index.js';
 import { controllerOptions } from './controller-options.js';
 import { modelFolder, PACKAGE_ROOT } from './drivers.js';
@@ -43,7 +44,11 @@ export interface SimSessionOptions {
   readonly task: string;
   readonly policy?: string;
   readonly seed?: number;
+  /** Scores that the program computes (docs/parts.md). */
+  readonly functions?: SteeringOptions['functions'];
   readonly load?: LoadOptions;
+  /** Manifest of parts, or false for none; the folder's own when absent. */
+  readonly parts?: string | false | undefined;
   /** Port of the simulation's bridge; 0 takes a free one. */
   readonly bridge_port?: number;
   /** File to record into; must not exist yet. */
@@ -86,13 +91,14 @@ export class SimSession {
     const seed = options.seed ?? 0;
     const dir = options.policy ?? modelFolder(options.task);
     const load = { ...options.load, ...needsOf(file.chunks) };
-    const policy = await openPolicy(dir, load);
+    const twin = await task.create();
+    const tip = (action: ArrayLike<number>) => twin.actionPoint(action);
+    const policy = await openPolicy(dir, load, { parts: options.parts, functions: options.functions, tip });
     if (policy.spec.action_dim !== task.spec.joint_names.length)
       throw new TendonError(
         'config_invalid',
         `the policy commands ${policy.spec.action_dim} joints, the task ${options.task} has ${task.spec.joint_names.length}; choose another --policy or --task`,
       );
-    const twin = await task.create();
     const sim = await spawnSimServer({ task: options.task, seed, port: options.bridge_port ?? 0 });
     const clock = new MonotonicClock();
     const robot = new RosbridgeRobot({ ...file, bridge: { ...file.bridge, url: sim.url } }, clock);
@@ -106,6 +112,7 @@ export class SimSession {
       joint_names: file.joint_names,
       policy: dir,
       load,
+      parts: options.parts,
       seed,
       controller: settings,
     };

@@ -5,6 +5,7 @@ export * from './live.js';
 export * from './ports.js';
 export * from './robot-file.js';
 export * from './sink.js';
+export * from './steering.js';
 export * from './tap.js';
 export * from './teleop.js';
 export * from './values.js';

@@ -84,6 +84,8 @@ export interface InferOptions {
   readonly task?: string;
   /** Start noise, unit variance, (candidates, model_horizon, action_dim); drawn from the seed when absent. */
   readonly noise?: Float32Array;
+  /** Start noise of the first candidates, (k, model_horizon, columns); the others are drawn. Policies that denoise only. */
+  readonly first_noise?: Float32Array;
   /**
    * What a stochastic sampler (DDPM, ancestral, SDE, churn) adds on the way, unit variance, in the order in which it is
    * added: (draws of the sampler's table, candidates, model_horizon, action_dim); drawn from the seed when absent.
@@ -97,6 +99,10 @@ export interface InferOptions {
    * itself is absent, the policy remembers from call to call until `reset`.
    */
   readonly state?: PolicyState | undefined;
+  /** The chunk in force, for scorers that ask how well a candidate goes on from it. */
+  readonly playing?: ActionChunk | undefined;
+  /** Time that the answer should take at most, ms; candidates are fewer where it would take longer. None when absent. */
+  readonly budget_ms?: number | undefined;
   readonly signal?: AbortSignal;
 }
 

@@ -34,8 +34,8 @@ export type ControlInput =
 export const COMMAND_FATES = ['none', 'sent', 'refused', 'dry', 'executed'] as const;
 export type CommandFate = (typeof COMMAND_FATES)[number];
 
-/** `forgotten`: it answers a question from before a hold, stop or reset. */
-export const ANSWERS = ['used', 'forgotten', 'failed', 'cancelled'] as const;
+/** `forgotten`: it answers a question from before a hold, stop or reset. `held`: a part beside the policy let nothing be played. */
+export const ANSWERS = ['used', 'forgotten', 'failed', 'cancelled', 'held'] as const;
 export type Answer = (typeof ANSWERS)[number];
 
 /** Called as things happen, some of it within a tick: must return at once and keep no array that it does not copy. */

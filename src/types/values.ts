@@ -1,5 +1,7 @@
 // The nouns of the flow: Observation → ActionChunk → Command. Every value carries the time at which it is valid.
 
+import type { SteeringReport } from './steering.js';
+
 /**
  * Monotonic time in nanoseconds, integer valued. A double holds it exactly for 104 days of uptime and to 2 ns
  * after that, and unlike a bigint it allocates nothing in a tick.
@@ -64,6 +66,8 @@ export interface ActionChunk {
   /** Index of `actions` among the candidates. */
   readonly chosen: number;
   readonly timing: InferTiming;
+  /** What the parts beside the policy said of it; absent where it has none. */
+  readonly steering?: SteeringReport | undefined;
   /** What the next inference should be given; absent where the policy carries nothing. */
   readonly state?: PolicyState | undefined;
 }

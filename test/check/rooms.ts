@@ -59,19 +59,21 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   // TensorRef, the reference to a tensor in a file, is the noun between the two.
   weights: ['types', 'base', 'native'],
   samplers: ['types'],
-  // Mathematics of what judges, chooses, guards and remembers; what wires it to a policy stands above.
+  // What judges, chooses, guards, watches and remembers beside a policy, behind a port for each kind; steering wires it.
   parts: ['types'],
   // Blocks that families share: they ask for tensors by name and know no checkpoint.
   networks: ['types', 'native', 'weights'],
   // A file of nodes as a graph of the core.
   onnx: ['types', 'native', 'weights'],
   policies: ['types', 'base', 'native', 'weights', 'samplers', 'networks', 'onnx'],
+  // A policy with the parts of its manifest around it.
+  steering: ['types', 'base', 'native', 'weights', 'networks', 'onnx', 'policies', 'parts'],
   // The robot as a file describes it: its schema, its URDF, its units.
   robot: ['types', 'base'],
   // Where commands leave; control calls it, and nothing else does.
   sinks: ['types'],
   // The limits and the interpolation are the core's: the executor and this loop apply one law.
-  control: ['types', 'base', 'native', 'policies', 'sinks'],
+  control: ['types', 'base', 'native', 'policies', 'parts', 'sinks'],
   // Listening, and who may come in.
   net: ['types', 'base'],
   rosbridge: ['types', 'base', 'net'],
@@ -81,7 +83,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   // It counts what the control loop and the bridge publish, and nobody waits for it.
   metrics: ['types', 'control', 'net'],
   // Closed-loop evaluation drives the simulated tasks.
-  eval: ['types', 'policies', 'control', 'sim'],
+  eval: ['types', 'policies', 'control', 'sim', 'steering'],
   serve: ['types', 'policies', 'control', 'net'],
   web: ['types', 'net'],
   // What the machine offers a controller: priority, a service manager, a log, a watch over its stalls.
@@ -105,6 +107,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'eval',
     'web',
     'host',
+    'steering',
   ],
   cli: [
     'types',
@@ -129,6 +132,8 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'host',
     'session',
     'inspect',
+    'parts',
+    'steering',
   ],
 };
 

@@ -50,10 +50,18 @@ it('chunk_critic: what both critics say of ten chunks', async () => {
   );
   const net = new Flax({ path, arrays }, 'modules_critic', new Set());
   const g = graphOf((g) => ({
-    q: chunkCritics(g, net, g.input('s', [1, 6], 'step'), g.input('chunk', [1, 12], 'step')),
+    q: chunkCritics(g, net, g.input('x', [1, 18], 'step')),
   }));
-  const s = Float32Array.from({ length: 60 }, (_, i) => io.get('obs')[i % 6]!);
-  const { q } = await runGraph(g, 10, { s, chunk: io.get('chunks') });
+  const x = new Float32Array(180);
+  for (let i = 0; i < 10; i++) {
+    x.set(io.get('obs'), i * 18);
+    const chunk = io.get('chunks').slice(i * 12, (i + 1) * 12);
+    x.set(
+      chunk.map((v) => Math.min(Math.max(v, -1), 1)),
+      i * 18 + 6,
+    );
+  }
+  const { q } = await runGraph(g, 10, { x });
   const byCritic = Float32Array.from({ length: 20 }, (_, i) => q![(i % 10) * 2 + Math.floor(i / 10)]!);
   expect(relativeError(byCritic, io.get('q'))).toBeLessThan(BAR);
 });

@@ -118,10 +118,7 @@ describe('failure_monitor', () => {
   }
   it('two windowed scores that must agree', () => {
     const windowed = (name: string): number[][] =>
-      curves(name).map((scores) => {
-        const sum = new parts.Accumulator('window', 3);
-        return [...scores].map((v) => sum.next(v));
-      });
+      curves(name).map((scores) => [...parts.accumulated('window', scores, 3)]);
     const models = ['mlp_mean', 'lstm'];
     const bounds = models.map((m) => parts.flatThreshold(windowed(`calibrate.${m}`), 0.2));
     models.forEach((m, i) => {

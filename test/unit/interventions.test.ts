@@ -5,7 +5,15 @@
 import { describe, expect, test } from 'vitest';
 import { Controller, INTERVENTIONS, type Intervention, ManualClock } from '../../src/control/index.js';
 import type { ControllerOptions } from '../../src/control/options.js';
-import type { ActionChunk, Command, Observation, Policy, Robot, RobotStatus } from '../../src/types/index.js';
+import type {
+  ActionChunk,
+  Command,
+  Observation,
+  Policy,
+  Robot,
+  RobotStatus,
+  SteeringReport,
+} from '../../src/types/index.js';
 import { connectedRobot } from './connected-robot.js';
 
 const PERIOD_NS = 10e6;
@@ -20,8 +28,22 @@ class World {
   /** The stamp of what is seen; now, unless set. */
   seen_ns: number | undefined;
   takes = true;
+  steering: SteeringReport | undefined;
   broken = false;
   status: (status: RobotStatus) => void = () => undefined;
+
+  /** What the parts of the policy say from now on. */
+  says(some: Partial<SteeringReport>): void {
+    this.steering = {
+      scores: {},
+      order: [0],
+      ruled: false,
+      monitors: [],
+      guardians: [],
+      skipped: {},
+      ...some,
+    };
+  }
 
   robot(joints: number): Robot {
     return {
@@ -67,6 +89,7 @@ class World {
           actions: Float32Array.from(rows.flat()),
           n_candidates: 1,
           chosen: 0,
+          steering: this.steering,
           timing: { queue_ns: 0, observe_ns: 0, denoise_ns: 0, total_ns: 0 },
         };
       },
@@ -121,6 +144,12 @@ const CASES: Readonly<Record<Intervention, Case>> = {
       world.rows = 'never';
     },
   },
+  part_held: { holds: true, happen: (world) => world.says({ hold: 'guard: outside' }) },
+  monitor_alarm: {
+    holds: false,
+    happen: (world) => world.says({ monitors: [{ name: 'ood', value: 2, bound: 1, step: 3, alarm: true }] }),
+  },
+  part_skipped: { holds: false, happen: (world) => world.says({ skipped: { q: 'late' } }) },
   operator_silent: {
     holds: true,
     // The last beat is when it was set going.
