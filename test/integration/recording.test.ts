@@ -151,7 +151,8 @@ describe('tendon start --record', () => {
         expect(event.body.number).toBe(newest + 1);
         newest++;
       } else if (event.channel === 'tick') {
-        expect(event.body.observation).toBe(newest);
+        // Nothing is seen while the link is lost, as on a machine that is too busy to read.
+        expect([newest, -1]).toContain(event.body.observation);
         tick = event.body.now_ns;
       } else if (event.channel === 'command') {
         expect(event.body.stamp_ns).toBe(tick);
