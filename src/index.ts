@@ -23,13 +23,6 @@ export {
 } from './policies/index.js';
 export { exportDataset, Recording, replay, SessionRecorder } from './record/index.js';
 export { loadRobotFile, parseRobotFile } from './robot/index.js';
-export {
-  loadSteered,
-  loadSteered as loadPolicy,
-  SteeredPolicy,
-  type SteerablePolicy,
-  type SteeringOptions,
-} from './steering/index.js';
 export { RosbridgeRobot, RosbridgeServer } from './rosbridge/index.js';
 export { servePolicy } from './serve/index.js';
 export * from './session/index.js';
@@ -44,5 +37,12 @@ export {
   GoalsSink,
   RealTimeExecutor,
 } from './sinks/index.js';
+export {
+  loadSteered,
+  loadSteered as loadPolicy,
+  type SteerablePolicy,
+  SteeredPolicy,
+  type SteeringOptions,
+} from './steering/index.js';
 export * from './types/index.js';
 export { writeOnnx } from './weights/onnx-write.js';

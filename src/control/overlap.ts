@@ -1,8 +1,8 @@
 // What is played where a chunk that arrives overlaps those before it. Stands between inference and the player; all
 // overlap is by time stamp, so a row is only ever mixed with what was said about the same moment. Facts: LeRobot's async_inference (aggregation) and ACT (ensemble).
 
-import type { ActionChunk, ChunkMode, ChunkPrefix, Nanoseconds } from '../types/index.js';
 import { readAt, timeOf } from '../parts/index.js';
+import type { ActionChunk, ChunkMode, ChunkPrefix, Nanoseconds } from '../types/index.js';
 import { Coherent, RealTime } from './coherence.js';
 
 /** Share of the chunk that is playing in the rows that both speak of; the rest is the arriving one's. */

@@ -1,8 +1,8 @@
 // A person's targets beside a policy's: what is commanded while somebody drives, and what the policy is asked to head for.
 // Everything leaves through the limits like any other command, which is what makes a hand-over smooth.
 
-import type { ActionChunk, ChunkPrefix, Nanoseconds, TeleopShare } from '../types/index.js';
 import { positionIn } from '../parts/index.js';
+import type { ActionChunk, ChunkPrefix, Nanoseconds, TeleopShare } from '../types/index.js';
 
 export class SharedControl {
   /** What the person wants, (action_dim) in physical units; undefined when nobody drives. */

@@ -38,6 +38,8 @@ const seen = (i = 0): Observation => ({
     'observation.goal': Float32Array.from([0.4, 0.1, 0.3, 1, 0, 0, 0]),
   },
 });
+/** The manifest's own word for what an alarm does. */
+const THEN = 'then';
 const fn = (kind = 'scorer') => ({ kind, form: 'function' });
 const STEPS = [0, 1, 2];
 async function run(policy: Pick<SteeredPolicy, 'infer' | 'reset'>, options = {}): Promise<ActionChunk[]> {
@@ -98,7 +100,7 @@ describe('a manifest says what is wrong with it', () => {
     ],
     [{ parts: { m: { kind: 'monitor', score: 'q' } } }, /there is none/],
     [{ parts: { q: fn(), m: { kind: 'monitor', score: 'q' } } }, /either a band.*or a threshold/s],
-    [{ parts: { q: fn(), m: { kind: 'monitor', score: 'q', threshold: 1, then: 'arm' } } }, /arms/],
+    [{ parts: { q: fn(), m: { kind: 'monitor', score: 'q', threshold: 1, [THEN]: 'arm' } } }, /arms/],
     [
       { parts: { q: fn(), g: { kind: 'guardian', score: 'q', at_least: 0, otherwise: ['shrink'] } } },
       /baseline/,
@@ -238,7 +240,7 @@ describe('guardians', () => {
 describe('monitors', () => {
   const watching = (more: object) => ({ parts: { q: fn(), ood: { kind: 'monitor', score: 'q', ...more } } });
   it('add up what speaks against an episode and ask for a person beyond the bound', async () => {
-    const policy = await steered(watching({ threshold: 2.5, then: 'hold' }), { q: () => [-1] });
+    const policy = await steered(watching({ threshold: 2.5, [THEN]: 'hold' }), { q: () => [-1] });
     const [a, b, c] = await run(policy);
     expect([a, b, c].map((chunk) => chunk!.steering!.monitors[0])).toEqual(
       STEPS.map((step) => ({ name: 'ood', value: step + 1, bound: 2.5, step, alarm: step === 2 })),
@@ -264,7 +266,7 @@ describe('monitors', () => {
         parts: {
           q: fn(),
           r: fn(),
-          ood: { kind: 'monitor', score: 'q', threshold: 1.5, then: 'arm', arms: ['r'] },
+          ood: { kind: 'monitor', score: 'q', threshold: 1.5, [THEN]: 'arm', arms: ['r'] },
         },
       },
       { q: () => [-1], r: () => [7] },

@@ -1,7 +1,7 @@
 // Scorers that hold what is new against rows of recorded numbers: how well the data know it (support.ts).
 
 import { TendonError } from '../../types/index.js';
-import { rowsOf, type Row } from '../numbers.js';
+import { type Row, rowsOf } from '../numbers.js';
 import { logDensity, Mahalanobis, nearestDistance } from '../support.js';
 import { Inputs } from './inputs.js';
 import type { Form, ScorerEntry } from './scorer.js';

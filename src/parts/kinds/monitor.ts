@@ -4,7 +4,7 @@
 import * as z from 'zod';
 import { TendonError } from '../../types/index.js';
 import { type BandFile, readBand } from '../band-file.js';
-import { ACCUMULATIONS, accumulate, type Accumulated, boundOf } from '../monitor.js';
+import { ACCUMULATIONS, type Accumulated, accumulate, boundOf } from '../monitor.js';
 import { MONITOR_ACTS, type Part, type PartHost, type Watched } from '../ports.js';
 
 export const MonitorEntry = z.lazy(() =>
