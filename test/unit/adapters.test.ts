@@ -145,6 +145,70 @@ describe('what is merged', () => {
     check(file, 'attn.in_proj_weight', sum(base['attn.in_proj_weight'], ia, ib, 3));
   });
 
+  it('DoRA: each output of the sum at the length that was trained, in linear layers and convolutions', () => {
+    const base = { 'x.weight': tensor(4, 3), 'y.weight': tensor(4, 3, 5) };
+    const [a, b, m] = [tensor(2, 3), tensor(4, 2), tensor(4)] as const;
+    const [ca, cb, cm] = [tensor(2, 3, 5), tensor(4, 2, 1), tensor(1, 4, 1)] as const;
+    const at = adapter(
+      {
+        'x.lora_A.weight': a,
+        'x.lora_B.weight': b,
+        'x.lora_magnitude_vector': m,
+        'y.lora_A.weight': ca,
+        'y.lora_B.weight': cb,
+        'y.lora_magnitude_vector.default.weight': cm,
+      },
+      { use_dora: true },
+    );
+    const file = merged(at, folder('base', base));
+    for (const [name, lengths, plain] of [
+      ['x.weight', m, sum(base['x.weight'], a, b, 3)],
+      ['y.weight', cm, sum(base['y.weight'], ca, cb, 3)],
+    ] as const) {
+      const inner = plain.length / 4;
+      const norm = (o: number): number => Math.hypot(...plain.slice(o * inner, (o + 1) * inner));
+      const want = plain.map(
+        (v, i) => (v * lengths.values[Math.floor(i / inner)]!) / norm(Math.floor(i / inner)),
+      );
+      check(file, name, want);
+    }
+  });
+
+  // Measured against PEFT 0.21's own forward: lora.MultiheadAttention merges out_proj's product twice in every call, and a
+  // module whose weight is read without a call never applies its own.
+  it('an attention wrapped whole as PEFT runs it; weights that are read and not called stay', () => {
+    const base = {
+      'attn.in_proj_weight': tensor(6, 2),
+      'attn.out_proj.weight': tensor(2, 2),
+      'other.in_proj_weight': tensor(6, 2),
+      'other.out_proj.weight': tensor(2, 2),
+      'plain.out_proj.weight': tensor(2, 2),
+      'model.decoder_pos_embed.weight': tensor(5, 2),
+    };
+    const [ia, ib, a, b] = [tensor(1, 2), tensor(6, 1), tensor(1, 2), tensor(2, 1)] as const;
+    const at = adapter(
+      {
+        'attn.lora_A.weight': ia,
+        'attn.lora_B.weight': ib,
+        'attn.base_layer.out_proj.lora_A.weight': a,
+        'attn.base_layer.out_proj.lora_B.weight': b,
+        'other.out_proj.lora_A.weight': tensor(2, 2),
+        'other.out_proj.lora_B.weight': tensor(2, 2),
+        'plain.out_proj.lora_A.weight': a,
+        'plain.out_proj.lora_B.weight': b,
+        'model.decoder_pos_embed.lora_embedding_A': tensor(2, 5),
+        'model.decoder_pos_embed.lora_embedding_B': tensor(2, 2),
+      },
+      { rank_pattern: { attn: 1, 'plain.out_proj': 1 } },
+    );
+    const file = merged(at, folder('base', base));
+    check(file, 'attn.in_proj_weight', sum(base['attn.in_proj_weight'], ia, ib, 6));
+    check(file, 'attn.out_proj.weight', sum(base['attn.out_proj.weight'], a, b, 12));
+    check(file, 'plain.out_proj.weight', sum(base['plain.out_proj.weight'], a, b, 6));
+    for (const name of ['other.out_proj.weight', 'model.decoder_pos_embed.weight'] as const)
+      check(file, name, [...base[name].values]);
+  });
+
   it('names of compiled policies, on either side', () => {
     const [w, a, b] = [tensor(4, 3), tensor(2, 3), tensor(4, 2)];
     const at = adapter({ 'net._orig_mod.x.lora_A.weight': a, 'net._orig_mod.x.lora_B.weight': b });
@@ -155,7 +219,7 @@ describe('what is merged', () => {
 describe('what is refused', () => {
   it.each([
     ['another kind', { peft_type: 'LOHA' }, /peft_type is LOHA/],
-    ['DoRA', { use_dora: true }, /use_dora is set.*merge_and_unload/],
+    ['quantised adapters', { use_qalora: true }, /use_qalora is set.*merge_and_unload/],
     [
       'PiSSA',
       { init_lora_weights: 'pissa_niter_4' },
@@ -186,7 +250,17 @@ describe('what is refused', () => {
       /do not make the base's \(4, 3\)/,
     ],
     ['a module of another size', { 'x.weight': [3, 3] }, /x\.weight \(3, 3\) should replace .*\(4, 3\)/],
-    ['something else', { 'x.lora_magnitude_vector': [4] }, /x\.lora_magnitude_vector .*none of that name/],
+    [
+      'magnitudes alone',
+      { 'x.lora_magnitude_vector': [4] },
+      /x needs lora_A and lora_B.*one of the two is missing/,
+    ],
+    [
+      'too few magnitudes',
+      { 'x.lora_A.weight': [2, 3], 'x.lora_B.weight': [4, 2], 'x.lora_magnitude_vector': [3] },
+      /expected 4 magnitudes \(DoRA\).*got \(3\)/,
+    ],
+    ['something else', { 'x.lora_E': [4] }, /x\.lora_E .*none of that name/],
   ])('%s', (_, shapes: Record<string, number[]>, text) => {
     const at = adapter(Object.fromEntries(Object.entries(shapes).map(([k, s]) => [k, tensor(...s)])));
     expect(() => merged(at, folder('base', { 'x.weight': tensor(4, 3) }))).toThrow(text);

@@ -25,7 +25,6 @@ export type AdapterConfig = z.infer<typeof AdapterConfig>;
 
 /** Fields that make a layer something else than its weight plus a product, when they are set. */
 const OTHERWISE = [
-  'use_dora',
   'use_qalora',
   'use_bdlora',
   'layer_replication',
