@@ -3,6 +3,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { policyFolder } from '../hub/index.js';
 import { TendonError } from '../types/index.js';
 import { openAct } from './act/index.js';
 import { isActorFolder, openActor } from './actor/index.js';
@@ -156,9 +157,9 @@ function typeOf(config: Record<string, unknown>): string | undefined {
   return 'simnorm_dim' in config && 'num_q' in config ? 'tdmpc2' : undefined;
 }
 
-/** The policy of a checkpoint folder, ready to infer. */
+/** The policy of a checkpoint folder, or of one on the Hub by its name (`hf:OWNER/NAME@REVISION`), ready to infer. */
 export async function loadPolicy(path: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
-  return loadWithin(checkpointFolder(path), options, []);
+  return loadWithin(checkpointFolder(await policyFolder(path)), options, []);
 }
 
 /** `above`: the folders whose demonstration's policy this is, outermost first. */

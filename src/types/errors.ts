@@ -15,6 +15,7 @@ export const ERROR_CODES = {
   bridge_unreachable: 'the rosbridge server cannot be reached',
   bridge_protocol: 'a frame from the bridge breaks the protocol',
   bridge_timeout: 'the bridge did not answer in time',
+  hub_failed: 'the Hugging Face Hub cannot be reached, refuses, or lacks what was asked for',
   cancelled: 'the work was cancelled by its caller',
   policy_failed: 'inference returned no usable chunk',
   out_of_resources: 'the system has no memory, thread or socket left for this process',

@@ -59,13 +59,15 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   // TensorRef, the reference to a tensor in a file, is the noun between the two.
   weights: ['types', 'base', 'native'],
   samplers: ['types'],
+  // Checkpoints by their name on the Hub; what loads them knows folders alone.
+  hub: ['types', 'base'],
   // What judges, chooses, guards, watches and remembers beside a policy, behind a port for each kind; steering wires it.
   parts: ['types'],
   // Blocks that families share: they ask for tensors by name and know no checkpoint.
   networks: ['types', 'native', 'weights'],
   // A file of nodes as a graph of the core.
   onnx: ['types', 'native', 'weights'],
-  policies: ['types', 'base', 'native', 'weights', 'samplers', 'networks', 'onnx'],
+  policies: ['types', 'base', 'hub', 'native', 'weights', 'samplers', 'networks', 'onnx'],
   // A policy with the parts of its manifest around it.
   steering: ['types', 'base', 'native', 'weights', 'networks', 'onnx', 'policies', 'parts'],
   // The robot as a file describes it: its schema, its URDF, its units.

@@ -290,7 +290,7 @@ describe('where the base is', () => {
     vi.stubEnv('HF_HUB_CACHE', join(dir, 'hub'));
     const repository = join(dir, 'hub/models--lerobot--act');
     expect(() => config('lerobot/act').find()).toThrow(
-      /adapter of "lerobot\/act", which is not here.*hf download lerobot\/act/,
+      /adapter of "lerobot\/act", which is not here.*tendon check hf:lerobot\/act/,
     );
     const [first, second] = ['aaa', 'bbb'].map((sha) => policy(join(repository, 'snapshots', sha)));
     mkdirSync(join(repository, 'refs'));

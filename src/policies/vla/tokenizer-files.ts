@@ -4,8 +4,8 @@
 import { existsSync } from 'node:fs';
 import { join, normalize, sep } from 'node:path';
 import { readUserJson } from '../../base/json.js';
+import { cachedSnapshot, isRepository } from '../../hub/index.js';
 import { TendonError } from '../../types/index.js';
-import { hubFolder } from '../adapters/base.js';
 import { PREPROCESSOR } from '../processors/pipelines.js';
 
 export interface TokenizerStep {
@@ -62,7 +62,7 @@ function foldersOf(place: string, usual: string): string[] {
   const { name } = tokenizerStep(place);
   const within = name === undefined ? undefined : normalize(join(place, name));
   const isWithin = within?.startsWith(`${normalize(place).replace(/[/\\]$/, '')}${sep}`) === true;
-  const hub = [name ?? usual, usual].filter((model) => /^[\w.-]+\/[\w.-]+$/.test(model));
-  const cached = hub.flatMap((model) => hubFolder(model, 'main').found ?? []);
+  const hub = [name ?? usual, usual].filter(isRepository);
+  const cached = hub.flatMap((repo) => cachedSnapshot({ repo, revision: 'main' })?.folder ?? []);
   return [...(isWithin ? [within!] : []), join(place, 'tokenizer'), place, ...new Set(cached)];
 }
