@@ -19,8 +19,7 @@ export function baseOf(dir: string, config: AdapterConfig, given: string | undef
   const folders = given === undefined ? [resolve(dir, name), resolve(name)] : [resolve(name)];
   const revision = config.revision ?? 'main';
   const cached = isRepository(name)
-    ? (cachedSnapshot({ repo: name, revision })?.folder ??
-      join(repositoryFolder(name), 'snapshots', revision))
+    ? (cachedSnapshot({ repo: name, revision })?.folder ?? join(repositoryFolder(name), 'snapshots'))
     : undefined;
   const places = [...new Set([...folders, ...(cached === undefined ? [] : [cached])])];
   const found = places.find(
