@@ -1,7 +1,8 @@
 // A checkpoint of the Hub as a folder on this machine: the files that a policy needs, at one commit.
 
-import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { readUserText } from '../base/files.js';
 import { TendonError } from '../types/index.js';
 import { cachedSnapshot, hubHome, rememberCommit, repositoryFolder } from './cache.js';
 import { download, reasonOf } from './download.js';
@@ -181,5 +182,5 @@ function tokenOf(): string | undefined {
   const { HF_TOKEN, HF_TOKEN_PATH } = process.env;
   if (HF_TOKEN) return HF_TOKEN.trim();
   const file = HF_TOKEN_PATH || join(hubHome(), 'token');
-  return existsSync(file) ? readFileSync(file, 'utf8').trim() || undefined : undefined;
+  return existsSync(file) ? readUserText(file, 'secret').trim() || undefined : undefined;
 }

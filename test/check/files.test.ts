@@ -13,6 +13,7 @@ const MAY: Readonly<Record<string, string>> = {
   'src/record/read.ts': 'goes on with what the one place opened',
   'src/record/mcap-file.ts': 'writes a new file',
   'src/weights/safetensors-write.ts': 'writes a new file',
+  'src/hub/download.ts': 'writes a new file, and goes on with one that it left',
 };
 
 /** Whether it imports a function that opens a file by its name. */
