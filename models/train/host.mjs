@@ -143,7 +143,7 @@ const handlers = {
 
   // The learned model's planner drives, with a little noise; `noise` 0 measures it.
   async plan({ dir, seeds, noise, execute }) {
-    const policy = await loadPolicy(dir, { threads: 1 });
+    const policy = await loadPolicy(dir, { compute: { threads: 1 } });
     const out = [];
     const lengths = [];
     let successes = 0;

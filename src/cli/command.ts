@@ -127,39 +127,39 @@ export function loadOptions(values: Values): LoadOptions {
     const value = values[name];
     return typeof value === 'string' ? whole(`--${name}`, value, 1, most) : undefined;
   };
-  const { sampler, precision, device, raw, 'model-task': task } = values;
+  const said = (name: string, as: string = name): Record<string, string> =>
+    typeof values[name] === 'string' ? { [as]: values[name] } : {};
+  const { raw, 'model-task': task } = values;
   const pin = typeof values.pin === 'string' ? coresOf(values.pin) : undefined;
-  if (precision !== undefined && !['auto', 'f32', 'bf16', 'int8'].includes(String(precision)))
-    throw new TendonError(
-      'config_invalid',
-      `--precision: expected auto, f32, bf16 or int8, got "${precision}"`,
-    );
+  const churn = number('churn');
   return {
-    ...(typeof sampler === 'string' ? { sampler } : {}),
-    ...(typeof precision === 'string'
-      ? { precision: precision as NonNullable<LoadOptions['precision']> }
-      : {}),
-    ...(typeof device === 'string' ? { device } : {}),
+    ...said('base'),
     ...(typeof raw === 'string' ? { raw: raw === 'all' ? raw : raw.split(',') } : {}),
-    ...(typeof values.base === 'string' ? { base: values.base } : {}),
-    ...(typeof values.tokenizer === 'string' ? { tokenizer: values.tokenizer } : {}),
-    ...(typeof values.dataset === 'string' ? { dataset: values.dataset } : {}),
+    ...said('tokenizer'),
+    ...said('dataset'),
     ...trainedWith(values),
     ...(values['allow-unused'] === true ? { allow_unused: true } : {}),
     ...(typeof task === 'string' ? { task: /^\d+$/.test(task) ? Number(task) : task } : {}),
     ...given('policy_hz', number('policy-hz')),
-    ...given('steps', count('steps', 1024)),
-    ...given('candidates', count('candidates', 4096)),
-    ...given('guidance_scale', number('guidance')),
-    ...given('eta', number('eta')),
-    ...given('rtol', number('rtol')),
-    ...given('atol', number('atol')),
-    ...(number('churn') === undefined ? {} : { churn: { s_churn: number('churn')! } }),
-    ...given('parallel_tolerance', number('parallel-tolerance')),
-    ...(pin === undefined ? {} : { pin }),
-    // One core stays free for the control loop and the bridge.
-    threads:
-      count('threads', 1024) ?? (Array.isArray(pin) ? pin.length : Math.max(1, addon().threadCount() - 1)),
+    compute: {
+      ...said('precision'),
+      ...said('device'),
+      ...(pin === undefined ? {} : { pin }),
+      // One core stays free for the control loop and the bridge.
+      threads:
+        count('threads', 1024) ?? (Array.isArray(pin) ? pin.length : Math.max(1, addon().threadCount() - 1)),
+    },
+    sampling: {
+      ...said('sampler'),
+      ...given('steps', count('steps', 1024)),
+      ...given('candidates', count('candidates', 4096)),
+      ...given('guidance_scale', number('guidance')),
+      ...given('eta', number('eta')),
+      ...given('rtol', number('rtol')),
+      ...given('atol', number('atol')),
+      ...(churn === undefined ? {} : { churn: { s_churn: churn } }),
+      ...given('parallel_tolerance', number('parallel-tolerance')),
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 // `tendon replay`: a recording through the controller again, every command held against the recorded one.
 
 import { existsSync } from 'node:fs';
+import { inNouns, withOptions } from '../policies/index.js';
 import { Recording, replay } from '../record/index.js';
 import { loadSteered } from '../steering/index.js';
 import { TendonError } from '../types/index.js';
@@ -37,11 +38,9 @@ export const replayCommand: Command = {
         ? undefined
         : await loadSteered(
             dir,
-            {
-              ...header.load,
-              ...loadOptions(values),
-              isa: values.isa === undefined ? header.isa : text('isa'),
-            },
+            withOptions(withOptions(inNouns(header.load), loadOptions(values)), {
+              compute: { isa: values.isa === undefined ? header.isa : text('isa') },
+            }),
             { parts: partsOf(values) ?? header.parts },
           );
     const progress = counter(undefined);

@@ -37,7 +37,7 @@ export interface Evaluation {
 
 export async function evaluatePolicy(options: EvaluateOptions): Promise<Evaluation> {
   const { seeds, workers, onProgress, ...data } = options;
-  if (options.load?.pin !== undefined)
+  if (options.load?.compute?.pin !== undefined)
     throw new TendonError(
       'config_invalid',
       'pin: an evaluation has a worker per core with one thread each, which would all be bound to the same; leave it out',

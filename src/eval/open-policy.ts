@@ -23,7 +23,7 @@ export async function openPolicy(
 
 /** The task's simulation as the model; it sees what any policy sees, and takes masses and gains to be nominal. */
 export function physicsPolicy(task: string, options: LoadOptions = {}): ModelPredictivePolicy {
-  const rollouts = PhysicsRollouts.open(task, options.threads ?? 1);
+  const rollouts = PhysicsRollouts.open(task, options.compute?.threads ?? 1);
   const { spec, model } = rollouts;
   const action_dim = spec.joint_names.length;
   const scale = {

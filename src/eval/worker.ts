@@ -1,6 +1,7 @@
 // A worker of evaluation: its own policy and task instance, seeds by message, one record per seed back.
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { withOptions } from '../policies/index.js';
 import { findTask } from '../sim/tasks.js';
 import { asTendonError } from '../types/index.js';
 import { runEpisode } from './episode.js';
@@ -18,7 +19,7 @@ try {
   const task = findTask(name);
   const env = await task.create();
   const tip = (action: ArrayLike<number>) => env.actionPoint(action);
-  const policy = await openPolicy(dir, { ...load, threads: 1 }, { parts, tip });
+  const policy = await openPolicy(dir, withOptions(load ?? {}, { compute: { threads: 1 } }), { parts, tip });
   port.on('message', (seed: number) => {
     runEpisode(policy, task, env, seed, execute ?? policy.spec.n_action_steps).then(
       (record) => port.postMessage({ record }),

@@ -474,11 +474,6 @@ export function addon(): Addon {
   return loaded;
 }
 
-/** The pool that is shared, or one of its own. */
-export function poolFor({ pool, threads, pin }: PoolOptions & { readonly pool?: NativePool }): NativePool {
-  return pool ?? native(() => new (addon().Pool)({ threads, pin }));
-}
-
 /** Runs a call of the addon, turning its errors into TendonErrors. */
 export function native<T>(call: () => T): T {
   try {

@@ -1,3 +1,4 @@
 export * from './addon.js';
 export * from './adjoint.js';
+export * from './compute.js';
 export * from './graph.js';

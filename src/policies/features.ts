@@ -100,6 +100,11 @@ export function rowsOf(map: FeatureMap, key: string, history: readonly Observati
   return out;
 }
 
+/** All features by key, each as `rowsOf` gives it. */
+export function statesOf(map: FeatureMap, history: readonly Observation[]): Record<string, Float32Array> {
+  return Object.fromEntries(map.keys.map((key) => [key, rowsOf(map, key, history)]));
+}
+
 /** Between normalised rows of actions and physical ones, in place both ways. */
 export interface ActionCodec {
   decode(rows: Float32Array, newest: Observation): void;

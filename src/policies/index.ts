@@ -1,9 +1,10 @@
 export { type ImportOptions, importOnnx } from '../onnx/index.js';
 export { GoalScorer, type ScoredRows } from './actor/scorer.js';
-export type { LoadOptions } from './denoiser-family.js';
 export { DenoisingPolicy } from './denoising-policy.js';
 export { actionCodec } from './features.js';
 export { FAMILY_NAMES, type LoadedPolicy, loadPolicy, openFamily } from './load.js';
+export type { FlatLoadOptions, JoiningOptions, LoadOptions, SamplingOptions } from './load-options.js';
+export { inNouns, withOptions } from './load-options.js';
 export { Tensors } from './tensors.js';
 export { Imagination, type Imagined } from './world-model/imagination.js';
 export { ModelPredictivePolicy, type PredictiveModel } from './world-model/model-predictive.js';

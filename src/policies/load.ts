@@ -9,13 +9,14 @@ import { openAct } from './act/index.js';
 import { isActorFolder, openActor } from './actor/index.js';
 import { openBeso } from './beso/index.js';
 import { Checkpoint, type OpenOptions, parseConfig } from './checkpoint.js';
-import type { DenoiserFamily, LoadOptions } from './denoiser-family.js';
+import type { DenoiserFamily } from './denoiser-family.js';
 import { DenoisingPolicy } from './denoising-policy.js';
 import { openDiffusion } from './diffusion/index.js';
 import { openDp } from './dp/index.js';
 import { openEdm } from './edm/index.js';
 import { openEnsemble } from './ensemble/index.js';
 import { openGaussianActor } from './gaussian-actor/index.js';
+import { type FlatLoadOptions, inNouns, type LoadOptions } from './load-options.js';
 import { openMultiTaskDit } from './multi-task-dit/index.js';
 import { openOnnxFamily } from './onnx/family.js';
 import { openRewardClassifier } from './reward-classifier/index.js';
@@ -158,8 +159,11 @@ function typeOf(config: Record<string, unknown>): string | undefined {
 }
 
 /** The policy of a checkpoint folder, or of one on the Hub by its name (`hf:OWNER/NAME@REVISION`), ready to infer. */
-export async function loadPolicy(path: string, options: LoadOptions = {}): Promise<LoadedPolicy> {
-  return loadWithin(checkpointFolder(await policyFolder(path)), options, []);
+export async function loadPolicy(
+  path: string,
+  options: LoadOptions | FlatLoadOptions = {},
+): Promise<LoadedPolicy> {
+  return loadWithin(checkpointFolder(await policyFolder(path)), inNouns(options), []);
 }
 
 /** `above`: the folders whose demonstration's policy this is, outermost first. */
@@ -178,14 +182,15 @@ async function loadWithin(
   if (!('kind' in family)) return DenoisingPolicy.create(family, options);
   const demonstration = await demonstrationOf(dir, family, options, above);
   const pool = demonstration?.policy?.pool;
-  return PlanningPolicy.create(family, pool === undefined ? options : { ...options, pool }, demonstration);
+  const shared = pool === undefined ? options : { ...options, compute: { ...options.compute, pool } };
+  return PlanningPolicy.create(family, shared, demonstration);
 }
 
 /** The options under `modem`, with the policy that they name, of a checkpoint that has them. */
 async function demonstrationOf(
   dir: string,
   { spec }: WorldModelFamily,
-  { threads, pin, pool, isa }: LoadOptions,
+  { compute }: LoadOptions,
   above: readonly string[],
 ): Promise<{ readonly modem: ModemConfig; readonly policy: LoadedPolicy | undefined } | undefined> {
   const { modem: given } = Checkpoint.open(dir).config;
@@ -200,13 +205,9 @@ async function demonstrationOf(
       `modem.policy: ${named} is demonstrated by itself (${[...chain, realpathSync(named)].join(' → ')}); name the folder of another policy`,
       { dir, policy: modem.policy },
     );
-  const shared = {
-    ...(threads === undefined ? {} : { threads }),
-    ...(pin === undefined ? {} : { pin }),
-    ...(pool === undefined ? {} : { pool }),
-    ...(isa === undefined ? {} : { isa }),
-  };
-  const policy = await loadWithin(named, shared, chain);
+  // Its precision is its own: what suits a planner says nothing of a denoiser.
+  const { precision: _, device: __, ...shared } = compute ?? {};
+  const policy = await loadWithin(named, { compute: shared }, chain);
   const { action_dim, rate_hz } = policy.spec;
   if (action_dim !== spec.action_dim)
     throw new TendonError(

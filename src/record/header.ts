@@ -20,7 +20,7 @@ export interface SessionFacts {
 
 export function headerOf(facts: SessionFacts): RecorderOptions['header'] {
   const { robot, policy, clock: _, goal: __, tap: ___, ...controller } = facts.controller;
-  const { pool: ____, ...load } = facts.load;
+  const { pool: ____, ...compute } = facts.load.compute ?? {};
   const { family, n_obs_steps, n_action_steps, horizon, rate_hz, ensemble } = policy.spec;
   return {
     robot: facts.robot,
@@ -28,7 +28,7 @@ export function headerOf(facts: SessionFacts): RecorderOptions['header'] {
     observation_dims: { ...robot.observation_dims },
     action_dim: robot.action_dim,
     policy: { dir: facts.policy, family, n_obs_steps, n_action_steps, horizon, rate_hz, ensemble },
-    load: { ...load },
+    load: { ...facts.load, compute },
     ...(facts.parts === undefined ? {} : { parts: facts.parts }),
     isa: facts.isa,
     seed: facts.seed,

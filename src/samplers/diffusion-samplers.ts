@@ -50,7 +50,7 @@ export function refuseEta(sampler: string, eta: number | undefined): void {
     );
 }
 
-function refuseChurn(sampler: string, churn: Churn | undefined): void {
+export function refuseChurn(sampler: string, churn: Churn | undefined): void {
   if (churn !== undefined && churn.s_churn > 0)
     throw new TendonError('config_invalid', `s_churn: ${sampler} takes no churn; expected 0`, { sampler });
 }

@@ -28,6 +28,6 @@ export function driversOf(task: string): readonly Driver[] {
     // 32 rollouts of half a second take one thread some 60 ms.
     ...(findTask(task).model === undefined
       ? []
-      : [{ name: 'physics', policy: `physics:${task}`, load: { steps: 1, candidates: 32 } }]),
+      : [{ name: 'physics', policy: `physics:${task}`, load: { sampling: { steps: 1, candidates: 32 } } }]),
   ];
 }

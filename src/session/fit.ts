@@ -56,8 +56,7 @@ export function needsOf(mode: ChunkMode, share?: TeleopShare): LoadOptions {
   const derivative = (mode.mode === 'rtc' && mode.derivative) || steers;
   const candidates = 'candidates' in mode ? mode.candidates : undefined;
   return {
-    joins: { prefix: mode.mode === 'rtc' || steers, candidates: candidates !== undefined },
-    ...(candidates === undefined ? {} : { candidates }),
-    ...(derivative ? { prefix_derivative: true } : {}),
+    joins: { prefix: mode.mode === 'rtc' || steers, derivative, candidates: candidates !== undefined },
+    ...(candidates === undefined ? {} : { sampling: { candidates } }),
   };
 }

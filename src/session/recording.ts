@@ -14,7 +14,7 @@ export async function openRecorder(
   note: (sentence: string) => void = () => undefined,
 ): Promise<SessionRecorder | undefined> {
   if (file === undefined) return undefined;
-  const isa = native(() => addon().isa(facts.load.isa ?? ''));
+  const isa = native(() => addon().isa(facts.load.compute?.isa ?? ''));
   const options = {
     file,
     header: headerOf({

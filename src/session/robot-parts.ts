@@ -5,7 +5,7 @@ import { Controller, Leader, MonotonicClock } from '../control/index.js';
 import type { LastWill, LastWords } from '../host/last-will.js';
 import { type RunLog, SILENT } from '../host/log.js';
 import { ServiceManager } from '../host/service.js';
-import type { LoadOptions } from '../policies/index.js';
+import { type LoadOptions, withOptions } from '../policies/index.js';
 import { bridgeAddress, loadRobotFile } from '../robot/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
 import type { RealTimeExecutor } from '../sinks/index.js';
@@ -93,7 +93,7 @@ export async function openParts(
     },
   };
   const rate = file.policy_hz === undefined ? {} : { policy_hz: file.policy_hz };
-  const load = { ...rate, ...options.load, ...needsOf(file.chunks, file.teleop?.share) };
+  const load = withOptions({ ...rate, ...options.load }, needsOf(file.chunks, file.teleop?.share));
   // Until here nothing is open, and a signal may end the process as it ends any.
   const policy = await loadSteered(options.policy, load, {
     parts: options.parts,

@@ -3,7 +3,7 @@
 
 import { Emitter } from '../base/index.js';
 import { LoopMetrics } from '../metrics/index.js';
-import type { LoadOptions } from '../policies/index.js';
+import { type LoadOptions, withOptions } from '../policies/index.js';
 import { taskNames } from '../sim/tasks.js';
 import {
   type ActionChunk,
@@ -168,13 +168,10 @@ export class LiveSession implements LiveSource {
     const found = driversOf(options.task).find((d) => d.name === name);
     if (found === undefined) return refused(`there is no driver ${name} for the task ${options.task}`);
     // What was said of the sampler at the start was said of the first; what holds for any goes with the others.
-    const { precision, threads, pin, pool, isa, device } = this.load;
-    const load = Object.fromEntries(
-      Object.entries({ precision, threads, pin, pool, isa, device }).filter(
-        ([, value]) => value !== undefined,
-      ),
-    );
-    const own = found.name === driversOf(options.task)[0]!.name ? this.load : { ...load, ...found.load };
+    const own =
+      found.name === driversOf(options.task)[0]!.name
+        ? this.load
+        : withOptions({ compute: this.load.compute ?? {} }, found.load);
     return this.switchTo({ ...options, policy: found.policy, load: own }, `the driver ${name}`);
   }
 

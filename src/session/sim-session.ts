@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Controller, MonotonicClock } from '../control/index.js';
 import { type OpenedPolicy, openPolicy } from '../eval/open-policy.js';
 import { collectGarbage, preferControl } from '../host/priority.js';
-import type { LoadOptions } from '../policies/index.js';
+import { type LoadOptions, withOptions } from '../policies/index.js';
 import type { SessionRecorder } from '../record/index.js';
 import { loadRobotFile } from '../robot/index.js';
 import { RosbridgeRobot } from '../rosbridge/index.js';
@@ -90,7 +90,7 @@ export class SimSession {
     const file = loadRobotFile(join(PACKAGE_ROOT, 'launch', `sim-${options.task}.yaml`));
     const seed = options.seed ?? 0;
     const dir = options.policy ?? modelFolder(options.task);
-    const load = { ...options.load, ...needsOf(file.chunks) };
+    const load = withOptions(options.load ?? {}, needsOf(file.chunks));
     const twin = await task.create();
     const tip = (action: ArrayLike<number>) => twin.actionPoint(action);
     const policy = await openPolicy(dir, load, { parts: options.parts, functions: options.functions, tip });

@@ -13,7 +13,14 @@ import {
   type Row,
   type ScoreFunction,
 } from '../parts/index.js';
-import { DenoisingPolicy, type LoadedPolicy, type LoadOptions, loadPolicy } from '../policies/index.js';
+import {
+  DenoisingPolicy,
+  type FlatLoadOptions,
+  inNouns,
+  type LoadedPolicy,
+  type LoadOptions,
+  loadPolicy,
+} from '../policies/index.js';
 import { TendonError } from '../types/index.js';
 import { fileHash, openSafetensors, readTensor } from '../weights/index.js';
 import { Judge } from './judge.js';
@@ -41,9 +48,10 @@ export type SteerablePolicy = LoadedPolicy | SteeredPolicy;
 /** The policy of a checkpoint folder with the parts that its manifest lists; the plain policy where there is none. */
 export async function loadSteered(
   dir: string,
-  options: LoadOptions = {},
+  given: LoadOptions | FlatLoadOptions = {},
   steering: SteeringOptions = {},
 ): Promise<SteerablePolicy> {
+  const options = inNouns(given);
   const found = findManifest(dir, steering.parts);
   if (found === undefined) return loadPolicy(dir, options);
   return open(dir, found, options, steering, []);
@@ -131,7 +139,10 @@ function hostOf(
           { dir: named },
         );
       // Its own manifest is not asked for: parts of parts would be hard to follow.
-      const beside = await BesidePolicy.open(named, { ...shared(options), pool, scorer: true });
+      // What holds for every network of a session; its precision and its sampling are its own.
+      const { isa, device } = options.compute ?? {};
+      const compute = { pool, ...(isa && { isa }), ...(device && { device }) };
+      const beside = await BesidePolicy.open(named, { compute, scorer: true });
       opened.push(beside);
       return beside;
     },
@@ -140,12 +151,6 @@ function hostOf(
     calibrating,
   };
 }
-
-/** What holds for every network of a session. */
-const shared = ({ isa, device }: LoadOptions): LoadOptions => ({
-  ...(isa === undefined ? {} : { isa }),
-  ...(device === undefined ? {} : { device }),
-});
 
 /** Of the files that hold weights or say what they mean: what was calibrated with others is refused. */
 export function fingerprintOf(dir: string): string {

@@ -22,7 +22,7 @@ describe.skipIf(missing !== '')(`the live page${missing}`, () => {
       join(root, 'dist/session/sim-page.js')
     )) as typeof import('../../src/session/sim-page.js');
     const server = (await import(join(root, 'dist/web/index.js'))) as typeof import('../../src/web/index.js');
-    live = await source.LiveSession.open({ task: 'arm', load: { steps: 3, candidates: 4 } });
+    live = await source.LiveSession.open({ task: 'arm', load: { sampling: { steps: 3, candidates: 4 } } });
     web = await server.startWebServer(live, { port: 0 });
     browser = await openBrowser();
     page = await browser.newPage({ viewport: { width: 900, height: 600 } });

@@ -50,7 +50,7 @@ function checkpoint(name: keyof typeof CASES, changes: object = {}): string {
 
 describe.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s', (name) => {
   it('gives the same chunk for the same seed, and refuses bad observations by name', async () => {
-    const policy = await loadPolicy(checkpoint(name), { precision: 'f32' });
+    const policy = await loadPolicy(checkpoint(name), { compute: { precision: 'f32' } });
     const values = Object.fromEntries(
       Object.entries(policy.spec.observation_dims).map(([k, n]) => [
         k,
@@ -112,12 +112,17 @@ describe.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s', (name) => {
 
   it('refuses a config with a wrong field, naming it', async () => {
     await expect(loadPolicy(checkpoint(name, { output_features: 3 }))).rejects.toThrow(/output_features/);
-    await expect(loadPolicy(checkpoint(name), { sampler: 'nonsense' })).rejects.toThrow(/sampler/);
+    await expect(loadPolicy(checkpoint(name), { sampling: { sampler: 'nonsense' } })).rejects.toThrow(
+      /sampler/,
+    );
   });
 });
 
 it('takes every draw of a stochastic sampler from its caller, and refuses too few', async () => {
-  const policy = await loadPolicy(checkpoint('diffusion'), { precision: 'f32', sampler: 'ddpm', steps: 5 });
+  const policy = await loadPolicy(checkpoint('diffusion'), {
+    compute: { precision: 'f32' },
+    sampling: { sampler: 'ddpm', steps: 5 },
+  });
   const values = Object.fromEntries(
     Object.entries(policy.spec.observation_dims).map(([k, n]) => [k, new Float32Array(n).fill(0.3)]),
   );
@@ -154,7 +159,7 @@ it('takes observations under the names that rename_map gives', async () => {
     },
   ];
   writeFileSync(join(dir, 'policy_preprocessor.json'), JSON.stringify({ steps }));
-  const policy = await loadPolicy(dir, { precision: 'f32' });
+  const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
   const environment = { 'observation.environment_state': new Float32Array(7).fill(0.3) };
   const joints = Float32Array.of(1, 2, 3, 4, 5);
   const infer = (values: Record<string, Float32Array>) =>
@@ -224,7 +229,7 @@ it('reads LeRobot’s configs of 2024 and statistics kept among the weights', as
   };
   const chunks = await Promise.all(
     [modern, old].map(async (dir) =>
-      (await loadPolicy(dir, { precision: 'f32' })).infer({ stamp_ns: 0, values }),
+      (await loadPolicy(dir, { compute: { precision: 'f32' } })).infer({ stamp_ns: 0, values }),
     ),
   );
   expect(chunks[0]!.actions).toEqual(chunks[1]!.actions);

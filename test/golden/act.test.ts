@@ -50,7 +50,7 @@ describe('ACT', () => {
         async (dir) => {
           for (const side of ['pre', 'post'])
             writeFileSync(join(dir, `policy_${side}processor.json`), pipeline);
-          const policy = await loadPolicy(dir, { precision: 'f32' });
+          const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
           expect(relativeError((await policy.infer(observation)).actions, want)).toBeLessThan(1e-4);
           // The second chunk's first row is the mean of the first's second and its own first.
           const second = (await policy.infer(observation)).actions;

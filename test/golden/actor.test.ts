@@ -90,7 +90,7 @@ describe.each(CASES)('%s', (name, config) => {
   const io = golden(name);
   it('acts as its authors’ code', () =>
     folder(name, config, async (dir) => {
-      const policy = await loadPolicy(dir, { precision: 'f32' });
+      const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
       const got = await acted(policy, rows(io, 'observations'), rows(io, 'goals'));
       expect(relativeError(got, io.get('actions'))).toBeLessThan(BAR);
     }));
@@ -98,7 +98,7 @@ describe.each(CASES)('%s', (name, config) => {
   if (io.has('sampled.actions'))
     it('samples with the draws that were taped', () =>
       folder(name, { ...config, type: 'actor', temperature: 0.7 }, async (dir) => {
-        const policy = await loadPolicy(dir, { precision: 'f32' });
+        const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
         const got = await acted(policy, rows(io, 'observations'), rows(io, 'goals'), drawsOf(io));
         expect(relativeError(got, io.get('sampled.actions'))).toBeLessThan(io.has('logits') ? 1e-9 : BAR);
       }));
@@ -114,7 +114,7 @@ describe('episodes of the authors’ own evaluation loops', () => {
         if (!io.has('episode.actions')) return expect(name).toBe('hilp_zsrl');
         const seen = rows(io, io.has('episode.observations') ? 'episode.observations' : 'episode.frames');
         const goal = io.get(io.has('episode.goal') ? 'episode.goal' : 'episode.goal_frame');
-        const policy = await loadPolicy(dir, { precision: 'f32' });
+        const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
         const got = await acted(policy, seen, repeated(goal, seen.length));
         expect(relativeError(got, io.get('episode.actions'))).toBeLessThan(BAR);
       }),
@@ -286,7 +286,7 @@ describe('refusals', () => {
 
   it('no goal', () =>
     folder('ogbench_hiql', undefined, async (dir) => {
-      const policy = await loadPolicy(dir, { precision: 'f32' });
+      const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
       const state = { stamp_ns: 0, values: { 'observation.state': new Float32Array(7) } };
       await expect(policy.infer(state)).rejects.toThrow(/goal: .*expected 7/);
     }));

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import type { LoadOptions } from '../../src/policies/index.js';
+import type { SamplingOptions } from '../../src/policies/index.js';
 import { loadPolicy } from '../../src/policies/index.js';
 import { edmPreconditioner, followAdaptive } from '../../src/samplers/index.js';
 import { writeCheckpointOf } from '../unit/checkpoints.js';
@@ -22,9 +22,12 @@ const window = Array.from({ length: 5 }, (_, i) => ({
   },
 }));
 
-function chunkOf(options: LoadOptions): Promise<Float32Array> {
+function chunkOf(options: SamplingOptions): Promise<Float32Array> {
   return withCheckpoint(join(beso.dir, 'model.safetensors'), json, async (dir) => {
-    const policy = await loadPolicy(dir, { precision: 'f32', sampler: 'dpm_adaptive', ...options });
+    const policy = await loadPolicy(dir, {
+      compute: { precision: 'f32' },
+      sampling: { sampler: 'dpm_adaptive', ...options },
+    });
     const copies = Array.from({ length: options.candidates ?? 1 }, () => [...noise]).flat();
     const { actions, candidates } = await policy.infer(window, { noise: Float32Array.from(copies) });
     policy.close();
@@ -72,14 +75,14 @@ describe('beso_small', () => {
     [{ atol: 0 }, /atol above 0/],
     [{ sampler: 'ddim', rtol: 0.1 }, /rtol: ddim takes the steps it is told/],
   ])('refuses %j', async (options, words) => {
-    await expect(chunkOf(options as LoadOptions)).rejects.toThrow(words);
+    await expect(chunkOf(options as SamplingOptions)).rejects.toThrow(words);
   });
 });
 
 it('is drawn towards a prefix, and hears an abort between two calls', async () => {
   const policy = await loadPolicy(fileURLToPath(new URL('../../models/arm', import.meta.url)), {
-    precision: 'f32',
-    sampler: 'dpm_adaptive',
+    compute: { precision: 'f32' },
+    sampling: { sampler: 'dpm_adaptive' },
   });
   const { observation_dims, action_dim } = policy.spec;
   const values = Object.fromEntries(
@@ -106,7 +109,9 @@ it('is drawn towards a prefix, and hears an abort between two calls', async () =
 it('is refused where the levels are those of training', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'tendon-adaptive-'));
   try {
-    const load = loadPolicy(writeCheckpointOf('diffusion_policy', dir), { sampler: 'dpm_adaptive' });
+    const load = loadPolicy(writeCheckpointOf('diffusion_policy', dir), {
+      sampling: { sampler: 'dpm_adaptive' },
+    });
     await expect(load).rejects.toThrow(/its own noise levels, and diffusion_policy .* one of ddpm/);
   } finally {
     rmSync(dir, { recursive: true, force: true });

@@ -26,7 +26,7 @@ describe('beso_small from a folder', () => {
         },
       }));
       await withCheckpoint(join(beso.dir, file), json, async (dir) => {
-        const policy = await loadPolicy(dir, { precision: 'f32' });
+        const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
         const chunk = await policy.infer(window, { noise: x });
         expect(chunk.horizon).toBe(1);
         expect(relativeError(chunk.actions, beso.get('predict.out').slice(8))).toBeLessThan(1e-4);
@@ -59,9 +59,10 @@ describe('beso_small from a folder', () => {
           };
           for (const side of ['pre', 'post'])
             writeFileSync(join(dir, `policy_${side}processor.json`), JSON.stringify({ steps: [step] }));
-          const policy = await loadPolicy(dir, { precision: 'f32' });
+          const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
           const family = openFamily(dir) as DenoiserFamily;
-          const table = family.table(family.defaults.sampler, family.defaults.steps);
+          const table = family.sampling.plan(family.sampling.defaults.sampler, family.sampling.defaults.steps)
+            .table!;
           const given: number[] = [];
           let cut = 0;
           for (let t = 1; t <= 3; t++) {
@@ -80,7 +81,7 @@ describe('beso_small from a folder', () => {
               },
             );
             const session = await model.openSession({ batch: 1 });
-            await session.setTable(encodeRows(table), family.schedule(table));
+            await session.setTable(encodeRows(table), family.network.schedule(table.levels));
             const fresh = [...noise.slice(2 * (t - 1), 2 * t)].map((v) => v * table.start_scale);
             const { x } = await session.denoise({
               inputs: { state, goal: beso.get('predict.goal') },
@@ -105,7 +106,7 @@ describe('beso_small from a folder', () => {
     await withCheckpoint(join(beso.dir, 'model.safetensors'), json, async (dir) => {
       const at = (sigma_schedule: string): number => {
         writeFileSync(join(dir, 'config.json'), JSON.stringify({ ...json, sigma_schedule }));
-        return (openFamily(dir) as DenoiserFamily).table('ddim', 5).start_scale;
+        return (openFamily(dir) as DenoiserFamily).sampling.plan('ddim', 5).start_scale;
       };
       for (const name of ['exponential', 'vp', 'iddpm']) expect(at(name)).toBe(config.sigma_max);
     });
@@ -128,7 +129,7 @@ describe('beso_small from a folder', () => {
           'observation.state': new Float32Array(10),
           'observation.goal': goal.slice(0, length),
         };
-        return family.condition([{ stamp_ns: 0, values }], undefined, 2);
+        return family.network.condition([{ stamp_ns: 0, values }], undefined, 2);
       };
       expect(inputs(20).goal).toEqual(Float32Array.of(...goal, ...new Float32Array(20)));
       const first = goal.slice(0, 10);

@@ -42,7 +42,7 @@ const MODES = { STATE: 'MEAN_STD', ENV: 'MEAN_STD', ACTION: 'MIN_MAX' };
 
 /** What the policy of `path` says to a window and a goal, over the growing window of three steps. */
 async function chunks(path: string, goal: readonly number[], options: OpenOptions = {}): Promise<number[]> {
-  const policy = await loadPolicy(path, { precision: 'f32', ...options });
+  const policy = await loadPolicy(path, { compute: { precision: 'f32' }, ...options });
   const said: number[] = [];
   for (let t = 0; t < 3; t++) {
     const values = {
@@ -65,7 +65,7 @@ test('block-push: scaled by stats.json as by LeRobot’s processors, its goal ma
   writeFileSync(join(run, 'stats.json'), JSON.stringify(STATS));
   const goal = goalOf(1);
   const got = await chunks(run, goal);
-  expect((openFamily(run) as DenoiserFamily).defaults).toMatchObject({
+  expect((openFamily(run) as DenoiserFamily).sampling.defaults).toMatchObject({
     sampler: 'ddim',
     steps: 3,
     guidance_scale: 1,
@@ -189,7 +189,7 @@ describe('the configuration', () => {
     ['sampler_type', 'magic', /sampler: expected one of/],
   ])('%s: %s is refused', async (field, value, message) => {
     const run = writeBesoRun(join(dir, 'run'), 'kitchen', {}, set(field, value));
-    await expect(loadPolicy(run, { precision: 'f32' })).rejects.toThrow(message);
+    await expect(loadPolicy(run, { compute: { precision: 'f32' } })).rejects.toThrow(message);
   });
 });
 
@@ -221,7 +221,7 @@ describe('by whichever name', () => {
 
 test('what tendon check does with the folder', async () => {
   const run = writeBesoRun(join(dir, 'run'), 'kitchen');
-  const { spec, sampler, on_zeros, on_noise } = await checkPolicy(run, { precision: 'f32' });
+  const { spec, sampler, on_zeros, on_noise } = await checkPolicy(run, { compute: { precision: 'f32' } });
   expect(spec).toMatchObject({ family: 'beso', n_obs_steps: 4, action_dim: 2 });
   expect(sampler).toBe('ddim');
   expect([on_zeros.finite, on_noise.finite]).toEqual([true, true]);

@@ -62,7 +62,7 @@ async function runFamily(
   inputs: Record<string, Float32Array | FrameInput>,
   precision: Precision,
 ) {
-  const model = await addon().compileModel(family.graph(1).native, { precision });
+  const model = await addon().compileModel(family.network.graph(1).native, { precision });
   const session = await model.openSession({ batch: 1 });
   return (await session.run(inputs)).outputs.F!;
 }
@@ -131,10 +131,14 @@ describe.each([
         values: { 'observation.state': state.slice(t * width, (t + 1) * width) },
         images: Object.fromEntries(pictures.map(([camera, all]) => [camera, all[t]!])),
       }));
-      const table = family.table('ddim', 10);
+      const table = family.sampling.plan('ddim', 10).table!;
       const single = { ...table, rows: [table.rows[0]!], levels: [7] };
-      const x = vector(`${name}/x`, family.model_horizon * family.spec.action_dim);
-      const inputs = { x, ...family.schedule(single), ...family.condition(history, undefined, 1) };
+      const x = vector(`${name}/x`, family.network.rows * family.spec.action_dim);
+      const inputs = {
+        x,
+        ...family.network.schedule(single.levels),
+        ...family.network.condition(history, undefined, 1),
+      };
       expect(relativeError(await runFamily(family, inputs, precision), io('unet'))).toBeLessThan(bar);
     });
   });
@@ -167,8 +171,8 @@ describe.each([
         values: { 'observation.state': vector(`${name}/state`, 14) },
         images,
       };
-      const inputs = family.condition([observation], undefined, 1);
-      const x = new Float32Array(family.model_horizon * family.spec.action_dim);
+      const inputs = family.network.condition([observation], undefined, 1);
+      const x = new Float32Array(family.network.rows * family.spec.action_dim);
       const chunk = await runFamily(family, { x, ...inputs }, precision);
       expect(relativeError(chunk, golden(name).get('actions'))).toBeLessThan(bar);
     });
@@ -203,11 +207,15 @@ describe('camera_vqbet', () => {
     async (first, second, precision, bar) => {
       await withHashed({ ...recorded, config }, given, async (dir) => {
         const family = openFamily(dir) as DenoiserFamily;
-        const x = new Float32Array(family.model_horizon * 3).fill(-4);
+        const x = new Float32Array(family.network.rows * 3).fill(-4);
         // What is likely by the noise alone is drawn whatever the logits say within their range.
         x[5 * 3 + first] = 5;
         x[5 * 3 + CODES + second] = 5;
-        const F = await runFamily(family, { x, ...family.condition(history, undefined, 1) }, precision);
+        const F = await runFamily(
+          family,
+          { x, ...family.network.condition(history, undefined, 1) },
+          precision,
+        );
         const want = golden(name).get(`actions.${first}.${second}`);
         expect(relativeError(F.subarray(0, want.length), want)).toBeLessThan(bar);
         expect(F.subarray(want.length).every((v) => v === 0)).toBe(true);
@@ -235,11 +243,11 @@ describe('camera_vqbet', () => {
     test.each(pairs)('the second code after %d is the likeliest then, %d', async (first, second) => {
       await withHashed({ shapes, config: sequential }, tensors, async (dir) => {
         const family = openFamily(dir) as DenoiserFamily;
-        const x = new Float32Array(family.model_horizon * 3).fill(-4);
+        const x = new Float32Array(family.network.rows * 3).fill(-4);
         x[5 * 3 + first] = 5;
         // The same draw for every second code: its logits decide.
         x.fill(0, 5 * 3 + CODES, 5 * 3 + 2 * CODES);
-        const F = await runFamily(family, { x, ...family.condition(history, undefined, 1) }, 'f32');
+        const F = await runFamily(family, { x, ...family.network.condition(history, undefined, 1) }, 'f32');
         const want = io.get(`actions.${first}.${second}`);
         expect(relativeError(F.subarray(0, want.length), want)).toBeLessThan(1e-4);
       });
@@ -248,14 +256,14 @@ describe('camera_vqbet', () => {
     test('the second code’s logits, by how far each lies below the likeliest', async () => {
       await withHashed({ shapes, config: sequential }, tensors, async (dir) => {
         const family = openFamily(dir) as DenoiserFamily;
-        const inputs = family.condition(history, undefined, 1);
+        const inputs = family.network.condition(history, undefined, 1);
         const [[first, likeliest]] = pairs as [[number, number]];
         const logits = io.get(`secondary.${first}`);
         // Gumbel noise of a normal draw, as the network makes it of x (float64 here, clamped well inside).
         const gumbel = (u: number): number => -Math.log(-Math.log(u));
         const margin = (c: number): number => (logits[likeliest]! - logits[c]!) / TEMPERATURE;
         const chosen = async (c: number, advantage: number): Promise<boolean> => {
-          const x = new Float32Array(family.model_horizon * 3).fill(-4);
+          const x = new Float32Array(family.network.rows * 3).fill(-4);
           x[5 * 3 + first] = 5;
           // Every draw at the median but the code's, whose noise exceeds the others' by `advantage`.
           x.fill(0, 5 * 3 + CODES, 5 * 3 + 2 * CODES);
@@ -283,7 +291,7 @@ describe('camera_vqbet', () => {
       return e.map((v) => v / sum);
     };
     await withHashed({ ...recorded, config }, given, async (dir) => {
-      const policy = await loadPolicy(dir, { candidates: 256, precision: 'f32' });
+      const policy = await loadPolicy(dir, { compute: { precision: 'f32' }, sampling: { candidates: 256 } });
       const seen = new Map<string, number>();
       const DRAWS = 8;
       for (let i = 0; i < DRAWS; i++) {
@@ -407,10 +415,14 @@ describe.each([
           ]),
         ),
       }));
-      const table = family.table('ddim', 10);
+      const table = family.sampling.plan('ddim', 10).table!;
       const single = { ...table, rows: [table.rows[0]!], levels: [7] };
       const x = vector(`${name}/x`, 16 * 3);
-      const inputs = { x, ...family.schedule(single), ...family.condition(history, undefined, 1) };
+      const inputs = {
+        x,
+        ...family.network.schedule(single.levels),
+        ...family.network.condition(history, undefined, 1),
+      };
       expect(relativeError(await runFamily(family, inputs, precision), io.get('unet'))).toBeLessThan(bar);
     });
   });

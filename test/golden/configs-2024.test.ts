@@ -95,7 +95,7 @@ describe('of 2024', () => {
     expect(JSON.parse(readFileSync(join(old, 'config.json'), 'utf8'))).not.toHaveProperty('type');
     const chunks: Float32Array[] = [];
     for (const dir of [later, old]) {
-      const policy = await loadPolicy(dir, { precision: 'f32', threads: 1 });
+      const policy = await loadPolicy(dir, { compute: { precision: 'f32', threads: 1 } });
       expect(policy.spec).toMatchObject({ family });
       policy.reset(6);
       const { actions } = await policy.infer(observationOf(policy.spec));
@@ -125,7 +125,7 @@ describe('of 2024', () => {
         .map((v) => 2 * v + 0.5),
       'observation.environment_state': io.get('in.observation.environment_state').slice(0, 7),
     };
-    const policy = await loadPolicy(old, { precision: 'f32' });
+    const policy = await loadPolicy(old, { compute: { precision: 'f32' } });
     const { actions } = await policy.infer({ stamp_ns: 0, values });
     const want = io.get('out.actions').slice(0, 40);
     expect(

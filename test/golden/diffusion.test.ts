@@ -18,7 +18,7 @@ const part = (name: string, row: number): Float32Array => {
 
 describe.each(['reference', 'avx2', ''])('LeRobot diffusion on %s kernels', (isa) => {
   test('the condition, two timesteps of the UNet and ten steps of DDIM', async () => {
-    const model = await addon().compileModel(family.graph(1).native, { precision: 'f32', isa });
+    const model = await addon().compileModel(family.network.graph(1).native, { precision: 'f32', isa });
     for (let row = 0; row < ROWS; row++) {
       const state = part('in.observation.state', row);
       const env = part('in.observation.environment_state', row);
@@ -29,22 +29,26 @@ describe.each(['reference', 'avx2', ''])('LeRobot diffusion on %s kernels', (isa
           'observation.environment_state': env.slice(6 * t, 6 * t + 6),
         },
       }));
-      const inputs = family.condition(history, undefined, 1);
+      const inputs = family.network.condition(history, undefined, 1);
       expect(relativeError(inputs.cond as Float32Array, part('global_cond', row))).toBeLessThan(1e-6);
 
       const session = await model.openSession({ batch: 1 });
-      const table = family.table('ddim', 10);
+      const table = family.sampling.plan('ddim', 10).table!;
       expect(table.levels).toEqual([...io('timesteps')]);
       const t = part('unet.t', row)[0]!;
       const single = { ...table, rows: [table.rows[0]!], levels: [t] };
-      const { outputs } = await session.run({ x: part('noise', row), ...family.schedule(single), ...inputs });
+      const { outputs } = await session.run({
+        x: part('noise', row),
+        ...family.network.schedule(single.levels),
+        ...inputs,
+      });
       expect(relativeError(outputs.F!, part('unet.out', row))).toBeLessThan(1e-4);
 
-      await session.setTable(encodeRows(table), family.schedule(table));
+      await session.setTable(encodeRows(table), family.network.schedule(table.levels));
       const { x } = await session.denoise({ inputs, start: part('noise', row) });
       expect(relativeError(x, part('sample.full', row))).toBeLessThan(1e-4);
       const { action_dim, n_action_steps } = family.spec;
-      const from = family.first_row * action_dim;
+      const from = family.window.firstRow(family.spec.n_obs_steps) * action_dim;
       expect(
         relativeError(x.slice(from, from + n_action_steps * action_dim), part('sample.actions', row)),
       ).toBeLessThan(1e-4);
@@ -56,10 +60,10 @@ describe.each(['reference', 'avx2', ''])('LeRobot diffusion on %s kernels', (isa
 test.each(BARS)(
   'the chunk after ten steps in %s stays within %d of the recording',
   async (precision, bar) => {
-    const model = await addon().compileModel(family.graph(1).native, { precision });
+    const model = await addon().compileModel(family.network.graph(1).native, { precision });
     const session = await model.openSession({ batch: 1 });
-    const table = family.table('ddim', 10);
-    await session.setTable(encodeRows(table), family.schedule(table));
+    const table = family.sampling.plan('ddim', 10).table!;
+    await session.setTable(encodeRows(table), family.network.schedule(table.levels));
     for (let row = 0; row < ROWS; row++) {
       const inputs = { cond: part('global_cond', row) };
       const { x } = await session.denoise({ inputs, start: part('noise', row) });
@@ -72,7 +76,7 @@ test.each(BARS)(
 );
 
 test('the step stage keeps no product that the schedule or the observation decides', async () => {
-  const model = await addon().compileModel(family.graph(1).native, { precision: 'f32' });
+  const model = await addon().compileModel(family.network.graph(1).native, { precision: 'f32' });
   const session = await model.openSession({ batch: 4 });
   const steps = session
     .print()

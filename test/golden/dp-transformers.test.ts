@@ -63,10 +63,10 @@ describe.each(CASES)('%s', (name) => {
   it.each(BARS)('answers one call in %s to %d', async (precision, bar) => {
     await withHashed(checkpoint, NORMALIZER, async (dir) => {
       const family = openFamily(dir) as DenoiserFamily;
-      const inputs = family.condition(history, undefined, 1);
+      const inputs = family.network.condition(history, undefined, 1);
       const timestep_embedding = timestepEmbedding([37], 32);
       const { F } = await runGraph(
-        family.graph(1),
+        family.network.graph(1),
         1,
         { x: start, timestep_embedding, ...inputs },
         precision,
@@ -79,7 +79,10 @@ describe.each(CASES)('%s', (name) => {
     'goes five steps of %s, and acts from the newest observation on',
     async (sampler) => {
       await withHashed(checkpoint, NORMALIZER, async (dir) => {
-        const policy = await loadPolicy(dir, { precision: 'f32', sampler, steps: 5 });
+        const policy = await loadPolicy(dir, {
+          compute: { precision: 'f32' },
+          sampling: { sampler, steps: 5 },
+        });
         const chunk = await policy.infer(history, {
           noise: start,
           ...(sampler === 'ddpm' ? { step_noise: vector(`${name}/noise`, 4 * H * width) } : {}),
@@ -106,7 +109,10 @@ describe.each(['sample', 'v_prediction'])('a network that predicts %s', (predict
   it.each(['ddim', 'ddpm'])('goes five steps of %s', async (sampler) => {
     const config = { ...checkpoint.config, prediction_type };
     await withHashed({ ...checkpoint, config }, NORMALIZER, async (dir) => {
-      const policy = await loadPolicy(dir, { precision: 'f32', sampler, steps: 5 });
+      const policy = await loadPolicy(dir, {
+        compute: { precision: 'f32' },
+        sampling: { sampler, steps: 5 },
+      });
       const { actions } = await policy.infer(history, {
         noise: vector(`${name}/start`, H * width),
         ...(sampler === 'ddpm' ? { step_noise: vector(`${name}/noise`, 4 * H * width) } : {}),
@@ -128,7 +134,10 @@ it('takes each candidate’s actions from its own trajectory', async () => {
   const history = historyOf(vector('dp_bert/obs', TO * OBS));
   const start = vector('dp_bert/start', H * width);
   await withHashed(checkpoint, NORMALIZER, async (dir) => {
-    const policy = await loadPolicy(dir, { precision: 'f32', sampler: 'ddim', candidates: 2 });
+    const policy = await loadPolicy(dir, {
+      compute: { precision: 'f32' },
+      sampling: { sampler: 'ddim', candidates: 2 },
+    });
     const noise = Float32Array.of(...start.map((v) => -v), ...start);
     const { candidates } = await policy.infer(history, { noise });
     const alone = await policy.infer(history, { noise: start, candidates: 1 });
@@ -140,7 +149,7 @@ it('takes each candidate’s actions from its own trajectory', async () => {
 
 it('cannot be drawn towards a prefix, and says so', async () => {
   await withHashed(checkpointOf('dp_bert').checkpoint, NORMALIZER, async (dir) => {
-    const policy = await loadPolicy(dir, { precision: 'f32', sampler: 'ddim' });
+    const policy = await loadPolicy(dir, { compute: { precision: 'f32' }, sampling: { sampler: 'ddim' } });
     const prefix = { actions: new Float32Array(ACTION), weights: Float32Array.of(1) };
     const infer = policy.infer(historyOf(new Float32Array(TO * OBS)), { prefix });
     await expect(infer).rejects.toThrow(/painted into this chunk/);
@@ -186,10 +195,10 @@ it('a UNet sees what was observed in place of what was drawn', async () => {
     }));
     const x = vector('unet/x', H * width);
     const timestep_embedding = timestepEmbedding([12], D);
-    const ours = await runGraph(family.graph(1), 1, {
+    const ours = await runGraph(family.network.graph(1), 1, {
       x,
       timestep_embedding,
-      ...family.condition(history, undefined, 1),
+      ...family.network.condition(history, undefined, 1),
     });
     for (let t = 0; t < TO; t++) x.set(seen.subarray(t * obs, (t + 1) * obs), t * width + 1);
     const plain: GraphBuilder = unetGraph(

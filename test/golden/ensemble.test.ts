@@ -91,7 +91,7 @@ describe('as a policy', () => {
     '%s plans through it, replayed by its seed',
     async (sampler) => {
       await withCheckpoint(weights, config, async (dir) => {
-        const policy = await loadPolicy(dir, { sampler, threads: 1 });
+        const policy = await loadPolicy(dir, { compute: { threads: 1 }, sampling: { sampler } });
         const run = async () => {
           policy.reset(4);
           return [...(await policy.infer(observation)).actions];
@@ -107,7 +107,7 @@ describe('as a policy', () => {
 
   it('its own planner is the cross-entropy method', async () => {
     await withCheckpoint(weights, config, async (dir) => {
-      const policy = await loadPolicy(dir, { threads: 1 });
+      const policy = await loadPolicy(dir, { compute: { threads: 1 } });
       expect(policy.choice).toMatchObject({ sampler: 'cem', steps: 3, candidates: 64 });
     });
   });
@@ -119,7 +119,7 @@ describe('as a policy', () => {
     };
     const relative = { action_relative_to: 'observation.state', action_travel: 0.5 };
     await withCheckpoint(weights, { ...config, ...relative }, async (dir) => {
-      const policy = (await loadPolicy(dir, { threads: 1 })) as PlanningPolicy;
+      const policy = (await loadPolicy(dir, { compute: { threads: 1 } })) as PlanningPolicy;
       policy.reset(4);
       const { actions } = await policy.infer(observation);
       const origin = [...observation.values['observation.state']].slice(0, A);

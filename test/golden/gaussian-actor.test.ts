@@ -8,7 +8,7 @@ import { image, shapesOf, withHashed } from './hashed.js';
 test.each(['gaussian_actor', 'gaussian_actor_states'])('%s: the action of the peer’s draw', async (name) => {
   const io = golden(name);
   await withHashed({ shapes: shapesOf(name), config: io.config }, {}, async (dir) => {
-    const policy = await loadPolicy(dir, { precision: 'f32' });
+    const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
     const { spec } = policy;
     const want = io.get('action');
     expect(spec).toMatchObject({ family: 'gaussian_actor', horizon: 1, action_dim: want.length });

@@ -66,7 +66,7 @@ describe('diffusion_policy', () => {
     writeCheckpoint(out, converted);
     const family = openFamily(out) as DenoiserFamily;
     expect(family.spec).toMatchObject({ family: 'diffusion_policy', n_obs_steps: 2, n_action_steps: 8 });
-    expect(family.defaults).toMatchObject({ sampler: 'ddpm', steps: 100 });
+    expect(family.sampling.defaults).toMatchObject({ sampler: 'ddpm', steps: 100 });
 
     const io = golden(recorded);
     const dims = DIMS[recorded]!;
@@ -76,7 +76,7 @@ describe('diffusion_policy', () => {
       stamp_ns: t,
       values: { 'observation.state': undone('obs', cond.slice(t * dims.obs!, (t + 1) * dims.obs!)) },
     }));
-    const inputs = family.condition(history, undefined, 1) as Record<string, Float32Array>;
+    const inputs = family.network.condition(history, undefined, 1) as Record<string, Float32Array>;
     const given = { ...inputs };
     // The UNet was recorded with observations at every position, which its policy fills with zeros after the newest.
     if (input === 'local_cond') {
@@ -84,9 +84,13 @@ describe('diffusion_policy', () => {
       expect(inputs.local_cond!.slice(cond.length).every((v) => v === 0)).toBe(true);
       given.local_cond = half('local_cond');
     }
-    const table = family.table('ddpm', 100);
+    const table = family.sampling.plan('ddpm', 100).table!;
     const single = { ...table, rows: [table.rows[0]!], levels: [io.get('t')[0]!] };
-    const { F } = await runGraph(family.graph(1), 1, { x: half('x'), ...family.schedule(single), ...given });
+    const { F } = await runGraph(family.network.graph(1), 1, {
+      x: half('x'),
+      ...family.network.schedule(single.levels),
+      ...given,
+    });
     expect(relativeError(F!, half('out'))).toBeLessThan(1e-4);
   });
 
@@ -99,12 +103,12 @@ describe('diffusion_policy', () => {
       stamp_ns: t,
       values: { 'observation.state': undone('obs', obs.slice(t * 5, (t + 1) * 5)) },
     }));
-    const table = family.table('ddpm', 100);
+    const table = family.sampling.plan('ddpm', 100).table!;
     const single = { ...table, rows: [table.rows[0]!], levels: [37] };
-    const { F } = await runGraph(family.graph(1), 1, {
+    const { F } = await runGraph(family.network.graph(1), 1, {
       x: vector('dp_bert/start', 64),
-      ...family.schedule(single),
-      ...family.condition(history, undefined, 1),
+      ...family.network.schedule(single.levels),
+      ...family.network.condition(history, undefined, 1),
     });
     expect(relativeError(F!, golden('dp_bert').get('out'))).toBeLessThan(1e-4);
   });
@@ -251,17 +255,20 @@ describe('the original ACT', () => {
         },
       },
     };
-    const inputs = family.condition([observation], undefined, 1) as Record<string, Float32Array | FrameInput>;
+    const inputs = family.network.condition([observation], undefined, 1) as Record<
+      string,
+      Float32Array | FrameInput
+    >;
     const frame = inputs['observation.images.top'] as FrameInput;
     const red = (byte: number): number => (byte / 255 - 0.485) / 0.229;
     expect(frame.values[0]).toBeCloseTo(red(0), 5);
     expect(frame.values[255]).toBeCloseTo(red(255), 5);
     for (let i = 0; i < 768; i++) frame.values[i] = (i % 256) / 255;
     const x = new Float32Array(100 * 14);
-    const { F } = await runGraph(family.graph(1), 1, { x, ...inputs });
+    const { F } = await runGraph(family.network.graph(1), 1, { x, ...inputs });
     expect(relativeError(F!, golden('camera_act').get('actions'))).toBeLessThan(1e-4);
     const action = new Float32Array(14);
-    family.decode(action, observation);
+    family.codec.decode(action, observation);
     expect(
       relativeError(
         action,

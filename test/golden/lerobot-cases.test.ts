@@ -33,7 +33,7 @@ test.each(readdirSync(root).filter((name) => existsSync(join(root, name, 'case.j
     ) as Case;
     const io = openSafetensors(join(dir, 'io.safetensors')).tensors;
     const get = (key: string): Float32Array => readTensor(io.get(key)!);
-    const policy = await loadPolicy(join(dir, folder), { precision: 'f32' });
+    const policy = await loadPolicy(join(dir, folder), { compute: { precision: 'f32' } });
     policy.reset(1);
     expect(calls.length).toBeGreaterThan(0);
     for (const [i, { history }] of calls.entries()) {

@@ -38,7 +38,7 @@ function history(name: string, [height, width]: readonly [number, number]): Obse
 }
 
 async function chunk(name: string, dir: string): Promise<Float32Array> {
-  const policy = await loadPolicy(dir, { precision: 'f32' });
+  const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
   const [, height, width] = policy.spec.image_shapes[CAMERAS[0]!]!;
   const noise = golden(name).get('noise');
   const { actions } = await policy.infer(history(name, [height, width]), { task: taskOf(name), noise });
@@ -115,7 +115,7 @@ describe('what is missing or not built is said', () => {
     refused(nothing, /room for 16 tokens, got 20/, { tokenizer_max_length: 20 }));
   test('no words', () =>
     opened('multi_task_dit', async (dir) => {
-      const policy = await loadPolicy(dir, { precision: 'f32' });
+      const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
       await expect(policy.infer(history('multi_task_dit', [60, 80]))).rejects.toThrow(/task: .*in words/);
       policy.close();
     }));

@@ -71,7 +71,7 @@ describe('what our own writer wrote', () => {
     const family = openFamily(
       fileURLToPath(new URL(`../../models/${task}`, import.meta.url)),
     ) as DenoiserFamily;
-    const graph = family.graph(1);
+    const graph = family.network.graph(1);
     const file = join(dir, `${task}.onnx`);
     writeFileSync(file, writeOnnx(graph));
     const inputs = graph.nodes.filter((n) => n?.op === 'input');

@@ -42,7 +42,7 @@ describe('act-plus-plus', () => {
     expect(converted.found).toBe('act-plus-plus');
     expect(converted.dropped.flatMap(({ names }) => names)).toContain('model.is_pad_head.weight');
     writeCheckpoint(join(dir, 'policy'), converted);
-    const policy = await loadPolicy(join(dir, 'policy'), { precision: 'f32' });
+    const policy = await loadPolicy(join(dir, 'policy'), { compute: { precision: 'f32' } });
     const chunk = await policy.infer({
       stamp_ns: 0,
       values: { 'observation.state': io.get('qpos') },
@@ -78,7 +78,7 @@ describe('diffusion_policy with cameras', () => {
     const io = golden(name);
     const converted = convert(saved(name));
     writeCheckpoint(join(dir, 'policy'), converted);
-    const policy = await loadPolicy(join(dir, 'policy'), { precision: 'f32' });
+    const policy = await loadPolicy(join(dir, 'policy'), { compute: { precision: 'f32' } });
     expect(policy.spec).toMatchObject({ n_obs_steps: 2, n_action_steps: 4, action_dim: 3 });
     const values = ['pos', 'grip'].filter((key) => io.has(key));
     const history = [0, 1].map((t) => ({
@@ -118,7 +118,7 @@ describe('UMI', () => {
       const converted = convert(saved(name));
       expect(converted.found).toBe('UMI DiffusionUnetTimmPolicy');
       writeCheckpoint(join(dir, 'policy'), converted);
-      const policy = await loadPolicy(join(dir, 'policy'), { precision: 'f32' });
+      const policy = await loadPolicy(join(dir, 'policy'), { compute: { precision: 'f32' } });
       expect(policy.spec).toMatchObject({ n_obs_steps: 2, n_action_steps: 6, horizon: 8, action_dim: 4 });
       expect(policy.spec.observation_dims).not.toHaveProperty('observation.start');
       const history = [0, 1].map((t) => ({

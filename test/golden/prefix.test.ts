@@ -29,7 +29,7 @@ writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
 const observation = { stamp_ns: 0, values: { 'observation.state': recorded.get('state') } };
 
 test.each([0, 2, 5])('%d rows given: the chunk is the recorded one', async (delay) => {
-  const policy = await loadPolicy(dir, { precision: 'f32' });
+  const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
   const actions = recorded.get('prefix').slice(0, 6 * action_dim!);
   // As real-time chunking weighs its rows: only what is decided counts.
   const weights = Float32Array.from({ length: 6 }, (_, i) => (i < delay ? 1 : 0.4));
@@ -43,7 +43,7 @@ test.each([0, 2, 5])('%d rows given: the chunk is the recorded one', async (dela
 });
 
 test('with candidates every one begins as given', async () => {
-  const policy = await loadPolicy(dir, { precision: 'f32', candidates: 3 });
+  const policy = await loadPolicy(dir, { compute: { precision: 'f32' }, sampling: { candidates: 3 } });
   const actions = recorded.get('prefix').slice(0, 2 * action_dim!);
   policy.reset(1);
   const { candidates } = await policy.infer(observation, {

@@ -65,7 +65,7 @@ describe.each([
 ])('%s', (name, scores) => {
   test('the probabilities of the peer’s pictures', () =>
     opened(name, async (dir) => {
-      const scorer = await loadPolicy(dir, { precision: 'f32', scorer: true });
+      const scorer = await loadPolicy(dir, { compute: { precision: 'f32' }, scorer: true });
       expect(scorer.spec).toMatchObject({ family: 'reward_classifier', scores });
       const { actions } = await scorer.infer(seen(name, scorer.spec.image_shapes));
       expect(relativeError(actions, golden(name).get('scores'))).toBeLessThan(1e-4);
@@ -74,7 +74,7 @@ describe.each([
 
   test('is checked, and is no policy', () =>
     opened(name, async (dir) => {
-      const report = await checkPolicy(dir, { precision: 'f32' });
+      const report = await checkPolicy(dir, { compute: { precision: 'f32' } });
       expect(report.on_noise).toMatchObject({ finite: true });
       expect(report.on_noise.lowest).toBeGreaterThanOrEqual(0);
       expect(report.on_noise.highest).toBeLessThanOrEqual(1);
@@ -92,7 +92,7 @@ test('weights that keep every name of the shared encoder', () => {
   return opened(
     name,
     async (dir) => {
-      const scorer = await loadPolicy(dir, { precision: 'f32', scorer: true });
+      const scorer = await loadPolicy(dir, { compute: { precision: 'f32' }, scorer: true });
       const { actions } = await scorer.infer(seen(name, scorer.spec.image_shapes));
       expect(relativeError(actions, golden(name).get('scores'))).toBeLessThan(1e-4);
       scorer.close();

@@ -85,7 +85,7 @@ describe('robomimic', () => {
     const converted = convert(saved(name));
     expect(converted.config).toMatchObject({ type: 'robomimic', fps: 20 });
     writeCheckpoint(join(dir, 'policy'), converted);
-    const policy = await loadPolicy(join(dir, 'policy'), { precision: 'f32' });
+    const policy = await loadPolicy(join(dir, 'policy'), { compute: { precision: 'f32' } });
     const { spec } = policy;
     expect(spec).toMatchObject({ horizon: 1, n_action_steps: 1, action_dim: 3, rate_hz: 20 });
     let state: unknown;
@@ -100,7 +100,7 @@ describe('robomimic', () => {
 
   test('an RNN whose state is not handed back begins anew at every observation, and reset forgets it', async () => {
     writeCheckpoint(join(dir, 'policy'), convert(saved('rm_gru')));
-    const policy = await loadPolicy(join(dir, 'policy'), { precision: 'f32' });
+    const policy = await loadPolicy(join(dir, 'policy'), { compute: { precision: 'f32' } });
     const io = golden('rm_gru');
     const [first] = windowOf('rm_gru', io, policy.spec, 0);
     const [second] = windowOf('rm_gru', io, policy.spec, 1);

@@ -163,7 +163,7 @@ describe.each(['rssm', 'rssm_gaussian'])('%s', (name) => {
     const weights = `${io.dir}/model.safetensors`;
     const changed = { ...io.config, num_samples: 32, iterations: 2, num_elites: 4, num_pi_trajs: 4 };
     await withCheckpoint(weights, changed, async (dir) => {
-      const policy = await loadPolicy(dir, { sampler, threads: 1 });
+      const policy = await loadPolicy(dir, { compute: { threads: 1 }, sampling: { sampler } });
       const at = (t: number): Observation => ({
         stamp_ns: t,
         values: { 'observation.state': io.get(`state.${t}`) },
@@ -211,7 +211,7 @@ it('reads what dreamerv3-torch saves, and the names that torch.compile makes, an
     copyFileSync(join(io.dir, 'config.json'), join(saved, 'config.json'));
     const acted = [];
     for (const dir of [io.dir, folder, saved]) {
-      const policy = await loadPolicy(dir, { threads: 1 });
+      const policy = await loadPolicy(dir, { compute: { threads: 1 } });
       policy.reset(1);
       const values = { 'observation.state': io.get('state.0') };
       acted.push([...(await policy.infer({ stamp_ns: 0, values })).actions]);

@@ -124,7 +124,7 @@ describe.each(['scalezero', 'scalezero_gelu'])('%s', (name) => {
     ['random-shooting', { candidates: 70 }],
   ])('acts by %s, replayed by its seed', async (sampler, effort) => {
     await withCheckpoint(`${io.dir}/model.safetensors`, io.config, async (dir) => {
-      const policy = await loadPolicy(dir, { sampler, threads: 1, ...effort });
+      const policy = await loadPolicy(dir, { compute: { threads: 1 }, sampling: { sampler, ...effort } });
       const run = async () => {
         policy.reset(4);
         let last: number[] = [];
@@ -146,7 +146,7 @@ describe.each(['scalezero', 'scalezero_gelu'])('%s', (name) => {
 
 it('its own planner is the tree', async () => {
   const io = golden('scalezero');
-  const policy = await loadPolicy(io.dir, { threads: 1 });
+  const policy = await loadPolicy(io.dir, { compute: { threads: 1 } });
   expect(policy.choice).toMatchObject({ sampler: 'tree-search', steps: 50, candidates: 20 });
 });
 

@@ -113,8 +113,7 @@ it('loads the task that is asked for, by place, by name or by task_id', async ()
     writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, task_id: tasks[1] }));
     const first = async (from: string, task?: string | number): Promise<number[]> => {
       const policy = await loadPolicy(from, {
-        threads: 1,
-        precision: 'f32',
+        compute: { threads: 1, precision: 'f32' },
         ...(task === undefined ? {} : { task }),
       });
       policy.reset(3);
@@ -147,7 +146,7 @@ it('runs from the file that TD-MPC2 saves, as from safetensors', async () => {
       mkdirSync(dir);
       copyFileSync(join(io.dir, 'config.json'), join(dir, 'config.json'));
       copyFileSync(join(io.dir, weights), join(dir, weights));
-      const policy = await loadPolicy(dir, { threads: 1 });
+      const policy = await loadPolicy(dir, { compute: { threads: 1 } });
       policy.reset(2);
       const values = { 'observation.state': io.get('obs') };
       plans.push([...(await policy.infer({ stamp_ns: 0, values })).actions]);

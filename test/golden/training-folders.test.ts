@@ -84,7 +84,7 @@ describe('diffusion_policy’s run', () => {
   test('a .ckpt is imported once, by what is in it, and runs', async () => {
     write('latest.ckpt');
     const file = join(dir, 'run/checkpoints/latest.ckpt');
-    const policy = await loadPolicy(file, { precision: 'f32', threads: 1 });
+    const policy = await loadPolicy(file, { compute: { precision: 'f32', threads: 1 } });
     expect(policy.spec).toMatchObject({ family: 'diffusion_policy', action_dim: 4 });
     policy.close();
     expect(said.join()).toMatch(
@@ -151,7 +151,7 @@ test('TD-MPC2: a run’s folder plans as its recorded config.json does, from the
   writeFileSync(join(dir, 'run/config.yaml'), yaml);
 
   const planned = async (path: string): Promise<number[]> => {
-    const policy = await loadPolicy(path, { precision: 'f32', threads: 1 });
+    const policy = await loadPolicy(path, { compute: { precision: 'f32', threads: 1 } });
     policy.reset(5);
     const { actions } = await policy.infer({ stamp_ns: 0, values: { 'observation.state': get('obs') } });
     policy.close();

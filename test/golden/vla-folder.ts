@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TensorRef } from '../../src/native/index.js';
-import type { LoadOptions } from '../../src/policies/denoiser-family.js';
+import type { LoadOptions } from '../../src/policies/index.js';
 import { loadPolicy } from '../../src/policies/index.js';
 import type { Image, Observation } from '../../src/types/index.js';
 import {
@@ -167,7 +167,7 @@ export function recorded(io: Golden): Observation {
 
 /** Of the chunk that a folder gives for the recorded observation, against the recorded actions. */
 export async function chunkError(io: Golden, dir: string, options: LoadOptions = {}): Promise<number> {
-  const policy = await loadPolicy(dir, { precision: 'f32', threads: 1, ...options });
+  const policy = await loadPolicy(dir, { compute: { precision: 'f32', threads: 1 }, ...options });
   const chunk = await policy.infer(recorded(io), { task: taskOf(io), noise: io.get('noise') });
   policy.close();
   return relativeError(chunk.actions, io.get('actions').subarray(0, chunk.actions.length));

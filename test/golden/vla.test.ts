@@ -25,7 +25,7 @@ describe.each(KINDS)('%s_tiny', (kind) => {
   const { task, tokenizer_vectors, prompt_vectors } = ioOf(io);
 
   it('gives the peer’s chunk, twice from one observation', async () => {
-    const policy = await loadPolicy(io.dir, { precision: 'f32' });
+    const policy = await loadPolicy(io.dir, { compute: { precision: 'f32' } });
     for (const [noise, want] of [
       ['noise', 'actions_normalised'],
       ['noise.second', 'actions_normalised.second'],
@@ -39,13 +39,13 @@ describe.each(KINDS)('%s_tiny', (kind) => {
   });
 
   it('in bf16 within a percent and a half', async () => {
-    const policy = await loadPolicy(io.dir, { precision: 'bf16' });
+    const policy = await loadPolicy(io.dir, { compute: { precision: 'bf16' } });
     const chunk = await policy.infer(recorded(io), { task, noise: io.get('noise') });
     expect(relativeError(chunk.actions, io.get('actions'))).toBeLessThan(1.5e-2);
   });
 
   it('candidates share one prefix and are each what they are alone', async () => {
-    const policy = await loadPolicy(io.dir, { precision: 'f32' });
+    const policy = await loadPolicy(io.dir, { compute: { precision: 'f32' } });
     const noise = Float32Array.from([...io.get('noise'), ...io.get('noise.second')]);
     const { candidates } = await policy.infer(recorded(io), { task, noise, candidates: 2 });
     const n = io.get('actions').length;
@@ -73,7 +73,7 @@ describe.each(KINDS)('%s_tiny', (kind) => {
     });
 
   it('needs a task, and a camera', async () => {
-    const policy = await loadPolicy(io.dir, { precision: 'f32' });
+    const policy = await loadPolicy(io.dir, { compute: { precision: 'f32' } });
     await expect(policy.infer(recorded(io))).rejects.toThrow(/task: .*in words/);
     await expect(policy.infer({ ...recorded(io), images: {} }, { task })).rejects.toThrow(/at least one of/);
   });

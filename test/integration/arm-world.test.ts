@@ -44,7 +44,7 @@ test.each([
 });
 
 it('carries the block to its spot', async () => {
-  const policy = await loadPolicy(dir, { threads: 2 });
+  const policy = await loadPolicy(dir, { compute: { threads: 2 } });
   const { n_action_steps } = policy.spec;
   const seeds = [1, 2, 3, 4, 5, 6];
   const won: number[] = [];

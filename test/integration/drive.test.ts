@@ -37,7 +37,10 @@ describe('a person leads the hand of a running arm', () => {
     const source = (await import(
       join(root, 'dist/session/sim-page.js')
     )) as typeof import('../../src/session/sim-page.js');
-    live = await source.LiveSession.open({ task: 'arm', load: { steps: 3, threads: 1 } });
+    live = await source.LiveSession.open({
+      task: 'arm',
+      load: { compute: { threads: 1 }, sampling: { steps: 3 } },
+    });
   });
   afterAll(() => live?.close());
   const state = () => live.current.controller.supervisor.state;
@@ -93,7 +96,7 @@ test('a stop that is pressed as an episode ends is no less latched', async () =>
   });
   const session = await SimSession.open({
     task: 'arm',
-    load: { steps: 2, threads: 1 },
+    load: { compute: { threads: 1 }, sampling: { steps: 2 } },
     onEpisode: () => ended(),
   });
   const { supervisor } = session.controller;

@@ -17,7 +17,10 @@ beforeAll(async () => {
   const source = (await import(
     join(root, 'dist/session/sim-page.js')
   )) as typeof import('../../src/session/sim-page.js');
-  live = await source.LiveSession.open({ task: 'arm', load: { steps: 3, threads: 1 } });
+  live = await source.LiveSession.open({
+    task: 'arm',
+    load: { compute: { threads: 1 }, sampling: { steps: 3 } },
+  });
   live.subscribe((frame) => {
     if (frame.kind === 'chunk') chunk = frame;
     if (frame.kind === 'status') status = frame;

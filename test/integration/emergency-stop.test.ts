@@ -175,7 +175,10 @@ deadlines: { no_data_ms: 1000, freshness_ms: 500 }`,
     const load = async <T>(path: string) => (await import(join(root, 'dist', path))) as T;
     const { LiveSession } = await load<typeof import('../../src/session/sim-page.js')>('session/sim-page.js');
     const { startWebServer } = await load<typeof import('../../src/web/index.js')>('web/index.js');
-    const live = await LiveSession.open({ task: 'arm', load: { steps: 2, threads: 1 } });
+    const live = await LiveSession.open({
+      task: 'arm',
+      load: { compute: { threads: 1 }, sampling: { steps: 2 } },
+    });
     closers.push(() => live.close());
     const { controller, robot } = live.current;
     const { supervisor } = controller;

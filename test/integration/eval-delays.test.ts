@@ -10,7 +10,7 @@ import { findTask } from '../../src/sim/tasks.js';
 it('is deterministic, and without delay what tendon eval runs', async () => {
   const task = findTask('arm');
   const dir = fileURLToPath(new URL('../../models/arm', import.meta.url));
-  const [policy, env] = await Promise.all([loadPolicy(dir, { threads: 1 }), task.create()]);
+  const [policy, env] = await Promise.all([loadPolicy(dir, { compute: { threads: 1 } }), task.create()]);
   for (const seed of [0, 1, 2]) {
     const mode = { mode: 'ensemble', coeff: 0.01 } as const;
     const late = await runDelayed(policy, task, env, seed, mode, 4);

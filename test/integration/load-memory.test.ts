@@ -35,7 +35,7 @@ function load(dir: string, precision: string): Cost {
     const began = performance.now();
     openFamily(dir);
     const opened = performance.now();
-    const policy = await loadPolicy(dir, { precision });
+    const policy = await loadPolicy(dir, { compute: { precision } });
     const loaded = performance.now();
     const grown = peak() - before;
     const { report } = await policy.describe();

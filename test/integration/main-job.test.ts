@@ -34,7 +34,7 @@ describe('the main job', () => {
     const notes: string[] = [];
     const session = await SimSession.open({
       task: 'arm',
-      load: { steps: 3 },
+      load: { sampling: { steps: 3 } },
       onEpisode: (result) => results.push(result),
       onNote: (note) => notes.push(note),
     });

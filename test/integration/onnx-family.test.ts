@@ -49,7 +49,10 @@ const window: Observation[] = [0, 1].map((i) => ({
 }));
 
 async function actions(options: { sampler: string }): Promise<Float32Array> {
-  const policy = await loadPolicy(dir, { precision: 'f32', steps: 5, candidates: 3, ...options });
+  const policy = await loadPolicy(dir, {
+    compute: { precision: 'f32' },
+    sampling: { steps: 5, candidates: 3, ...options },
+  });
   policy.reset(3);
   const chunk = await policy.infer(window);
   policy.close();

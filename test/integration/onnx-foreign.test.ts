@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type NativeSession, poolFor } from '../../src/native/index.js';
 import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { loadPolicy, openFamily } from '../../src/policies/index.js';
 import { runLoop } from '../../src/policies/loop-session.js';
@@ -53,14 +54,25 @@ const once: Follow = function* (start): Loop {
   return Float64Array.from(yield { x: Float64Array.from(start), level: 37, call: 0 });
 };
 
+/** A session that asks once. */
+const opened = (family: DenoiserFamily, threads: number): Promise<NativeSession> =>
+  family.network.open(
+    { start_scale: 1, noise_draws: 0, table: undefined, follow: once },
+    {
+      ...{ candidates: 1, groups: 1, guided: false, parallel_tolerance: 0 },
+      pool: poolFor({ threads }),
+      model: () => Promise.reject(new Error('this network is not compiled')),
+    },
+  );
+
 // One is looked up, (1); the other is cast, a scalar.
 describe.each(['onnx_timestep', 'onnx_timestep_scalar'])('%s, a level of whole numbers', (name) => {
   const { x, cond, out } = io(name) as Record<'x' | 'cond' | 'out', number[]>;
 
   test('on onnxruntime-node', async () => {
     const family = openFamily(folder(name)) as DenoiserFamily;
-    const session = await family.foreign!(once, 1, 1);
-    const inputs = family.condition([observation(cond)], undefined, 1);
+    const session = await opened(family, 1);
+    const inputs = family.network.condition([observation(cond)], undefined, 1);
     const answer = await session.denoise({ inputs, start: Float32Array.from(x) });
     expect(answer).toMatchObject({ status: 'ok', calls: 1 });
     expect(relativeError(answer.x, out)).toBeLessThan(1e-5);
@@ -68,10 +80,9 @@ describe.each(['onnx_timestep', 'onnx_timestep_scalar'])('%s, a level of whole n
 
   test('in the core', async () => {
     const family = openFamily(folder(name, {}, true)) as DenoiserFamily;
-    expect(family.foreign).toBeUndefined();
-    const answer = await runGraph(family.graph(1), 1, {
+    const answer = await runGraph(family.network.graph(1), 1, {
       x: Float32Array.from(x),
-      ...family.schedule({ levels: [37] }),
+      ...family.network.schedule([37]),
       cond: Float32Array.from(cond),
     });
     expect(relativeError(answer.out!, out)).toBeLessThan(1e-5);
@@ -79,7 +90,10 @@ describe.each(['onnx_timestep', 'onnx_timestep_scalar'])('%s, a level of whole n
 
   test.each(['ddpm', 'heun'])('both alike, with %s', async (sampler) => {
     const chunk = async (core: boolean): Promise<Float32Array> => {
-      const policy = await loadPolicy(folder(name, {}, core), { precision: 'f32', sampler, steps: 10 });
+      const policy = await loadPolicy(folder(name, {}, core), {
+        compute: { precision: 'f32' },
+        sampling: { sampler, steps: 10 },
+      });
       policy.reset(2);
       const { actions } = await policy.infer(observation(cond));
       policy.close();
@@ -97,7 +111,9 @@ test('where training asks between whole numbers, they are refused', () => {
 });
 
 test('an abort is heard before the first call and between two', async () => {
-  const policy = await loadPolicy(folder('onnx_timestep'), { sampler: 'ddpm', steps: 100, candidates: 8 });
+  const policy = await loadPolicy(folder('onnx_timestep'), {
+    sampling: { sampler: 'ddpm', steps: 100, candidates: 8 },
+  });
   const seen = observation(io('onnx_timestep').cond!);
   const cancelled = expect.objectContaining({ code: 'cancelled' });
   await expect(policy.infer(seen, { signal: AbortSignal.abort() })).rejects.toEqual(cancelled);
@@ -130,11 +146,11 @@ test.runIf(process.platform === 'linux')('it has the threads it was given', asyn
   const family = openFamily(folder('onnx_timestep')) as DenoiserFamily;
   const threads = (): number => readdirSync('/proc/self/task').length;
   // The first brings what the library has for all.
-  const first = await family.foreign!(once, 1, 1);
+  const first = await opened(family, 1);
   const before = threads();
-  const alone = await family.foreign!(once, 1, 1);
+  const alone = await opened(family, 1);
   expect(threads() - before).toBe(0);
-  const four = await family.foreign!(once, 1, 4);
+  const four = await opened(family, 4);
   // The caller's is the fourth.
   expect(threads() - before).toBe(3);
   expect([first, alone, four]).toHaveLength(3);

@@ -86,7 +86,7 @@ describe('physics as the world model', () => {
   });
 
   it('carries the block to its spot', async () => {
-    const policy = await openPolicy('physics:arm', { threads: 2 });
+    const policy = await openPolicy('physics:arm', { compute: { threads: 2 } });
     const record = await runEpisode(policy, armTask, env, 2, policy.spec.n_action_steps);
     expect(record.success).toBe(true);
     const chunk = await policy.infer({ stamp_ns: 1, values: env.observe() });
@@ -97,6 +97,6 @@ describe('physics as the world model', () => {
 
   it('says what a task lacks, and which planners there are', async () => {
     expect(() => PhysicsRollouts.open('pusht', 1)).toThrow('no reward to plan by');
-    await expect(openPolicy('physics:arm', { sampler: 'tree-search' })).rejects.toThrow('icem');
+    await expect(openPolicy('physics:arm', { sampling: { sampler: 'tree-search' } })).rejects.toThrow('icem');
   });
 });

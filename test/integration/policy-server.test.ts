@@ -46,7 +46,7 @@ async function client(url: string, headers: Record<string, string> = {}) {
 }
 
 test('the arm’s policy answers as it does here', async () => {
-  const policy = await loadPolicy('models/arm', { precision: 'f32', threads: 1 });
+  const policy = await loadPolicy('models/arm', { compute: { precision: 'f32', threads: 1 } });
   const server = await servePolicy({ policy, port: 0, seed: 4, metadata: { place: 'here' } });
   closers.push(() => server.close());
   const { observation_dims, horizon, action_dim } = policy.spec;
@@ -67,7 +67,7 @@ test('the arm’s policy answers as it does here', async () => {
     socket.send(packNumpy({ ...frame, prompt: 'pick it up' }));
     answers.push(map(await next()));
   }
-  const here = await loadPolicy('models/arm', { precision: 'f32', threads: 1 });
+  const here = await loadPolicy('models/arm', { compute: { precision: 'f32', threads: 1 } });
   here.reset(4);
   for (const { actions, server_timing, policy_timing } of answers) {
     expect(actions).toBeInstanceOf(NdArray);
@@ -126,7 +126,7 @@ test('pictures come with channels first or last; nested keys are one name', asyn
 });
 
 test('what is wrong is said in a text frame, and ends the connection; the next client is served', async () => {
-  const policy = await loadPolicy('models/arm', { precision: 'f32', threads: 1 });
+  const policy = await loadPolicy('models/arm', { compute: { precision: 'f32', threads: 1 } });
   const server = await servePolicy({ policy, port: 0 });
   closers.push(() => server.close());
   for (const [frame, why] of [
@@ -143,7 +143,7 @@ test('what is wrong is said in a text frame, and ends the connection; the next c
 });
 
 test('one client at a time; a token where strangers could come; no page of a browser', async () => {
-  const policy = await loadPolicy('models/arm', { precision: 'f32', threads: 1 });
+  const policy = await loadPolicy('models/arm', { compute: { precision: 'f32', threads: 1 } });
   await expect(servePolicy({ policy, port: 0, host: '0.0.0.0' })).rejects.toThrow('without a token');
   const server = await servePolicy({ policy, port: 0, token: 'open-sesame' });
   closers.push(() => server.close());
@@ -166,7 +166,7 @@ test('one client at a time; a token where strangers could come; no page of a bro
 test('a client that vanished frees its place; one that asks on without waiting is cut off', async () => {
   let infer = (): void => undefined;
   const slow = {
-    ...(await loadPolicy('models/arm', { precision: 'f32', threads: 1 })),
+    ...(await loadPolicy('models/arm', { compute: { precision: 'f32', threads: 1 } })),
     spec: {
       family: 'slow',
       n_obs_steps: 1,

@@ -59,7 +59,7 @@ test('holds, stops, take-overs, resets, and changes of sampler replay too', asyn
   const session = await SimSession.open({
     task: 'arm',
     record: file,
-    load: { precision: 'f32', threads: 1 },
+    load: { compute: { precision: 'f32', threads: 1 } },
   });
   const { controller, policy } = session;
   const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -88,7 +88,7 @@ test('holds, stops, take-overs, resets, and changes of sampler replay too', asyn
   }
   await session.close();
   expect([...seen].sort()).toEqual(expect.arrayContaining(['HOLD', 'READY', 'RUNNING', 'STOPPED', 'TELEOP']));
-  const again = await loadPolicy(join(root, 'models/arm'), { precision: 'f32', threads: 1 });
+  const again = await loadPolicy(join(root, 'models/arm'), { compute: { precision: 'f32', threads: 1 } });
   const report = await replay(file, { policy: again });
   expect(report.first).toBeUndefined();
   expect(report.ended).toBeUndefined();

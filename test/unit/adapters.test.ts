@@ -316,7 +316,7 @@ it('a whole policy: its base’s config and processors where the adapter has non
     'observation.environment_state': new Float32Array(7),
   };
   const acts = async (folder: string): Promise<Float32Array> => {
-    const policy = await loadPolicy(folder, { precision: 'f32' });
+    const policy = await loadPolicy(folder, { compute: { precision: 'f32' } });
     const { actions } = await policy.infer({ stamp_ns: 0, values });
     policy.close();
     return actions;

@@ -56,7 +56,7 @@ const values = {
   'observation.environment_state': new Float32Array(7).fill(-0.1),
 };
 async function actions(at: string, options = {}): Promise<Float32Array> {
-  const policy = await loadPolicy(at, { precision: 'f32', ...options });
+  const policy = await loadPolicy(at, { compute: { precision: 'f32' }, ...options });
   const chunk = await policy.infer({ stamp_ns: 0, values });
   policy.close();
   return chunk.actions;

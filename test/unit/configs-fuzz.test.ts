@@ -195,7 +195,8 @@ function refusal(act: () => unknown): TendonError | undefined {
 
 /** What the core was told, node by node. */
 function network(folder: string): string {
-  const graph = openFamily(folder).graph(1);
+  const family = openFamily(folder);
+  const graph = 'kind' in family ? family.graph() : family.network.graph(1);
   const nodes = graph.nodes.map(({ op, inputs, attributes, shape, name, tensor, values }) => [
     op,
     inputs,

@@ -54,7 +54,10 @@ test('a guided flow is v + gain·(a_x/a_f·e + Jᵀe), e = W(P − D)', async ()
 });
 
 describe('the arm policy', async () => {
-  const policy = await loadPolicy('models/arm', { precision: 'f32', prefix_derivative: true });
+  const policy = await loadPolicy('models/arm', {
+    compute: { precision: 'f32' },
+    joins: { derivative: true },
+  });
   const { observation_dims, goal_dims, horizon, action_dim } = policy.spec;
   const some = (dims: Readonly<Record<string, number>>) =>
     Object.fromEntries(Object.entries(dims).map(([k, n]) => [k, vector(k, n).map((v) => v / 4)]));

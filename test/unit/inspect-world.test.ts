@@ -20,8 +20,7 @@ const checkpoint = (family: string): string => {
 
 async function worldOf(family: string, sampler?: string) {
   const policy = await loadPolicy(checkpoint(family), {
-    precision: 'f32',
-    threads: 1,
+    compute: { precision: 'f32', threads: 1 },
     ...(sampler === undefined ? {} : { sampler }),
   });
   if (!(policy instanceof PlanningPolicy)) throw new Error(`${family} does not plan`);

@@ -52,14 +52,14 @@ function conditioned(family: DenoiserFamily, state: number[], environment: numbe
       'observation.environment_state': Float32Array.from(environment),
     },
   };
-  const { cond } = family.condition([seen, seen], undefined, 1) as { cond: Float32Array };
+  const { cond } = family.network.condition([seen, seen], undefined, 1) as { cond: Float32Array };
   expect(cond.slice(10)).toEqual(cond.slice(0, 10));
   return [...cond.slice(0, 10)];
 }
 
 function decoded(family: DenoiserFamily, rows: number[]): number[] {
   const actions = Float32Array.from(rows);
-  family.decode(actions, { stamp_ns: 0, values: {} });
+  family.codec.decode(actions, { stamp_ns: 0, values: {} });
   return [...actions];
 }
 
@@ -104,9 +104,9 @@ describe('LeRobot ≤ 0.3.3', () => {
     // y·std + mean, and no epsilon: 2·0.5 + 1; 7·0 + 2; 4·1e-8 + 3.
     expect(decoded(family, [2, 7, 4])).toEqual([2, 2, 3]);
     // And back towards a prefix, where there is one: (2 − 1)/(0.5 + 1e-8) …
-    const prefix = Float32Array.of(2, 2, 3);
-    family.encode!(prefix, { stamp_ns: 0, values: {} });
-    close([...prefix], [1.99999996, 0, 0]);
+    const given = { actions: Float32Array.of(2, 2, 3), weights: Float32Array.of(1) };
+    const { prefix } = family.joining.begin(given, { stamp_ns: 0, values: {} }, 0).towards;
+    close([...prefix!.subarray(0, 3)], [1.99999996, 0, 0]);
   });
 
   it('IDENTITY needs no statistics and changes nothing', () => {

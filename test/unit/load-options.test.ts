@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadOptions } from '../../src/cli/command.js';
 import { addon } from '../../src/native/index.js';
-import { type LoadedPolicy, type LoadOptions, loadPolicy } from '../../src/policies/index.js';
+import {
+  inNouns,
+  type LoadedPolicy,
+  type LoadOptions,
+  loadPolicy,
+  withOptions,
+} from '../../src/policies/index.js';
 import type { ActionChunk, InferOptions, Observation } from '../../src/types/index.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
 
@@ -17,7 +23,7 @@ afterAll(() => {
 });
 
 async function load(options: LoadOptions): Promise<LoadedPolicy> {
-  const policy = await loadPolicy(DIR, { precision: 'f32', ...options });
+  const policy = await loadPolicy(DIR, withOptions({ compute: { precision: 'f32' } }, options));
   opened.push(policy);
   return policy;
 }
@@ -52,25 +58,25 @@ describe('cores', () => {
   it('binds every worker to the core that it was given', async () => {
     const cores = [...mine].reverse();
     const before = new Set(threads());
-    const policy = await load({ pin: cores });
+    const policy = await load({ compute: { pin: cores } });
     const workers = threads().filter((thread) => !before.has(thread) && !/[,-]/.test(coresOf(thread)));
     expect(workers.map((thread) => Number(coresOf(thread))).sort()).toEqual(cores.slice(1).sort());
     expect([policy.pool.size, policy.pool.cores]).toEqual([cores.length, cores]);
-    const free = await load({ threads: cores.length });
+    const free = await load({ compute: { threads: cores.length } });
     expect(free.pool.cores).toEqual([]);
     expect((await infer(policy)).actions).toEqual((await infer(free)).actions);
   });
 
   it('takes the first cores when none is named, and refuses those that are not there', async () => {
-    expect((await load({ pin: true, threads: 1 })).pool.cores).toEqual(mine.slice(0, 1));
-    await expect(load({ pin: [1023] })).rejects.toThrow(
+    expect((await load({ compute: { pin: true, threads: 1 } })).pool.cores).toEqual(mine.slice(0, 1));
+    await expect(load({ compute: { pin: [1023] } })).rejects.toThrow(
       /pin: this process cannot run on core 1023; it may use 0/,
     );
-    await expect(load({ pin: mine.slice(0, 1), threads: 2 })).rejects.toMatchObject({
+    await expect(load({ compute: { pin: mine.slice(0, 1), threads: 2 } })).rejects.toMatchObject({
       code: 'config_invalid',
     });
-    expect(loadOptions({ pin: '4-6,1' })).toMatchObject({ pin: [4, 5, 6, 1], threads: 4 });
-    expect(loadOptions({ pin: 'any', threads: '2' })).toMatchObject({ pin: true, threads: 2 });
+    expect(loadOptions({ pin: '4-6,1' })).toMatchObject({ compute: { pin: [4, 5, 6, 1], threads: 4 } });
+    expect(loadOptions({ pin: 'any', threads: '2' })).toMatchObject({ compute: { pin: true, threads: 2 } });
     for (const pin of ['', 'all', '1-', '3-1', '1;2', '-1'])
       expect(() => loadOptions({ pin }), pin).toThrow(/--pin: expected any, or cores/);
   });
@@ -78,7 +84,7 @@ describe('cores', () => {
 
 it('is cancelled between two steps by the signal, and is then as if nothing had been', async () => {
   const steps = 400;
-  const policy = await load({ sampler: 'euler', steps, threads: 2 });
+  const policy = await load({ compute: { threads: 2 }, sampling: { sampler: 'euler', steps } });
   const undisturbed = await infer(policy);
   expect(undisturbed.timing.calls).toBe(steps);
   const half_ms = undisturbed.timing.total_ns / 2e6;
@@ -119,17 +125,68 @@ describe('all steps at once', () => {
   ])(
     '%s in %i steps arrives within its tolerance of one after the other, in fewer calls',
     async (sampler, steps) => {
-      const want = await infer(await load({ sampler, steps, threads: 2 }));
+      const want = await infer(await load({ compute: { threads: 2 }, sampling: { sampler, steps } }));
       const distance = (got: ActionChunk): number =>
         Math.max(...got.actions.map((a, i) => Math.abs(a - want.actions[i]!) / std[i % std.length]!));
-      const one = await infer(await load({ sampler, steps, threads: 2, parallel_tolerance: 1e-3 }));
+      const one = await infer(
+        await load({ compute: { threads: 2 }, sampling: { sampler, steps, parallel_tolerance: 1e-3 } }),
+      );
       expect(distance(one)).toBeLessThan(1e-3);
       expect(one.timing.calls).toBeLessThan(want.timing.calls!);
       // Nothing meets this one: after as many iterations as there are calls every sample is exact but for the batch's sums.
-      const exact = await infer(await load({ sampler, steps, threads: 2, parallel_tolerance: 1e-12 }));
+      const exact = await infer(
+        await load({ compute: { threads: 2 }, sampling: { sampler, steps, parallel_tolerance: 1e-12 } }),
+      );
       expect(exact.timing.calls).toBeGreaterThan(one.timing.calls!);
       expect(exact.timing.calls).toBeLessThanOrEqual(want.timing.calls!);
       expect(distance(exact)).toBeLessThan(1e-5);
     },
   );
+});
+
+describe('the three nouns', () => {
+  it.each([
+    [
+      { compute: { steps: 3 } },
+      'compute.steps: no option of loading a policy; expected sampling: { steps: … }',
+    ],
+    [{ joins: { prefx: true } }, 'expected one of prefix, derivative, candidates'],
+    [{ sampling: { lambda: 1 } }, 'sampling.lambda: no option'],
+    [
+      { precison: 'f32' },
+      'precison: no option of loading a policy; expected one of compute, sampling, joins, task',
+    ],
+  ])('%j is refused with where it belongs', async (options, why) => {
+    await expect(loadPolicy(DIR, options as LoadOptions)).rejects.toThrow(why);
+  });
+
+  it('of two, the second is said last, noun by noun', () => {
+    const under = { raw: 'all', compute: { threads: 2, precision: 'f32' }, sampling: { steps: 3 } } as const;
+    expect(withOptions(under, { compute: { threads: 1 }, joins: { prefix: true } })).toEqual({
+      raw: 'all',
+      compute: { threads: 1, precision: 'f32' },
+      sampling: { steps: 3 },
+      joins: { prefix: true },
+    });
+  });
+
+  it('callers and recordings from before them are read as they are meant', async () => {
+    const flat = {
+      ...{ precision: 'f32', threads: 1, sampler: 'ddim', steps: 3, candidates: 2, raw: ['action'] },
+      ...{ joins: { prefix: true }, prefix_derivative: true },
+    } as const;
+    const nouns = {
+      raw: ['action'],
+      compute: { precision: 'f32', threads: 1 },
+      sampling: { sampler: 'ddim', steps: 3, candidates: 2 },
+      joins: { prefix: true, derivative: true },
+    };
+    expect(inNouns(flat)).toEqual(nouns);
+    expect(inNouns(nouns as LoadOptions)).toEqual(nouns);
+    const said = { precision: 'f32', threads: 1, steps: 2, candidates: 3 } as const;
+    const policy = await loadPolicy(DIR, said);
+    opened.push(policy);
+    expect(policy.choice).toMatchObject({ precision: 'f32', steps: 2, candidates: 3 });
+    expect(policy.pool.size).toBe(1);
+  });
 });

@@ -167,7 +167,7 @@ describe('agency of a checkpoint with a demonstration', () => {
     change = {},
   ): Promise<{ actions: number[]; planned: boolean }[]> => {
     const use = async (dir: string) => {
-      const policy = (await loadPolicy(dir, { threads: 1 })) as PlanningPolicy;
+      const policy = (await loadPolicy(dir, { compute: { threads: 1 } })) as PlanningPolicy;
       policy.reset(5);
       const found = [];
       for (let i = 0; i < plans; i++) {
@@ -181,7 +181,7 @@ describe('agency of a checkpoint with a demonstration', () => {
   };
   const shown = async (): Promise<number[]> =>
     withModem({}, async (dir) => {
-      const policy = await loadPolicy(join(dir, 'bc'), { threads: 1 });
+      const policy = await loadPolicy(join(dir, 'bc'), { compute: { threads: 1 } });
       const { actions } = await policy.infer(observation);
       policy.close();
       return [...actions.slice(0, 3)];
@@ -237,7 +237,7 @@ describe('agency of a checkpoint with a demonstration', () => {
     [{ policy: 'bc/..' }, 'demonstrated by itself'],
   ])('options that make no sense are refused by field: %#', async (modem, text) => {
     await withModem(modem, async (dir) => {
-      await expect(loadPolicy(dir, { threads: 1 })).rejects.toThrow(text);
+      await expect(loadPolicy(dir, { compute: { threads: 1 } })).rejects.toThrow(text);
     });
   });
 });

@@ -267,7 +267,7 @@ describe.each(Object.keys(CHECKPOINTS))('the network of %s', (name) => {
     const dir = join(folder, name);
     mkdirSync(dir);
     const family = openFamily(writeCheckpointOf(name, dir));
-    const graph = 'kind' in family ? family.graph() : family.graph(1);
+    const graph = 'kind' in family ? family.graph() : family.network.graph(1);
     const { given, feeds } = draw(graph, 1);
     const clashing = graph.outputs.filter(({ name }) => given[name] !== undefined);
     if (clashing.length > 0) expect(() => writeOnnx(graph)).toThrow(`both named ${clashing[0]!.name}`);

@@ -18,7 +18,7 @@ let policy: PlanningPolicy;
 const SMALL = { steps: 1, candidates: 8 };
 beforeAll(async () => {
   dir = writeCheckpointOf('tdmpc2', mkdtempSync(join(tmpdir(), 'tendon-planner-')));
-  policy = (await loadPolicy(dir, SMALL)) as PlanningPolicy;
+  policy = (await loadPolicy(dir, { sampling: SMALL })) as PlanningPolicy;
 });
 afterAll(() => {
   policy.close();
@@ -27,21 +27,27 @@ afterAll(() => {
 
 describe('at load', () => {
   it.each([
-    [{ guidance_scale: 2 }, /^guidance_scale: tdmpc2 plans with mppi, which has no half .* got 2/],
-    [{ eta: 0.5 }, /^eta: .* adds no noise .*min_std, max_std/],
-    [{ churn: { s_churn: 3 } }, /^churn: .* got/],
-    [{ rtol: 0.1 }, /^rtol: .* steps and candidates/],
-    [{ atol: 0.1 }, /^atol: /],
-    [{ parallel_tolerance: 1e-3 }, /^parallel_tolerance: /],
-    [{ prefix_derivative: true }, /^prefix_derivative: .* another share than steer/],
+    [
+      { sampling: { guidance_scale: 2 } },
+      /^guidance_scale: tdmpc2 plans with mppi, which has no half .* got 2/,
+    ],
+    [{ sampling: { eta: 0.5 } }, /^eta: .* adds no noise .*min_std, max_std/],
+    [{ sampling: { churn: { s_churn: 3 } } }, /^churn: .* got/],
+    [{ sampling: { rtol: 0.1 } }, /^rtol: .* steps and candidates/],
+    [{ sampling: { atol: 0.1 } }, /^atol: /],
+    [{ sampling: { parallel_tolerance: 1e-3 } }, /^parallel_tolerance: /],
+    [{ joins: { derivative: true } }, /^chunks: .* another share than steer/],
     [
       { joins: { prefix: true } },
       /^chunks: .* is not drawn towards a prefix; .* receding, async or ensemble/,
     ],
     [{ joins: { candidates: true } }, /^chunks: .* none to choose among/],
-    [{ sampler: 'policy', candidates: 4 }, /^candidates: .* the prior acting alone/],
-    [{ sampler: 'policy', steps: 4 }, /^steps: .* the prior acting alone/],
-    [{ sampler: 'random-shooting', steps: 4 }, /^steps: .* draws once; expected 1, or cem, got 4/],
+    [{ sampling: { sampler: 'policy', candidates: 4 } }, /^candidates: .* the prior acting alone/],
+    [{ sampling: { sampler: 'policy', steps: 4 } }, /^steps: .* the prior acting alone/],
+    [
+      { sampling: { sampler: 'random-shooting', steps: 4 } },
+      /^steps: .* draws once; expected 1, or cem, got 4/,
+    ],
   ] as [LoadOptions, RegExp][])('%j', async (options, why) => {
     await expect(loadPolicy(dir, options)).rejects.toThrow(why);
     await expect(loadPolicy(dir, options)).rejects.toMatchObject({ code: 'config_invalid' });
@@ -49,8 +55,8 @@ describe('at load', () => {
 
   it('what asks for nothing is no such question', async () => {
     const nothing = { guidance_scale: 1, eta: 0, churn: { s_churn: 0 }, parallel_tolerance: 0 };
-    const joins = { prefix: false, candidates: false };
-    const plain = await loadPolicy(dir, { ...nothing, joins, prefix_derivative: false, ...SMALL });
+    const joins = { prefix: false, derivative: false, candidates: false };
+    const plain = await loadPolicy(dir, { joins, sampling: { ...nothing, ...SMALL } });
     expect(plain.choice).toMatchObject({ sampler: 'mppi', ...SMALL });
     plain.close();
   });
@@ -85,7 +91,7 @@ describe('with an inference', () => {
   });
 
   it('the prior alone has neither tape nor spread', async () => {
-    const prior = (await loadPolicy(dir, { sampler: 'policy' })) as PlanningPolicy;
+    const prior = (await loadPolicy(dir, { sampling: { sampler: 'policy' } })) as PlanningPolicy;
     await expect(prior.infer(observation(), { explore: true })).rejects.toThrow(/^explore: .* with policy/);
     await expect(prior.infer(observation(), { tape: {} as never })).rejects.toThrow(/^tape: /);
     expect((await prior.infer(observation())).actions.every(Number.isFinite)).toBe(true);
@@ -102,8 +108,8 @@ describe('with an inference', () => {
 });
 
 it('a plan with the simulation as its model refuses the same', async () => {
-  expect(() => physicsPolicy('arm', { guidance_scale: 2 })).toThrow(/^guidance_scale: physics/);
-  const physics = physicsPolicy('arm', SMALL);
+  expect(() => physicsPolicy('arm', { sampling: { guidance_scale: 2 } })).toThrow(/^guidance_scale: physics/);
+  const physics = physicsPolicy('arm', { sampling: SMALL });
   await expect(physics.choose({ guidance_scale: 2 })).rejects.toThrow(/^guidance_scale/);
   const values = Object.fromEntries(
     Object.entries(physics.spec.observation_dims).map(([key, n]) => [key, new Float32Array(n)]),

@@ -140,7 +140,7 @@ describe('a planning policy', () => {
 
   test.each(PLANNERS)('%s: finite, within bounds, and replayed by its seed', async (sampler) => {
     await withCheckpoint(weights, config, async (dir) => {
-      const policy = await loadPolicy(dir, { sampler, threads: 1 });
+      const policy = await loadPolicy(dir, { compute: { threads: 1 }, sampling: { sampler } });
       expect(policy).toBeInstanceOf(PlanningPolicy);
       const run = async (seed: number) => {
         policy.reset(seed);
@@ -159,7 +159,7 @@ describe('a planning policy', () => {
     await withCheckpoint(weights, config, async (dir) => {
       const plans = [];
       for (const threads of [1, 2]) {
-        const policy = await loadPolicy(dir, { threads });
+        const policy = await loadPolicy(dir, { compute: { threads } });
         policy.reset(9);
         plans.push([...(await policy.infer(observation)).actions]);
         policy.close();
@@ -170,7 +170,7 @@ describe('a planning policy', () => {
 
   it('refuses what it cannot do by name', async () => {
     await withCheckpoint(weights, config, async (dir) => {
-      await expect(loadPolicy(dir, { sampler: 'ddim' })).rejects.toThrow('random-shooting');
+      await expect(loadPolicy(dir, { sampling: { sampler: 'ddim' } })).rejects.toThrow('random-shooting');
     });
     await withCheckpoint(weights, { ...config, latent_dim: 64 }, async (dir) => {
       await expect(loadPolicy(dir)).rejects.toThrow(/weight/);

@@ -110,7 +110,7 @@ test('a postprocessor may name the motors of an action, as many as it has', asyn
     'observation.environment_state': new Float32Array(7),
   };
   const actions = async (): Promise<Float32Array> => {
-    const policy = await loadPolicy(dir, { precision: 'f32' });
+    const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });
     const chunk = await policy.infer({ stamp_ns: 0, values });
     policy.close();
     return chunk.actions;
@@ -137,10 +137,10 @@ test('BESO takes observations and goals under other names too', async () => {
     'observation.goal': new Float32Array(10),
   };
   const noise = new Float32Array(10).fill(0.5);
-  const plain = await loadPolicy(dir, { precision: 'f32' });
+  const plain = await loadPolicy(dir, { compute: { precision: 'f32' } });
   const { actions } = await plain.infer({ stamp_ns: 0, values: own }, { noise });
   pipelines([rename({ joints: 'observation.state', aim: 'observation.goal' })], []);
-  const renamed = await loadPolicy(dir, { precision: 'f32' });
+  const renamed = await loadPolicy(dir, { compute: { precision: 'f32' } });
   const values = { joints: own['observation.state'], aim: own['observation.goal'] };
   expect((await renamed.infer({ stamp_ns: 0, values }, { noise })).actions).toEqual(actions);
 });

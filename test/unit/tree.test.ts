@@ -267,7 +267,7 @@ describe('through the networks of TD-MPC2', () => {
   it('is a planner of a policy like the others', async () => {
     const json = JSON.parse(readFileSync(join(io.dir, 'config.json'), 'utf8')) as object;
     await withCheckpoint(join(io.dir, 'model.safetensors'), json, async (dir) => {
-      const policy = await loadPolicy(dir, { threads: 1 });
+      const policy = await loadPolicy(dir, { compute: { threads: 1 } });
       await policy.choose({ sampler: 'tree-search' });
       expect(policy.choice).toMatchObject({ sampler: 'tree-search', steps: 50, candidates: 20 });
       policy.reset(3);

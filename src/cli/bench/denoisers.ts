@@ -82,9 +82,9 @@ function demo(task: string, what: string, steps: number): Work {
   return {
     name: `demo.${task}.${what}`,
     batch: 1,
-    table: family.table(family.defaults.sampler, steps),
-    graph: () => family.graph(1),
-    schedule: (table) => family.schedule(table),
+    table: family.sampling.plan(family.sampling.defaults.sampler, steps).table!,
+    graph: () => family.network.graph(1),
+    schedule: (table) => family.network.schedule(table.levels),
   };
 }
 

@@ -29,7 +29,7 @@ const CANDIDATES = 128;
 export async function benchExecutor(options: ExecutorBench, say: (line: string) => void): Promise<number> {
   const { seconds, threads, plain } = options;
   // Inferences much longer than their hand-over, and a second policy beside the first: no core is idle between two.
-  const load = { threads, candidates: CANDIDATES };
+  const load = { compute: { threads }, sampling: { candidates: CANDIDATES } };
   const policy = await loadPolicy(options.policy, load);
   const second = await loadPolicy(options.policy, load);
   const { spec } = policy;

@@ -23,7 +23,7 @@ const FIRST_ACTION = `
   const [dir, precision, from] = process.argv.slice(1);
   const { loadPolicy } = await import(from);
   const imported = performance.now();
-  const policy = await loadPolicy(dir, { precision });
+  const policy = await loadPolicy(dir, { compute: { precision } });
   const loaded = performance.now();
   policy.reset(0);
   const values = { 'observation.state': new Float32Array(policy.spec.observation_dims['observation.state']) };

@@ -3,10 +3,11 @@
 
 import { GraphBuilder, type Value } from '../../native/index.js';
 import { clamp, largest, uniformOf } from '../../networks/index.js';
-import { makeTable, row } from '../../samplers/index.js';
 import { type Goal, type Observation, TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
+import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
+import { direct } from '../sampling.js';
 import { type Agent, type Draws, sizeOf } from './agent.js';
 import { type ActorConfig, parseActorConfig } from './config.js';
 import { openAgent } from './open.js';
@@ -34,56 +35,40 @@ export function openActor({ dir, config: json }: Checkpoint): DenoiserFamily {
       `goal_use: expected entries below ${goals} of a state, got ${use.join(', ')}`,
     );
 
-  const graph = (groups: number): GraphBuilder => {
-    const g = new GraphBuilder();
-    const s = observed(g, agent);
-    const goal = g.input(GOAL, [1, ...agent.goal], 'observation');
-    const x = g.input('x', [groups, 1, width], 'step');
-    g.output('action', actionOf(g, agent, s, goal, x, config.temperature));
-    finish();
-    return g;
-  };
-  graph(1);
-
-  const [height, columns, channels] = agent.observation;
+  const [height, across, channels] = agent.observation;
   const frame = isPicture ? channels! / agent.frame_stack : 0;
-  return {
-    spec: {
-      family: 'actor',
-      n_obs_steps: agent.frame_stack,
-      horizon: 1,
-      n_action_steps: 1,
-      action_dim,
+  return definePolicy({
+    family: 'actor',
+    rate_hz: config.fps,
+    action_dim,
+    observes: {
       observation_dims: isPicture ? {} : { [STATE]: numbers },
-      image_shapes: isPicture ? { [IMAGE]: [frame, height!, columns!] } : {},
+      image_shapes: isPicture ? { [IMAGE]: [frame, height!, across!] } : {},
       goal_dims: { [GOAL]: goals },
-      rate_hz: config.fps,
     },
-    model_horizon: 1,
-    first_row: 0,
-    defaults: { sampler: 'direct', steps: 1, candidates: 1, precision: 'auto', guidance_scale: 1 },
-    samplers: ['direct'],
-    max_steps: 1,
-    guidable: false,
-    ...(width === action_dim ? {} : { columns_beside: width - action_dim }),
-    graph,
-    table(sampler, steps) {
-      if (sampler !== 'direct' || steps !== 1)
-        throw new TendonError(
-          'config_invalid',
-          `sampler: actor does not denoise, so it has only "direct" with 1 step, got "${sampler}" with ${steps}`,
-        );
-      return makeTable([row({ w_d: 1 })], [0], 1);
+    network: {
+      rows: 1,
+      columns: width,
+      build(groups) {
+        const g = new GraphBuilder();
+        const s = observed(g, agent);
+        const goal = g.input(GOAL, [1, ...agent.goal], 'observation');
+        const x = g.input('x', [groups, 1, width], 'step');
+        g.output('action', actionOf(g, agent, s, goal, x, config.temperature));
+        return g;
+      },
+      finish,
+      condition(history, goal) {
+        const newest = history.at(-1)!;
+        const wanted = goalOf(goal, newest, config, goals);
+        if (!isPicture) return { [STATE]: newest.values[STATE]!, [GOAL]: wanted };
+        return { [IMAGE]: stacked(history, frame), [GOAL]: wanted };
+      },
     },
-    schedule: () => ({}),
-    condition(history, goal) {
-      const newest = history.at(-1)!;
-      const wanted = goalOf(goal, newest, config, goals);
-      if (!isPicture) return { [STATE]: newest.values[STATE]!, [GOAL]: wanted };
-      return { [IMAGE]: stacked(history, frame), [GOAL]: wanted };
-    },
-    decode: () => undefined,
-  };
+    sampling: direct('actor', 1),
+    codec: { decode: () => undefined },
+    window: { n_obs_steps: agent.frame_stack },
+  });
 }
 
 /** The state, (1, n), or the newest frames on the channels of one picture, (1, h, w, channels). */

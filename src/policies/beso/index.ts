@@ -2,21 +2,14 @@
 // states goes in, the action of the newest comes out; earlier slots of x hold the actions given before. The window grows
 // over the first steps: attention is causal, so slots that are not filled yet change nothing.
 
-import {
-  adaptiveRange,
-  DPM_ADAPTIVE,
-  edmPreconditioner,
-  refuseEta,
-  SIGMA_SAMPLERS,
-  sigmaSchedule,
-  sigmaTable,
-} from '../../samplers/index.js';
-import { TendonError } from '../../types/index.js';
+import { type Goal, type Observation, TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoiser-family.js';
+import { definePolicy } from '../define.js';
+import type { Carry, DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec, actionMap, lowDimFeatures } from '../features.js';
 import { type Affine, applyForward } from '../processors/affine.js';
 import type { Stats } from '../processors/normalize.js';
+import { sigmas } from '../sampling.js';
 import { BesoConfig } from './config.js';
 import { besoGraph } from './graph.js';
 
@@ -63,76 +56,91 @@ export function openBeso(checkpoint: Checkpoint): DenoiserFamily {
   // The causal mask is a buffer in the file; the graph makes its own.
   tensors.ignore(/^inner_model\.blocks\.\d+\.attn\.mask$/);
   const steps = config.obs_seq_len;
-  const graph = (groups: number) => {
-    const g = besoGraph(config, tensors, steps, groups);
-    tensors.finish();
-    return g;
-  };
-  graph(1);
 
-  return {
-    spec: {
-      family: 'beso',
-      n_obs_steps: steps,
-      horizon: 1,
-      n_action_steps: 1,
-      action_dim: action.dim,
+  return definePolicy({
+    family: 'beso',
+    rate_hz: config.fps,
+    action_dim: action.dim,
+    observes: {
       observation_dims: features.dims,
-      image_shapes: {},
       goal_dims: goalKey === null ? {} : { [goalKey]: goalDim! },
-      rate_hz: config.fps,
     },
-    rename: processing.rename,
-    model_horizon: steps,
-    first_row: steps - 1,
-    defaults: {
-      sampler: config.sampler,
-      steps: config.num_inference_steps,
-      candidates: 1,
-      precision: 'auto',
-      guidance_scale: config.guidance_scale,
+    network: {
+      rows: steps,
+      guidable: config.goal_conditioned,
+      build: (groups) => besoGraph(config, tensors, steps, groups),
+      finish: () => tensors.finish(),
+      schedule: (levels) => ({ c_noise: Float32Array.from(levels) }),
+      condition,
     },
-    samplers: [...SIGMA_SAMPLERS, DPM_ADAPTIVE],
-    max_steps: 400,
-    guidable: config.goal_conditioned,
-    keeps_actions: true,
-    ...(bounds === undefined ? {} : { bounds }),
-    graph,
-    table(sampler, n, { eta, churn } = {}) {
-      refuseEta(sampler, eta);
-      const sigmas = sigmaSchedule(config.sigma_schedule, n, config);
-      const table = sigmaTable(sampler, sigmas, edmPreconditioner(config.sigma_data), churn);
+    sampling: sigmas(
+      config,
+      {
+        sampler: config.sampler,
+        steps: config.num_inference_steps,
+        guidance_scale: config.guidance_scale,
+      },
       // Where it begins does not depend on the schedule, though vp and iddpm begin at other levels.
-      return { ...table, start_scale: config.sigma_max };
+      config.sigma_max,
+    ),
+    codec: { ...actionCodec(action), bounds },
+    window: {
+      n_obs_steps: steps,
+      first_row: steps - 1,
+      n_action_steps: 1,
+      rename: processing.rename,
+      grows: true,
+      carry: givenActions(action.dim, steps),
     },
-    adaptive(steps) {
-      const range = adaptiveRange(config.sigma_schedule, steps, config);
-      const precondition = edmPreconditioner(config.sigma_data);
-      return { ...range, precondition, start_scale: config.sigma_max };
+  });
+
+  function condition(
+    history: readonly Observation[],
+    given: Goal | undefined,
+    groups: number,
+  ): Record<string, Float32Array> {
+    const state = new Float32Array(groups * steps * config.state_dim);
+    history.forEach((observation, i) => {
+      for (let group = 0; group < groups; group++)
+        applyForward(
+          features.affine[STATE]!,
+          observation.values[STATE]!,
+          state,
+          (group * steps + i) * config.state_dim,
+        );
+    });
+    if (goalKey === null) return { state };
+    // A goal for each slot, or the same in all with zeros behind it; nothing at all in the unconditional half.
+    const goal = new Float32Array(groups * goals * config.state_dim);
+    const values = given?.[goalKey] ?? history.at(-1)!.values[goalKey]!;
+    for (let i = 0; i < (each ? 1 : goals); i++)
+      applyForward(features.affine[goalKey]!, values, goal, i * config.state_dim);
+    for (const masked of config.goal_masked)
+      for (let i = 0; i < goals; i++) goal[i * config.state_dim + masked] = 0;
+    return { state, goal };
+  }
+}
+
+/** Rows of x before the one that is executed hold the actions that were given last, newest last, instead of noise. */
+function givenActions(action_dim: number, steps: number): Carry {
+  type Given = readonly Float32Array[];
+  return {
+    begin(left, start, first) {
+      // What lies before them stays noise.
+      const all = (left as Given | undefined) ?? [];
+      const given = all.slice(Math.max(0, all.length - first));
+      for (let at = 0; at < start.length; at += steps * action_dim)
+        given.forEach((row, i) => {
+          start.set(row, at + (first - given.length + i) * action_dim);
+        });
+      return {};
     },
-    schedule: ({ levels }) => ({ c_noise: Float32Array.from(levels) }),
-    condition(history, given, groups) {
-      const state = new Float32Array(groups * steps * config.state_dim);
-      history.forEach((observation, i) => {
-        for (let group = 0; group < groups; group++)
-          applyForward(
-            features.affine[STATE]!,
-            observation.values[STATE]!,
-            state,
-            (group * steps + i) * config.state_dim,
-          );
-      });
-      if (goalKey === null) return { state };
-      // A goal for each slot, or the same in all with zeros behind it; nothing at all in the unconditional half.
-      const goal = new Float32Array(groups * goals * config.state_dim);
-      const values = given?.[goalKey] ?? history.at(-1)!.values[goalKey]!;
-      for (let i = 0; i < (each ? 1 : goals); i++)
-        applyForward(features.affine[goalKey]!, values, goal, i * config.state_dim);
-      for (const masked of config.goal_masked)
-        for (let i = 0; i < goals; i++) goal[i * config.state_dim + masked] = 0;
-      return { state, goal };
+    next(left, x, first): Given {
+      const before = (left as Given | undefined) ?? [];
+      const given = [...before, x.slice(first * action_dim, (first + 1) * action_dim)];
+      // As far back as a window reaches.
+      return given.slice(Math.max(0, given.length - steps + 1));
     },
-    ...actionCodec(action),
   };
 }
 
@@ -148,7 +156,10 @@ const statsOf = (stats: NonNullable<BesoConfig['stats']>): Record<string, Stats>
 const CLIP = 1.1;
 
 /** 1.1 times the data's normalised bounds, when the statistics have them. */
-function boundsOf(stats: Stats | undefined, { mul, add }: Affine): DenoiserFamily['bounds'] {
+function boundsOf(
+  stats: Stats | undefined,
+  { mul, add }: Affine,
+): { readonly low: Float32Array; readonly high: Float32Array } | undefined {
   const { min, max } = stats ?? {};
   if (min?.length !== mul.length || max?.length !== mul.length) return undefined;
   const bound = (of: Float32Array): Float32Array => of.map((v, i) => CLIP * (v * mul[i]! + add[i]!));

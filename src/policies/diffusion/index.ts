@@ -3,8 +3,8 @@
 
 import type { GraphBuilder } from '../../native/index.js';
 import { timestepEmbedding, type UnetShape, unetGraph } from '../../networks/index.js';
-import { DIFFUSION_SAMPLERS, diffusionTable, type SamplerTable } from '../../samplers/index.js';
 import type { Checkpoint } from '../checkpoint.js';
+import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import {
   actionCodec,
@@ -12,9 +12,10 @@ import {
   conditionVector,
   LEROBOT_STATES,
   lowDimFeatures,
-  rowsOf,
+  statesOf,
 } from '../features.js';
-import { anySize, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { diffusion } from '../sampling.js';
+import { cameraSpec, camerasOf, picturesOf } from '../vision/camera.js';
 import { cameraCondition } from './condition.js';
 import { DiffusionConfig } from './config.js';
 
@@ -40,52 +41,37 @@ export function openDiffusion(checkpoint: Checkpoint): DenoiserFamily {
     film_scale: config.use_film_scale_modulation,
   };
   tensors.ignore(/^(un)?normalize_(inputs|targets|outputs)\./);
-  const graph = (groups: number) => {
-    const g = unetGraph(shape, tensors, groups);
-    tensors.finish();
-    return g;
-  };
-  graph(1);
   const first_row = config.n_obs_steps - 1;
 
-  return {
-    spec: {
-      family: 'diffusion',
-      n_obs_steps: config.n_obs_steps,
-      horizon: config.horizon - first_row,
-      // The peer takes a slice, which ends with the chunk.
-      n_action_steps: Math.min(config.n_action_steps, config.horizon - first_row),
-      action_dim: action.dim,
-      observation_dims: features.dims,
-      image_shapes: imageShapes(cameras),
-      ...anySize(cameras),
-      goal_dims: {},
-      rate_hz: config.fps,
+  return definePolicy({
+    family: 'diffusion',
+    rate_hz: config.fps,
+    action_dim: action.dim,
+    observes: { observation_dims: features.dims, ...cameraSpec(cameras) },
+    network: {
+      rows: config.horizon,
+      build: (groups) => unetGraph(shape, tensors, groups),
+      finish: () => tensors.finish(),
+      schedule: (levels) => ({
+        timestep_embedding: timestepEmbedding(levels, config.diffusion_step_embed_dim),
+      }),
+      condition: (history) =>
+        cameras.length === 0
+          ? { cond: conditionVector(features, history, undefined) }
+          : { ...statesOf(features, history), ...picturesOf(cameras, history) },
     },
-    rename: processing.rename,
-    model_horizon: config.horizon,
-    first_row,
-    defaults: {
+    sampling: diffusion('diffusion', config, {
       sampler: config.noise_scheduler_type.toLowerCase(),
       // All of training's where the config leaves it open, as LeRobot.
       steps: config.num_inference_steps ?? config.num_train_timesteps,
-      candidates: 1,
-      precision: 'auto',
-      guidance_scale: 1,
-    },
-    samplers: DIFFUSION_SAMPLERS,
-    max_steps: config.num_train_timesteps,
-    guidable: false,
-    graph,
-    table: (sampler, steps, noise) => diffusionTable(config, sampler, steps, noise),
-    schedule: (table: SamplerTable) => ({
-      timestep_embedding: timestepEmbedding(table.levels, config.diffusion_step_embed_dim),
     }),
-    condition(history) {
-      if (cameras.length === 0) return { cond: conditionVector(features, history, undefined) };
-      const states = features.keys.map((key) => [key, rowsOf(features, key, history)] as const);
-      return Object.fromEntries([...states, ...cameras.map((c) => [c.key, framesOf(c, history)] as const)]);
+    codec: actionCodec(action),
+    window: {
+      n_obs_steps: config.n_obs_steps,
+      first_row,
+      // The peer takes a slice, which ends with the chunk.
+      n_action_steps: Math.min(config.n_action_steps, config.horizon - first_row),
+      rename: processing.rename,
     },
-    ...actionCodec(action),
-  };
+  });
 }

@@ -3,15 +3,17 @@
 
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { timestepEmbedding, unetGraph } from '../../networks/index.js';
-import { DIFFUSION_SAMPLERS, diffusionTable } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
+import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec } from '../features.js';
+import { notJoined } from '../joining.js';
 import type { KeyedObservation } from '../keyed-observation.js';
 import { linearNormalizer } from '../processors/linear.js';
+import { diffusion } from '../sampling.js';
 import type { Tensors } from '../tensors.js';
-import { imageShapes } from '../vision/camera.js';
+import { cameraSpec } from '../vision/camera.js';
 import { DpConfig } from './config.js';
 import { dpObservation } from './observation.js';
 import { paint, painted, placed } from './painting.js';
@@ -39,12 +41,6 @@ export function openDp(checkpoint: Checkpoint): DenoiserFamily {
   const observation = dpObservation(config, tensors);
   const embed =
     config.network.kind === 'unet' ? config.network.diffusion_step_embed_dim : config.network.n_emb;
-  const graph = (groups: number): GraphBuilder => {
-    const g = networkOf(config, observation, action_dim, tensors, groups);
-    tensors.finish();
-    return g;
-  };
-  graph(1);
   const first_row = config.first_row ?? config.n_obs_steps - (config.oa_step_convention ? 1 : 0);
   if (first_row >= config.horizon)
     throw new TendonError(
@@ -52,48 +48,49 @@ export function openDp(checkpoint: Checkpoint): DenoiserFamily {
       `${dir}/config.json: expected a horizon beyond row ${first_row}, the first that is executed, got ${config.horizon}`,
     );
 
-  return {
-    spec: {
-      family: 'diffusion_policy',
-      n_obs_steps: config.n_obs_steps,
-      horizon: config.horizon - first_row,
-      // The peer takes a slice, which ends with the chunk.
-      n_action_steps: Math.min(config.n_action_steps, config.horizon - first_row),
-      action_dim,
-      observation_dims: observation.dims,
-      image_shapes: imageShapes(observation.cameras),
-      goal_dims: {},
-      rate_hz: config.fps,
+  const paints = config.obs_as === 'inpainting';
+  return definePolicy({
+    family: 'diffusion_policy',
+    rate_hz: config.fps,
+    action_dim,
+    observes: { observation_dims: observation.dims, ...cameraSpec(observation.cameras) },
+    network: {
+      rows: config.horizon,
+      columns: action_dim + (paints ? observation.width : 0),
+      build: (groups) => networkOf(config, observation, action_dim, tensors, groups),
+      finish: () => tensors.finish(),
+      schedule: (levels) => ({ timestep_embedding: timestepEmbedding(levels, embed) }),
+      condition(history) {
+        if (observation.cameras.length > 0) return observation.inputs(history);
+        const seen = observation.vector(history);
+        if (paints) return { painted: paint(seen, config.horizon, action_dim, observation.width) };
+        if (config.obs_as !== 'local_cond') return { cond: seen };
+        // Zeros where nothing has been observed yet.
+        const local_cond = new Float32Array(config.horizon * observation.width);
+        local_cond.set(seen);
+        return { local_cond };
+      },
     },
-    model_horizon: config.horizon,
-    ...(config.obs_as === 'inpainting' ? { columns_beside: observation.width } : {}),
-    first_row,
-    defaults: {
+    sampling: diffusion('diffusion_policy', config, {
       sampler: config.noise_scheduler_type.toLowerCase(),
       steps: config.num_inference_steps,
-      candidates: 1,
-      precision: 'auto',
-      guidance_scale: 1,
+    }),
+    codec: actionCodec({ affine }),
+    window: {
+      n_obs_steps: config.n_obs_steps,
+      first_row,
+      // The peer takes a slice, which ends with the chunk.
+      n_action_steps: Math.min(config.n_action_steps, config.horizon - first_row),
     },
-    samplers: DIFFUSION_SAMPLERS,
-    max_steps: config.num_train_timesteps,
-    guidable: false,
-    graph,
-    table: (sampler, steps, noise) => diffusionTable(config, sampler, steps, noise),
-    schedule: (table) => ({ timestep_embedding: timestepEmbedding(table.levels, embed) }),
-    condition(history) {
-      if (observation.cameras.length > 0) return observation.inputs(history);
-      const seen = observation.vector(history);
-      if (config.obs_as === 'inpainting')
-        return { painted: paint(seen, config.horizon, action_dim, observation.width) };
-      if (config.obs_as !== 'local_cond') return { cond: seen };
-      // Zeros where nothing has been observed yet.
-      const local_cond = new Float32Array(config.horizon * observation.width);
-      local_cond.set(seen);
-      return { local_cond };
-    },
-    ...actionCodec({ affine }),
-  };
+    ...(paints
+      ? {
+          joining: () =>
+            notJoined(
+              'diffusion_policy: observations are painted into this chunk, which cannot be drawn towards a prefix as well',
+            ),
+        }
+      : {}),
+  });
 }
 
 function networkOf(

@@ -1,13 +1,13 @@
 // LeRobot's `multi_task_dit` family: a task in words, cameras and states through CLIP, and a diffusion or a flow over the chunk.
 
-import type { GraphBuilder } from '../../native/index.js';
 import { timestepEmbedding } from '../../networks/index.js';
-import { DIFFUSION_SAMPLERS, diffusionTable, flowTable } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
+import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
-import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
-import { anySize, type Camera, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { actionCodec, actionMap, lowDimFeatures, statesOf } from '../features.js';
+import { diffusion, flow } from '../sampling.js';
+import { type Camera, cameraSpec, camerasOf, picturesOf } from '../vision/camera.js';
 import { type ClipStyle, clipStyle, clipWords, endOf, textEnd } from '../vision/clip.js';
 import { TextEncoder, taskOf } from '../vla/text.js';
 import { MultiTaskDitConfig } from './config.js';
@@ -48,12 +48,6 @@ export function openMultiTaskDit(checkpoint: Checkpoint): DenoiserFamily {
     text: style,
     words: width,
   };
-  const graph = (groups: number): GraphBuilder => {
-    const g = ditGraph(config, inputs, tensors, groups);
-    tensors.finish();
-    return g;
-  };
-  graph(1);
   const text = TextEncoder.open(
     checkpoint.places,
     checkpoint.options.tokenizer,
@@ -64,60 +58,44 @@ export function openMultiTaskDit(checkpoint: Checkpoint): DenoiserFamily {
     },
   );
   const first_row = config.n_obs_steps - 1;
-  const flow = config.objective === 'flow_matching';
 
-  return {
-    spec: {
-      family: FAMILY,
+  return definePolicy({
+    family: FAMILY,
+    rate_hz: config.fps,
+    action_dim: action.dim,
+    observes: { observation_dims: features.dims, ...cameraSpec(cameras), texts: ['task'] },
+    network: {
+      rows: config.horizon,
+      build: (groups) => ditGraph(config, inputs, tensors, groups),
+      finish: () => tensors.finish(),
+      schedule: (levels) => ({ timestep_embedding: timestepEmbedding(levels, config.timestep_embed_dim) }),
+      condition(history) {
+        const { embeddings, ids } = text.encode(taskOf(history.at(-1)!, FAMILY));
+        const text_end = new Float32Array(config.tokenizer_max_length);
+        text_end[endOf(ids, end)] = 1;
+        return {
+          text: embeddings,
+          text_end,
+          ...statesOf(features, history),
+          ...picturesOf(cameras, history),
+        };
+      },
+    },
+    sampling:
+      config.objective === 'flow_matching'
+        ? flow(FAMILY, 'noise_at_zero', config.num_integration_steps, 1000)
+        : diffusion(FAMILY, config, {
+            sampler: config.noise_scheduler_type.toLowerCase(),
+            steps: config.num_inference_steps ?? config.num_train_timesteps,
+          }),
+    codec: actionCodec(action),
+    window: {
       n_obs_steps: config.n_obs_steps,
-      horizon: config.horizon - first_row,
+      first_row,
       n_action_steps: Math.min(config.n_action_steps, config.horizon - first_row),
-      action_dim: action.dim,
-      observation_dims: features.dims,
-      image_shapes: imageShapes(cameras),
-      ...anySize(cameras),
-      goal_dims: {},
-      texts: ['task'],
-      rate_hz: config.fps,
+      rename: processing.rename,
     },
-    rename: processing.rename,
-    model_horizon: config.horizon,
-    first_row,
-    defaults: {
-      sampler: flow ? 'euler' : config.noise_scheduler_type.toLowerCase(),
-      steps: flow ? config.num_integration_steps : (config.num_inference_steps ?? config.num_train_timesteps),
-      candidates: 1,
-      precision: 'auto',
-      guidance_scale: 1,
-    },
-    samplers: flow ? ['euler'] : DIFFUSION_SAMPLERS,
-    max_steps: flow ? 1000 : config.num_train_timesteps,
-    guidable: false,
-    graph,
-    table(sampler, steps, noise) {
-      if (!flow) return diffusionTable(config, sampler, steps, noise);
-      if (sampler === 'euler') return flowTable('noise_at_zero', steps);
-      throw new TendonError(
-        'config_invalid',
-        `sampler: ${FAMILY} with objective flow_matching has "euler", got "${sampler}"`,
-      );
-    },
-    schedule: ({ levels }) => ({
-      timestep_embedding: timestepEmbedding(levels, config.timestep_embed_dim),
-    }),
-    condition(history) {
-      const { embeddings, ids } = text.encode(taskOf(history.at(-1)!, FAMILY));
-      const text_end = new Float32Array(config.tokenizer_max_length);
-      text_end[endOf(ids, end)] = 1;
-      return {
-        text: embeddings,
-        text_end,
-        [STATE]: rowsOf(features, STATE, history),
-        ...Object.fromEntries(cameras.map((camera) => [camera.key, framesOf(camera, history)] as const)),
-      };
-    },
-    ...actionCodec(action),
-  };
+  });
 
   function vision(): ClipStyle | undefined {
     if (cameras.length === 0) return undefined;

@@ -3,29 +3,17 @@
 import { join } from 'node:path';
 import type { GraphBuilder, Port, Value } from '../../native/index.js';
 import { Importer } from '../../onnx/index.js';
-import {
-  adaptiveRange,
-  DIFFUSION_SAMPLERS,
-  DPM_ADAPTIVE,
-  diffusionTable,
-  edmPreconditioner,
-  type FlowTime,
-  type Follow,
-  flowTable,
-  refuseEta,
-  type SamplerTable,
-  SIGMA_SAMPLERS,
-  type Stochastic,
-  sigmaSchedule,
-  sigmaTable,
-} from '../../samplers/index.js';
-import { TendonError } from '../../types/index.js';
+import { DIFFUSION_SAMPLERS, type FlowTime, SIGMA_SAMPLERS } from '../../samplers/index.js';
+import { type Observation, TendonError } from '../../types/index.js';
 import { type OnnxModel, openOnnx } from '../../weights/index.js';
 import type { Checkpoint } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoiser-family.js';
+import { type Definition, definePolicy } from '../define.js';
+import type { DenoiserFamily, Sampling } from '../denoiser-family.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
+import { conditioned as givenBeginning } from '../joining.js';
+import { diffusion, flow, sigmas } from '../sampling.js';
 import { OnnxConfig } from './config.js';
-import { OrtSession } from './ort-session.js';
+import { type OrtPorts, OrtSession } from './ort-session.js';
 
 export function openOnnxFamily(checkpoint: Checkpoint): DenoiserFamily {
   const { dir } = checkpoint;
@@ -87,6 +75,15 @@ export function openOnnxFamily(checkpoint: Checkpoint): DenoiserFamily {
     );
   if (refused !== undefined)
     process.emitWarning(`${refused}. It runs whole on onnxruntime-node instead, slower.`, 'TendonWarning');
+  const family = 'onnx';
+  const built = {
+    rows: horizon!,
+    build,
+    schedule: (levels: readonly number[]): Record<string, Float32Array> =>
+      level === undefined ? {} : { [level.name]: Float32Array.from(levels) },
+    condition: (history: readonly Observation[]): Record<string, Float32Array> =>
+      condition === undefined ? {} : { [condition.name]: conditionVector(features, history, undefined) },
+  };
   const ports = {
     sample,
     level,
@@ -94,54 +91,42 @@ export function openOnnxFamily(checkpoint: Checkpoint): DenoiserFamily {
     output: model.outputs[0]!.name,
   };
 
-  return {
-    spec: {
-      family: 'onnx',
+  return definePolicy({
+    family,
+    rate_hz: config.fps,
+    action_dim: action.dim,
+    observes: { observation_dims: features.dims },
+    network: refused === undefined ? built : elsewhere(built, model, ports),
+    sampling: samplingOf(config, family),
+    codec: actionCodec(action),
+    window: {
       n_obs_steps: config.n_obs_steps,
-      horizon: horizon! - first_row,
+      first_row,
       n_action_steps: config.n_action_steps,
-      action_dim: action.dim,
-      observation_dims: features.dims,
-      image_shapes: {},
-      goal_dims: {},
-      rate_hz: config.fps,
+      rename: processing.rename,
     },
-    rename: processing.rename,
-    model_horizon: horizon!,
-    first_row,
-    defaults: {
-      sampler: config.sampler ?? samplersOf(config)[0]!,
-      steps: config.num_inference_steps,
-      candidates: 1,
-      precision: 'auto',
-      guidance_scale: 1,
+    ...(conditioned === undefined ? {} : { joining: givenBeginning }),
+  });
+}
+
+/** The network run whole on onnxruntime-node, which has no stages to show and no derivative. */
+function elsewhere(network: Definition['network'], model: OnnxModel, ports: OrtPorts): Definition['network'] {
+  return {
+    ...network,
+    build() {
+      throw new TendonError(
+        'unsupported',
+        'this network runs whole on onnxruntime-node, which has no stages to show; `tendon inspect` needs one that the core can compile',
+      );
     },
-    samplers: samplersOf(config),
-    max_steps: config.training.kind === 'diffusers' ? config.training.num_train_timesteps : 400,
-    guidable: false,
-    ...(conditioned === undefined ? {} : { conditioned: true }),
-    graph: build,
-    table: (sampler, steps, noise = {}) => tableOf(config, sampler, steps, noise),
-    ...(training.kind === 'edm'
-      ? {
-          adaptive(steps: number) {
-            const range = adaptiveRange(training.sigma_schedule, steps, training);
-            const precondition = edmPreconditioner(training.sigma_data);
-            return { ...range, precondition, start_scale: range.sigma_max };
-          },
-        }
-      : {}),
-    schedule: ({ levels }): Record<string, Float32Array> =>
-      level === undefined ? {} : { [level.name]: Float32Array.from(levels) },
-    condition: (history): Record<string, Float32Array> =>
-      condition === undefined ? {} : { [condition.name]: conditionVector(features, history, undefined) },
-    ...(refused === undefined
-      ? {}
-      : {
-          foreign: (follow: Follow, batch: number, threads: number) =>
-            OrtSession.open(model, ports, follow, batch, threads),
-        }),
-    ...actionCodec(action),
+    open({ follow }, { guided, candidates, pool }) {
+      if (guided)
+        throw new TendonError(
+          'unsupported',
+          'onnx: a prefix through the derivative needs a denoiser that the core compiles; set derivative: false',
+        );
+      return OrtSession.open(model, ports, follow, candidates, pool.size);
+    },
   };
 }
 
@@ -182,18 +167,11 @@ function compiles(build: () => unknown): string | undefined {
   }
 }
 
-function samplersOf({ training }: OnnxConfig): readonly string[] {
-  if (training.kind === 'flow') return ['euler'];
-  if (training.kind === 'edm') return [...SIGMA_SAMPLERS, DPM_ADAPTIVE];
-  return DIFFUSION_SAMPLERS;
-}
-
-function tableOf({ training }: OnnxConfig, sampler: string, steps: number, noise: Stochastic): SamplerTable {
-  if (training.kind === 'diffusers') return diffusionTable(training, sampler, steps, noise);
-  refuseEta(sampler, noise.eta);
-  if (training.kind === 'flow') return flowTable(training.time, steps);
-  const sigmas = sigmaSchedule(training.sigma_schedule, steps, training);
-  return sigmaTable(sampler, sigmas, edmPreconditioner(training.sigma_data), noise.churn);
+function samplingOf({ training, sampler, num_inference_steps: steps }: OnnxConfig, family: string): Sampling {
+  if (training.kind === 'flow') return flow(family, training.time, steps, 400, sampler);
+  return training.kind === 'edm'
+    ? sigmas(training, { sampler: sampler ?? SIGMA_SAMPLERS[0]!, steps })
+    : diffusion(family, training, { sampler: sampler ?? DIFFUSION_SAMPLERS[0]!, steps });
 }
 
 /** An input of the file, its batch as 1; `width`: values that all its dims together must have. */

@@ -1,14 +1,14 @@
 // LeRobot's `reward_classifier`: how likely what the cameras see is a success (or each of several classes). Its numbers are
 // scores, never commands: it is loaded as a scorer alone.
 
-import type { GraphBuilder } from '../../native/index.js';
 import { isHubResnet } from '../../networks/index.js';
-import { makeTable, row } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
+import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
+import { direct } from '../sampling.js';
 import type { Tensors } from '../tensors.js';
-import { anySize, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { cameraSpec, camerasOf, picturesOf } from '../vision/camera.js';
 import { clipStyle, towerPrefix } from '../vision/clip.js';
 import { RewardClassifierConfig } from './config.js';
 import { classifierGraph, type Judged, scoresOf } from './graph.js';
@@ -31,50 +31,27 @@ export function openRewardClassifier(checkpoint: Checkpoint): DenoiserFamily {
     );
   const judged: Judged = { cameras, ...encoderOf(dir, config, tensors, cameras[0]!.key) };
   const scores = scoresOf(config);
-  const graph = (groups: number): GraphBuilder => {
-    const g = classifierGraph(config, judged, tensors);
-    // The loop's sample, which nothing reads.
-    g.input('x', [groups, 1, scores.length], 'step');
-    tensors.finish();
-    return g;
-  };
-  graph(1);
 
-  return {
-    spec: {
-      family: FAMILY,
-      n_obs_steps: 1,
-      horizon: 1,
-      n_action_steps: 1,
-      action_dim: scores.length,
-      scores,
-      observation_dims: {},
-      image_shapes: imageShapes(cameras),
-      ...anySize(cameras),
-      goal_dims: {},
-      rate_hz: config.fps,
+  return definePolicy({
+    family: FAMILY,
+    rate_hz: config.fps,
+    action_dim: scores.length,
+    observes: { scores, observation_dims: {}, ...cameraSpec(cameras) },
+    network: {
+      rows: 1,
+      build(groups) {
+        const g = classifierGraph(config, judged, tensors);
+        // The loop's sample, which nothing reads.
+        g.input('x', [groups, 1, scores.length], 'step');
+        return g;
+      },
+      finish: () => tensors.finish(),
+      condition: (history) => picturesOf(cameras, history),
     },
-    rename: processing.rename,
-    model_horizon: 1,
-    first_row: 0,
-    defaults: { sampler: 'direct', steps: 1, candidates: 1, precision: 'auto', guidance_scale: 1 },
-    samplers: ['direct'],
-    max_steps: 1,
-    guidable: false,
-    graph,
-    table(sampler, steps) {
-      if (sampler !== 'direct' || steps !== 1)
-        throw new TendonError(
-          'config_invalid',
-          `sampler: ${FAMILY} does not denoise, so it has only "direct" with 1 step, got "${sampler}" with ${steps}`,
-        );
-      return makeTable([row({ w_d: 1 })], [0], 0);
-    },
-    schedule: () => ({}),
-    condition: (history) =>
-      Object.fromEntries(cameras.map((camera) => [camera.key, framesOf(camera, history)] as const)),
-    decode: () => {},
-  };
+    sampling: direct(FAMILY, 0),
+    codec: { decode: () => undefined },
+    window: { rename: processing.rename },
+  });
 }
 
 /**

@@ -2,15 +2,15 @@
 // (BC, BC-Gaussian, BC-GMM, BC-RNN, BC-RNN-GMM, BC-Transformer, BC-Transformer-GMM). One action at a time; its diffusion
 // policy is imported as diffusion_policy. `tendon import` makes the folder of a .pth.
 
-import type { GraphBuilder } from '../../native/index.js';
-import { makeTable, row } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
-import type { DenoiserFamily } from '../denoiser-family.js';
+import { definePolicy } from '../define.js';
+import type { Carry, DenoiserFamily } from '../denoiser-family.js';
 import { actionCodec } from '../features.js';
 import { keyedObservation } from '../keyed-observation.js';
 import { linearNormalizer } from '../processors/linear.js';
-import { imageShapes } from '../vision/camera.js';
+import { direct } from '../sampling.js';
+import { cameraSpec } from '../vision/camera.js';
 import { RobomimicConfig } from './config.js';
 import { robomimicVision } from './encoder.js';
 import { robomimicGraph, rowsOfX, stateSize } from './graph.js';
@@ -43,56 +43,38 @@ export function openRobomimic(checkpoint: Checkpoint): DenoiserFamily {
       'config_invalid',
       `${checkpoint.dir}/config.json: expected n_obs_steps 1 for network.kind "${network.kind}", got ${rows}`,
     );
-  const graph = (): GraphBuilder => {
-    const g = robomimicGraph(config, action_dim, tensors, (g) => observation.graph(g, tensors));
-    tensors.finish();
-    return g;
-  };
-  graph();
   const size = stateSize(config);
   const horizon = network.kind === 'rnn' ? network.horizon : 0;
 
-  return {
-    spec: {
-      family: 'robomimic',
+  return definePolicy({
+    family: 'robomimic',
+    rate_hz: config.fps,
+    action_dim,
+    observes: { observation_dims: observation.dims, ...cameraSpec(observation.cameras) },
+    network: {
+      rows: rowsOfX(config, action_dim),
+      build: () => robomimicGraph(config, action_dim, tensors, (g) => observation.graph(g, tensors)),
+      finish: () => tensors.finish(),
+      condition: (history) => observation.inputs(history),
+    },
+    sampling: direct('robomimic', 1, 'does not denoise when it clones behaviour'),
+    codec: { decode: actionCodec({ affine }).decode },
+    window: {
       n_obs_steps: rows,
       horizon: 1,
-      n_action_steps: 1,
-      action_dim,
-      observation_dims: observation.dims,
-      image_shapes: imageShapes(observation.cameras),
-      goal_dims: {},
-      rate_hz: config.fps,
+      ...(size === 0 ? {} : { carry: recurrent(action_dim, size, horizon) }),
     },
-    model_horizon: rowsOfX(config, action_dim),
-    first_row: 0,
-    defaults: { sampler: 'direct', steps: 1, candidates: 1, precision: 'auto', guidance_scale: 1 },
-    samplers: ['direct'],
-    max_steps: 1,
-    guidable: false,
-    graph,
-    table(sampler, steps) {
-      if (sampler !== 'direct' || steps !== 1)
-        throw new TendonError(
-          'config_invalid',
-          `sampler: robomimic's behaviour cloning does not denoise, so it has only "direct" with 1 step, got "${sampler}" with ${steps}`,
-        );
-      return makeTable([row({ w_d: 1 })], [0], 1);
-    },
-    schedule: () => ({}),
-    condition: (history) => observation.inputs(history),
-    ...(size === 0
-      ? {}
-      : {
-          recurrent: {
-            inputs: (state) => ({ rnn_state: before(state as Carried | undefined, size, horizon) }),
-            next: (x, state): Carried => ({
-              values: x.slice(action_dim, action_dim + size),
-              steps: ((state as Carried | undefined)?.steps ?? 0) + 1,
-            }),
-          },
-        }),
-    decode: actionCodec({ affine }).decode,
+  });
+}
+
+/** What an RNN made of an observation, (size) after the action in x, goes to its next step. */
+function recurrent(action_dim: number, size: number, horizon: number): Carry {
+  return {
+    begin: (left) => ({ rnn_state: before(left as Carried | undefined, size, horizon) }),
+    next: (left, x): Carried => ({
+      values: x.slice(action_dim, action_dim + size),
+      steps: ((left as Carried | undefined)?.steps ?? 0) + 1,
+    }),
   };
 }
 

@@ -4,7 +4,7 @@
 import type { FrameInput, PlannerTable } from '../../native/index.js';
 import type { Checkpoint } from '../checkpoint.js';
 import { actionCodec, actionMap, conditionVector, lowDimFeatures } from '../features.js';
-import { anySize, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { cameraSpec, camerasOf, framesOf } from '../vision/camera.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
 import { RssmConfig } from './config.js';
@@ -60,8 +60,7 @@ export function openRssm(checkpoint: Checkpoint): WorldModelFamily {
       n_action_steps: 1,
       action_dim: action.dim,
       observation_dims: features.dims,
-      image_shapes: imageShapes(cameras),
-      ...anySize(cameras),
+      ...cameraSpec(cameras),
       goal_dims: {},
       rate_hz: config.fps,
     },

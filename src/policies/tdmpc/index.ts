@@ -6,7 +6,7 @@ import type { FrameInput, PlannerTable } from '../../native/index.js';
 import { TendonError } from '../../types/index.js';
 import type { Checkpoint } from '../checkpoint.js';
 import { actionCodec, actionMap, LEROBOT_STATES, lowDimFeatures, rowsOf } from '../features.js';
-import { anySize, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { cameraSpec, camerasOf, framesOf } from '../vision/camera.js';
 import { worldGraph } from '../world-model/graph.js';
 import type { WorldModelFamily } from '../world-model/planning-policy.js';
 import { TdmpcConfig } from './config.js';
@@ -89,8 +89,7 @@ export function openTdmpc(checkpoint: Checkpoint): WorldModelFamily {
       n_action_steps: rows,
       action_dim: action.dim,
       observation_dims: features.dims,
-      image_shapes: imageShapes(camera === undefined ? [] : [camera]),
-      ...anySize(camera === undefined ? [] : [camera]),
+      ...cameraSpec(camera === undefined ? [] : [camera]),
       goal_dims: {},
       rate_hz: config.fps,
     },

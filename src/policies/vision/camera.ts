@@ -2,7 +2,7 @@
 // checkpoint's statistics, resized, cut out about its centre), in the order of LeRobot's processors and encoders.
 
 import type { FrameInput } from '../../native/index.js';
-import { type Image, type Observation, TendonError } from '../../types/index.js';
+import { type Image, type Observation, type PolicySpec, TendonError } from '../../types/index.js';
 import type { Feature } from '../fields.js';
 import type { Processing } from '../processors/processing.js';
 
@@ -76,15 +76,22 @@ export function camerasOf(
     });
 }
 
-/** Shapes as a PolicySpec declares them. */
-export const imageShapes = (cameras: readonly Camera[]): Record<string, readonly [number, number, number]> =>
-  Object.fromEntries(cameras.map(({ key, shape }) => [key, shape]));
+/** What a PolicySpec says of them: their shapes, and whose frames may be larger than that. */
+export function cameraSpec(cameras: readonly Camera[]): Pick<PolicySpec, 'image_shapes' | 'any_size'> {
+  const larger = cameras.filter(({ first }) => first !== undefined).map(({ key }) => key);
+  return {
+    image_shapes: Object.fromEntries(cameras.map(({ key, shape }) => [key, shape])),
+    ...(larger.length === 0 ? {} : { any_size: larger }),
+  };
+}
 
-/** Cameras whose frames may be larger than their shape says (PolicySpec.any_size). */
-export const anySize = (cameras: readonly Camera[]): { any_size?: readonly string[] } => {
-  const keys = cameras.filter(({ first }) => first !== undefined).map(({ key }) => key);
-  return keys.length === 0 ? {} : { any_size: keys };
-};
+/** The frames of all cameras by key, each as `framesOf` gives them. */
+export function picturesOf(
+  cameras: readonly Camera[],
+  history: readonly Observation[],
+): Record<string, FrameInput> {
+  return Object.fromEntries(cameras.map((camera) => [camera.key, framesOf(camera, history)]));
+}
 
 /** One camera's frames of a history, oldest first; History has checked their sizes. */
 export function framesOf(camera: Camera, history: readonly Observation[]): FrameInput {

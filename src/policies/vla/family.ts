@@ -2,11 +2,12 @@
 // padded to fixed widths, Euler steps from t = 1.
 
 import type { GraphBuilder } from '../../native/index.js';
-import { flowTable } from '../../samplers/index.js';
 import { type Observation, TendonError } from '../../types/index.js';
 import type { Checkpoint, FeatureConfig } from '../checkpoint.js';
+import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { type ActionCodec, actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
+import { flow } from '../sampling.js';
 import type { Tensors } from '../tensors.js';
 import type { BodyMap } from './aloha.js';
 import { type Padding, writePicture } from './pictures.js';
@@ -61,20 +62,12 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
   if (cameras.length === 0)
     throw new TendonError('config_invalid', `input_features: ${family} needs at least one camera`);
   const body = parts.body?.(features.width, action.dim);
-  const graph = (groups: number): GraphBuilder => {
-    const g = parts.graph(cameras.length, groups);
-    tensors.finish();
-    return g;
-  };
-  graph(1);
 
-  return {
-    spec: {
-      family,
-      n_obs_steps: 1,
-      horizon: config.chunk_size,
-      n_action_steps: config.n_action_steps,
-      action_dim: action.dim,
+  return definePolicy({
+    family,
+    rate_hz: config.fps,
+    action_dim: action.dim,
+    observes: {
       observation_dims: features.dims,
       image_shapes: Object.fromEntries(
         cameras.map(({ key, shape }) => [key, shape as unknown as readonly [number, number, number]]),
@@ -82,69 +75,50 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
       // A camera that is not delivered is masked, as in training.
       optional_images: cameras.map(({ key }) => key),
       any_image_size: true,
-      goal_dims: {},
       texts: ['task'],
-      rate_hz: config.fps,
     },
-    rename: processing.rename,
-    model_horizon: config.chunk_size,
-    first_row: 0,
-    defaults: {
-      sampler: 'euler',
-      steps: config.num_steps,
-      candidates: 1,
-      precision: 'auto',
-      guidance_scale: 1,
+    network: {
+      rows: config.chunk_size,
+      columns: config.max_action_dim,
+      build: (groups) => parts.graph(cameras.length, groups),
+      finish: () => tensors.finish(),
+      schedule(levels) {
+        const { min_period, max_period } = config;
+        const embed = (t: number) => [...timeEmbedding(t, parts.expert_width, min_period, max_period)];
+        return { time: Float32Array.from(flowTimes(levels.length).flatMap(embed)) };
+      },
+      condition,
     },
-    samplers: ['euler'],
-    max_steps: 100,
-    guidable: false,
-    padding_columns: config.max_action_dim - action.dim,
-    graph,
-    table(sampler, steps) {
-      if (sampler !== 'euler')
-        throw new TendonError(
-          'config_invalid',
-          `sampler: ${family} is a flow and has "euler", got "${sampler}"`,
-        );
-      return flowTable('noise_at_one', steps);
-    },
-    schedule({ levels }) {
-      const times = flowTimes(levels.length);
-      const { min_period, max_period } = config;
-      return {
-        time: Float32Array.from(
-          times.flatMap((t) => [...timeEmbedding(t, parts.expert_width, min_period, max_period)]),
-        ),
-      };
-    },
-    condition(history) {
-      const newest = adapted(history.at(-1)!, body?.raw === true ? body.map : undefined);
-      const state = rowsOf(features, STATE, [newest]);
-      if (body?.raw === false) body.map.state(state);
-      const present = cameras.map(({ key }) => newest.images?.[key] !== undefined);
-      const task = taskOf(newest, family);
-      if (!present.includes(true))
-        throw new TendonError(
-          'input_invalid',
-          `${family}: expected at least one of ${cameras.map(({ key }) => key).join(', ')}, got none`,
-        );
-      const images = new Float32Array(cameras.length * image * image * 3).fill(-1);
-      cameras.forEach(({ key }, i) => {
-        const picture = newest.images?.[key];
-        if (picture !== undefined)
-          writePicture(picture, image, parts.padding, images, i * image * image * 3, parts.pad);
-      });
-      const padded = new Float32Array(config.max_state_dim);
-      padded.set(state);
-      return {
-        images,
-        ...parts.prefix(present, task, state),
-        ...(parts.takes_state ? { state: padded } : {}),
-      };
-    },
-    ...(body === undefined ? actionCodec(action) : aroundCodec(actionCodec(action), body)),
-  };
+    sampling: flow(family, 'noise_at_one', config.num_steps, 100),
+    codec: body === undefined ? actionCodec(action) : aroundCodec(actionCodec(action), body),
+    window: { n_action_steps: config.n_action_steps, rename: processing.rename },
+  });
+
+  function condition(history: readonly Observation[]): Record<string, Float32Array> {
+    const newest = adapted(history.at(-1)!, body?.raw === true ? body.map : undefined);
+    const state = rowsOf(features, STATE, [newest]);
+    if (body?.raw === false) body.map.state(state);
+    const present = cameras.map(({ key }) => newest.images?.[key] !== undefined);
+    const task = taskOf(newest, family);
+    if (!present.includes(true))
+      throw new TendonError(
+        'input_invalid',
+        `${family}: expected at least one of ${cameras.map(({ key }) => key).join(', ')}, got none`,
+      );
+    const images = new Float32Array(cameras.length * image * image * 3).fill(-1);
+    cameras.forEach(({ key }, i) => {
+      const picture = newest.images?.[key];
+      if (picture !== undefined)
+        writePicture(picture, image, parts.padding, images, i * image * image * 3, parts.pad);
+    });
+    const padded = new Float32Array(config.max_state_dim);
+    padded.set(state);
+    return {
+      images,
+      ...parts.prefix(present, task, state),
+      ...(parts.takes_state ? { state: padded } : {}),
+    };
+  }
 }
 
 /** The observation in the policy's own joints. */

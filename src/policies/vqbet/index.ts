@@ -1,12 +1,13 @@
 // LeRobot's `vqbet` family. Its one step draws codes instead of denoising: a sampler of one row whose noise decides.
 
-import { makeTable, row } from '../../samplers/index.js';
 import { TendonError } from '../../types/index.js';
 import { readTensor } from '../../weights/index.js';
 import type { Checkpoint } from '../checkpoint.js';
+import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
-import { actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
-import { anySize, camerasOf, framesOf, imageShapes } from '../vision/camera.js';
+import { actionCodec, actionMap, lowDimFeatures, statesOf } from '../features.js';
+import { direct } from '../sampling.js';
+import { cameraSpec, camerasOf, picturesOf } from '../vision/camera.js';
 import { VqbetConfig } from './config.js';
 import { sampleRows, vqbetGraph } from './graph.js';
 
@@ -33,48 +34,20 @@ export function openVqbet(checkpoint: Checkpoint): DenoiserFamily {
       `${dir}: its action quantiser was still being trained (${finished} is false), so its actions mean little`,
       'TendonWarning',
     );
-  const graph = () => {
-    const g = vqbetGraph(config, cameras, state_dim, action.dim, tensors);
-    tensors.finish();
-    return g;
-  };
-  graph();
 
-  return {
-    spec: {
-      family: 'vqbet',
-      n_obs_steps: config.n_obs_steps,
-      horizon: config.action_chunk_size,
-      n_action_steps: config.action_chunk_size,
-      action_dim: action.dim,
-      observation_dims: features.dims,
-      image_shapes: imageShapes(cameras),
-      ...anySize(cameras),
-      goal_dims: {},
-      rate_hz: config.fps,
+  return definePolicy({
+    family: 'vqbet',
+    rate_hz: config.fps,
+    action_dim: action.dim,
+    observes: { observation_dims: features.dims, ...cameraSpec(cameras) },
+    network: {
+      rows: sampleRows(config, action.dim),
+      build: () => vqbetGraph(config, cameras, state_dim, action.dim, tensors),
+      finish: () => tensors.finish(),
+      condition: (history) => ({ ...statesOf(features, history), ...picturesOf(cameras, history) }),
     },
-    rename: processing.rename,
-    model_horizon: sampleRows(config, action.dim),
-    first_row: 0,
-    defaults: { sampler: 'direct', steps: 1, candidates: 1, precision: 'auto', guidance_scale: 1 },
-    samplers: ['direct'],
-    max_steps: 1,
-    guidable: false,
-    graph,
-    table(sampler, steps) {
-      if (sampler !== 'direct' || steps !== 1)
-        throw new TendonError(
-          'config_invalid',
-          `sampler: vqbet draws its codes at once, so it has only "direct" with 1 step, got "${sampler}" with ${steps}`,
-        );
-      return makeTable([row({ w_d: 1 })], [0], 1);
-    },
-    schedule: () => ({}),
-    condition: (history) =>
-      Object.fromEntries([
-        [STATE, rowsOf(features, STATE, history)] as const,
-        ...cameras.map((camera) => [camera.key, framesOf(camera, history)] as const),
-      ]),
-    decode: actionCodec(action).decode,
-  };
+    sampling: direct('vqbet', 1, 'draws its codes at once'),
+    codec: { decode: actionCodec(action).decode },
+    window: { n_obs_steps: config.n_obs_steps, rename: processing.rename, horizon: config.action_chunk_size },
+  });
 }

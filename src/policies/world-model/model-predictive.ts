@@ -5,7 +5,6 @@ import type { PlannerTable } from '../../native/index.js';
 import {
   type ActionChunk,
   type InferOptions,
-  NS_PER_S,
   type Observation,
   type Policy,
   type PolicySpec,
@@ -13,9 +12,10 @@ import {
   type SamplerMenu,
   TendonError,
 } from '../../types/index.js';
-import type { LoadOptions } from '../denoiser-family.js';
 import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
+import type { LoadOptions } from '../load-options.js';
+import { checkStatus, runInference } from '../run.js';
 import { PLANNERS, plannerTable, TREE_SEARCH } from './planners.js';
 import { refuseInferOptions, refuseLoadOptions } from './refusals.js';
 import { SequenceSearch } from './sequence-search.js';
@@ -51,7 +51,7 @@ export class ModelPredictivePolicy implements Policy {
     private readonly model: PredictiveModel,
     options: LoadOptions = {},
   ) {
-    const { sampler = 'mppi', steps, candidates } = options;
+    const { sampler = 'mppi', steps, candidates } = options.sampling ?? {};
     refuseLoadOptions(model.spec.family, sampler, options);
     this.spec = model.spec;
     this.history = new History(model.spec);
@@ -81,7 +81,7 @@ export class ModelPredictivePolicy implements Policy {
 
   async choose(choice: Partial<SamplerChoice>): Promise<void> {
     const next = { ...this.wanted, ...choice };
-    refuseLoadOptions(this.spec.family, next.sampler, { guidance_scale: next.guidance_scale });
+    refuseLoadOptions(this.spec.family, next.sampler, { sampling: { guidance_scale: next.guidance_scale } });
     this.search = this.searchFor(next);
     this.search.reset(this.seed);
     this.wanted = next;
@@ -94,55 +94,40 @@ export class ModelPredictivePolicy implements Policy {
     this.search.reset(seed);
   }
 
-  async infer(
-    observation: Observation | readonly Observation[],
-    options: InferOptions = {},
-  ): Promise<ActionChunk> {
-    refuseInferOptions(this.spec, this.wanted.sampler, options);
-    const began = process.hrtime.bigint();
-    const newest = this.history.take(observation).at(-1)!;
-    // The search starts from the mean of the plan before, where the caller goes on from that one.
-    if ('state' in options && options.state !== this.mark) this.search.reset(this.seed);
-    const mark = {};
-    this.mark = mark;
-    const { model } = this;
-    const physical = (sequences: Float32Array): Float32Array => {
-      const rows = sequences.slice();
-      const length = model.spec.horizon * model.spec.action_dim;
-      for (let from = 0; from < rows.length; from += length)
-        model.decode(rows.subarray(from, from + length), newest);
-      return rows;
-    };
-    const plan = await this.search.plan(
-      (sequences, count) => model.returns(newest.values, physical(sequences), count),
-      options.signal,
-    );
-    this.worst_count = plan.worst_count;
-    if (plan.status !== 'ok')
-      throw new TendonError(
-        'policy_failed',
-        'every rollout of the plan failed; check the observation that it began with',
+  infer(observation: Observation | readonly Observation[], options: InferOptions = {}): Promise<ActionChunk> {
+    return runInference(this.spec, options.signal, async ({ elapsed_ns }) => {
+      refuseInferOptions(this.spec, this.wanted.sampler, options);
+      const newest = this.history.take(observation).at(-1)!;
+      // The search starts from the mean of the plan before, where the caller goes on from that one.
+      if ('state' in options && options.state !== this.mark) this.search.reset(this.seed);
+      const state = {};
+      this.mark = state;
+      const { model } = this;
+      const { horizon, action_dim } = model.spec;
+      const length = horizon * action_dim;
+      const physical = (sequences: Float32Array): Float32Array => {
+        const rows = sequences.slice();
+        for (let from = 0; from < rows.length; from += length)
+          model.decode(rows.subarray(from, from + length), newest);
+        return rows;
+      };
+      const plan = await this.search.plan(
+        (sequences, count) => model.returns(newest.values, physical(sequences), count),
+        options.signal,
       );
-    const { horizon, action_dim, rate_hz } = model.spec;
-    const shown = Math.min(SHOWN, plan.elite_scores.length);
-    const candidates = physical(
-      Float32Array.of(...plan.actions, ...plan.elites.subarray(0, shown * horizon * action_dim)),
-    );
-    const total_ns = Number(process.hrtime.bigint() - began);
-    return {
-      stamp_ns: newest.stamp_ns,
-      period_ns: rate_hz === undefined ? 0 : Math.round(NS_PER_S / rate_hz),
-      horizon,
-      action_dim,
-      actions: candidates.slice(0, horizon * action_dim),
-      candidates,
-      n_candidates: 1 + shown,
-      // The answer is made of the elites; the best of them is the nearest there is to a return of its own.
-      scores: Float32Array.of(plan.best_score, ...plan.elite_scores.subarray(0, shown)),
-      chosen: 0,
-      timing: { queue_ns: 0, observe_ns: 0, denoise_ns: total_ns, total_ns },
-      state: mark,
-    };
+      this.worst_count = plan.worst_count;
+      checkStatus(plan.status, 'every rollout of the plan');
+      const shown = Math.min(SHOWN, plan.elite_scores.length);
+      const candidates = physical(
+        Float32Array.of(...plan.actions, ...plan.elites.subarray(0, shown * length)),
+      );
+      return {
+        ...{ newest, candidates, n_candidates: 1 + shown, state },
+        // The answer is made of the elites; the best of them is the nearest there is to a return of its own.
+        scores: Float32Array.of(plan.best_score, ...plan.elite_scores.subarray(0, shown)),
+        ...{ observe_ns: 0, denoise_ns: elapsed_ns() },
+      };
+    });
   }
 
   close(): void {

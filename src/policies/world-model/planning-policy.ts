@@ -3,6 +3,7 @@
 
 import {
   addon,
+  compileGraph,
   type FoundPlan,
   type FoundTree,
   type GraphBuilder,
@@ -13,14 +14,12 @@ import {
   native,
   type PlannerTable,
   type PlanTape,
-  type Precision,
   poolFor,
 } from '../../native/index.js';
 import {
   type ActionChunk,
   type Goal,
   type InferOptions,
-  NS_PER_S,
   type Observation,
   type PolicySpec,
   type PolicyState,
@@ -29,11 +28,13 @@ import {
   TendonError,
   type TunablePolicy,
 } from '../../types/index.js';
-import type { LoadOptions } from '../denoiser-family.js';
 import type { ActionCodec } from '../features.js';
 import { History } from '../history.js';
+import type { LoadOptions } from '../load-options.js';
 import type { Memory } from '../memory.js';
 import { checkOffered } from '../menu.js';
+import { Recent } from '../recent.js';
+import { type Answer, checkStatus, runInference } from '../run.js';
 import { type Acted, type Actor, priorActor, searchActor, treeActor } from './actors.js';
 import { Agency, type AgencyActed, type Demonstration } from './agency.js';
 import type { WorldNetworks } from './graph.js';
@@ -94,6 +95,12 @@ export interface PlanOptions extends InferOptions {
   readonly plan_number?: number;
 }
 
+/** Elites that a chunk brings along, for the page. */
+const SHOWN = 15;
+
+/** Choices whose programs are kept. */
+const KEPT = 4;
+
 interface Ready {
   readonly encoder: NativeSession;
   readonly actor: Actor;
@@ -103,8 +110,8 @@ export class PlanningPolicy implements TunablePolicy {
   readonly spec: PolicySpec;
   /** The threads that this policy computes on. */
   readonly pool: NativePool;
-  private readonly models = new Map<string, Promise<NativeModel>>();
-  private readonly ready = new Map<string, Promise<Ready>>();
+  private readonly models = new Recent<NativeModel>();
+  private readonly ready = new Recent<Ready>(KEPT);
   private memory: Memory<Carried>;
   /** Of the last plan, whose mean the planner starts from. */
   private mark: object | undefined;
@@ -130,15 +137,16 @@ export class PlanningPolicy implements TunablePolicy {
     if (demonstration?.policy !== undefined)
       this.agency = new Agency(demonstration.modem, demonstration.policy, family, () => this.uniform());
     this.memory = { history: new History(family.spec, family.rename) };
-    this.pool = poolFor(options);
-    const sampler = options.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy');
+    const { compute = {}, sampling = {} } = options;
+    this.pool = poolFor(compute);
+    const sampler = sampling.sampler ?? (family.plans ? (family.planner ?? 'mppi') : 'policy');
     refuseLoadOptions(family.spec.family, sampler, options);
     const effort = this.effort(sampler);
     this.wanted = {
       sampler,
-      steps: options.steps ?? effort.steps,
-      candidates: options.candidates ?? effort.candidates,
-      precision: exactly(options.precision ?? 'f32'),
+      steps: sampling.steps ?? effort.steps,
+      candidates: sampling.candidates ?? effort.candidates,
+      precision: exactly(compute.precision ?? 'f32'),
       guidance_scale: 1,
     };
   }
@@ -175,7 +183,7 @@ export class PlanningPolicy implements TunablePolicy {
     const asked = { ...this.wanted, ...(changes ? this.effort(sampler) : {}), ...choice };
     const next = { ...asked, precision: exactly(asked.precision) };
     checkOffered(this.spec.family, this.menu(), next);
-    refuseLoadOptions(this.spec.family, sampler, { guidance_scale: next.guidance_scale });
+    refuseLoadOptions(this.spec.family, sampler, { sampling: { guidance_scale: next.guidance_scale } });
     await this.readyFor(next);
     this.wanted = next;
   }
@@ -190,61 +198,49 @@ export class PlanningPolicy implements TunablePolicy {
       void ready.then(({ actor }) => actor.reset(seed)).catch(() => undefined);
   }
 
-  async infer(
-    observation: Observation | readonly Observation[],
-    options: PlanOptions = {},
-  ): Promise<ActionChunk> {
-    const began = process.hrtime.bigint();
-    refuseInferOptions(this.spec, this.wanted.sampler, options);
-    const { memory } = this;
-    const isRemembered = !('state' in options);
-    const before = isRemembered ? memory.state : (options.state as Carried | undefined);
-    const history = memory.history.take(observation);
-    const { encoder, actor } = await this.readyFor(this.wanted);
-    const inputs = {
-      ...this.family.observe(history, options.goal, () => this.uniform()),
-      ...this.family.recall?.(before?.remembered, (count) => this.normal(count)),
-    };
-    const cancel = new (addon().CancelToken)();
-    const abort = (): void => cancel.cancel();
-    options.signal?.addEventListener('abort', abort, { once: true });
-    try {
-      if (options.signal?.aborted) cancel.cancel();
+  infer(observation: Observation | readonly Observation[], options: PlanOptions = {}): Promise<ActionChunk> {
+    return runInference(this.spec, options.signal, async ({ cancel, elapsed_ns }) => {
+      refuseInferOptions(this.spec, this.wanted.sampler, options);
+      const { memory } = this;
+      const remembers = !('state' in options);
+      const before = remembers ? memory.state : (options.state as Carried | undefined);
+      const history = memory.history.take(observation);
+      const newest = history.at(-1)!;
+      const { encoder, actor } = await this.readyFor(this.wanted);
+      const inputs = {
+        ...this.family.observe(history, options.goal, () => this.uniform()),
+        ...this.family.recall?.(before?.remembered, (count) => this.normal(count)),
+      };
       const encoded = await native(() => encoder.run(inputs));
+      checkStatus(encoded.status, 'the encoder');
       const latent = encoded.outputs.latent!;
-      const observed = Number(process.hrtime.bigint() - began);
-      if (encoded.status !== 'ok') throw notFinite('the encoder');
+      const observe_ns = elapsed_ns();
       if (before?.mark !== this.mark) await actor.reset(this.seed);
       const request = { ...options, latent, cancel, shown_state: before?.shown };
       const acted: Acted & Partial<AgencyActed> =
         this.agency === undefined
           ? await actor.act(request)
-          : await this.agency.act(actor, request, observation, history.at(-1)!);
-      if (acted.status === 'cancelled')
-        throw new TendonError('cancelled', 'the plan was cancelled by its caller');
-      if (acted.status !== 'ok') throw notFinite(actor.what);
-      const first = acted.actions.slice(0, this.spec.action_dim);
-      const action = first.map((a) => Math.min(1, Math.max(-1, a)));
+          : await this.agency.act(actor, request, observation, newest);
+      checkStatus(acted.status, actor.what);
       const state: Carried = {
         mark: {},
-        ...(this.family.recall === undefined ? {} : { remembered: { latent, action } }),
+        ...this.rememberedOf(latent, acted.actions),
         shown: acted.shown_state,
       };
       this.mark = state.mark;
-      if (isRemembered) memory.state = state;
+      if (remembers) memory.state = state;
       this.lastPlan = acted.plan;
       this.lastTree = acted.tree;
-      const total_ns = Number(process.hrtime.bigint() - began);
-      const chunk = this.chunk(acted.actions, history.at(-1)!, {
-        queue_ns: 0,
-        observe_ns: observed,
-        denoise_ns: total_ns - observed,
-        total_ns,
-      });
-      return { ...chunk, state };
-    } finally {
-      options.signal?.removeEventListener('abort', abort);
-    }
+      const denoise_ns = elapsed_ns() - observe_ns;
+      return { newest, ...this.candidates(acted.actions, newest), observe_ns, denoise_ns, state };
+    });
+  }
+
+  /** What an encoder that goes on from the last latent is given next time. */
+  private rememberedOf(latent: Float32Array, actions: Float32Array): Pick<Carried, 'remembered'> {
+    if (this.family.recall === undefined) return {};
+    const action = actions.slice(0, this.spec.action_dim).map((a) => Math.min(1, Math.max(-1, a)));
+    return { remembered: { latent, action } };
   }
 
   async describe(): Promise<{
@@ -286,35 +282,16 @@ export class PlanningPolicy implements TunablePolicy {
   }
 
   private modelFor(precision: string): Promise<NativeModel> {
-    let model = this.models.get(precision);
-    if (model === undefined) {
+    return this.models.get(precision, async () => {
       const graph = this.family.graph();
       this.entries = graph.outputs.map(({ name }) => name);
-      model = native(() =>
-        addon().compileModel(graph.native, {
-          precision: precision as Precision,
-          pool: this.pool,
-          ...(this.options.isa === undefined ? {} : { isa: this.options.isa }),
-          ...(this.options.device === undefined ? {} : { device: this.options.device }),
-        }),
-      );
-      this.models.set(precision, model);
-      // A device that had no memory may have some later.
-      model.catch(() => this.models.delete(precision));
-    }
-    return model;
+      return compileGraph(graph, precision, this.pool, this.options.compute ?? {});
+    });
   }
 
   private readyFor(choice: SamplerChoice): Promise<Ready> {
-    const key = [choice.precision, choice.sampler, choice.steps, choice.candidates].join('/');
-    let ready = this.ready.get(key);
-    if (ready === undefined) {
-      ready = this.prepare(choice);
-      this.ready.set(key, ready);
-      ready.catch(() => this.ready.delete(key));
-      if (this.ready.size > 4) this.ready.delete(this.ready.keys().next().value!);
-    }
-    return ready;
+    const { precision, sampler, steps, candidates } = choice;
+    return this.ready.get([precision, sampler, steps, candidates].join('/'), () => this.prepare(choice));
   }
 
   private async prepare(choice: SamplerChoice): Promise<Ready> {
@@ -349,10 +326,13 @@ export class PlanningPolicy implements TunablePolicy {
       : { steps: iterations, candidates: samples };
   }
 
-  private chunk(planned: Float32Array, newest: Observation, timing: ActionChunk['timing']): ActionChunk {
+  /** What was planned and the best elites beside it, as rows that are executed. */
+  private candidates(
+    planned: Float32Array,
+    newest: Observation,
+  ): Pick<Answer, 'candidates' | 'n_candidates' | 'scores'> {
     const { action_dim, horizon } = this.spec;
     const { repeats } = this.family;
-    /** A sequence of the planner as the rows that are executed. */
     const rowsOf = (sequence: Float32Array): Float32Array => {
       const rows = new Float32Array(horizon * action_dim);
       for (let i = 0; i < horizon; i++) {
@@ -363,34 +343,18 @@ export class PlanningPolicy implements TunablePolicy {
       this.family.decode(rows, newest);
       return rows;
     };
-    const actions = rowsOf(planned);
-    const elites = this.lastPlan?.elites;
+    const first = rowsOf(planned);
+    const plan = this.lastPlan;
     const width = this.table.horizon * action_dim;
-    const shown = elites === undefined ? 0 : Math.min(15, elites.length / width);
-    const candidates = new Float32Array((1 + shown) * actions.length);
-    candidates.set(actions);
+    const shown = plan === undefined ? 0 : Math.min(SHOWN, plan.elites.length / width);
+    if (plan === undefined || shown === 0) return { candidates: first, n_candidates: 1 };
+    const candidates = new Float32Array((1 + shown) * first.length);
+    candidates.set(first);
     for (let k = 0; k < shown; k++)
-      candidates.set(rowsOf(elites!.subarray(k * width, (k + 1) * width)), (k + 1) * actions.length);
-    return {
-      stamp_ns: newest.stamp_ns,
-      period_ns: this.spec.rate_hz === undefined ? 0 : Math.round(NS_PER_S / this.spec.rate_hz),
-      horizon,
-      action_dim,
-      actions,
-      ...(shown > 0 ? { candidates } : {}),
-      n_candidates: 1 + shown,
-      ...(shown > 0
-        ? {
-            // The answer is one of the elites or made of them; the best is the nearest there is to a return of its own.
-            scores: Float32Array.of(
-              this.lastPlan!.best_score,
-              ...this.lastPlan!.elite_scores.subarray(0, shown),
-            ),
-          }
-        : {}),
-      chosen: 0,
-      timing,
-    };
+      candidates.set(rowsOf(plan.elites.subarray(k * width, (k + 1) * width)), (k + 1) * first.length);
+    // The answer is one of the elites or made of them; the best is the nearest there is to a return of its own.
+    const scores = Float32Array.of(plan.best_score, ...plan.elite_scores.subarray(0, shown));
+    return { candidates, n_candidates: 1 + shown, scores };
   }
 }
 
@@ -399,10 +363,3 @@ export class PlanningPolicy implements TunablePolicy {
  * lose, and no bar on the value of plans has been shown to hold (docs/numerics.md).
  */
 const exactly = (precision: string): string => (precision === 'auto' ? 'f32' : precision);
-
-function notFinite(what: string): TendonError {
-  return new TendonError(
-    'policy_failed',
-    `${what} produced NaN or infinity; check the observation and its statistics`,
-  );
-}

@@ -2,7 +2,7 @@
 // asks for nothing (guidance 1, η 0) is no such question.
 
 import { type Goal, type InferOptions, type PolicySpec, TendonError } from '../../types/index.js';
-import type { LoadOptions } from '../denoiser-family.js';
+import type { LoadOptions, SamplingOptions } from '../load-options.js';
 import { TREE_SEARCH } from './planners.js';
 
 const NO_PREFIX = 'is not drawn towards a prefix; choose chunks mode receding, async or ensemble';
@@ -15,21 +15,24 @@ const DENOISERS = {
   rtol: [undefined, 'takes no steps whose error could be bounded; its effort is steps and candidates'],
   atol: [undefined, 'takes no steps whose error could be bounded; its effort is steps and candidates'],
   parallel_tolerance: [0, 'has iterations that each follow from the one before; leave it out'],
-  prefix_derivative: [false, `${NO_PREFIX}, and another share than steer`],
-} as const satisfies Partial<Record<keyof LoadOptions, readonly [unknown, string]>>;
+} as const satisfies Partial<Record<keyof SamplingOptions, readonly [unknown, string]>>;
 
 /** Throws `config_invalid` for options of loading that would change nothing. */
-export function refuseLoadOptions(family: string, sampler: string, options: LoadOptions): void {
+export function refuseLoadOptions(
+  family: string,
+  sampler: string,
+  { sampling = {}, joins = {} }: LoadOptions,
+): void {
   for (const [name, [nothing, why]] of Object.entries(DENOISERS)) {
-    const given = options[name as keyof typeof DENOISERS];
+    const given = sampling[name as keyof typeof DENOISERS];
     const asked = typeof given === 'object' ? given.s_churn : given;
     if (asked !== undefined && asked !== nothing)
       refuse(name, `${family} plans with ${sampler}, which ${why}; got ${asked}`);
   }
-  const { steps, candidates, joins } = options;
-  if (joins?.prefix)
+  const { steps, candidates } = sampling;
+  if (joins.prefix || joins.derivative)
     refuse('chunks', `${family} plans with ${sampler}, which ${NO_PREFIX}, and another share than steer`);
-  if (joins?.candidates)
+  if (joins.candidates)
     refuse(
       'chunks',
       `${family} plans with ${sampler}, whose candidates are its own search’s and none to choose among; choose chunks mode receding, async or ensemble`,
