@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type NativeSession, poolFor } from '../../src/native/index.js';
+import type { NativePool, NativeSession } from '../../src/native/index.js';
 import type { DenoiserFamily } from '../../src/policies/denoiser-family.js';
 import { loadPolicy, openFamily } from '../../src/policies/index.js';
 import { runLoop } from '../../src/policies/loop-session.js';
@@ -60,7 +60,8 @@ const opened = (family: DenoiserFamily, threads: number): Promise<NativeSession>
     { start_scale: 1, noise_draws: 0, table: undefined, follow: once },
     {
       ...{ candidates: 1, groups: 1, guided: false, parallel_tolerance: 0 },
-      pool: poolFor({ threads }),
+      // Only its size is asked: the threads are the runtime's own.
+      pool: { size: threads } as NativePool,
       model: () => Promise.reject(new Error('this network is not compiled')),
     },
   );
