@@ -5,7 +5,10 @@ import { parseArgs } from 'node:util';
 import { TendonError } from '../types/index.js';
 import type { Command, Context, OptionSpec, Values } from './command.js';
 
-const POLICY: OptionSpec = { type: 'string', help: 'checkpoint folder; the same as DIR' };
+const POLICY: OptionSpec = {
+  type: 'string',
+  help: 'checkpoint folder, or hf:OWNER/NAME@REVISION; the same as DIR',
+};
 const JSON_OPTION: OptionSpec = { type: 'boolean', default: false, help: 'one JSON object instead of text' };
 
 /** Every option of a command, with those that come with what it takes and gives. */
@@ -15,31 +18,36 @@ export const optionsOf = ({ takes, json, options }: Command): Readonly<Record<st
   ...(json === true ? { json: JSON_OPTION } : {}),
 });
 
-/** Throws `config_invalid` for an option or a word that the command does not know. */
+/** What was typed: the options, and the words beside them. Throws `config_invalid` for one that the command does not know. */
 export function readArguments(
   name: string,
   command: Command,
   args: string[],
-): { values: Values; context: Omit<Context, 'say' | 'stopped'> } {
-  const specs = optionsOf(command);
-  const { values: given, positionals } = parsed(name, specs, args);
+): { readonly values: Values; readonly words: readonly string[] } {
+  const { values: given, positionals } = parsed(name, optionsOf(command), args);
   for (const [key, value] of Object.entries(given))
     if (value === '') throw refusal(name, `--${key}: expected a value, got an empty one`);
   const words = wordsFor(name, command, positionals);
-  const values = withPolicy(name, command, given, words);
+  return { values: withPolicy(name, command, given, words), words };
+}
+
+/** How a command asks for the options that it was given. */
+export function contextOf(
+  name: string,
+  command: Command,
+  values: Values,
+  words: readonly string[],
+): Omit<Context, 'say' | 'stopped'> {
   const text = (key: string): string => {
     const value = values[key];
     if (typeof value === 'string') return value;
     const dir = key === 'policy' && command.takes === 'policy' ? ' (DIR, or --policy DIR)' : '';
-    throw refusal(name, `--${key} is missing: ${specs[key]?.help}${dir}`);
+    throw refusal(name, `--${key} is missing: ${optionsOf(command)[key]?.help}${dir}`);
   };
   return {
-    values,
-    context: {
-      text,
-      integer: (key, low, high) => whole(`--${key}`, text(key), low, high),
-      positionals: command.takes === 'policy' ? [] : words,
-    },
+    text,
+    integer: (key, low, high) => whole(`--${key}`, text(key), low, high),
+    positionals: command.takes === 'policy' ? [] : words,
   };
 }
 

@@ -10,6 +10,7 @@ export const check: Command = {
   usage: 'tendon check DIR [--json]',
   examples: [
     'tendon check models/arm',
+    'tendon check hf:lerobot/diffusion_pusht@main',
     'tendon check models/mine --steps 10 --threads 2',
     'tendon check models/mine --json | jq .on_noise.median_ms',
   ],

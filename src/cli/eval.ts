@@ -26,7 +26,7 @@ export const evaluate: Command = {
     task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
     policy: {
       type: 'string',
-      help: 'checkpoint folder, or physics:TASK to plan over the simulation; default models/TASK',
+      help: 'checkpoint folder, hf:OWNER/NAME@REVISION, or physics:TASK to plan over the simulation; default models/TASK',
     },
     episodes: { type: 'string', default: '200', help: 'seeds from 0 on' },
     seeds: { type: 'string', help: 'A..B, both included; instead of --episodes' },

@@ -53,5 +53,6 @@ ${lines.join('\n')}
 Try: tendon start                      a simulated arm and a page to watch it
      tendon eval --task arm            how often it succeeds
      tendon check models/arm           whether a checkpoint loads, runs, and how fast
+     tendon check hf:lerobot/act_aloha_sim_transfer_cube_human    the same, from the Hugging Face Hub
      tendon inspect models/arm         what the compiler made of the network`;
 }

@@ -4,9 +4,10 @@
 import { createRequire } from 'node:module';
 import { ERROR_CODES, TendonError } from '../types/index.js';
 import { packageFile } from '../types/package.js';
-import { readArguments } from './arguments.js';
+import { contextOf, readArguments } from './arguments.js';
 import { commandOf } from './commands.js';
 import { helpOf, overview } from './help.js';
+import { withFolders } from './hub-names.js';
 
 /** Wrong use, or a file or option that is refused. */
 const EXIT_REFUSED = 2;
@@ -32,9 +33,10 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
     console.log(helpOf(command));
     return 0;
   }
-  const { values, context } = readArguments(name, command, rest);
+  const typed = readArguments(name, command, rest);
+  const values = await withFolders(typed.values);
   return command.run(values, {
-    ...context,
+    ...contextOf(name, command, values, typed.words),
     say: (line) => console.log(line),
     // Only from when somebody waits for it: before that a signal ends the process, even one that reads a file.
     stopped: () =>

@@ -4,7 +4,7 @@ import { PAGE_NAME_OPTION, PARTS_OPTION, POLICY_OPTIONS, TOKEN_OPTION } from './
 import { RECORD_OPTION } from './recording.js';
 
 export const RUN_OPTIONS = {
-  policy: { type: 'string', help: 'checkpoint folder' },
+  policy: { type: 'string', help: 'checkpoint folder, or hf:OWNER/NAME@REVISION' },
   robot: { type: 'string', help: 'robot file: topics, joint order, limits, deadlines' },
   bridge: { type: 'string', help: 'rosbridge address; default: the robot file’s' },
   'position-key': {

@@ -114,6 +114,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   cli: [
     'types',
     'base',
+    'hub',
     'native',
     'weights',
     'samplers',

@@ -1,10 +1,12 @@
 // Checkpoints by their name on the Hub, against a server that speaks its API: what is downloaded, where it lies, and what
 // becomes of downloads that break off, servers that refuse, and listings that lie.
 
+import { execFile } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -12,6 +14,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { hubPolicy, parseHubName, policyFolder, snapshot } from '../../src/hub/index.js';
 import { COMMIT, HubServer } from './hub-server.js';
@@ -172,6 +176,18 @@ describe('the Hub', () => {
     expect((await hubPolicy('hf:lab/lora')).missed).toEqual([
       expect.stringMatching(/^the tokenizer of big\/model: .* has no hf:big\/model/),
     ]);
+  });
+
+  it('is what a command takes in the place of a folder', async () => {
+    const model = fileURLToPath(new URL('../../models/arm', import.meta.url));
+    const read = (name: string): [string, Buffer] => [name, readFileSync(join(model, name))];
+    server.repositories.set('lab/arm', new Map(readdirSync(model).map(read)));
+    const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+    // The server runs in this process, which must not wait for the command.
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [main, 'check', 'hf:lab/arm']);
+    expect(stderr).toContain(`hf:lab/arm is commit ${COMMIT}; hf:lab/arm@${COMMIT} stays with it`);
+    expect(stdout).toContain(`${folderOf('lab/arm')}/snapshots/${COMMIT}: `);
+    expect(stdout).toMatch(/all right/);
   });
 
   it('refuses names, revisions and listings by what is wrong with them', async () => {
