@@ -121,7 +121,7 @@ function flat(given: Wire, under = '', into = new Map<string, Wire>()): Map<stri
 }
 
 /** (height, width, 3) or (3, height, width), 8 bits. */
-function imageOf(array: NdArray, key: string): Image {
+export function imageOf(array: NdArray, key: string): Image {
   const { shape, dtypeText, data } = array;
   const last = shape.length === 3 && shape[2] === 3;
   if (dtypeText !== '|u1' || shape.length !== 3 || (!last && shape[0] !== 3))

@@ -68,8 +68,11 @@ const OBJECTS = /^(torch\.nn\.modules\.[\w.]+|torch\.optim\.[\w.]+|url_benchmark
 
 const MARK = Symbol('mark');
 
-/** The value of one pickle. Time and memory are linear in its length. */
-export function readPickle(source: ByteSource, bytes: Buffer): Value {
+/**
+ * The value of one pickle. Time and memory are linear in its length. `classes`: more that are kept as records of what they would
+ * have been made of, for what is no checkpoint.
+ */
+export function readPickle(source: ByteSource, bytes: Buffer, classes?: RegExp): Value {
   const stack: (Value | typeof MARK)[] = [];
   const memo = new Map<number, Value>();
   let p = 0;
@@ -193,6 +196,7 @@ export function readPickle(source: ByteSource, bytes: Buffer): Value {
         stack.push(blob(bytes[need(1)]!));
         break;
       case 0x8e:
+      case 0x96: // BYTEARRAY8
         stack.push(blob(big()));
         break;
       case 0x7d:
@@ -259,14 +263,14 @@ export function readPickle(source: ByteSource, bytes: Buffer): Value {
         break;
       case 0x63: {
         const module = line();
-        stack.push(findGlobal(source, `${module}.${line()}`));
+        stack.push(findGlobal(source, `${module}.${line()}`, classes));
         break;
       }
       case 0x93: {
         const name = pop();
         const module = pop();
         if (typeof name !== 'string' || typeof module !== 'string') throw broken('a global has no name');
-        stack.push(findGlobal(source, `${module}.${name}`));
+        stack.push(findGlobal(source, `${module}.${name}`, classes));
         break;
       }
       case 0x52: // REDUCE
@@ -308,7 +312,7 @@ function longInteger(bytes: Buffer): number | bigint {
   return Number.isSafeInteger(number) ? number : value;
 }
 
-function findGlobal(source: ByteSource, name: string): Value {
+function findGlobal(source: ByteSource, name: string, classes: RegExp | undefined): Value {
   const known =
     Object.hasOwn(STORAGES, name) ||
     name === 'torch._utils._rebuild_tensor_v2' ||
@@ -316,7 +320,7 @@ function findGlobal(source: ByteSource, name: string): Value {
     name === 'collections.OrderedDict' ||
     DTYPES.test(name);
   if (known) return { kind: 'global', name };
-  if (OPAQUE.test(name) || OBJECTS.test(name)) return opaque(name);
+  if (OPAQUE.test(name) || OBJECTS.test(name) || classes?.test(name)) return opaque(name);
   throw new TendonError(
     'file_unsafe',
     `${source.path}: its pickle asks for ${name}, which is not needed to name tensors and is never run; save the state_dict alone, or as safetensors`,

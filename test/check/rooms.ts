@@ -86,7 +86,8 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   metrics: ['types', 'control', 'net'],
   // Closed-loop evaluation drives the simulated tasks.
   eval: ['types', 'policies', 'control', 'sim', 'steering'],
-  serve: ['types', 'policies', 'control', 'net'],
+  // What LeRobot's clients send is pickled: it is read as checkpoints' pickles are, and never run.
+  serve: ['types', 'weights', 'policies', 'control', 'net'],
   web: ['types', 'net'],
   // What the machine offers a controller: priority, a service manager, a log, a watch over its stalls.
   host: ['types', 'native', 'control', 'sinks'],

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { prefixWeights } from '../../src/control/index.js';
 import { loadPolicy } from '../../src/policies/index.js';
 import { statePrompt, TextEncoder, withNewline } from '../../src/policies/vla/text.js';
 import { openSafetensors, readTensor } from '../../src/weights/index.js';
@@ -54,6 +55,14 @@ describe.each(KINDS)('%s_tiny', (kind) => {
     ).toBeLessThan(2e-5);
   });
 
+  it('is drawn towards what is left of the chunk before, as LeRobot does', async () => {
+    const policy = await loadPolicy(io.dir, { precision: 'f32' });
+    const weights = prefixWeights('linear', 2, 4, 10);
+    const prefix = { actions: leftOver(io), weights, derivative: false };
+    const chunk = await policy.infer(recorded(io), { task, noise: io.get('noise'), prefix });
+    expect(relativeError(normalised(io, chunk.actions), io.get('rtc.actions_normalised'))).toBeLessThan(2e-5);
+  });
+
   it('reads text as the peer’s tokenizer does', () => {
     const table = { name: '', shape: [1000, 1], dtype: 'F32', file: '', offset: 0 };
     const { mask } = tokenizer_vectors[0]!;
@@ -83,6 +92,21 @@ it('a newline is added to a task that does not end with one', () => {
   expect(withNewline('go')).toBe('go\n');
   expect(withNewline('go\n')).toBe('go\n');
 });
+
+/** The recorded left-over in physical units, zeros of the model behind it. */
+function leftOver(io: Golden): Float32Array {
+  const dim = io.shape('actions').at(-1)!;
+  const rows = new Float32Array(io.get('actions').length);
+  const zero = normalised(io, rows);
+  // normalised() is affine: x = (y − y₀)/slope, with y₀ and the slope of each column from two points.
+  const one = normalised(
+    io,
+    rows.map(() => 1),
+  );
+  const left = new Float32Array(rows.length);
+  left.set(io.get('rtc.prev_chunk_left_over'));
+  return left.map((y, i) => (y - zero[i % dim]!) / (one[i % dim]! - zero[i % dim]!));
+}
 
 /** Physical actions as the model has them, by the statistics of the postprocessor. */
 function normalised(io: Golden, actions: Float32Array): Float32Array {
