@@ -9,6 +9,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.js')).run,
   serve: async () => (await import('./serve.js')).serve,
   eval: async () => (await import('./eval.js')).evaluate,
+  calibrate: async () => (await import('./calibrate.js')).calibrateCommand,
+  remember: async () => (await import('./remember.js')).rememberCommand,
   replay: async () => (await import('./replay.js')).replayCommand,
   imagine: async () => (await import('./imagine.js')).imagine,
   sessions: async () => (await import('./sessions.js')).sessions,

@@ -14,7 +14,30 @@ export function evaluated(task: string, result: Evaluation, how: string): string
     `  modes        ${modes.join(', ')}`,
     `  chunk jumps  median ${result.boundary_jump.median.toFixed(4)}, worst ${result.boundary_jump.worst.toFixed(4)}`,
     `  inference    p50 ${result.infer_ms.p50.toFixed(2)} ms, p99 ${result.infer_ms.p99.toFixed(2)} ms (${how})`,
+    ...partsLines(result),
   ].join('\n');
+}
+
+/** What the parts of a policy did. */
+function partsLines({ records, episodes }: Evaluation): string[] {
+  const steered = records.flatMap(({ steering }) => (steering === undefined ? [] : [steering]));
+  if (steered.length === 0) return [];
+  const alarms: Record<string, number> = {};
+  const guarded: Record<string, number> = {};
+  for (const one of steered) {
+    for (const [name, step] of Object.entries(one.alarms))
+      alarms[name] = (alarms[name] ?? 0) + Number(step >= 0);
+    for (const [did, times] of Object.entries(one.guarded)) guarded[did] = (guarded[did] ?? 0) + times;
+  }
+  const sum = (of: (one: (typeof steered)[number]) => number): number =>
+    steered.reduce((n, one) => n + of(one), 0);
+  return [
+    ...Object.entries(alarms).map(
+      ([name, n]) => `  monitor      ${name} alarms in ${n} of ${episodes} episodes`,
+    ),
+    ...Object.entries(guarded).map(([did, n]) => `  guardian     ${did}: ${n} inferences`),
+    `  parts        ${sum((one) => one.held)} inferences held, ${sum((one) => one.skipped)} parts passed over`,
+  ];
 }
 
 /** One line for each way to join and each delay, as they are found. */

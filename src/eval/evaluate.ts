@@ -14,6 +14,8 @@ export interface EvaluateOptions {
   readonly load?: LoadOptions;
   /** Manifest of parts, or false for none; the folder's own when absent. */
   readonly parts?: string | false | undefined;
+  /** What becomes of observations (disturb.ts). */
+  readonly disturb?: string | undefined;
   /** Rows of a chunk to execute; the checkpoint's n_action_steps when absent. */
   readonly execute?: number;
   readonly workers: number;

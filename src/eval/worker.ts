@@ -4,11 +4,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { withOptions } from '../policies/index.js';
 import { findTask } from '../sim/tasks.js';
 import { asTendonError } from '../types/index.js';
+import { disturbed } from './disturb.js';
 import { runEpisode } from './episode.js';
 import type { EvaluateOptions } from './evaluate.js';
 import { openPolicy } from './open-policy.js';
 
-const { policy: dir, task: name, load, parts, execute } = workerData as EvaluateOptions;
+const { policy: dir, task: name, load, parts, disturb, execute } = workerData as EvaluateOptions;
 const port = parentPort!;
 const fail = (caught: unknown, during: string): void => {
   const { code, message } = asTendonError(caught, during);
@@ -17,7 +18,7 @@ const fail = (caught: unknown, during: string): void => {
 
 try {
   const task = findTask(name);
-  const env = await task.create();
+  const env = disturbed(await task.create(), disturb);
   const tip = (action: ArrayLike<number>) => env.actionPoint(action);
   const policy = await openPolicy(dir, withOptions(load ?? {}, { compute: { threads: 1 } }), { parts, tip });
   port.on('message', (seed: number) => {

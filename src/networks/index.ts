@@ -1,3 +1,4 @@
+export * from './actor-heads.js';
 export * from './attention.js';
 export * from './compose.js';
 export * from './decoder.js';
@@ -12,6 +13,7 @@ export * from './rnn.js';
 export * from './rope.js';
 export * from './siglip.js';
 export * from './sine-positions.js';
+export * from './sink-attention.js';
 export * from './spatial-embedding.js';
 export * from './spatial-softmax.js';
 export * from './unet.js';

@@ -5,6 +5,8 @@ import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 
 export interface Weights {
   has(name: string): boolean;
+  /** As it is in the checkpoint. Throws `weights_mismatch` where there is none. */
+  shape(name: string): readonly number[];
   /** The tensor, whose shape must be `shape` (−1: any). Throws `weights_mismatch`. */
   ref(name: string, shape: readonly number[]): TensorRef;
   weight(g: GraphBuilder, name: string, shape: readonly number[]): Value;

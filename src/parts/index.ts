@@ -19,3 +19,4 @@ export * from './route.js';
 export * from './select.js';
 export * from './state-graph.js';
 export * from './support.js';
+export * from './terms.js';

@@ -8,6 +8,7 @@ import { GuardianEntry } from './kinds/guardian.js';
 import { MemoryEntry } from './kinds/memory.js';
 import { MonitorEntry } from './kinds/monitor.js';
 import { NoiseEntry } from './kinds/noise.js';
+import { ResidualEntry } from './kinds/residual.js';
 import { ScorerEntry } from './kinds/scorer.js';
 import { SelectEntry } from './kinds/selector.js';
 import { POTENTIALS } from './particles.js';
@@ -26,6 +27,7 @@ export const PartEntry = z.lazy(() =>
     MemoryEntry,
     ConditionEntry,
     NoiseEntry,
+    ResidualEntry,
   ]),
 );
 export type PartEntry = z.infer<typeof PartEntry>;

@@ -5,7 +5,15 @@
 // A part keeps nothing between inferences. What it needs the next time it returns as `carried`, and is given it again within the
 // same episode: so a hold, a reset or a replay begins where it should. Numbers that are drawn come from the moment's stream.
 
-import type { ActionChunk, Goal, Image, MonitorReading, Observation, PolicySpec } from '../types/index.js';
+import type {
+  ActionChunk,
+  Goal,
+  GuardianReading,
+  Image,
+  MonitorReading,
+  Observation,
+  PolicySpec,
+} from '../types/index.js';
 import type { Row } from './numbers.js';
 
 /** What parts are told of one inference. Nothing in it changes. */
@@ -41,6 +49,12 @@ export interface Chunks {
   readonly first: number;
   readonly last: number;
 }
+
+/** For inputs that are gathered before a chunk is drawn. */
+export const NO_CHUNKS: Chunks = {
+  ...{ values: new Float32Array(0), n: 1, horizon: 0, action_dim: 0 },
+  ...{ stamp_ns: 0, period_ns: 0, first: 0, last: 0 },
+};
 
 /** What a part leaves for the next inference of the episode; only the part looks into it. */
 export interface Carrying {
@@ -91,7 +105,7 @@ export interface Scorer {
 }
 
 export interface Guarded extends Carrying {
-  readonly did: 'passed' | 'next' | 'shrink' | 'baseline' | 'hold';
+  readonly did: GuardianReading['did'];
   /** Which candidate is played, wholly or in part. */
   readonly chosen: number;
   /** (horizon · action_dim); nothing is played where `did` is hold. */

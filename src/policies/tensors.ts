@@ -49,6 +49,10 @@ export class Tensors {
     return ref;
   }
 
+  shape(name: string): readonly number[] {
+    return this.file.tensors.get(name)?.shape ?? this.ref(name, []).shape;
+  }
+
   /** The tensor whatever its shape, counted as used. */
   anyShape(name: string): TensorRef {
     const ref = this.file.tensors.get(name);

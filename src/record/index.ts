@@ -4,6 +4,7 @@ export { type AnsweredChunk, answeredChunk } from './answered.js';
 export type { ExportOptions, ExportReport, Hindsight } from './dataset/export.js';
 export { SELECTIONS, type Selection } from './dataset/spans.js';
 export { CHANNELS, type RecordedEvent, type SessionHeader, type SessionSummary } from './events.js';
+export { recordedRuns } from './experience.js';
 export { headerOf, type SessionFacts } from './header.js';
 export { observationOf, Recording, summarise } from './read.js';
 export { type RecorderOptions, SessionRecorder } from './recorder.js';

@@ -1,3 +1,4 @@
+export { type Calibrated, calibrate, monitorOf } from './calibrate.js';
 export {
   findManifest,
   fingerprintOf,
@@ -6,4 +7,5 @@ export {
   type SteerablePolicy,
   type SteeringOptions,
 } from './load.js';
+export { remembered } from './remember.js';
 export { SteeredPolicy } from './steered-policy.js';

@@ -11,6 +11,9 @@ import {
   failureLstm,
   failureScore,
   qCritics,
+  residualActor,
+  squashed,
+  squashedActor,
   type Weights,
 } from '../networks/index.js';
 import { importOnnx } from '../onnx/index.js';
@@ -90,7 +93,7 @@ function fromArrays(file: ArrayFile, form: string, path: string): GraphBuilder {
 }
 
 function fromTensors(file: WeightFile, form: string, path: string): GraphBuilder {
-  const weights: Weights = new Tensors(file, `scorer ${form}`);
+  const weights: Weights = new Tensors(file, `part ${form}`);
   const { tensors } = file;
   const width = (name: string): number => tensors.get(`${name}.weight`)?.shape[1] ?? 0;
   const x = (g: GraphBuilder, name: string): Value => g.input('x', [1, width(name)], 'step');
@@ -103,6 +106,10 @@ function fromTensors(file: WeightFile, form: string, path: string): GraphBuilder
     return graphOf((g) => failureScore(g, weights, x(g, 'projector.0')));
   if (form === 'failure' && tensors.has('lstm.weight_ih_l0'))
     return failureStep(weights, tensors.get('lstm.weight_ih_l0')!.shape);
+  if (form === 'noise' && tensors.has('actor.latent_pi.0.weight'))
+    return graphOf((g) => squashed(g, squashedActor(g, weights, x(g, 'actor.latent_pi.0')), 1));
+  if (form === 'residual' && tensors.has('fc_mean.weight'))
+    return graphOf((g) => residualActor(g, weights, x(g, 'backbone.0')));
   if (form === 'value' && tensors.has('critic.qf0.0.weight'))
     return graphOf((g) => qCritics(g, weights, x(g, 'critic.qf0.0')));
   throw unknown(path, form, [...tensors.keys()]);

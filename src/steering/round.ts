@@ -104,9 +104,10 @@ export class Round {
     this.order = order ?? Array.from({ length: n }, (_, i) => i);
   }
 
-  /** What the guardians let through, each asked about what the one before did. */
-  async guard(chunks: Chunks, moments: (name: string) => Moment): Promise<Played> {
-    const size = chunks.horizon * chunks.action_dim;
+  /** What the guardians let through, each asked about what the one before made of it. */
+  async guard(given: Chunks, moments: (name: string) => Moment): Promise<Played> {
+    const size = given.horizon * given.action_dim;
+    let chunks = given;
     let order = this.order;
     let played: Played = {
       chosen: order[0]!,
@@ -116,6 +117,7 @@ export class Round {
       if (kind !== 'guardian') continue;
       this.ruled = true;
       try {
+        if (chunks !== given) await this.judge(chunks, moments);
         const guarded: Guarded = await part.guard(
           order,
           chunks,
@@ -128,6 +130,11 @@ export class Round {
         this.guardians.push({ name, did: guarded.did, share: guarded.share });
         if (guarded.did === 'hold') this.holdFor(guarded.why);
         played = { chosen: guarded.chosen, actions: guarded.actions };
+        if (guarded.did !== 'passed' && guarded.did !== 'next') {
+          const values = chunks.values.slice();
+          values.set(guarded.actions, guarded.chosen * size);
+          chunks = { ...chunks, values };
+        }
         order = [guarded.chosen, ...order.filter((i) => i !== guarded.chosen)];
       } catch (caught) {
         this.fails(name, caught);

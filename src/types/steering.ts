@@ -1,6 +1,8 @@
 // What the parts beside a policy (docs/parts.md) say of one inference, and how they are set while it runs. A chunk carries the
 // report, so that the page, the metrics and a recording see the same, and control acts on what it says.
 
+import type { ActionChunk, Observation } from './values.js';
+
 /** What a monitor found in the inference that a chunk answers. */
 export interface MonitorReading {
   readonly name: string;
@@ -15,7 +17,7 @@ export interface MonitorReading {
 /** What a guardian let through. `share`: how much of the policy's own action is left beside the baseline's. */
 export interface GuardianReading {
   readonly name: string;
-  readonly did: 'passed' | 'next' | 'shrink' | 'baseline' | 'hold';
+  readonly did: 'passed' | 'next' | 'shrink' | 'baseline' | 'residual' | 'hold';
   readonly share: number;
 }
 
@@ -77,3 +79,9 @@ export interface Steered {
 
 /** Whether a policy has parts. */
 export const isSteered = (policy: object): policy is Steered => 'switchPart' in policy;
+
+/** One run of a policy, as calibration and memories take it: what was seen and what was answered, inference by inference. */
+export interface Experience {
+  readonly success: boolean;
+  readonly steps: readonly { readonly observation: Observation; readonly chunk: ActionChunk }[];
+}

@@ -8,10 +8,12 @@ import { openGuardian } from './guardian.js';
 import { openMemory } from './memory.js';
 import { openMonitor } from './monitor.js';
 import { openNoise } from './noise.js';
+import { openResidual } from './residual.js';
 import { openScorer } from './scorer.js';
 
 export { type ConditionEntry, clamp } from './condition.js';
 export { executed } from './inputs.js';
+export type { MonitorEntry } from './monitor.js';
 export { FORMS } from './scorer.js';
 export { type SelectEntry, select } from './selector.js';
 
@@ -39,6 +41,8 @@ function openOther(
       return openNoise(name, entry, host);
     case 'memory':
       return openMemory(name, entry, host);
+    case 'residual':
+      return openResidual(name, entry, host);
     case 'monitor':
       return openMonitor(name, entry, host);
     case 'guardian': {

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import { TendonError } from '../../types/index.js';
 import { blend, byUtility, cosine, nearest } from '../memory.js';
 import { distance, type Row, rowsOf } from '../numbers.js';
-import type { Moment, Part, PartHost, Question } from '../ports.js';
+import { type Moment, NO_CHUNKS, type Part, type PartHost, type Question } from '../ports.js';
 import { Inputs, InputsEntry } from './inputs.js';
 
 export const MemoryEntry = z.lazy(() =>
@@ -45,18 +45,8 @@ export async function openMemory(name: string, entry: MemoryEntry, host: PartHos
     );
   const held = heldIn(name, entry, host);
   const network = entry.model === undefined ? undefined : await host.network(entry.model, 'embedding');
-  const none = {
-    values: new Float32Array(0),
-    n: 1,
-    horizon: 0,
-    action_dim: 0,
-    stamp_ns: 0,
-    period_ns: 0,
-    first: 0,
-    last: 0,
-  };
   const key = async (moment: Moment): Promise<Row> => {
-    const { values } = inputs.gather(none, moment);
+    const { values } = inputs.gather(NO_CHUNKS, moment);
     const [input] = Object.keys(network?.inputs ?? {});
     const found = network === undefined ? values : await network.run({ [input!]: values }, 1);
     if (found.length !== held.width)

@@ -3,7 +3,8 @@
 
 import * as z from 'zod';
 import { TendonError } from '../../types/index.js';
-import type { Part, PartHost, Shaper } from '../ports.js';
+import { type Moment, NO_CHUNKS, type Part, type PartHost, type Shaper } from '../ports.js';
+import { Inputs, InputsEntry } from './inputs.js';
 
 export const NoiseEntry = z.lazy(() =>
   z
@@ -11,6 +12,9 @@ export const NoiseEntry = z.lazy(() =>
       kind: z.literal('noise'),
       /** Folder of a policy whose action is noise: rows × columns numbers. */
       policy: z.string().optional(),
+      /** Or an actor as its author saved it (stable-baselines3: DSRL), or ONNX, of these inputs; ±1 is ±magnitude. */
+      model: z.string().optional(),
+      inputs: InputsEntry.default(['observation']),
       /** Or noise by this seed, the same at every inference. */
       fixed_seed: z.number().int().min(0).optional(),
       rows: z.number().int().min(1).default(1),
@@ -21,9 +25,13 @@ export const NoiseEntry = z.lazy(() =>
       /** How many candidates begin from it; the others are drawn as usual. */
       candidates: z.number().int().min(1).default(1),
     })
-    .refine(({ policy, fixed_seed }) => (policy === undefined) !== (fixed_seed === undefined), {
-      error: 'expected either policy or fixed_seed',
-    }),
+    .refine(
+      ({ policy, model, fixed_seed }) =>
+        [policy, model, fixed_seed].filter((v) => v !== undefined).length === 1,
+      {
+        error: 'expected one of policy, model and fixed_seed',
+      },
+    ),
 );
 export type NoiseEntry = z.infer<typeof NoiseEntry>;
 
@@ -49,12 +57,13 @@ export async function openNoise(name: string, entry: NoiseEntry, host: PartHost)
       noise[i] = Math.min(Math.max(given[i % count]!, -magnitude), magnitude);
     return noise;
   };
+  const judged = entry.model === undefined ? undefined : await openActor(name, entry, host);
   const actor = entry.policy === undefined ? undefined : await host.policy(entry.policy);
   const fixed = entry.fixed_seed === undefined ? undefined : host.normal(entry.fixed_seed, rows * columns);
   const part: Shaper = {
     async shape(question, moment, carried) {
       const asked = await actor?.ask(moment, carried);
-      const given = asked?.chunk.actions ?? fixed!;
+      const given = asked?.chunk.actions ?? (await judged?.(moment)) ?? fixed!;
       const drawn = (): Float32Array =>
         host.normal(Math.floor(moment.uniforms(1)[0]! * 2 ** 31), rows * columns);
       const first = Array.from({ length: entry.candidates }, () => spread(given, drawn));
@@ -65,4 +74,25 @@ export async function openNoise(name: string, entry: NoiseEntry, host: PartHost)
     },
   };
   return { kind: 'shaper', part };
+}
+
+/** An actor whose answer is in ±1: noise is that times the magnitude. */
+async function openActor(
+  name: string,
+  { model, inputs, magnitude = 1 }: NoiseEntry,
+  host: PartHost,
+): Promise<(moment: Moment) => Promise<Float32Array>> {
+  const gathered = new Inputs(inputs, 'all', host.spec, `parts.${name}`);
+  if (gathered.ranks)
+    throw new TendonError(
+      'config_invalid',
+      `parts.${name}.inputs: noise comes before any chunk; expected what is seen`,
+    );
+  const network = await host.network(model!, 'noise');
+  const [input] = Object.keys(network.inputs);
+  return async (moment) => {
+    const { values } = gathered.gather(NO_CHUNKS, moment);
+    const answer = await network.run({ [input!]: values }, 1);
+    return answer.map((v) => v * magnitude);
+  };
 }
