@@ -84,7 +84,7 @@ it('a band that is no band is named', () => {
 
 it('simulated runs become a memory, which scores what is new and recalls what was done', async () => {
   const runs: Experience[] = [];
-  const load = { precision: 'f32', threads: 1 } as const;
+  const load = { compute: { precision: 'f32', threads: 1 } } as const;
   for await (const one of simulatedRuns({ policy: ARM, task: 'arm', seeds: [0, 1], load, parts: false }))
     runs.push(one);
   expect(runs.map(({ success }) => success)).toEqual([true, true]);

@@ -13,7 +13,7 @@ import { fingerprintOf, loadSteered, SteeredPolicy } from '../../src/steering/in
 import type { ActionChunk, Observation } from '../../src/types/index.js';
 
 const ARM = fileURLToPath(new URL('../../models/arm/', import.meta.url));
-const OPTIONS = { precision: 'f32', steps: 2, threads: 1 } as const;
+const OPTIONS = { compute: { precision: 'f32', threads: 1 }, sampling: { steps: 2 } } as const;
 const dir = mkdtempSync(join(tmpdir(), 'tendon-steering-'));
 afterAll(() => rmSync(dir, { recursive: true }));
 
