@@ -1,12 +1,11 @@
 // `tendon eval`: how often a checkpoint succeeds on a simulated task, over all cores.
 
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { evaluatePolicy } from '../eval/evaluate.js';
 import { htmlReport } from '../eval/report.js';
 import { range, seedsOf } from '../eval/seeds.js';
 import { addon } from '../native/index.js';
-import { PACKAGE_ROOT } from '../session/sim-session.js';
+import { modelFolder } from '../session/drivers.js';
 import { decimal } from './arguments.js';
 import { type Command, loadOptions, PARTS_OPTION, POLICY_OPTIONS, partsOf } from './command.js';
 import { evaluated, sayDelays } from './eval-text.js';
@@ -23,7 +22,7 @@ export const evaluate: Command = {
   ],
   takes: 'policy',
   options: {
-    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
+    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, maze, pusht' },
     policy: {
       type: 'string',
       help: 'checkpoint folder, hf:OWNER/NAME@REVISION, or physics:TASK to plan over the simulation; default models/TASK',
@@ -48,7 +47,7 @@ export const evaluate: Command = {
     const task = text('task');
     const seeds =
       values.seeds === undefined ? range(0, integer('episodes', 1, 1e6) - 1) : seedsOf(text('seeds'));
-    const policy = values.policy === undefined ? join(PACKAGE_ROOT, 'models', task) : text('policy');
+    const policy = values.policy === undefined ? modelFolder(task) : text('policy');
     const load = loadOptions(values);
     const parts = partsOf(values);
     if (values.delays !== undefined) {

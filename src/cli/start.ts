@@ -33,7 +33,7 @@ export const start: Command = {
   ],
   takes: 'policy',
   options: {
-    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, pusht' },
+    task: { type: 'string', default: 'arm', help: 'simulated task: arm, block-push, maze, pusht' },
     policy: { type: 'string', help: 'checkpoint folder; default models/TASK' },
     seed: { type: 'string', default: '0', help: 'first episode' },
     port: {

@@ -49,8 +49,11 @@ export async function runEpisode(
   let last: Float32Array | undefined;
   const period_ns = NS_PER_S / (policy.spec.rate_hz ?? spec.rate_hz);
   const seen = new ObservationWindow(policy.spec.n_obs_steps, period_ns);
+  // Where the task has a goal that can be set, it stands in the observation, as the simulated robot publishes it.
+  const observed = (): Record<string, Float32Array> =>
+    spec.goal_dim === 0 ? env.observe() : { ...env.observe(), goal: Float32Array.from(env.goal()) };
   const look = (): void =>
-    seen.push({ stamp_ns: Math.round((steps * NS_PER_S) / spec.rate_hz), values: env.observe() });
+    seen.push({ stamp_ns: Math.round((steps * NS_PER_S) / spec.rate_hz), values: observed() });
   const { ensemble } = policy.spec;
   const overlap =
     ensemble === undefined ? undefined : overlapFor({ mode: 'ensemble', coeff: ensemble }, period_ns);

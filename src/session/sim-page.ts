@@ -4,6 +4,7 @@
 import { Emitter } from '../base/index.js';
 import { LoopMetrics } from '../metrics/index.js';
 import { type LoadOptions, withOptions } from '../policies/index.js';
+import type { TaskInstance } from '../sim/task.js';
 import { taskNames } from '../sim/tasks.js';
 import {
   type ActionChunk,
@@ -130,7 +131,7 @@ export class LiveSession implements LiveSource {
       case 'task':
         return this.switchTask(intent.task);
       case 'teleop':
-        return takeOver(controller, intent, (point) => this.session.twin.pointAction(point));
+        return takeOver(controller, intent, (point) => this.twin.pointAction(point));
     }
     return ACCEPTED;
   }
@@ -139,6 +140,14 @@ export class LiveSession implements LiveSource {
     for (const timer of this.timers) clearInterval(timer);
     this.counted?.close();
     await this.session.close();
+  }
+
+  /** The task as the robot was last seen. */
+  private get twin(): TaskInstance {
+    const { twin, robot } = this.session;
+    const values = robot.latest()?.values;
+    if (values !== undefined) twin.seen?.(values);
+    return twin;
   }
 
   /** What drives, by the name that the page has for it; one that was named by hand has its policy's kind. */
@@ -233,11 +242,12 @@ export class LiveSession implements LiveSource {
 
   private emitChunk(session: SimSession, chunk: ActionChunk): void {
     if (this.listeners.size > 0 && session === this.session)
-      this.listeners.emit(liveChunk(chunk, (action) => session.twin.actionPoint(action)));
+      this.listeners.emit(liveChunk(chunk, (action) => this.twin.actionPoint(action)));
   }
 
   private emitStatus(): void {
-    const { robot, status, twin } = this.session;
+    const { robot, status } = this.session;
+    const { twin } = this;
     const control = this.readStatus!();
     this.listeners.emit({
       ...control,

@@ -1,5 +1,5 @@
 // The simulated robot's side of a command: what it refuses, what it does until the next one, and its watchdog,
-// which holds the measured position when commands stop coming.
+// which holds the measured position, or stands still, when commands stop coming.
 
 import { type Message, readNumbers, readStrings } from '../rosbridge/index.js';
 import { TendonError } from '../types/index.js';
@@ -89,7 +89,7 @@ export class SimCommands {
     const since_ms = now_ms - this.arrived_ms;
     this.holding = last === undefined || since_ms > last.after_ms + this.watchdog_ms;
     if (last === undefined || this.holding) {
-      this.held ??= position.slice();
+      this.held ??= this.spec.quantity === 'velocity' ? new Float64Array(position.length) : position.slice();
       return this.held;
     }
     this.held = undefined;

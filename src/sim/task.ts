@@ -22,6 +22,8 @@ export interface TaskSpec {
   readonly max_steps: number;
   /** Names of the commanded joints or axes, in order: the layout of an action and of `joint_position`. */
   readonly joint_names: readonly string[];
+  /** What is commanded; positions unless it says so. Of velocities the robot holds by 0. */
+  readonly quantity?: 'velocity';
   /** Per joint, physical units; commands outside are refused by the supervisor. */
   readonly limits: {
     readonly lower: readonly number[];
@@ -45,21 +47,25 @@ export interface TaskInstance {
   reset(seed: number): void;
   /** Observation features by key, in the units the checkpoint was trained on. Fresh arrays. */
   observe(): Record<string, Float32Array>;
-  /** Positions of the commanded joints or axes, (joint_names.length). */
+  /** Positions of the commanded joints or axes, or their velocities where these are commanded, (joint_names.length). */
   jointPosition(): Float64Array;
   /** Current goal, (goal_dim). */
   goal(): Float64Array;
   setGoal(goal: ArrayLike<number>): void;
-  /** Holds `target` (absolute, joint_names.length) for `seconds` of simulated time. */
+  /** Holds `target` (absolute positions, or velocities; joint_names.length) for `seconds` of simulated time. */
   advance(target: ArrayLike<number>, seconds: number): void;
   /** Pushes the object `name` with a force in newtons during the next advance. */
   push(name: string, force: readonly [number, number, number]): void;
   /** Poses of `shapes`: (n, 7) x y z qw qx qy qz, world frame, metres. */
   poses(out: Float32Array): void;
+  /** Puts the instance where an observation has the robot, where points and actions depend on that; for drawing only. */
+  seen?(values: Readonly<Record<string, ArrayLike<number>>>): void;
   /** Position in the workspace that action `target` leads to, for drawing chunks: (3). */
   actionPoint(target: ArrayLike<number>): readonly [number, number, number];
   /** The action that leads to `point`, or as near as the robot gets: (joint_names.length). */
   pointAction(point: ArrayLike<number>): Float64Array;
+  /** Where a recorded `observation.state` has the robot, for drawing goals and routes: (3). Absent: a state shows no place. */
+  statePoint?(state: ArrayLike<number>): readonly [number, number, number];
   /** True once the task's published success criterion has been met. */
   success(): boolean;
   /** True when the episode can no longer succeed (a forbidden touch, say). */

@@ -3,10 +3,11 @@
 import { TendonError } from '../types/index.js';
 import { armTask } from './arm.js';
 import { blockPushTask } from './block-push.js';
+import { mazeTask } from './maze.js';
 import { pushtTask } from './pusht.js';
 import type { Task } from './task.js';
 
-const TASKS: readonly Task[] = [armTask, blockPushTask, pushtTask];
+const TASKS: readonly Task[] = [armTask, blockPushTask, mazeTask, pushtTask];
 
 export function taskNames(): string[] {
   return TASKS.map((t) => t.spec.name);

@@ -284,6 +284,23 @@ describe('refusals', () => {
     ).rejects.toThrow(/modules_actor/);
   });
 
+  it('entries that count may be given alone, and the rest is the present state’s', () =>
+    folder('ogbench_hiql', { type: 'actor', goal_use: [1, 4] }, async (dir) => {
+      const policy = await loadPolicy(dir, { precision: 'f32' });
+      const io = golden('ogbench_hiql');
+      const [state] = rows(io, 'observations');
+      const [goal] = rows(io, 'goals');
+      const to = async (values: Float32Array) => [
+        ...(await policy.infer({ stamp_ns: 0, values: { 'observation.state': state!, goal: values } }))
+          .actions,
+      ];
+      const mixed = state!.slice();
+      for (const i of [1, 4]) mixed[i] = goal![i]!;
+      expect(await to(Float32Array.of(goal![1]!, goal![4]!))).toEqual(await to(mixed));
+      expect(await to(goal!)).toEqual(await to(mixed));
+      await expect(to(new Float32Array(3))).rejects.toThrow(/expected 7 numbers, or the 2 that count/);
+    }));
+
   it('no goal', () =>
     folder('ogbench_hiql', undefined, async (dir) => {
       const policy = await loadPolicy(dir, { compute: { precision: 'f32' } });

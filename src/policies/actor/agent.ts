@@ -29,6 +29,8 @@ export interface Agent {
   readonly frame_stack: number;
   /** The mean action (1, action_dim) before it is clipped, or the logits; with draws: a sample. */
   act(g: GraphBuilder, s: Value, goal: Value, draws?: Draws): Value;
+  /** The level below what turns a goal into something nearer: told a subgoal (HIQL), a representation (SAW) or a skill (HILP). */
+  readonly below?: { readonly dim: number; act: Agent['act'] };
   /** By name: value, distance, critic, goal_rep, subgoal …; what each gives is said where it is made. */
   readonly scores: Readonly<Record<string, Score>>;
 }
@@ -49,6 +51,10 @@ export function gaussian(
   if (log_std === undefined) return g.add(mean, noise);
   return g.add(mean, g.mul(noise, g.unary('exp', clamp(g, log_std, -5, 2))));
 }
+
+/** The agent that is given what the level above proposes instead of a goal. */
+export const onlyBelow = (agent: Agent): Agent | undefined =>
+  agent.below && { ...agent, goal: [agent.below.dim], subgoal_dim: 0, act: agent.below.act };
 
 /** Numbers in a shape. */
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);

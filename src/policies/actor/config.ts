@@ -27,6 +27,8 @@ export const ActorConfig = z.lazy(() =>
     /** Of pictures: (height, width, channels), stacked frames included; OGBench's are 64 × 64 × 3 unless it says so. */
     observation_shape: z.array(CountSchema).min(1).max(3).optional(),
     goal_dim: CountSchema.optional(),
+    /** What stands in `goal`: a goal, or what the level above proposes (HIQL's subgoal, SAW's representation, HILP's skill z). */
+    given: z.enum(['goal', 'subgoal']).default('goal'),
     /** Entries of the goal that the user sets; the rest is taken from the present observation (kitchen, mazes). */
     goal_use: z.array(z.number().int().min(0)).optional(),
     /** HIQL's own repository keeps these on the command line. */

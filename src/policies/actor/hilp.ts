@@ -23,6 +23,12 @@ export function hilpGcrlAgent(net: Flax): Agent {
   const dim = net.at('networks_value/phi/VmapLayerNormMLP_0').member(0).width('Dense_0');
   const skill: Score = (g, s, goal) => unit(g, g.binary('sub', phi(g, goal), phi(g, s)));
   const distance: Score = (g, s, goal) => euclidean(g, phi(g, s), phi(g, goal));
+  const skill_dim = actor.at('MLP_0').width('layers_0') - dim;
+  const follow: Agent['act'] = (g, s, z, draws) => {
+    const h = actor.at('MLP_0').mlp(g, g.concat([s, z], 1), RELU);
+    const log_std = actor.vector(g, 'log_stds');
+    return gaussian(g, actor.dense(g, h, 'Dense_0'), log_std, draws?.action, draws?.temperature ?? 0);
+  };
   return {
     name: 'hilp_gcrl',
     observation: [dim],
@@ -31,11 +37,8 @@ export function hilpGcrlAgent(net: Flax): Agent {
     discrete: false,
     subgoal_dim: 0,
     frame_stack: 1,
-    act(g, s, goal, draws) {
-      const h = actor.at('MLP_0').mlp(g, g.concat([s, skill(g, s, goal)], 1), RELU);
-      const log_std = actor.vector(g, 'log_stds');
-      return gaussian(g, actor.dense(g, h, 'Dense_0'), log_std, draws?.action, draws?.temperature ?? 0);
-    },
+    act: (g, s, goal, draws) => follow(g, s, skill(g, s, goal), draws),
+    below: { dim: skill_dim, act: follow },
     scores: {
       phi: (g, s) => phi(g, s),
       skill,
@@ -65,6 +68,11 @@ export function hilpZsrlAgent(tensors: Tensors): Agent {
   const skill: Score = (g, s, goal) =>
     g.affine(unit(g, g.binary('sub', phi(g, goal), phi(g, s))), Math.sqrt(z_dim), 0);
   const distance: Score = (g, s, goal) => euclidean(g, phi(g, s), phi(g, goal));
+  const follow: Agent['act'] = (g, s, z) => {
+    const both = [trunk(g, s, 'agent.actor.obs_net'), trunk(g, g.concat([s, z], 1), 'agent.actor.obs_z_net')];
+    const h = g.unary('relu', linear(g, g.concat(both, 1), 'agent.actor.policy.0'));
+    return g.unary('tanh', linear(g, h, 'agent.actor.policy.2'));
+  };
   return {
     name: 'hilp_zsrl',
     observation: [dim],
@@ -73,15 +81,8 @@ export function hilpZsrlAgent(tensors: Tensors): Agent {
     discrete: false,
     subgoal_dim: 0,
     frame_stack: 1,
-    act(g, s, goal) {
-      const z = skill(g, s, goal);
-      const both = [
-        trunk(g, s, 'agent.actor.obs_net'),
-        trunk(g, g.concat([s, z], 1), 'agent.actor.obs_z_net'),
-      ];
-      const h = g.unary('relu', linear(g, g.concat(both, 1), 'agent.actor.policy.0'));
-      return g.unary('tanh', linear(g, h, 'agent.actor.policy.2'));
-    },
+    act: (g, s, goal) => follow(g, s, skill(g, s, goal)),
+    below: { dim: z_dim, act: follow },
     scores: {
       phi: (g, s) => phi(g, s),
       skill,

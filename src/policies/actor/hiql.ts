@@ -40,6 +40,8 @@ export function hiqlAgent(net: Flax, flags: HiqlFlags): Agent {
     const proposed = act(g, high, g.concat([s, goal], 1), draws?.subgoal, draws?.temperature);
     return flags.use_rep ? lengthNormalize(g, proposed) : g.add(s, proposed);
   };
+  const follow: Agent['act'] = (g, s, towards, draws) =>
+    act(g, low, g.concat([s, towards], 1), draws?.action, draws?.temperature);
   const value: Score = (g, s, goal) => {
     const critics = net.at('networks_value/value_net/VmapLayerNormMLP_0');
     const input = g.concat([s, represent(g, s, goal)], 1);
@@ -56,13 +58,13 @@ export function hiqlAgent(net: Flax, flags: HiqlFlags): Agent {
     discrete: false,
     subgoal_dim: flags.use_waypoints ? high.shape('Dense_0/bias')[0]! : 0,
     frame_stack: 1,
-    act(g, s, goal, draws) {
-      const towards = flags.use_waypoints ? subgoal(g, s, goal, draws) : represent(g, s, goal);
-      return act(g, low, g.concat([s, towards], 1), draws?.action, draws?.temperature);
-    },
+    act: (g, s, goal, draws) =>
+      follow(g, s, flags.use_waypoints ? subgoal(g, s, goal, draws) : represent(g, s, goal), draws),
+    below: { dim: high.shape('Dense_0/bias')[0]!, act: follow },
     scores: {
       ...(flags.use_rep ? { goal_rep: represent } : {}),
       subgoal: (g, s, goal) => subgoal(g, s, goal),
+      proposal: (g, s, goal, a) => subgoal(g, s, goal, a && { action: a, subgoal: a, temperature: 1 }),
       value,
       distance: (g, s, goal) => stepsOf(g, value(g, s, goal), flags.discount, true),
     },

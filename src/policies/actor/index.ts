@@ -8,7 +8,7 @@ import type { Checkpoint } from '../checkpoint.js';
 import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { direct } from '../sampling.js';
-import { type Agent, type Draws, sizeOf } from './agent.js';
+import { type Agent, type Draws, onlyBelow, sizeOf } from './agent.js';
 import { type ActorConfig, parseActorConfig } from './config.js';
 import { openAgent } from './open.js';
 
@@ -21,7 +21,14 @@ export const GOAL = 'goal';
 
 export function openActor({ dir, config: json }: Checkpoint): DenoiserFamily {
   const config = parseActorConfig(json, dir);
-  const { agent, finish } = openAgent(dir, config);
+  const { agent: whole, finish } = openAgent(dir, config);
+  const agent = config.given === 'subgoal' ? onlyBelow(whole) : whole;
+  if (agent === undefined)
+    throw new TendonError(
+      'config_invalid',
+      `given: ${whole.name} has one level, which is told the goal itself; leave "given" out`,
+      { agent: whole.name },
+    );
   const isPicture = agent.observation.length === 3;
   const numbers = sizeOf(agent.observation);
   const goals = sizeOf(agent.goal);
@@ -29,7 +36,7 @@ export function openActor({ dir, config: json }: Checkpoint): DenoiserFamily {
   const width = agent.action_dim + agent.subgoal_dim;
   const action_dim = agent.discrete ? 1 : agent.action_dim;
   const use = config.goal_use;
-  if (use !== undefined && (isPicture || use.some((i) => i >= goals)))
+  if (use !== undefined && (isPicture || config.given === 'subgoal' || use.some((i) => i >= goals)))
     throw new TendonError(
       'config_invalid',
       `goal_use: expected entries below ${goals} of a state, got ${use.join(', ')}`,
@@ -49,15 +56,12 @@ export function openActor({ dir, config: json }: Checkpoint): DenoiserFamily {
     network: {
       rows: 1,
       columns: width,
-      build(groups) {
-        const g = new GraphBuilder();
-        const s = observed(g, agent);
-        const goal = g.input(GOAL, [1, ...agent.goal], 'observation');
-        const x = g.input('x', [groups, 1, width], 'step');
-        g.output('action', actionOf(g, agent, s, goal, x, config.temperature));
-        return g;
+      build: (groups) => described(agent, groups, config.temperature),
+      finish() {
+        // Where the lower level acts alone, what the whole agent needs still has its place in the file.
+        if (agent !== whole) described(whole, 1, config.temperature);
+        finish();
       },
-      finish,
       condition(history, goal) {
         const newest = history.at(-1)!;
         const wanted = goalOf(goal, newest, config, goals);
@@ -69,6 +73,15 @@ export function openActor({ dir, config: json }: Checkpoint): DenoiserFamily {
     codec: { decode: () => undefined },
     window: { n_obs_steps: agent.frame_stack },
   });
+}
+
+function described(agent: Agent, groups: number, temperature: number): GraphBuilder {
+  const g = new GraphBuilder();
+  const s = observed(g, agent);
+  const goal = g.input(GOAL, [1, ...agent.goal], 'observation');
+  const x = g.input('x', [groups, 1, agent.action_dim + agent.subgoal_dim], 'step');
+  g.output('action', actionOf(g, agent, s, goal, x, temperature));
+  return g;
 }
 
 /** The state, (1, n), or the newest frames on the channels of one picture, (1, h, w, channels). */
@@ -122,7 +135,10 @@ function gumbel(g: GraphBuilder, normal: Value): Value {
   return g.affine(g.unary('log', g.affine(g.unary('log', u), -1, 0)), -1, 0);
 }
 
-/** The goal as given, or as an observation has it; entries that the user does not set are the present ones. */
+/**
+ * The goal as given, or as an observation has it; entries that the user does not set are the present ones. Where only some
+ * entries count, those alone may be given.
+ */
 function goalOf(
   goal: Goal | undefined,
   newest: Observation,
@@ -130,16 +146,19 @@ function goalOf(
   length: number,
 ): Float32Array {
   const wanted = goal?.[GOAL] ?? newest.values[GOAL];
-  if (wanted === undefined || wanted.length !== length)
+  const some = goal_use !== undefined && wanted?.length === goal_use.length;
+  if (wanted === undefined || (wanted.length !== length && !some))
     throw new TendonError(
       'input_invalid',
-      `goal: this policy is told where to go; expected ${length} numbers under "${GOAL}" in the goal or the observation, got ${wanted?.length ?? 'none'}`,
+      `goal: this policy is told where to go; expected ${length} numbers${goal_use === undefined ? '' : `, or the ${goal_use.length} that count (goal_use)`} under "${GOAL}" in the goal or the observation, got ${wanted?.length ?? 'none'}`,
       { expected: length, got: wanted?.length },
     );
   const now = newest.values[STATE];
   if (goal_use === undefined || now === undefined) return wanted;
   const out = now.slice();
-  for (const i of goal_use) out[i] = wanted[i]!;
+  goal_use.forEach((entry, i) => {
+    out[entry] = wanted[some ? i : entry]!;
+  });
   return out;
 }
 

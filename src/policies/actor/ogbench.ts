@@ -4,7 +4,16 @@
 import type { GraphBuilder, Value } from '../../native/index.js';
 import { type Flax, lengthNormalize } from '../../networks/index.js';
 import { TendonError } from '../../types/index.js';
-import { type Agent, gaussian, leastOf, meanOf, type Score, type Shape, stepsOf } from './agent.js';
+import {
+  type Agent,
+  type Draws,
+  gaussian,
+  leastOf,
+  meanOf,
+  type Score,
+  type Shape,
+  stepsOf,
+} from './agent.js';
 import { impala } from './impala.js';
 import { iqe, mrn } from './quasimetric.js';
 
@@ -60,6 +69,10 @@ export function ogbenchAgent(net: Flax, flags: OgbenchFlags, picture: Shape | un
     );
     return lengthNormalize(g, proposed);
   };
+  const acted = (g: GraphBuilder, input: Value, draws: Draws | undefined): Value =>
+    headOf(g, actor, input, draws?.action, draws?.temperature);
+  /** The actor, told what stands for a goal already. */
+  const follow: Agent['act'] = (g, s, towards, draws) => acted(g, joined(g, actor, s, towards, true), draws);
   const head = actor.has('logit_net') ? 'logit_net' : 'mean_net';
   const rep_dim = hierarchical ? module('high_actor').shape('mean_net/bias')[0]! : 0;
   const observation = picture ?? [stateDim(net, name)];
@@ -72,32 +85,37 @@ export function ogbenchAgent(net: Flax, flags: OgbenchFlags, picture: Shape | un
     subgoal_dim: rep_dim,
     frame_stack: flags.frame_stack ?? 1,
     act(g, s, goal, draws) {
-      if (hierarchical)
-        return headOf(
-          g,
-          actor,
-          joined(g, actor, s, subgoalOf(g, s, goal, draws), true),
-          draws?.action,
-          draws?.temperature,
-        );
-      const towards = rep === undefined ? goal : represent(g, s, goal, rep);
-      return headOf(
-        g,
-        actor,
-        joined(g, actor, s, towards, rep !== undefined),
-        draws?.action,
-        draws?.temperature,
-      );
+      if (hierarchical) return follow(g, s, subgoalOf(g, s, goal, draws), draws);
+      return rep === undefined
+        ? acted(g, joined(g, actor, s, goal), draws)
+        : follow(g, s, represent(g, s, goal, rep), draws);
     },
+    ...(hierarchical || rep !== undefined
+      ? { below: { dim: hierarchical ? rep_dim : widthOf(rep!), act: follow } }
+      : {}),
     scores: {
       ...(net.has('modules_goal_rep') ? { goal_rep: (g, s, goal) => represent(g, s, goal) } : {}),
       ...(rep === undefined
         ? {}
         : { actor_goal_rep: (g: GraphBuilder, s: Value, goal: Value) => represent(g, s, goal, rep) }),
-      ...(hierarchical ? { subgoal: (g, s, goal) => subgoalOf(g, s, goal) } : {}),
+      ...(hierarchical ? proposals(subgoalOf) : {}),
       ...scoresOf(net, flags, represent),
     },
   };
+}
+
+/** What the high level proposes, and what it does with these draws, (1, rep_dim), already spread by a temperature. */
+const proposals = (subgoalOf: Agent['act']): Record<string, Score> => ({
+  subgoal: (g, s, goal) => subgoalOf(g, s, goal),
+  proposal: (g, s, goal, a) => subgoalOf(g, s, goal, a && { action: a, subgoal: a, temperature: 1 }),
+});
+
+/** Numbers that a goal representation comes to. */
+function widthOf(rep: Flax): number {
+  const net = rep.at(rep.has('layers_1') ? 'layers_1' : 'layers_0');
+  let last = 0;
+  while (net.has(`Dense_${last + 1}`)) last++;
+  return net.shape(`Dense_${last}/bias`)[0]!;
 }
 
 /** Width of a state: what stays of the first layer's input beside the goal or its representation. */
@@ -177,6 +195,9 @@ function scoresOf(
   if (has('critic') && module('critic').has('phi'))
     /** log of a density ratio: φ(s, a)·ψ(g)/√latent_dim, the lesser of two. */
     scores.critic = (g, s, goal, a) => leastOf(g, bilinear(g, module('critic'), s, goal, a));
+  // Of CRL where it is trained by advantages.
+  if (has('value') && module('value').has('phi'))
+    scores.value = (g, s, goal) => meanOf(g, bilinear(g, module('value'), s, goal));
   if (has('low_value')) {
     const value =
       (which: string): Score =>

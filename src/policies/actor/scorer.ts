@@ -20,7 +20,7 @@ export interface ScoredRows {
   readonly observations: Float32Array;
   /** (rows, goal) */
   readonly goals: Float32Array;
-  /** (rows, action_dim) where a critic judges actions. */
+  /** (rows, action_dim) where a critic judges actions; of `proposal` its draws, (rows, subgoal_dim). */
   readonly actions?: Float32Array;
 }
 
@@ -30,6 +30,7 @@ export class GoalScorer {
   private constructor(
     readonly agent: string,
     private readonly networks: Agent,
+    private readonly config: ActorConfig,
     private readonly pool: NativePool,
   ) {}
 
@@ -38,8 +39,9 @@ export class GoalScorer {
     dir: string,
     options: { readonly threads?: number; readonly pool?: NativePool } = {},
   ): Promise<GoalScorer> {
-    const { agent } = openAgent(dir, configOf(dir));
-    return new GoalScorer(agent.name, agent, poolFor(options));
+    const config = configOf(dir);
+    const { agent } = openAgent(dir, config);
+    return new GoalScorer(agent.name, agent, config, poolFor(options));
   }
 
   /** What can be asked: value, distance, critic, goal_rep, subgoal, phi, skill …, as far as this agent has it. */
@@ -47,9 +49,26 @@ export class GoalScorer {
     return Object.keys(this.networks.scores);
   }
 
+  /** Numbers of a state, of a goal, and of what the level above proposes (0 without one). */
+  get widths(): { readonly observation: number; readonly goal: number; readonly subgoal: number } {
+    const { observation, goal, subgoal_dim } = this.networks;
+    return { observation: sizeOf(observation), goal: sizeOf(goal), subgoal: subgoal_dim };
+  }
+
+  /** Steps per second that distances count; undefined where the checkpoint does not say. */
+  get rate_hz(): number | undefined {
+    return this.config.fps;
+  }
+
+  /** Entries of a goal that count; undefined: all. */
+  get goal_use(): readonly number[] | undefined {
+    return this.config.goal_use;
+  }
+
   /** (rows, width): width 1 but for representations. Throws `unsupported` for what the agent does not have. */
   async score(name: string, { observations, goals, actions }: ScoredRows): Promise<Float32Array> {
     const width = sizeOf(this.networks.observation);
+    const judged = this.judged(name);
     const rows = observations.length / width;
     const fits = (values: Float32Array | undefined, n: number): boolean =>
       values === undefined || values.length === rows * n;
@@ -57,11 +76,11 @@ export class GoalScorer {
       !Number.isInteger(rows) ||
       rows < 1 ||
       !fits(goals, sizeOf(this.networks.goal)) ||
-      !fits(actions, this.networks.action_dim)
+      !fits(actions, judged)
     )
       throw new TendonError(
         'input_invalid',
-        `score: expected rows of ${width} observed numbers, ${sizeOf(this.networks.goal)} of a goal and ${this.networks.action_dim} of an action; got ${observations.length}, ${goals.length} and ${actions?.length ?? 'none'}`,
+        `score: expected rows of ${width} observed numbers, ${sizeOf(this.networks.goal)} of a goal and ${judged} of ${name === 'proposal' ? 'draws' : 'an action'}; got ${observations.length}, ${goals.length} and ${actions?.length ?? 'none'}`,
       );
     const session = await this.session(name, rows, actions !== undefined);
     const inputs = { s: observations, goal: goals, ...(actions === undefined ? {} : { a: actions }) };
@@ -72,6 +91,11 @@ export class GoalScorer {
     if (status !== 'ok')
       throw new TendonError('policy_failed', `score ${name}: the network's answer is not finite`);
     return outputs.score!;
+  }
+
+  /** Width of what is judged or drawn beside state and goal. */
+  private judged(name: string): number {
+    return name === 'proposal' ? this.networks.subgoal_dim : this.networks.action_dim;
   }
 
   /** One for each name and number of rows. */
@@ -86,7 +110,7 @@ export class GoalScorer {
     const key = `${name}/${rows}/${judged}`;
     let session = this.sessions.get(key);
     if (session === undefined) {
-      session = this.compile(score, rows, judged);
+      session = this.compile(score, rows, judged ? this.judged(name) : 0);
       this.sessions.set(key, session);
       session.catch(() => this.sessions.delete(key));
     }
@@ -96,12 +120,12 @@ export class GoalScorer {
   private async compile(
     score: Agent['scores'][string],
     rows: number,
-    judged: boolean,
+    judged: number,
   ): Promise<NativeSession> {
     const g = new GraphBuilder();
     const s = g.input('s', [1, ...this.networks.observation], 'step');
     const goal = g.input('goal', [1, ...this.networks.goal], 'step');
-    const a = judged ? g.input('a', [1, this.networks.action_dim], 'step') : undefined;
+    const a = judged === 0 ? undefined : g.input('a', [1, judged], 'step');
     g.output('score', score(g, s, goal, a));
     const model = await native(() => addon().compileModel(g.native, { precision: 'f32', pool: this.pool }));
     return native(() => model.openSession({ batch: rows }));
