@@ -17,6 +17,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   export: async () => (await import('./export.js')).exportCommand,
   check: async () => (await import('./check.js')).check,
   inspect: async () => (await import('./inspect.js')).inspect,
+  doctor: async () => (await import('./doctor.js')).doctor,
   import: async () => (await import('./import.js')).importCheckpoint,
   bench: async () => (await import('./bench/index.js')).bench,
 };

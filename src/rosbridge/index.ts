@@ -16,6 +16,7 @@ export {
   type ServiceHandler,
 } from './codec/protocol.js';
 export { epochStamp, type RosTime } from './codec/time.js';
+export { examineBridge } from './examine.js';
 export type { OperatorListener } from './robot/operators.js';
 export { type CommandDrops, RosbridgeRobot } from './robot/robot.js';
 export type { ActionHandler } from './server/hub.js';

@@ -1,5 +1,6 @@
 export * from './errors.js';
 export * from './executor.js';
+export type { Finding } from './finding.js';
 export { lazily, packageWhenNeeded } from './lazy.js';
 export * from './live.js';
 export * from './ports.js';

@@ -90,7 +90,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   serve: ['types', 'weights', 'policies', 'control', 'net'],
   web: ['types', 'net'],
   // What the machine offers a controller: priority, a service manager, a log, a watch over its stalls.
-  host: ['types', 'native', 'control', 'sinks'],
+  host: ['types', 'base', 'native', 'control', 'sinks'],
   // What a checkpoint is and does, as data: for people, programs and the command line.
   inspect: ['types', 'native', 'policies', 'host'],
   // Everything wired together; a command and a program open the same session.
