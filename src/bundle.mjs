@@ -24,8 +24,9 @@ await build({
     'src/rosbridge/client/socket-worker.ts',
     'src/sim/rollout-worker.ts',
     'src/sim/server-main.ts',
-  ],
-  outbase: 'src',
+    // Beside the package: `files` in package.json leaves it out.
+    'bench/index.ts',
+  ].map((path) => ({ in: path, out: path.replace(/^src\//, '').replace(/\.ts$/, '') })),
   outdir: 'dist',
   chunkNames: 'chunks/[name]-[hash]',
   external: Object.keys(dependencies).filter((name) => !inside.has(name)),

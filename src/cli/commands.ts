@@ -19,7 +19,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   inspect: async () => (await import('./inspect.js')).inspect,
   doctor: async () => (await import('./doctor.js')).doctor,
   import: async () => (await import('./import.js')).importCheckpoint,
-  bench: async () => (await import('./bench/index.js')).bench,
+  bench: async () => (await import('./bench.js')).bench,
 };
 
 /** Throws `config_invalid` with the name that was probably meant. */

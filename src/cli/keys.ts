@@ -1,6 +1,8 @@
 // The keyboard of `tendon run` on a terminal: one key, one intent, at once. Without a terminal there are no keys.
 
 import type { ReadStream } from 'node:tty';
+import type { RunLog } from '../host/log.js';
+import type { RobotSession } from '../session/robot-session.js';
 
 export interface KeyActions {
   stop(): void;
@@ -50,4 +52,24 @@ export function listenToKeys(
     input.setRawMode(false);
     input.pause();
   };
+}
+
+/** The keyboard, where there is one; returns the way to give it back. */
+export function operateByKeys(session: RobotSession, log: RunLog): (() => void) | undefined {
+  const { operator, controller } = session;
+  const giveBack = listenToKeys(process.stdin, {
+    stop: () => operator.stop('a key'),
+    hold: () => operator.hold('a key'),
+    resume: () => operator.resume(),
+    question: () =>
+      log.say(
+        controller.state === 'STOPPED'
+          ? '  clear the stop? y does, any other key leaves it'
+          : `  nothing is stopped: ${controller.state}`,
+      ),
+    clear: () => operator.clear(),
+    quit: () => void session.end('Ctrl-C'),
+  });
+  if (giveBack !== undefined) log.say(`  ${KEYS_HELP}`);
+  return giveBack;
 }

@@ -1,7 +1,7 @@
 // `tendon run`: a policy on a robot behind rosbridge, as its robot file says.
 
 import { EXIT_FAULT, LastWill } from '../host/last-will.js';
-import { openLog, type RunLog } from '../host/log.js';
+import { openLog } from '../host/log.js';
 import { RobotSession } from '../session/robot-session.js';
 import {
   type Command,
@@ -12,7 +12,7 @@ import {
   tokenOf,
   type Values,
 } from './command.js';
-import { KEYS_HELP, listenToKeys } from './keys.js';
+import { operateByKeys } from './keys.js';
 import { RUN_OPTIONS } from './run-options.js';
 
 export const run: Command = {
@@ -45,7 +45,7 @@ export const run: Command = {
         will: new LastWill(),
         env: process.env,
       });
-      const giveBack = keys(session, log);
+      const giveBack = operateByKeys(session, log);
       session.start();
       const { fault } = await session.ended;
       giveBack?.();
@@ -64,24 +64,4 @@ function address(name: 'page' | 'metrics', values: Values, { integer, text }: Co
   if (values[name] === undefined) return undefined;
   const port = integer(name, 0, 65535);
   return { port, host: text(`${name}-host`), token: tokenOf(values), hosts: pageNames(values) };
-}
-
-/** The keyboard, where there is one; returns the way to give it back. */
-function keys(session: RobotSession, log: RunLog): (() => void) | undefined {
-  const { operator, controller } = session;
-  const giveBack = listenToKeys(process.stdin, {
-    stop: () => operator.stop('a key'),
-    hold: () => operator.hold('a key'),
-    resume: () => operator.resume(),
-    question: () =>
-      log.say(
-        controller.state === 'STOPPED'
-          ? '  clear the stop? y does, any other key leaves it'
-          : `  nothing is stopped: ${controller.state}`,
-      ),
-    clear: () => operator.clear(),
-    quit: () => void session.end('Ctrl-C'),
-  });
-  if (giveBack !== undefined) log.say(`  ${KEYS_HELP}`);
-  return giveBack;
 }

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { writeHoles } from '../../src/cli/bench/weights.js';
+import { writeHoles } from '../../bench/weights.js';
 import { openFamily } from '../../src/policies/load.js';
 import { keys } from './hashed.js';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import type { BenchRow } from '../../src/cli/bench/contest.js';
+import type { BenchRow } from '../../bench/contest.js';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 

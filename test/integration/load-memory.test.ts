@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { diffusionFolder } from '../../src/cli/bench/checkpoint.js';
+import { diffusionFolder } from '../../bench/checkpoint.js';
 
 const root = mkdtempSync(join(tmpdir(), 'tendon-memory-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

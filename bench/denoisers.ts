@@ -4,11 +4,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { addon, type GraphBuilder, type Precision } from '../../native/index.js';
-import { type UnetShape, unetGraph } from '../../networks/index.js';
-import { BesoConfig } from '../../policies/beso/config.js';
-import { besoGraph } from '../../policies/beso/graph.js';
-import { openFamily } from '../../policies/load.js';
+import { addon, type GraphBuilder, type Precision } from '../src/native/index.js';
+import { type UnetShape, unetGraph } from '../src/networks/index.js';
+import { BesoConfig } from '../src/policies/beso/config.js';
+import { besoGraph } from '../src/policies/beso/graph.js';
+import { openFamily } from '../src/policies/load.js';
 import {
   ddimTable,
   edmPreconditioner,
@@ -16,10 +16,10 @@ import {
   type SamplerTable,
   sigmaSchedule,
   sigmaTable,
-} from '../../samplers/index.js';
-import { PACKAGE_ROOT } from '../../session/sim-session.js';
-import { taskNames } from '../../sim/tasks.js';
-import { writeOnnx } from '../../weights/onnx-write.js';
+} from '../src/samplers/index.js';
+import { PACKAGE_ROOT } from '../src/session/sim-session.js';
+import { taskNames } from '../src/sim/tasks.js';
+import { writeOnnx } from '../src/weights/onnx-write.js';
 import type { Contest } from './contest.js';
 import { hasTorch, Torch } from './torch.js';
 import { randomCheckpoint } from './weights.js';

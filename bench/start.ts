@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PACKAGE_ROOT } from '../../session/sim-session.js';
-import { TendonError } from '../../types/index.js';
+import { PACKAGE_ROOT } from '../src/session/sim-session.js';
+import { TendonError } from '../src/types/index.js';
 import { diffusionFolder } from './checkpoint.js';
 import { quantile } from './contest.js';
 

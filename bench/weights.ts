@@ -1,9 +1,9 @@
 // Random weights for a network of any size, as a safetensors file: benches need sizes that nobody can commit.
 
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { addon, type GraphBuilder, type Value } from '../../native/index.js';
-import { Tensors } from '../../policies/tensors.js';
-import { openSafetensors } from '../../weights/index.js';
+import { addon, type GraphBuilder, type Value } from '../src/native/index.js';
+import { Tensors } from '../src/policies/tensors.js';
+import { openSafetensors } from '../src/weights/index.js';
 
 /** Shapes of the tensors that `describe` asks for: a dry run on a recording builder. */
 export function wishes(describe: (tensors: Tensors) => unknown): Map<string, readonly number[]> {

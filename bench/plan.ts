@@ -4,12 +4,12 @@
 
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { addon, GraphBuilder, type Precision, type Value } from '../../native/index.js';
-import { Tdmpc2Config } from '../../policies/tdmpc2/config.js';
-import { tdmpc2Table } from '../../policies/tdmpc2/index.js';
-import { tdmpc2Networks } from '../../policies/tdmpc2/networks.js';
-import { type WorldNetworks, worldGraph } from '../../policies/world-model/graph.js';
-import { writeOnnx } from '../../weights/onnx-write.js';
+import { addon, GraphBuilder, type Precision, type Value } from '../src/native/index.js';
+import { Tdmpc2Config } from '../src/policies/tdmpc2/config.js';
+import { tdmpc2Table } from '../src/policies/tdmpc2/index.js';
+import { tdmpc2Networks } from '../src/policies/tdmpc2/networks.js';
+import { type WorldNetworks, worldGraph } from '../src/policies/world-model/graph.js';
+import { writeOnnx } from '../src/weights/onnx-write.js';
 import type { Contest } from './contest.js';
 import { hasTorch, Torch } from './torch.js';
 import { writeRandom } from './weights.js';

@@ -2,12 +2,12 @@
 // and then stands still, and whether every hold that was due began in the period it was due in.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MonotonicClock } from '../../control/index.js';
-import { MachineWatch, ofItself } from '../../host/machine-watch.js';
-import { addon, native } from '../../native/index.js';
-import { loadPolicy } from '../../policies/index.js';
-import { RealTimeExecutor } from '../../sinks/index.js';
-import { NS_PER_S } from '../../types/index.js';
+import { MonotonicClock } from '../src/control/index.js';
+import { MachineWatch, ofItself } from '../src/host/machine-watch.js';
+import { addon, native } from '../src/native/index.js';
+import { loadPolicy } from '../src/policies/index.js';
+import { RealTimeExecutor } from '../src/sinks/index.js';
+import { NS_PER_S } from '../src/types/index.js';
 
 export interface ExecutorBench {
   readonly policy: string;

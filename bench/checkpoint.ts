@@ -3,8 +3,8 @@
 
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { unetGraph } from '../../networks/index.js';
-import type { Tensors } from '../../policies/tensors.js';
+import { unetGraph } from '../src/networks/index.js';
+import type { Tensors } from '../src/policies/tensors.js';
 import { wishes, writeHoles, writeRandom } from './weights.js';
 
 const STATE = 14;

@@ -2,11 +2,11 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { GraphBuilder } from '../../native/index.js';
-import { packageFile } from '../../types/package.js';
+import type { GraphBuilder } from '../src/native/index.js';
+import { packageFile } from '../src/types/package.js';
 
 const PYTHON = '/usr/bin/python3';
-const SCRIPT = packageFile('src/cli/bench/pytorch_peer.py');
+const SCRIPT = packageFile('bench/pytorch_peer.py');
 
 let present: boolean | undefined;
 export function hasTorch(): boolean {

@@ -1,10 +1,10 @@
 // How planning scales: plans per second of the TD-MPC2 row against its samples, measured and as two numbers predict them;
 // and rollouts per second of information-theoretic MPPI whose cost is a function in JavaScript.
 
-import type { MachineLimits } from '../../host/machine-limits.js';
-import { addon } from '../../native/index.js';
-import { mppi } from '../../policies/index.js';
-import { tdmpc2Table } from '../../policies/tdmpc2/index.js';
+import type { MachineLimits } from '../src/host/machine-limits.js';
+import { addon } from '../src/native/index.js';
+import { mppi } from '../src/policies/index.js';
+import { tdmpc2Table } from '../src/policies/tdmpc2/index.js';
 import { quantile } from './contest.js';
 import { CONFIG, planFlops, planWork } from './plan.js';
 

@@ -1,7 +1,7 @@
 // One row of the bench: ours in each precision against the peer, one after the other, round and round in the same run,
 // so that whatever else the machine does meets all of them alike. Medians.
 
-import type { MachineLimits } from '../../host/machine-limits.js';
+import type { MachineLimits } from '../src/host/machine-limits.js';
 
 export interface Side {
   readonly precision: string;

@@ -3,12 +3,12 @@
 
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { addon, GraphBuilder, type Precision } from '../../native/index.js';
-import { resnet } from '../../networks/index.js';
-import { ActConfig } from '../../policies/act/config.js';
-import { actGraph } from '../../policies/act/graph.js';
-import type { Tensors } from '../../policies/tensors.js';
-import { writeOnnx } from '../../weights/onnx-write.js';
+import { addon, GraphBuilder, type Precision } from '../src/native/index.js';
+import { resnet } from '../src/networks/index.js';
+import { ActConfig } from '../src/policies/act/config.js';
+import { actGraph } from '../src/policies/act/graph.js';
+import type { Tensors } from '../src/policies/tensors.js';
+import { writeOnnx } from '../src/weights/onnx-write.js';
 import type { Contest } from './contest.js';
 import { randomCheckpoint } from './weights.js';
 
