@@ -7,6 +7,7 @@ import { NS_PER_MS } from '../types/index.js';
 /** Handed to setImmediate before the moment, ns: a timer's own lateness and no more. */
 const LAST_STRETCH_NS = 1.2 * NS_PER_MS;
 
+/** This process's monotonic clock, ns since it began: never steps, and is the same in all its threads. */
 export class MonotonicClock implements Clock {
   now_ns(): Nanoseconds {
     return Math.round(performance.now() * NS_PER_MS);

@@ -36,6 +36,10 @@ const NEAREST = 0.75;
 /** How long a person's word to drive is good for, when they do not say, ms. */
 const TAKEOVER_MS = 300;
 
+/**
+ * The control loop: takes the newest observation at the robot's rate, asks the policy when a chunk is due, and sends one command a
+ * tick through the limits to a sink. Knows ports only (Robot, Policy, Clock, CommandSink). States and transitions: docs/safety.md.
+ */
 export class Controller {
   readonly supervisor = new Supervisor();
   readonly stats = new LoopStats();

@@ -6,6 +6,7 @@ import { type Nanoseconds, NS_PER_MS } from '../types/index.js';
 const WINDOW = 64;
 const QUANTILE = 0.95;
 
+/** How long inferences take, from the last ones: what chunks are joined by when the real delay is not known yet. */
 export class InferenceDelay {
   private readonly latest = new Float64Array(WINDOW);
   private count = 0;

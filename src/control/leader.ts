@@ -4,6 +4,7 @@
 
 import { type ControlState, type LeaderFile, type Nanoseconds, NS_PER_MS, NS_PER_S } from '../types/index.js';
 
+/** What a leader device drives: a Controller, as far as it needs one. */
 export interface Follower {
   /** The last command, (action_dim). */
   readonly command: ArrayLike<number>;
@@ -23,6 +24,10 @@ const AHEAD_S = 0.25;
 /** The longest step of time that a speed is believed for, s. */
 const STEP_S = 0.1;
 
+/**
+ * A device that a person drives the robot with: its readings become targets, its clutch takes over and gives back.
+ * Readings with a missing or non-finite number are ignored and counted. See docs/teleop.md.
+ */
 export class Leader {
   /** Readings that were ignored: a number missing or not finite. */
   unreadable = 0;

@@ -51,6 +51,10 @@ export function checkLimits(limits: Limits, joints: number): void {
   });
 }
 
+/**
+ * Keeps commands within position, velocity, acceleration and jerk limits: a step is taken only if braking after it keeps
+ * every limit. The law is the core's (native/drive/limiter.h), the same that the executor applies.
+ */
 export class Limiter {
   private readonly law: NativeLimiter;
   private readonly given: Float64Array;

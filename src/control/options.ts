@@ -16,6 +16,7 @@ import type {
 } from '../types/index.js';
 import type { Limits } from './limiter.js';
 
+/** What a Controller is made of. Everything that depends on a robot file comes from `controllerOptions(file)`. */
 export interface ControllerOptions {
   readonly robot: Robot;
   readonly policy: Policy;

@@ -13,6 +13,7 @@ const AGGREGATES = {
   conservative: 0.7,
 } as const;
 
+/** How a new chunk follows the one that is playing: when to ask for it, and what of it to play (docs/chunks.md). */
 export interface Overlap {
   /** Rows to play before the next inference, when nobody says. */
   execute(n_action_steps: number, horizon: number): number;
@@ -122,6 +123,7 @@ class Ensemble implements Overlap {
   }
 }
 
+/** The overlap of a mode of the robot file; `fallback_period_ns` is the row period of chunks that say none. */
 export function overlapFor(mode: ChunkMode, fallback_period_ns: Nanoseconds): Overlap {
   switch (mode.mode) {
     case 'receding':

@@ -4,6 +4,7 @@
 import type { ActionChunk, Interpolation, Nanoseconds, Rotation } from '../types/index.js';
 import { interpolate } from './interpolate.js';
 
+/** Reads the chunk in force at a time stamp, between its rows as `interpolation` says. */
 export class ChunkPlayer {
   private chunk: ActionChunk | undefined;
   private period_ns = 0;

@@ -46,6 +46,7 @@ export interface Miss {
 /** So many misses are remembered one by one. */
 const MISSES = 256;
 
+/** Counters and histograms of one control loop; a tick adds to them and allocates nothing. */
 export class LoopStats {
   ticks = 0;
   deadline_misses = 0;

@@ -40,6 +40,7 @@ export interface StateChange {
   readonly cause: string;
 }
 
+/** Holds the control state and changes it by TRANSITIONS alone; counts why it stepped in. */
 export class Supervisor {
   private current: ControlState = 'INIT';
   private why = 'waiting for the robot';

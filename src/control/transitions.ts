@@ -3,6 +3,7 @@
 
 import type { ControlState } from '../types/index.js';
 
+/** Everything that may change the control state, and what each means. */
 export const CONTROL_EVENTS = {
   observed: 'a fresh observation arrived from a connected robot',
   start: 'the operator or program asked to run',

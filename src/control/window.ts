@@ -3,6 +3,10 @@
 
 import type { Nanoseconds, Observation } from '../types/index.js';
 
+/**
+ * The last `n_obs_steps` observations, a policy period apart: for each step the one nearest to it in time, within half a
+ * period.
+ */
 export class ObservationWindow {
   /** Windows in which a step had no observation within half a period, after the first moments of an episode. */
   unfilled = 0;

@@ -7,6 +7,7 @@ import { startWorker } from '../types/package.js';
 import type { EpisodeRecord } from './episode.js';
 import { wilson } from './wilson.js';
 
+/** What to evaluate: a policy on a simulated task, one episode for each seed. */
 export interface EvaluateOptions {
   readonly policy: string;
   readonly task: string;
@@ -22,6 +23,7 @@ export interface EvaluateOptions {
   readonly onProgress?: (done: number, successes: number) => void;
 }
 
+/** The result of an evaluation: success rate with its 95 % Wilson interval, failures by mode, inference times. */
 export interface Evaluation {
   readonly task: string;
   readonly policy: string;
@@ -37,6 +39,10 @@ export interface Evaluation {
   readonly records: readonly EpisodeRecord[];
 }
 
+/**
+ * Runs one episode for each seed, in lock-step with the simulation, on worker threads with a policy each. Throws
+ * `config_invalid` for a task that there is not, and what loading throws.
+ */
 export async function evaluatePolicy(options: EvaluateOptions): Promise<Evaluation> {
   const { seeds, workers, onProgress, ...data } = options;
   if (options.load?.compute?.pin !== undefined)

@@ -12,6 +12,9 @@ export type OpenedPolicy = SteerablePolicy | ModelPredictivePolicy;
 /** Whether the name is that of a folder. */
 export const isFolder = (name: string): boolean => !name.startsWith(PHYSICS);
 
+/**
+ * A checkpoint folder with its parts, or `physics:TASK`: the simulation itself as a planner's model. Throws as `loadPolicy`.
+ */
 export async function openPolicy(
   name: string,
   options: LoadOptions = {},

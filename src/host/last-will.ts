@@ -17,6 +17,7 @@ export interface LastWords {
   readonly fault?: unknown;
 }
 
+/** What is done before the process ends by a signal or an uncaught fault: the robot is stopped, the recording closed. */
 export class LastWill {
   private acting = false;
   private armed: (() => void) | undefined;

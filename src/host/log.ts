@@ -9,6 +9,7 @@ const pinoPackage = packageWhenNeeded<typeof import('pino')>('pino');
 export const LOG_FORMATS = ['pretty', 'json', 'silent'] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
+/** Where a session says what happens: sentences for people, fields for programs. */
 export interface RunLog {
   /** For whoever reads along. */
   say(line: string): void;

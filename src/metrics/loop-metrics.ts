@@ -49,6 +49,7 @@ const INFERENCE_S = [0.5e-3, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 35e-3, 50e-3, 75e-3
 /** The loop's rings hold 4 s at 1 kHz. */
 const DRAIN_MS = 1000;
 
+/** Counters of a running session as Prometheus metrics. */
 export class LoopMetrics {
   readonly content_type: string;
   private readonly measures = new Measures();

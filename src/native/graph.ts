@@ -59,6 +59,10 @@ export interface RecordedNode {
   readonly values?: Float32Array;
 }
 
+/**
+ * Describes a network to the core, node by node. Each method adds an op and gives its value; a wrong shape throws
+ * `graph_invalid` at the line that made it. Dim 0 is the batch, and no op mixes it (docs/architecture.md).
+ */
 export class GraphBuilder {
   readonly native: NativeGraph;
   readonly nodes: RecordedNode[] = [];

@@ -10,6 +10,7 @@ import type { Context, Known } from './known.js';
 import { LOWERINGS } from './lower.js';
 import { arrange, dimsOf, type Live, live, plainOrder } from './value.js';
 
+/** How an ONNX file becomes a graph of the core. */
 export interface ImportOptions {
   /** Stage of each input by name; `step` where it is not named. */
   readonly stages?: Readonly<Record<string, Stage>>;

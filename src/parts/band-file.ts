@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { TendonError } from '../types/index.js';
 
+/** A file with the bound of a monitor for each inference of an episode, written by a calibration. */
 export const BandSchema = z.lazy(() =>
   z.strictObject({
     format: z.literal('tendon-band-1'),
@@ -21,6 +22,7 @@ export const BandSchema = z.lazy(() =>
 );
 export type BandFile = z.infer<typeof BandSchema>;
 
+/** Checks a band that was read from `where`. Throws `file_corrupt` with the wrong field. */
 export function readBand(json: unknown, where: string): BandFile & { readonly upper: number[] } {
   const result = BandSchema.safeParse(json);
   if (result.success) return result.data;

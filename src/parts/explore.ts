@@ -3,8 +3,11 @@
 
 import { TendonError } from '../types/index.js';
 
+/** A cell that nothing has seen yet. */
 export const UNKNOWN = -1;
+/** A cell that can be driven through. */
 export const FREE_CELL = 0;
+/** A cell that cannot. */
 export const WALL_CELL = 1;
 
 /** Cells row by row. */
@@ -82,6 +85,7 @@ export function frontierScores(map: CellMap, from: number, frontiers: readonly n
   return Float64Array.from(frontiers, (cell) => map.utility(cell) - steps[cell]!);
 }
 
+/** Where several robots meet, and when. */
 export interface Rendezvous {
   readonly cell: number;
   /** s */

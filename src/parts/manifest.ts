@@ -32,6 +32,7 @@ export const PartEntry = z.lazy(() =>
 );
 export type PartEntry = z.infer<typeof PartEntry>;
 
+/** A term of the denoising loop in a manifest: what is added to the estimate at each step. */
 export const TermEntry = z.lazy(() =>
   z.strictObject({
     /** cost: the gradient of a scorer. guidance: classifier-free. contrast and compose: the difference to another denoiser. */
@@ -49,6 +50,7 @@ export const TermEntry = z.lazy(() =>
 );
 export type TermEntry = z.infer<typeof TermEntry>;
 
+/** Particles in a manifest: candidates resampled while they are denoised (Feynman–Kac steering). */
 export const ParticlesEntry = z.lazy(() =>
   z.strictObject({
     score: z.string(),
@@ -65,6 +67,7 @@ export const ParticlesEntry = z.lazy(() =>
 );
 export type ParticlesEntry = z.infer<typeof ParticlesEntry>;
 
+/** `steering.json`: the parts beside a policy, how candidates are chosen, terms of the loop (docs/parts.md). */
 export const ManifestSchema = z.lazy(() =>
   z.strictObject({
     parts: z.record(PartName, PartEntry).default({}),

@@ -3,6 +3,7 @@
 
 import { distance, dot, mean, norm, type Row, smallest } from './numbers.js';
 
+/** One of the nearest entries of a memory. */
 export interface Neighbour {
   readonly index: number;
   readonly distance: number;
@@ -10,6 +11,7 @@ export interface Neighbour {
   readonly weight: number;
 }
 
+/** The `k` keys nearest to `query` by Euclidean distance, nearest first. */
 export function nearest(keys: readonly Row[], query: Row, k: number, temperature: number): Neighbour[] {
   const distances = keys.map((key) => distance(key, query));
   const found = smallest(distances, k);
@@ -34,8 +36,10 @@ export function likeness(keys: readonly Row[], demonstrations: readonly Row[]): 
   return Float64Array.from(raw, (v) => (high > low ? (v - low) / (high - low) : 1));
 }
 
+/** cos of the angle between two rows; NaN when one is zero. */
 export const cosine = (a: Row, b: Row): number => dot(a, b) / (norm(a) * norm(b));
 
+/** How memories are chosen by similarity first and by usefulness second. */
 export interface UtilityOptions {
   readonly least_similarity: number;
   /** Candidates looked at, most similar first; then how many are chosen. */

@@ -4,6 +4,7 @@
 import { TendonError } from '../types/index.js';
 import { mean, quantile, type Row } from './numbers.js';
 
+/** How the scores of an episode become the number that stands against a band. */
 export const ACCUMULATIONS = ['none', 'sum', 'mean', 'window'] as const;
 export type Accumulation = (typeof ACCUMULATIONS)[number];
 
@@ -40,6 +41,9 @@ export function accumulated(rule: Accumulation, scores: Row, window = 1): Float6
   });
 }
 
+/**
+ * How a calibrated band changes with the step: constant, in proportion to the deviation there, or as a function of time.
+ */
 export const MODULATIONS = ['const', 'stdev', 'tfunc'] as const;
 export type Modulation = (typeof MODULATIONS)[number];
 
@@ -130,6 +134,7 @@ export function firstAlarm(scores: Row, bound: (step: number) => number): number
   return -1;
 }
 
+/** The upper bound of a step; beyond a band's end its last holds. */
 export const boundOf =
   ({ upper }: { readonly upper: Row }) =>
   (step: number): number =>

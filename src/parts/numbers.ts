@@ -1,6 +1,7 @@
 // Rows of numbers and the few sums over them that parts share. All in f64: what is ranked or held against a threshold
 // should not depend on the order of rounding.
 
+/** Numbers of one item: a state, an action, a score for each candidate. */
 export type Row = ArrayLike<number>;
 
 /** Rows of `width` of a flat array, as views. */

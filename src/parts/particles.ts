@@ -4,9 +4,13 @@
 import { TendonError } from '../types/index.js';
 import { type Row, softmax } from './numbers.js';
 
+/**
+ * Potentials of Feynman–Kac steering (Singhal et al. 2025): difference, maximum or sum of rewards; `rt`: the reward itself.
+ */
 export const POTENTIALS = ['diff', 'max', 'add', 'rt'] as const;
 export type Potential = (typeof POTENTIALS)[number];
 
+/** How particles are steered. */
 export interface ParticleOptions {
   readonly count: number;
   /** λ: how strongly the target is tilted towards the score. */
@@ -28,6 +32,7 @@ export interface ParticleOptions {
   readonly carried?: boolean;
 }
 
+/** What one resampling did. */
 export interface Resampled {
   readonly share: Float64Array;
   readonly ess: number;
@@ -35,6 +40,9 @@ export interface Resampled {
   readonly ancestors: readonly number[] | undefined;
 }
 
+/**
+ * Feynman–Kac particles: weights along the denoising, resampled when their effective number falls (Singhal et al. 2025).
+ */
 export class Particles {
   private log_weights: Float64Array;
   /** log of the product of potentials along each lineage. */

@@ -3,6 +3,7 @@
 
 import { TendonError } from '../types/index.js';
 
+/** How a map of places is followed. */
 export interface PlaceOptions {
   /** Places looked at to either side of the last one (4). */
   readonly window: number;
@@ -12,6 +13,7 @@ export interface PlaceOptions {
   readonly lost: number;
 }
 
+/** Where on a map of places an observation is. */
 export interface Located {
   /** The nearest place, and the one to go to. */
   readonly at: number;

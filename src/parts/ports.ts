@@ -78,6 +78,7 @@ export interface Question {
   readonly proposals?: readonly Float32Array[] | undefined;
 }
 
+/** What a shaper makes of a question before the policy is asked. */
 export interface Shaped extends Carrying {
   readonly question: Question;
   /** For the page and the recording, under the part's name. JSON. */
@@ -91,11 +92,13 @@ export interface Shaper {
   shape(question: Question, moment: Moment, carried: unknown): Shaped | Promise<Shaped>;
 }
 
+/** What a scorer says of candidates. */
 export interface Judged extends Carrying {
   /** Higher is better: (n), or one where the scorer looks at no chunk. */
   readonly scores: Row;
 }
 
+/** A part that gives candidates a number each; higher is better. */
 export interface Scorer {
   /** Whether it looks at the chunks: only such a one can rank them. Any can be watched by a monitor. */
   readonly ranks: boolean;
@@ -104,6 +107,7 @@ export interface Scorer {
   score(chunks: Chunks, moment: Moment, carried: unknown): Judged | Promise<Judged>;
 }
 
+/** What a guardian did with the answer before it is played. */
 export interface Guarded extends Carrying {
   readonly did: GuardianReading['did'];
   /** Which candidate is played, wholly or in part. */
@@ -127,9 +131,11 @@ export interface Guardian {
   ): Guarded | Promise<Guarded>;
 }
 
+/** What an alarm does: warn, hold the robot, ask a person to take over, or switch on other parts. */
 export const MONITOR_ACTS = ['warn', 'hold', 'takeover', 'arm'] as const;
 export type MonitorAct = (typeof MONITOR_ACTS)[number];
 
+/** What a monitor says of one inference. */
 export interface Watched extends Carrying, Omit<MonitorReading, 'name' | 'step'> {
   readonly act: MonitorAct;
   /** Parts that an alarm switches on for the rest of the episode. */

@@ -3,6 +3,7 @@
 
 import { TendonError } from '../types/index.js';
 
+/** When a goal counts as reached, as stalled, or as left. */
 export interface ProgressOptions {
   /** Reached when the distance is at most this, steps of the policy. */
   readonly reached_steps: number;
@@ -15,9 +16,11 @@ export interface ProgressOptions {
   readonly lost_steps?: number;
 }
 
+/** How a drive towards a goal stands. */
 export const PROGRESS_STATES = ['on the way', 'reached', 'stalled', 'off the route'] as const;
 export type ProgressState = (typeof PROGRESS_STATES)[number];
 
+/** How a drive towards a goal stands, with the distances that say so. */
 export interface Progress {
   readonly state: ProgressState;
   /** The last distance, steps. */

@@ -4,6 +4,7 @@
 import { TendonError } from '../types/index.js';
 import { distance, type Row } from './numbers.js';
 
+/** How milestones are found along a demonstration (UVD, Zhang et al. 2024). */
 export interface MilestoneOptions {
   /** Steps that lie between two milestones at least (18). */
   readonly min_interval: number;
@@ -54,6 +55,7 @@ function lastMaximum(curve: Float64Array, end: number, min_interval: number): nu
   return undefined;
 }
 
+/** How a route of subgoals is followed. */
 export interface FollowOptions {
   /** A milestone is reached when the distance falls below this share of what it was when it became the goal (0.2). */
   readonly threshold: number;

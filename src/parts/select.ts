@@ -3,6 +3,7 @@
 
 import { distance, mean, type Row, softmax } from './numbers.js';
 
+/** The index of the highest finite score; 0 where none is finite. */
 export function argmax(scores: Row): number {
   let best = -1;
   for (let i = 0; i < scores.length; i++)

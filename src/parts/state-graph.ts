@@ -3,6 +3,7 @@
 
 import { TendonError } from '../types/index.js';
 
+/** How a graph over states is built (TTGS): which pairs are joined, and how far a long edge is trusted. */
 export interface GraphOptions {
   /** Edges longer than this are penalised: d·factor^(d/τ). */
   readonly tau: number;
@@ -57,6 +58,7 @@ export function shortestPath(
   return path;
 }
 
+/** Where on a path the robot is, and what to go for next. */
 export interface Followed {
   /** Index into the path; −1: the goal itself. */
   readonly subgoal: number;

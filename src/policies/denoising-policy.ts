@@ -31,6 +31,10 @@ import type { Memory } from './memory.js';
 import { checkOffered } from './menu.js';
 import { checkStatus, runInference } from './run.js';
 
+/**
+ * A policy whose network is called once or several times for a chunk: diffusion, flow, or an answer at once. Made by
+ * `loadPolicy`.
+ */
 export class DenoisingPolicy implements TunablePolicy {
   readonly spec: PolicySpec;
   /** The threads that this policy computes on. */

@@ -75,6 +75,7 @@ const NOT_BUILT: Readonly<Record<string, string>> = {
   vla_jepa: 'it has a world model of latent video beside its actions',
 };
 
+/** Every `type` of config.json that can be loaded. */
 export const FAMILY_NAMES = [...Object.keys(FAMILIES), ...Object.keys(WORLD_MODELS)];
 
 /** A policy whose sampler or planner can be chosen while it is loaded. */

@@ -5,6 +5,9 @@ import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 import { TendonError } from '../types/index.js';
 import { ELEMENT_BYTES, openWeights, type WeightFile } from '../weights/index.js';
 
+/**
+ * Tensors of a weights file, asked for by name: each must have the shape that its user expects, and none may be left over.
+ */
 export class Tensors {
   private readonly used = new Set<string>();
   private said = false;

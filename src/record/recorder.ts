@@ -52,6 +52,10 @@ export interface RecorderOptions {
   readonly onFailure?: (sentence: string) => void;
 }
 
+/**
+ * Writes everything that a controller sees and does to an MCAP file that replays bit for bit (docs/recording.md). Made by a
+ * session.
+ */
 export class SessionRecorder implements ControlTap {
   private rows: Float64Array;
   private ticks = 0;

@@ -6,6 +6,7 @@ import { type MachineReport, MachineWatch } from '../host/machine-watch.js';
 import { NS_PER_S } from '../types/index.js';
 import { type EpisodeResult, SimSession, type SimSessionOptions } from './sim-session.js';
 
+/** What episodes in real time showed. */
 export interface EpisodesReport {
   readonly results: readonly EpisodeResult[];
   readonly successes: number;

@@ -3,6 +3,7 @@
 
 import type { Controller } from '../control/index.js';
 
+/** What a person may do to a running session, from a key, a page or a topic. */
 export interface Operator {
   stop(how: string): void;
   /** Before it began, too: then it does not begin by itself. */

@@ -26,6 +26,7 @@ import { openSink } from './sink.js';
 /** How often a leader that fell silent is noticed, ms. */
 const LEADER_POLL_MS = 20;
 
+/** What a session on a robot is made of; only `robot` and `policy` are needed. */
 export interface RobotSessionOptions {
   /** Robot file. */
   readonly robot: string;

@@ -17,12 +17,16 @@ import { cancelled, openParts, type Parts, type RobotSessionOptions } from './ro
 
 export type { RobotSessionOptions } from './robot-parts.js';
 
+/** Why a session ended. */
 export interface SessionEnd {
   readonly cause: string;
   /** An error that nobody caught ended it. */
   readonly fault?: unknown;
 }
 
+/**
+ * A policy on a robot, everything wired: what `tendon run` opens. `await using` closes it, and the robot is stopped first.
+ */
 export class RobotSession {
   readonly file: RobotFile;
   readonly policy: SteerablePolicy;

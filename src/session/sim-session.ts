@@ -33,6 +33,7 @@ export interface SimStatus {
   readonly paused: boolean;
 }
 
+/** How one simulated episode ended. */
 export interface EpisodeResult {
   readonly seed: number;
   readonly success: boolean;
@@ -40,6 +41,7 @@ export interface EpisodeResult {
   readonly mode: string;
 }
 
+/** What a session with a simulated robot is made of; only `task` is needed. */
 export interface SimSessionOptions {
   readonly task: string;
   readonly policy?: string;
@@ -62,6 +64,7 @@ const DAY_MS = 86_400_000;
 /** Seconds between the end of an episode and the next. */
 const PAUSE_S = 0.6;
 
+/** A policy on a simulated robot in a process of its own, behind rosbridge as a real one is: what `tendon start` opens. */
 export class SimSession {
   status: SimStatus | undefined;
   poses: Float32Array | undefined;

@@ -9,10 +9,12 @@ import type { Task } from './task.js';
 
 const TASKS: readonly Task[] = [armTask, blockPushTask, mazeTask, pushtTask];
 
+/** The simulated tasks that there are. */
 export function taskNames(): string[] {
   return TASKS.map((t) => t.spec.name);
 }
 
+/** The task of that name. Throws `config_invalid` with the names that there are. */
 export function findTask(name: string): Task {
   const task = TASKS.find((t) => t.spec.name === name);
   if (task === undefined)

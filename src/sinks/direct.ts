@@ -11,6 +11,7 @@ import type {
 } from '../types/index.js';
 import { Gate, type SinkTiming } from './gate.js';
 
+/** The way out that sends each command to the robot at once. */
 export class DirectSink implements CommandSink {
   readonly kind: SinkKind = 'direct';
   /** What becomes of a command that was sent. */

@@ -3,6 +3,7 @@
 import { DirectSink } from './direct.js';
 import type { SinkTiming } from './gate.js';
 
+/** The way out of a dry run: remembers commands and sends none. */
 export class DrySink extends DirectSink {
   override readonly kind = 'dry';
   protected override readonly fate = 'dry';

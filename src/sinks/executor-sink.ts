@@ -18,6 +18,7 @@ import {
 import type { ExecutedCommand, RealTimeExecutor } from './executor.js';
 import { PAUSE_PERIODS, type SinkTiming } from './gate.js';
 
+/** What an ExecutorSink is made of. */
 export interface ExecutorSinkOptions extends SinkTiming {
   readonly executor: RealTimeExecutor;
   /** Commands of the thread per second. */
@@ -39,6 +40,7 @@ const BEGINS_NS = 50 * NS_PER_MS;
 /** A target of a person is good for so many control periods. */
 const TARGET_PERIODS = 5;
 
+/** The way out through a native thread of up to 1 kHz, which finishes a chunk, brakes and holds by itself. */
 export class ExecutorSink implements CommandSink {
   readonly kind = 'executor';
   private open = false;

@@ -18,12 +18,14 @@ const DRAINED_ROWS = 256;
 const MOST_ROWS = 256;
 const OFFSET_READINGS = 16;
 
+/** A command of the executor's thread. */
 export interface ExecutedCommand extends Command {
   /** From 1, one more with every command; a gap is commands that were not drained in time. */
   readonly sequence: number;
   readonly phase: ExecutorPhase;
 }
 
+/** The native thread that turns chunks into commands at up to 1 kHz within the limits (native/drive). */
 export class RealTimeExecutor {
   /** How far the executor's clock is ahead of this process', ns. */
   readonly ahead_ns: number;

@@ -18,6 +18,7 @@ import {
 } from '../types/index.js';
 import { Gate, type SinkTiming } from './gate.js';
 
+/** Where trajectories go as action goals; a robot that takes them implements it. */
 export interface GoalPort {
   /**
    * Resolves when the robot says that it is done; rejects when it refuses or gives up, not when a newer goal came.
@@ -37,6 +38,7 @@ export interface GoalsOptions extends SinkTiming {
   readonly quantity?: CommandQuantity | undefined;
 }
 
+/** The way out for robots that take trajectories as action goals: plans ahead with the same limits. */
 export class GoalsSink implements CommandSink {
   readonly kind = 'goals';
   private readonly gate: Gate;

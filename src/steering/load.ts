@@ -32,6 +32,7 @@ import { Returns } from './world-returns.js';
 /** The manifest's own file in a policy's folder. */
 export const MANIFEST = 'steering.json';
 
+/** Which parts stand beside a policy. */
 export interface SteeringOptions {
   /** File of the manifest, instead of the folder's own; false: none, whatever the folder says. */
   readonly parts?: string | false | undefined;
@@ -43,6 +44,7 @@ export interface SteeringOptions {
   readonly calibrating?: boolean;
 }
 
+/** A policy with or without parts. */
 export type SteerablePolicy = LoadedPolicy | SteeredPolicy;
 
 /** The policy of a checkpoint folder with the parts that its manifest lists; the plain policy where there is none. */

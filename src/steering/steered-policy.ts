@@ -31,6 +31,10 @@ interface SteeredState {
   readonly episode: Episode;
 }
 
+/**
+ * A policy with parts beside it: candidates are scored and chosen, monitors watch, guardians have the last word
+ * (docs/parts.md).
+ */
 export class SteeredPolicy implements TunablePolicy, Steered {
   readonly spec: PolicySpec;
   private readonly off = new Set<string>();

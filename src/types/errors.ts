@@ -24,6 +24,10 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/**
+ * The one error of this package: a code to branch on, fields with values, and a sentence that says what was expected, where
+ * that came from, what arrived and what to try.
+ */
 export class TendonError extends Error {
   override readonly name = 'TendonError';
   constructor(

@@ -8,6 +8,7 @@ import type { Nanoseconds } from './values.js';
 export const EXECUTOR_PHASES = ['idle', 'following', 'holding', 'stopped', 'interrupted'] as const;
 export type ExecutorPhase = (typeof EXECUTOR_PHASES)[number];
 
+/** What the executor's thread is started with. */
 export interface ExecutorOptions {
   readonly joints: number;
   /** Commands per second, 1 to 1000. */
@@ -43,6 +44,7 @@ export interface ExecutorOptions {
   readonly lock_memory?: boolean;
 }
 
+/** Counters of the executor's thread. */
 export interface ExecutorStats {
   readonly phase: ExecutorPhase;
   readonly ticks: number;
@@ -70,6 +72,7 @@ export interface ExecutorStats {
   readonly refused: string;
 }
 
+/** The executor's thread as the addon gives it. */
 export interface ExecutorPort {
   readonly joints: number;
   /** Numbers in a row of `drain`: sequence, stamp, expiry, phase (its index in EXECUTOR_PHASES), then the joints. */

@@ -99,8 +99,10 @@ export interface LiveStatus {
   readonly driver: string;
 }
 
+/** Everything that a page is told. */
 export type LiveFrame = LiveScene | LivePoses | LiveChunk | LiveStatus;
 
+/** What a person asks for; the supervisor decides. */
 export type OperatorIntent =
   /** `cause` is for people, where no person asked. */
   | { readonly kind: 'hold'; readonly cause?: string }

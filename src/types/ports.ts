@@ -4,6 +4,7 @@
 import type { SamplerChoice, SamplerMenu } from './live.js';
 import type { ActionChunk, Command, Goal, Nanoseconds, Observation, PolicyState } from './values.js';
 
+/** Monotonic time; in a replay that of the recording. */
 export interface Clock {
   now_ns(): Nanoseconds;
   /** Resolves at the absolute time `at_ns` or as soon after as the machine allows; at once when it is past. */
@@ -22,6 +23,7 @@ export interface RobotStatus {
   readonly cause: string;
 }
 
+/** A robot as control sees it: the newest observation, a way to send, and whether both work. */
 export interface Robot {
   /** Lengths by feature key that observations have, and the length of a command. */
   readonly observation_dims: Readonly<Record<string, number>>;
@@ -78,6 +80,7 @@ export interface ChunkPrefix {
   readonly derivative?: boolean;
 }
 
+/** What an inference may be told beside the observation. */
 export interface InferOptions {
   readonly goal?: Goal;
   /** What to do, in words; stands before the observation’s text of that name. */
@@ -106,6 +109,7 @@ export interface InferOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A trained policy: observations in, chunks of actions out. */
 export interface Policy {
   readonly spec: PolicySpec;
   /** Forgets the history and restarts the noise stream at `seed`. */

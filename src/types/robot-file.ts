@@ -3,6 +3,7 @@
 
 import type { LeaderFile } from './teleop.js';
 
+/** Servers that speak rosbridge v2 with differences that matter; `auto` finds out. */
 export const BRIDGE_DIALECTS = [
   'auto',
   'embedded',
@@ -138,6 +139,7 @@ export interface Workspace {
   }[];
 }
 
+/** A robot file after it was read and checked: topics, joints, limits, deadlines (docs/robot-file.md). */
 export interface RobotFile {
   readonly name: string;
   readonly bridge: {

@@ -31,6 +31,7 @@ export interface PlanAhead {
 /** What will follow for `ahead_ns`, and then braking; the first `lead_ns` as the plan in force has it. */
 export type AskAhead = (ahead_ns: Nanoseconds, lead_ns: Nanoseconds) => PlanAhead;
 
+/** What a sink knows of its own commands. */
 export interface SinkState {
   /** Commands go on from where they are. False: the next one must be preceded by `begin`. */
   readonly live: boolean;
@@ -40,6 +41,7 @@ export interface SinkState {
   readonly fault: string;
 }
 
+/** The one way out for commands. Control calls it, and nothing else does; docs/safety.md says what each method promises. */
 export interface CommandSink {
   readonly kind: SinkKind;
   /** Commands begin anew at `position` (action_dim), at rest. Ends what `stop` and `suspend` began. */

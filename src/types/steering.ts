@@ -21,6 +21,7 @@ export interface GuardianReading {
   readonly share: number;
 }
 
+/** What the parts beside a policy did in one inference. */
 export interface SteeringReport {
   /** By scorer: of each candidate, higher is better; of the whole inference where it looks at no chunk. */
   readonly scores: Readonly<Record<string, readonly number[]>>;

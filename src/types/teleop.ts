@@ -18,6 +18,7 @@ export type TeleopShare =
  */
 export const LEADER_MODES = ['absolute', 'relative', 'rate'] as const;
 
+/** A leader device in a robot file. */
 export interface LeaderFile {
   readonly topic: string;
   readonly type: string;

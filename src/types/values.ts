@@ -8,7 +8,9 @@ import type { SteeringReport } from './steering.js';
  */
 export type Nanoseconds = number;
 
+/** Nanoseconds in a second. */
 export const NS_PER_S = 1e9;
+/** Nanoseconds in a millisecond. */
 export const NS_PER_MS = 1e6;
 
 /** One camera frame, rows from the top, channels interleaved (HWC), 8 bits each. */

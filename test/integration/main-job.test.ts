@@ -108,7 +108,7 @@ describe('the main job', () => {
 
   test('policies can be imported by themselves, with the same names as in the whole', () => {
     const script = `const part = await import('tendon/policies'); const whole = await import('tendon');
-      console.log(part.loadPolicy === whole.loadPolicy, typeof part.loadPolicy)`;
+      console.log(part.DenoisingPolicy === whole.DenoisingPolicy, typeof part.loadPolicy)`;
     const args = ['--input-type=module', '-e', script];
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root });
     expect([stdout, stderr]).toEqual(['true function\n', '']);
@@ -136,7 +136,7 @@ describe('the main job', () => {
     [['eval', '--episodes', 'many'], '--episodes: expected a whole number'],
     [['eval', '--episodes', '1', '--sampler', 'magic'], 'dpm_adaptive, got "magic"\n  [config_invalid'],
     [['eval', '--episodes', '1', '--pin', 'any'], 'pin: an evaluation has a worker per core'],
-    [['start', '--headless', '--precision', 'f8'], '--precision: expected'],
+    [['start', '--headless', '--precision', 'f8'], 'precision: edm has auto, f32, bf16, int8, got "f8"'],
     [['start', '--headless', '--sampler', 'magic'], 'sampler: expected one of'],
     [['inspect', 'nowhere'], 'config.json cannot be read'],
     [['run', '--policy', '.', '--robot', 'nowhere.yaml'], 'nowhere.yaml'],

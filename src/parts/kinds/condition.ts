@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { TendonError } from '../../types/index.js';
 import type { Moment, Part, PartHost, Question, Shaped, Shaper } from '../ports.js';
 
+/** A condition in a manifest: a number that a person or program sets while the policy runs. */
 export const ConditionEntry = z.lazy(() =>
   z
     .strictObject({
@@ -54,6 +55,7 @@ export function openCondition(name: string, entry: ConditionEntry, host: PartHos
   return { kind: 'shaper', part };
 }
 
+/** `value`, brought into [low, high]. */
 export const clamp = (value: number, [low, high]: readonly [number, number]): number =>
   Math.min(Math.max(value, low), high);
 

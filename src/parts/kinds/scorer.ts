@@ -16,6 +16,7 @@ export interface Form {
   open(name: string, entry: ScorerEntry, host: PartHost): Promise<Scorer> | Scorer;
 }
 
+/** Every form of scorer by the name that a manifest gives it. */
 export const FORMS: Readonly<Record<string, Form>> = {
   ...networkForms,
   ...dataForms,

@@ -6,6 +6,7 @@ import { lexicographic, ranked, softmaxDraw, standardised } from '../select.js';
 
 const Names = z.lazy(() => z.union([z.string(), z.array(z.string()).min(1).max(16)]));
 
+/** How one of several candidates is chosen, in a manifest. */
 export const SelectEntry = z.lazy(() =>
   z.strictObject({
     /** A scorer, or several. */

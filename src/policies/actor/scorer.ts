@@ -15,6 +15,7 @@ import { type Agent, sizeOf } from './agent.js';
 import { type ActorConfig, parseActorConfig } from './config.js';
 import { openAgent } from './open.js';
 
+/** What a GoalScorer judges. */
 export interface ScoredRows {
   /** (rows, observation), as the training had them; pictures as bytes. */
   readonly observations: Float32Array;
@@ -24,6 +25,9 @@ export interface ScoredRows {
   readonly actions?: Float32Array;
 }
 
+/**
+ * Networks of a goal-conditioned agent that judge states, goals and actions: values, distances in steps, representations.
+ */
 export class GoalScorer {
   private readonly sessions = new Map<string, Promise<NativeSession>>();
 

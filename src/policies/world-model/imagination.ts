@@ -18,6 +18,7 @@ import type { WorldModelFamily } from './planning-policy.js';
 /** Rollouts of a model that draws its next state; their mean is shown, their spread is doubt. */
 const ROLLOUTS = 32;
 
+/** What a world model expects of a chunk. */
 export interface Imagined {
   /** Each (steps). */
   readonly reward: Float32Array;
@@ -60,6 +61,7 @@ export function imaginedGraph<Z>(networks: WorldNetworks<Z>, steps: number): Gra
   return g;
 }
 
+/** A world model asked what would come of given actions, without acting. */
 export class Imagination {
   readonly spec: PolicySpec;
 

@@ -23,6 +23,7 @@ import { SequenceSearch } from './sequence-search.js';
 /** Candidates that a chunk brings along, for the page. */
 const SHOWN = 15;
 
+/** Something that says what sequences of actions are worth, such as a simulation: the model of a ModelPredictivePolicy. */
 export interface PredictiveModel extends ActionCodec {
   readonly spec: PolicySpec;
   /** Of `mppi`, the planner when nobody says; the horizon is that of the spec. */
@@ -36,6 +37,7 @@ export interface PredictiveModel extends ActionCodec {
   close(): void;
 }
 
+/** Plans with a model that is no network: the same search as for world models, candidates scored by `model.returns`. */
 export class ModelPredictivePolicy implements Policy {
   readonly spec: PolicySpec;
   private readonly history: History;

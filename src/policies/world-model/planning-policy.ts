@@ -85,6 +85,7 @@ export interface WorldModelFamily extends ActionCodec {
   recall?(before: Remembered | undefined, normal: (count: number) => Float32Array): NetworkInputs;
 }
 
+/** Options of an inference that only planners take. */
 export interface PlanOptions extends InferOptions {
   readonly tape?: PlanTape;
   /** Adds the planner's last spread to the first action. */
@@ -106,6 +107,10 @@ interface Ready {
   readonly actor: Actor;
 }
 
+/**
+ * A policy that plans in a learned world model: a search over action sequences, a tree, or its policy prior alone. Made by
+ * `loadPolicy`.
+ */
 export class PlanningPolicy implements TunablePolicy {
   readonly spec: PolicySpec;
   /** The threads that this policy computes on. */

@@ -17,6 +17,7 @@ interface Rolled {
   readonly sessions: Map<number, Promise<NativeSession>>;
 }
 
+/** What a world model expects chunks of another policy to return. */
 export class RolledReturns {
   readonly spec: PolicySpec;
   private readonly rollouts: number;

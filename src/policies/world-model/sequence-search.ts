@@ -8,6 +8,7 @@ import { plannerTable } from './planners.js';
 /** What (count, horizon, action_dim) in [−1, 1] are worth, (count); higher is better, NaN counts as worst. */
 export type Score = (sequences: Float32Array, count: number) => Float32Array | Promise<Float32Array>;
 
+/** The core's search over action sequences (MPPI, CEM, iCEM, random shooting) with scores from outside. */
 export class SequenceSearch {
   private readonly search: NativeSearch;
 
@@ -35,6 +36,7 @@ export class SequenceSearch {
   }
 }
 
+/** MPPI with the symbols of Williams et al. 2017. */
 export interface MppiOptions {
   readonly horizon: number;
   readonly action_dim: number;

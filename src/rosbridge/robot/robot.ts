@@ -52,6 +52,7 @@ const BYTES_IN_JSON = 4;
 
 const IN_THE_GOAL: Publisher = { publish: () => true, close: () => undefined };
 
+/** A robot behind rosbridge (v2): subscriptions become observations, commands become messages, as its robot file says. */
 export class RosbridgeRobot implements Robot {
   /** Where commands are trajectories sent as action goals. */
   readonly goals: GoalSender | undefined;

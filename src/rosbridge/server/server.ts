@@ -44,6 +44,10 @@ export interface ServerStats {
 const FLUSH_MS = 5;
 const PING_MS = 5000;
 
+/**
+ * A rosbridge v2 server in this process, for simulations and tests (docs/protocol.md). Listens on 127.0.0.1; any other
+ * address needs a token.
+ */
 export class RosbridgeServer {
   private readonly hub = new Hub();
   private readonly sessions = new Set<Session>();
