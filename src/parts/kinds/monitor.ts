@@ -7,6 +7,7 @@ import { type BandFile, readBand } from '../band-file.js';
 import { ACCUMULATIONS, type Accumulated, accumulate, boundOf } from '../monitor.js';
 import { MONITOR_ACTS, type Part, type PartHost, type Watched } from '../ports.js';
 
+/** A monitor in a manifest: a score watched against a band, and what an alarm does. */
 export const MonitorEntry = z.lazy(() =>
   z
     .strictObject({
