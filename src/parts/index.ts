@@ -3,6 +3,7 @@ export * from './band-file.js';
 export * from './chunk-time.js';
 export * from './coherence.js';
 export * from './consistency.js';
+export { type DenoiseContext, steering } from './denoise.js';
 export * from './explore.js';
 export * from './guardian.js';
 export * from './kinds/index.js';

@@ -14,6 +14,7 @@ import type {
   Observation,
   PolicySpec,
 } from '../types/index.js';
+import type { ParticlesEntry, TermEntry } from './kinds/denoise.js';
 import type { Row } from './numbers.js';
 
 /** What parts are told of one inference. Nothing in it changes. */
@@ -149,12 +150,19 @@ export interface Monitor {
   watch(scores: Readonly<Record<string, number>>, moment: Moment, carried: unknown): Watched;
 }
 
+/** Acts while a chunk is denoised. */
+export interface Denoiser {
+  readonly entry: TermEntry | ParticlesEntry;
+  readonly scorer: Scorer;
+}
+
 /** A part that is open. One that can be switched off is not asked then. */
 export type Part =
   | { readonly kind: 'shaper'; readonly part: Shaper }
   | { readonly kind: 'scorer'; readonly part: Scorer }
   | { readonly kind: 'guardian'; readonly part: Guardian }
-  | { readonly kind: 'monitor'; readonly part: Monitor };
+  | { readonly kind: 'monitor'; readonly part: Monitor }
+  | { readonly kind: 'denoise'; readonly part: Denoiser };
 
 /** A score that a program computes by itself. */
 export type ScoreFunction = (chunks: Chunks, moment: Moment) => Row | Promise<Row>;

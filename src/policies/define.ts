@@ -131,7 +131,7 @@ function networkOf(given: Definition['network'], columns: number): Network {
 async function openCompiled(
   this: Network,
   plan: SamplingPlan,
-  { candidates, groups, guided, parallel_tolerance, model }: Opening,
+  { candidates, groups, guided, stepped = false, parallel_tolerance, model }: Opening,
 ): Promise<NativeSession> {
   const { table } = plan;
   if (guided && groups > 1)
@@ -144,8 +144,13 @@ async function openCompiled(
       'unsupported',
       'a sampler that chooses its own steps is not drawn towards a prefix through the derivative; set derivative: false, or choose another sampler',
     );
+  if (guided && stepped)
+    throw new TendonError(
+      'unsupported',
+      'particles and terms do not go together with a prefix through the derivative; set derivative: false',
+    );
   const compiled = await model();
-  if (table === undefined) {
+  if (table === undefined || stepped) {
     const session = await compiled.openSession({ batch: candidates });
     return new LoopSession(session, plan.follow, (level) => this.schedule([level]));
   }

@@ -20,6 +20,8 @@ export interface Opening {
   readonly candidates: number;
   /** Guidance groups: 2 where an unconditional half runs beside the conditional one. */
   readonly groups: number;
+  /** Asked call by call, so that answers can be changed on their way. */
+  readonly stepped?: boolean;
   /** Drawn towards a prefix through the derivative of the network. */
   readonly guided: boolean;
   readonly parallel_tolerance: number;

@@ -49,15 +49,15 @@ export class DenoiserSessions {
     });
   }
 
-  /** The session and plan of a choice; `guided`: drawn towards a prefix through the derivative. */
-  for(choice: SamplerChoice, guided = false): Promise<Ready> {
+  /** The session and plan of a choice; `guided`: drawn towards a prefix through the derivative; `stepped`: call by call. */
+  for(choice: SamplerChoice, guided = false, stepped = false): Promise<Ready> {
     const { precision, candidates, sampler, steps } = choice;
     const groups = groupsOf(choice);
-    const key = [precision, groups, candidates, sampler, steps, guided].join('/');
+    const key = [precision, groups, candidates, sampler, steps, guided, stepped].join('/');
     return this.ready.get(key, async () => {
       const plan = this.family.sampling.plan(sampler, steps, this.settings);
       const opening = {
-        ...{ candidates, groups, guided, pool: this.pool },
+        ...{ candidates, groups, guided, stepped, pool: this.pool },
         parallel_tolerance: this.settings.parallel_tolerance ?? 0,
         model: () => this.modelFor(precision, groups, guided),
       };

@@ -12,6 +12,7 @@ import {
 } from '../native/index.js';
 import {
   type ActionChunk,
+  type DenoiseSteer,
   type InferOptions,
   type Observation,
   type PolicySpec,
@@ -27,6 +28,7 @@ import { DenoiserSessions, groupsOf, type Ready } from './denoiser-sessions.js';
 import { checkGoal } from './features.js';
 import { History } from './history.js';
 import type { LoadOptions } from './load-options.js';
+import { LoopSession, type Steer } from './loop-session.js';
 import type { Memory } from './memory.js';
 import { checkOffered } from './menu.js';
 import { checkStatus, runInference } from './run.js';
@@ -118,12 +120,23 @@ export class DenoisingPolicy implements TunablePolicy {
       const newest = history.at(-1)!;
       checkGoal(options.goal, this.spec);
       const choice = { ...this.wanted, candidates: options.candidates ?? this.wanted.candidates };
-      const ready = await this.sessions.for(choice, joining.guides(options.prefix));
+      const { steer } = options;
+      const ready = await this.sessions.for(choice, joining.guides(options.prefix), steer !== undefined);
+      if (steer !== undefined && !(ready.session instanceof LoopSession))
+        throw new TendonError(
+          'unsupported',
+          `${this.spec.family}: this network does not run call by call in the core, so particles and terms cannot act on it`,
+        );
       const { start, added } = this.noise(ready, choice.candidates, options);
       const first = window.firstRow(history.length);
       const carried = window.carry.begin(left, start, first);
       const joined = joining.begin(options.prefix, newest, first);
       const inputs = network.condition(history, options.goal, groupsOf(choice));
+      const chunksOf = (rows: ArrayLike<number>): Float32Array => {
+        const normalised = Float32Array.from(rows);
+        codec.clip(normalised);
+        return this.decode(normalised, normalised.length / (network.rows * network.columns), first, newest);
+      };
       const { status, calls, x, observe_ns, denoise_ns } = await native(() =>
         ready.session.denoise({
           inputs: { ...inputs, ...carried, ...joined.inputs },
@@ -131,6 +144,7 @@ export class DenoisingPolicy implements TunablePolicy {
           noise: added,
           guidance: choice.guidance_scale,
           ...joined.towards,
+          ...(steer === undefined ? {} : { steer: steeredBy(steer, choice.candidates, chunksOf) }),
           cancel,
         }),
       );
@@ -240,6 +254,20 @@ export class DenoisingPolicy implements TunablePolicy {
     }
     return candidates;
   }
+}
+
+/** Between two calls: what is shown is the estimate, what is given back changes the answer. */
+function steeredBy(steer: DenoiseSteer, n: number, chunks: (rows: ArrayLike<number>) => Float32Array): Steer {
+  return async ({ call, calls, estimate, a_f }, f) => {
+    if (estimate === undefined || a_f === undefined || a_f === 0 || calls === undefined)
+      throw new TendonError(
+        'unsupported',
+        'particles and terms need a sampler that follows a table; choose another than dpm_adaptive',
+      );
+    const { shift, ancestors } = await steer({ call, calls, n, denoised: estimate(f), chunks });
+    const changed = shift === undefined ? f : Float64Array.from(f, (v, i) => v + shift[i]! / a_f);
+    return ancestors === undefined ? changed : { f: changed, ancestors };
+  };
 }
 
 /** The window with the task of a call, which stands before the observation's own. */

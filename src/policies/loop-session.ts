@@ -2,13 +2,16 @@
 // compile, and those that decide their steps on the way (dpm_adaptive).
 
 import type { CancelToken, DenoiseRequest, NativeSession, RunResult } from '../native/index.js';
-import type { Follow, Loop, Prefix, Question } from '../samplers/index.js';
+import type { Follow, Loop, Prefix, Question, Resampled } from '../samplers/index.js';
 import { TendonError } from '../types/index.js';
 
 export type Denoised = RunResult & { readonly x: Float32Array };
 
 /** The network's answer F; undefined where it is not finite. */
-export type Ask = (question: Question) => Promise<ArrayLike<number> | undefined>;
+export type Ask = (question: Question) => Promise<ArrayLike<number> | Resampled | undefined>;
+
+/** Changes an answer F of the network on its way to the sampler. */
+export type Steer = (question: Question, f: ArrayLike<number>) => Promise<ArrayLike<number> | Resampled>;
 
 /** Follows a loop to its end; between two calls it hears whether anybody still waits. */
 export async function runLoop(
@@ -46,6 +49,8 @@ export function prefixOf({ prefix, prefix_weights }: DenoiseRequest, count: numb
   };
 }
 
+const NONE = new Float32Array(0);
+
 /** A compiled network asked once per call, all candidates and both halves of guidance together. */
 export class LoopSession implements NativeSession {
   readonly inputs: NativeSession['inputs'];
@@ -70,13 +75,13 @@ export class LoopSession implements NativeSession {
     throw new TendonError('unsupported', 'a session that is driven call by call follows no table');
   };
 
-  async denoise(request: DenoiseRequest): Promise<Denoised> {
+  async denoise(request: DenoiseRequest & { readonly steer?: Steer | undefined }): Promise<Denoised> {
     const began = process.hrtime.bigint();
-    const { start, inputs, guidance = 1, cancel } = request;
+    const { start, inputs, guidance = 1, cancel, steer, noise = NONE } = request;
     const size = start.length;
     const sample = this.inputs.find((port) => port.stage === 'step')!;
     const groups = sample.shape.reduce((n, d) => n * d, 1) / size;
-    const ask: Ask = async ({ x, level }) => {
+    const answer = async ({ x, level }: Question): Promise<ArrayLike<number> | undefined> => {
       const given = new Float32Array(groups * size);
       for (let group = 0; group < groups; group++) given.set(x, group * size);
       const result = await this.network.run({ ...inputs, ...this.schedule(level), [sample.name]: given });
@@ -85,7 +90,14 @@ export class LoopSession implements NativeSession {
       if (groups === 1) return f;
       return f.subarray(0, size).map((v, i) => f[size + i]! + guidance * (v - f[size + i]!));
     };
-    const end = await runLoop(this.follow(start, [], prefixOf(request, size)), ask, cancel);
+    const ask: Ask = async (question) => {
+      const f = await answer(question);
+      return f === undefined || steer === undefined ? f : steer(question, f);
+    };
+    const draws = Array.from({ length: noise.length / size }, (_, i) =>
+      noise.subarray(i * size, (i + 1) * size),
+    );
+    const end = await runLoop(this.follow(start, draws, prefixOf(request, size)), ask, cancel);
     return {
       x: end.status === 'ok' ? Float32Array.from(end.x) : new Float32Array(size),
       status: end.status,

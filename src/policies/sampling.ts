@@ -10,6 +10,7 @@ import {
   edmPreconditioner,
   type FlowTime,
   type Follow,
+  flowSdeTable,
   flowTable,
   followAdaptive,
   followTable,
@@ -26,6 +27,10 @@ import {
 import { TendonError } from '../types/index.js';
 import type { Sampling, SamplingPlan } from './denoiser-family.js';
 import type { SamplerSettings } from './load-options.js';
+
+/** A flow's stochastic sampler; η is its spread a, which particles need and actions may want less of than pictures. */
+const FLOW_SDE = 'flow_sde';
+const FLOW_SDE_SPREAD = 0.7;
 
 type Defaults = { readonly sampler: string; readonly steps: number; readonly guidance_scale?: number };
 
@@ -57,11 +62,15 @@ export function flow(
   max_steps: number,
   sampler = 'euler',
 ): Sampling {
-  return tabled(family, ['euler'], { sampler, steps }, max_steps, (sampler, n, settings) => {
+  return tabled(family, ['euler', FLOW_SDE], { sampler, steps }, max_steps, (sampler, n, settings) => {
+    if (sampler === FLOW_SDE) {
+      refuseChurn(sampler, settings.churn);
+      return flowSdeTable(time, n, settings.eta ?? FLOW_SDE_SPREAD);
+    }
     if (sampler !== 'euler')
       throw new TendonError(
         'config_invalid',
-        `sampler: ${family} is a flow and has "euler", got "${sampler}"`,
+        `sampler: ${family} is a flow and has "euler" and "${FLOW_SDE}", got "${sampler}"`,
       );
     refuseNoise(sampler, settings);
     return flowTable(time, n);

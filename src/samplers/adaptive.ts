@@ -3,7 +3,7 @@
 
 import { TendonError } from '../types/index.js';
 import type { Preconditioner } from './sigma-samplers.js';
-import type { Loop, Prefix, Question } from './table.js';
+import type { Loop, Prefix, Question, Resampled } from './table.js';
 
 export const DPM_ADAPTIVE = 'dpm_adaptive';
 
@@ -49,7 +49,8 @@ export function* followAdaptive(
       );
     const sigma = Math.exp(-time);
     const { c_in, a_x, a_f, level } = precondition(sigma);
-    const f = yield { x: at.map((v) => c_in * v), level, call: call++ };
+    const answer = yield { x: at.map((v) => c_in * v), level, call: call++ };
+    const f = 'ancestors' in answer ? answer.f : answer;
     return at.map((v, i) => {
       const d = a_x * v + a_f * f[i]!;
       const drawn = prefix === undefined ? d : d + prefix.weights[i]! * (prefix.target[i]! - d);
@@ -96,7 +97,7 @@ function* step(
   x: Float64Array,
   t: number,
   next: number,
-): Generator<Question, { low: Float64Array; high: Float64Array }, ArrayLike<number>> {
+): Generator<Question, { low: Float64Array; high: Float64Array }, ArrayLike<number> | Resampled> {
   const h = next - t;
   const [t1, t2] = [t + h / 3, t + (2 * h) / 3];
   const [s1, s2, sn] = [Math.exp(-t1), Math.exp(-t2), Math.exp(-next)];

@@ -23,6 +23,33 @@ export function flowGuidance(tau: number, most = MAX_GUIDANCE): number {
   return left * Math.min(most, (tau * tau + left * left) / (tau * left));
 }
 
+/**
+ * N steps of the stochastic equation with a flow's marginals (Flow-GRPO, Liu et al. 2025), t from 1 (noise) to 0: σ_t = a·√(t/(1 − t)),
+ * x' = x·(1 + σ²/(2t)·dt) + v·(1 + σ²(1 − t)/(2t))·dt + σ√(−dt)·ε. At t = 1 the next level stands in for t below the line; the
+ * last step is without noise, so that its result is D.
+ */
+export function flowSdeTable(time: FlowTime, steps: number, a: number): SamplerTable {
+  const { rows, levels, start_scale, gains } = flowTable(time, steps);
+  const dt = -1 / steps;
+  const drawn = rows.map((plain, i) => {
+    if (i === steps - 1) return plain;
+    const t = 1 - i / steps;
+    const variance = (a * a * t) / (1 - (i === 0 ? 1 - 1 / steps : t));
+    // v in the sense of noise at one: x − t·v is D. Guidance of D reaches the step through w_d.
+    const w_x = 1 + (variance / (2 * t)) * dt;
+    const w_v = (1 + (variance * (1 - t)) / (2 * t)) * dt;
+    const { a_x, a_f, guide } = plain;
+    return row({
+      ...{ a_x, a_f, guide },
+      // v = (x − D)/t
+      w_x: w_x + w_v / t,
+      w_d: -w_v / t,
+      w_noise: Math.sqrt(variance * -dt),
+    });
+  });
+  return makeTable(drawn, levels, start_scale, gains);
+}
+
 /** N Euler steps; levels are the times the network is told. The step goes through D, so that guidance of D works. */
 export function flowTable(time: FlowTime, steps: number, max_guidance = MAX_GUIDANCE): SamplerTable {
   if (!Number.isInteger(steps) || steps < 1 || steps > 1000)

@@ -64,6 +64,16 @@ export interface Question {
   readonly x: Float64Array;
   readonly level: number;
   readonly call: number;
+  /** Of a table: how many calls there are, the denoised estimate D of an answer F, and what D changes by with F. */
+  readonly calls?: number;
+  readonly estimate?: (f: ArrayLike<number>) => Float64Array;
+  readonly a_f?: number;
+}
+
+/** F, where the sampler's samples go on from one another: sample i continues `ancestors[i]` from the next level on. */
+export interface Resampled {
+  readonly f: ArrayLike<number>;
+  readonly ancestors: readonly number[];
 }
 
 /** What the denoised estimate is drawn towards, and how much of it, element by element of x. */
@@ -73,7 +83,7 @@ export interface Prefix {
 }
 
 /** A sampler at work: asks the network, takes each answer F, returns x. */
-export type Loop = Generator<Question, Float64Array, ArrayLike<number>>;
+export type Loop = Generator<Question, Float64Array, ArrayLike<number> | Resampled>;
 /** Begins one at x of the first level, with the draws it will add. */
 export type Follow = (start: ArrayLike<number>, noise: readonly ArrayLike<number>[], prefix?: Prefix) => Loop;
 
@@ -93,12 +103,20 @@ export function* followTable(
       const e = noise[draw++]!;
       x = x.map((v, i) => v + r.pre_noise * e[i]!);
     }
-    const f = yield { x: x.map((v) => r.c_in * v), level: table.levels[call]!, call };
-    const d = x.map((v, i) => {
-      const estimate = r.a_x * v + r.a_f * f[i]!;
-      const d = r.clip > 0 ? Math.min(r.clip, Math.max(-r.clip, estimate)) : estimate;
-      return prefix === undefined ? d : d + r.guide * prefix.weights[i]! * (prefix.target[i]! - d);
-    });
+    const here = x;
+    const estimate = (f: ArrayLike<number>): Float64Array =>
+      here.map((v, i) => {
+        const d = r.a_x * v + r.a_f * f[i]!;
+        return r.clip > 0 ? Math.min(r.clip, Math.max(-r.clip, d)) : d;
+      });
+    const answer = yield {
+      ...{ x: x.map((v) => r.c_in * v), level: table.levels[call]!, call },
+      ...{ calls: table.rows.length, estimate, a_f: r.a_f },
+    };
+    const { f, ancestors } = 'ancestors' in answer ? answer : { f: answer, ancestors: undefined };
+    const d = estimate(f).map((v, i) =>
+      prefix === undefined ? v : v + r.guide * prefix.weights[i]! * (prefix.target[i]! - v),
+    );
     if (r.save !== 0) saved = x.slice();
     const e = r.w_noise !== 0 ? noise[draw++]! : undefined;
     const weights = [r.w_h1, r.w_h2, r.w_h3];
@@ -111,8 +129,22 @@ export function* followTable(
     });
     if (r.push !== 0) history = [x.map((v, i) => r.h_x * v + r.h_d * d[i]!), ...history].slice(0, 3);
     x = next;
+    if (ancestors === undefined) continue;
+    x = continued(x, ancestors);
+    saved = continued(saved, ancestors);
+    history = history.map((values) => continued(values, ancestors));
   }
   return x;
+}
+
+/** Equal parts of `values`, each taken from that of its ancestor. */
+function continued(values: Float64Array, ancestors: readonly number[]): Float64Array<ArrayBuffer> {
+  const size = values.length / ancestors.length;
+  const out = new Float64Array(values.length);
+  ancestors.forEach((from, i) => {
+    out.set(values.subarray(from * size, (from + 1) * size), i * size);
+  });
+  return out;
 }
 
 /** The same with a network at hand: `network(c_in·x, level)` gives F. */

@@ -3,6 +3,7 @@
 
 import {
   type Chunks,
+  type Denoiser,
   type Guarded,
   type Moment,
   type Part,
@@ -56,6 +57,18 @@ export class Round {
   ) {
     this.carried = { ...episode.carried };
     this.armed = [...episode.armed];
+  }
+
+  /** Parts that act while the chunk is drawn, on as they are now. */
+  denoisers(): (readonly [string, Denoiser])[] {
+    return this.parts.flatMap(([name, part]) =>
+      part.kind === 'denoise' ? [[name, part.part] as const] : [],
+    );
+  }
+
+  /** A part that acts on the way failed in one call: its answer is left out there. */
+  failed(name: string, caught: unknown): void {
+    this.skipped[name] = asTendonError(caught, name).message;
   }
 
   get hold(): string | undefined {

@@ -2,11 +2,12 @@
 // the plain policy's chunks, bit for bit.
 
 import { addon, type NativePool, native } from '../native/index.js';
-import { clamp, type Manifest, type Moment, type Part, type Question } from '../parts/index.js';
+import { clamp, type Manifest, type Moment, type Part, type Question, steering } from '../parts/index.js';
 import { type LoadedPolicy, PlanningPolicy } from '../policies/index.js';
 import {
   type ActionChunk,
   type InferOptions,
+  NS_PER_S,
   type Observation,
   type PartStatus,
   type PolicySpec,
@@ -116,10 +117,7 @@ export class SteeredPolicy implements TunablePolicy, Steered {
       return;
     }
     const needing = Object.entries(this.manifest.parts).find(
-      ([other, entry]) =>
-        !this.off.has(other) &&
-        (entry.kind === 'monitor' || entry.kind === 'guardian') &&
-        [entry.score].flat().includes(name),
+      ([other, entry]) => !this.off.has(other) && 'score' in entry && [entry.score].flat().includes(name),
     );
     if (needing !== undefined)
       throw new TendonError(
@@ -183,10 +181,12 @@ export class SteeredPolicy implements TunablePolicy, Steered {
       moments,
     );
     const candidates = this.candidatesFor(options, budget_ms);
+    const steer = this.steerBy(round, candidates.candidates ?? options.candidates ?? 1, moments, options);
     const chunk = await this.ask(history ?? (observation as Observation), question, {
       ...options,
       ...inner,
       ...candidates,
+      ...steer,
     });
     const chunks = chunksOf(chunk, question.proposals ?? [], this.rows(options));
     await round.judge(chunks, moments);
@@ -245,6 +245,23 @@ export class SteeredPolicy implements TunablePolicy, Steered {
     return [...this.open].filter(
       ([name]) => !this.off.has(name) && (!arming.includes(name) || armed.includes(name)),
     );
+  }
+
+  private steerBy(
+    round: Round,
+    n: number,
+    moment: (name: string) => Moment,
+    options: InferOptions,
+  ): Pick<InferOptions, 'steer'> {
+    const { horizon, action_dim, rate_hz } = this.spec;
+    const { stamp_ns } = moment('select').newest;
+    const period_ns = rate_hz === undefined ? 0 : Math.round(NS_PER_S / rate_hz);
+    const steer = steering(round.denoisers(), n, {
+      moment,
+      shape: { horizon, action_dim, stamp_ns, period_ns, ...this.rows(options) },
+      failed: (name, caught) => round.failed(name, caught),
+    });
+    return steer === undefined ? {} : { steer };
   }
 
   private async ask(

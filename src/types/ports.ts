@@ -80,6 +80,26 @@ export interface ChunkPrefix {
   readonly derivative?: boolean;
 }
 
+/** One call of a denoiser on its way, as what steers it sees it. */
+export interface DenoiseCall {
+  /** From 0, of so many. */
+  readonly call: number;
+  readonly calls: number;
+  readonly n: number;
+  /** The denoised estimate D of every candidate, normalised: (n, rows, columns). */
+  readonly denoised: Float64Array;
+  /** Such numbers as chunks in physical units, (any number, horizon, action_dim). */
+  chunks(denoised: ArrayLike<number>): Float32Array;
+}
+
+/** What becomes of it: D moves by `shift`, as large as D; candidate i goes on from `ancestors[i]`. */
+export interface DenoiseSteered {
+  readonly shift?: ArrayLike<number> | undefined;
+  readonly ancestors?: readonly number[] | undefined;
+}
+
+export type DenoiseSteer = (call: DenoiseCall) => Promise<DenoiseSteered>;
+
 /** What an inference may be told beside the observation. */
 export interface InferOptions {
   readonly goal?: Goal;
@@ -95,6 +115,8 @@ export interface InferOptions {
    */
   readonly step_noise?: Float32Array;
   readonly candidates?: number;
+  /** Asked between two calls of the network: particles and terms. Policies that denoise only. */
+  readonly steer?: DenoiseSteer | undefined;
   /** Policies that denoise only (`unsupported` from others). */
   readonly prefix?: ChunkPrefix;
   /**

@@ -51,7 +51,8 @@ const observation = (cond: readonly number[]): Observation => ({
 
 /** Asks once, at level 37, and returns the answer. */
 const once: Follow = function* (start): Loop {
-  return Float64Array.from(yield { x: Float64Array.from(start), level: 37, call: 0 });
+  const answer = yield { x: Float64Array.from(start), level: 37, call: 0 };
+  return Float64Array.from('ancestors' in answer ? answer.f : answer);
 };
 
 /** A session that asks once. */

@@ -4,6 +4,7 @@ import { TendonError } from '../../types/index.js';
 import type { Manifest, PartEntry } from '../manifest.js';
 import type { Part, PartHost } from '../ports.js';
 import { openCondition } from './condition.js';
+import { openDenoise } from './denoise.js';
 import { openGuardian } from './guardian.js';
 import { openMemory } from './memory.js';
 import { openMonitor } from './monitor.js';
@@ -45,10 +46,13 @@ function openOther(
       return openResidual(name, entry, host);
     case 'monitor':
       return openMonitor(name, entry, host);
+    case 'term':
+    case 'particles':
     case 'guardian': {
       const scorer = scorers.get(entry.score);
-      if (scorer?.kind === 'scorer') return openGuardian(name, entry, host, scorer.part);
-      break;
+      if (scorer?.kind !== 'scorer') break;
+      if (entry.kind === 'guardian') return openGuardian(name, entry, host, scorer.part);
+      return openDenoise(name, entry, host, scorer.part);
     }
   }
   throw new TendonError('internal', `parts.${name}: no such kind`);
