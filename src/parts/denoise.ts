@@ -11,6 +11,7 @@ import { clipped, controlGain } from './terms.js';
 /** Step of the central differences, in normalised actions. */
 const DELTA = 1e-2;
 
+/** What parts that act on the way are told of the inference around them. */
 export interface DenoiseContext {
   /** Of a part by its name. */
   moment(name: string): Moment;

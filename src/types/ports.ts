@@ -98,6 +98,7 @@ export interface DenoiseSteered {
   readonly ancestors?: readonly number[] | undefined;
 }
 
+/** Asked between two calls of the network; see InferOptions.steer. */
 export type DenoiseSteer = (call: DenoiseCall) => Promise<DenoiseSteered>;
 
 /** What an inference may be told beside the observation. */
