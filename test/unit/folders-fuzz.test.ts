@@ -61,10 +61,11 @@ function adapter(): { at: string; base: string } {
   writeSafetensors(join(at, 'adapter_model.safetensors'), {
     'base_model.model.net.a.lora_A.weight': tensor(2, 3),
     'base_model.model.net.a.lora_B.weight': tensor(4, 2),
+    'base_model.model.net.a.lora_magnitude_vector': tensor(4),
     'base_model.model.net.b.weight': tensor(2, 4),
   });
   const config = { peft_type: 'LORA', base_model_name_or_path: '../base', r: 2, lora_alpha: 4 };
-  const more = { use_rslora: false, rank_pattern: { 'net.a': 2 }, alpha_pattern: {}, use_dora: false };
+  const more = { use_rslora: false, rank_pattern: { 'net.a': 2 }, alpha_pattern: {}, use_dora: true };
   writeFileSync(join(at, 'adapter_config.json'), JSON.stringify({ ...config, ...more }));
   return { at, base };
 }

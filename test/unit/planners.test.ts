@@ -2,9 +2,10 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, test } from 'vitest';
+import { describe, expect, it, test, vi } from 'vitest';
 import { addon, type PlannerTable } from '../../src/native/index.js';
 import { loadPolicy, PlanningPolicy } from '../../src/policies/index.js';
+import { isAsGood } from '../../src/policies/world-model/plan-precision.js';
 import {
   colouredNoise,
   PLANNERS,
@@ -166,6 +167,35 @@ describe('a planning policy', () => {
       }
       expect(plans[0]).toEqual(plans[1]);
     });
+  });
+
+  it('auto values plans against f32’s, says so, and measures only searches', async () => {
+    await withCheckpoint(weights, config, async (dir) => {
+      const told = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+      const policy = await loadPolicy(dir, { compute: { threads: 1, precision: 'auto' } });
+      // The recorded networks are so small that their weights stay f32 in every precision: no plan loses anything.
+      expect(policy.choice.precision).toBe('int8');
+      expect(told.mock.calls.flat().join(' ')).toMatch(
+        /auto planned 12 drawn situations and valued the plans in f32: int8 plans are worth 0.* where another seed changes 0*[1-9.]+.*runs in int8/,
+      );
+      await policy.choose({ sampler: 'tree-search', precision: 'auto' });
+      expect(policy.choice.precision).toBe('f32');
+      expect((policy as PlanningPolicy).precision_said).toMatch(
+        /f32 for tree-search: only the plans of a search/,
+      );
+      told.mockRestore();
+      policy.close();
+    });
+  });
+
+  it.each([
+    ['no loss', [0, 0, 0, 0], true],
+    ['a loss that is smaller than luck, and sure', [0.4, 0.5, 0.6, 0.5], true],
+    ['a loss that may be greater', [-1.5, 0.2, 2.5, 0.8], false],
+    ['a greater loss', [1.2, 1.3, 1.2, 1.1], false],
+    ['plans without a value', [Number.NaN, 0, 0, 0], false],
+  ])('a lighter precision is taken or not: %s', (_, lost, taken) => {
+    expect(isAsGood(lost, 1)).toBe(taken);
   });
 
   it('refuses what it cannot do by name', async () => {

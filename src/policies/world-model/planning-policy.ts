@@ -40,6 +40,7 @@ import { Agency, type AgencyActed, type Demonstration } from './agency.js';
 import type { WorldNetworks } from './graph.js';
 import { modemTable } from './modem.js';
 import { askedBy, partsOf, type WorldDescription } from './parts.js';
+import { type PlanPrecision, planPrecision } from './plan-precision.js';
 import { PLANNERS, plannerTable, TREE_SEARCH, treeTable } from './planners.js';
 import { refuseInferOptions, refuseLoadOptions } from './refusals.js';
 
@@ -127,6 +128,9 @@ export class PlanningPolicy implements TunablePolicy {
   /** Outputs of the family's graph. */
   private entries: readonly string[] = [];
   private wanted: SamplerChoice;
+  private readonly measured = new Recent<PlanPrecision>(KEPT);
+  /** How `auto` chose the precision, where it was asked. */
+  precision_said: string | undefined;
   /** The last plan: mean, spread, elites and their scores, in [−1, 1]. */
   lastPlan: FoundPlan | undefined;
   /** The last tree, when that is the planner. */
@@ -151,7 +155,7 @@ export class PlanningPolicy implements TunablePolicy {
       sampler,
       steps: sampling.steps ?? effort.steps,
       candidates: sampling.candidates ?? effort.candidates,
-      precision: exactly(compute.precision ?? 'f32'),
+      precision: compute.precision ?? 'f32',
       guidance_scale: 1,
     };
   }
@@ -186,8 +190,8 @@ export class PlanningPolicy implements TunablePolicy {
     const sampler = choice.sampler ?? this.wanted.sampler;
     const changes = (sampler === TREE_SEARCH) !== (this.wanted.sampler === TREE_SEARCH);
     const asked = { ...this.wanted, ...(changes ? this.effort(sampler) : {}), ...choice };
-    const next = { ...asked, precision: exactly(asked.precision) };
-    checkOffered(this.spec.family, this.menu(), next);
+    checkOffered(this.spec.family, this.menu(), asked);
+    const next = { ...asked, precision: await this.precisionOf(asked) };
     refuseLoadOptions(this.spec.family, sampler, { sampling: { guidance_scale: next.guidance_scale } });
     await this.readyFor(next);
     this.wanted = next;
@@ -277,6 +281,49 @@ export class PlanningPolicy implements TunablePolicy {
     this.agency?.close();
   }
 
+  /** `auto` measured, once for each search; other choices as they are. */
+  private async precisionOf(choice: SamplerChoice): Promise<SamplerChoice['precision']> {
+    if (choice.precision !== 'auto') return choice.precision;
+    if (choice.sampler === 'policy' || choice.sampler === TREE_SEARCH) {
+      this.precision_said = `auto is f32 for ${choice.sampler}: only the plans of a search are measured`;
+      return 'f32';
+    }
+    const { sampler, steps, candidates } = choice;
+    const { precision, said } = await this.measured.get([sampler, steps, candidates].join('/'), () =>
+      planPrecision({
+        table: plannerTable(this.table, choice),
+        model: (precision) => this.modelFor(precision),
+        situation: (i) => this.situation(i),
+      }),
+    );
+    this.precision_said = said;
+    process.emitWarning(`${this.spec.family}: ${said}`, 'TendonWarning');
+    return precision;
+  }
+
+  /** The encoder's inputs of a situation that nobody saw: normal numbers, pictures of noise. */
+  private situation(i: number): NetworkInputs {
+    const { observation_dims, image_shapes } = this.spec;
+    const values = Object.entries(observation_dims).map(
+      ([key, dim], k) => [key, addon().philoxNormal(i, 9, 4096 * k, dim)] as const,
+    );
+    const frames = Object.entries(image_shapes).map(([key, [channels, height, width]], k) => {
+      const noise = addon().philoxUniform(i, 10 + k, 0, height * width * channels);
+      const data = Uint8Array.from(noise, (v) => 255 * v);
+      return [key, { height, width, channels: channels as 1 | 3, data }] as const;
+    });
+    const observation = {
+      stamp_ns: 0,
+      values: Object.fromEntries(values),
+      images: Object.fromEntries(frames),
+    };
+    const history = new History(this.spec, this.family.rename).take(observation);
+    return {
+      ...this.family.observe(history, undefined, () => 0.5),
+      ...this.family.recall?.(undefined, (count) => new Float32Array(count)),
+    };
+  }
+
   private uniform(): number {
     return native(() => addon().philoxUniform(this.seed, 7, this.draws++, 1))[0]!;
   }
@@ -362,9 +409,3 @@ export class PlanningPolicy implements TunablePolicy {
     return { candidates, n_candidates: 1 + shown, scores };
   }
 }
-
-/**
- * `auto` is f32 for a planner. Outputs that stay within a per cent say nothing of the plan: a search magnifies what its values
- * lose, and no bar on the value of plans has been shown to hold (docs/numerics.md).
- */
-const exactly = (precision: string): string => (precision === 'auto' ? 'f32' : precision);
