@@ -6,9 +6,9 @@ import { wilson } from '../eval/wilson.js';
 import { MODULATIONS, type Modulation } from '../parts/index.js';
 import { calibrate, findManifest, fingerprintOf, monitorOf } from '../steering/index.js';
 import { TendonError } from '../types/index.js';
-import { decimal } from './arguments.js';
 import { type Command, PARTS_OPTION, POLICY_OPTIONS, partsOf } from './command.js';
 import { EXPERIENCE_OPTIONS, policyOf, runsOf } from './experience-options.js';
+import { decimal } from './numbers.js';
 
 export const calibrateCommand: Command = {
   summary: 'make a monitor’s band from successful runs; print its false alarms and what it detects',

@@ -4,7 +4,7 @@ import { addon, type NativePool } from '../native/index.js';
 import { readToken, TOKEN_VARIABLE } from '../net/index.js';
 import type { LoadOptions } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
-import { decimal, whole } from './arguments.js';
+import { decimal, whole } from './numbers.js';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean';

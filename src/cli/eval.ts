@@ -6,9 +6,9 @@ import { htmlReport } from '../eval/report.js';
 import { range, seedsOf } from '../eval/seeds.js';
 import { addon } from '../native/index.js';
 import { modelFolder } from '../session/drivers.js';
-import { decimal } from './arguments.js';
 import { type Command, loadOptions, PARTS_OPTION, POLICY_OPTIONS, partsOf } from './command.js';
 import { evaluated, sayDelays } from './eval-text.js';
+import { decimal } from './numbers.js';
 import { counter } from './progress.js';
 
 export const evaluate: Command = {

@@ -6,8 +6,8 @@ import { addon } from '../native/index.js';
 import { Imagination } from '../policies/index.js';
 import { answeredChunk } from '../record/index.js';
 import { NS_PER_S, TendonError } from '../types/index.js';
-import { decimal } from './arguments.js';
 import type { Command } from './command.js';
+import { decimal } from './numbers.js';
 
 export const imagine: Command = {
   summary: 'roll a recorded chunk through a world model: predicted reward, value, uncertainty',

@@ -7,8 +7,8 @@ import { camerasIn } from '../policies/convert/cameras.js';
 import { convert, writeCheckpoint } from '../policies/convert/index.js';
 import { openFamily } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
-import { decimal } from './arguments.js';
 import type { Command } from './command.js';
+import { decimal } from './numbers.js';
 
 export const importCheckpoint: Command = {
   summary: 'a torch checkpoint to a clean folder: config.json and model.safetensors',

@@ -1,6 +1,7 @@
 // The report of `tendon inspect` as tables.
 
-import type { InspectReport, InstructionTime, StageReport, Work } from '../inspect/inspect.js';
+import type { InspectReport, StageReport } from '../inspect/inspect.js';
+import type { InstructionTime, Work } from '../inspect/work.js';
 import type { WorldReport } from '../inspect/world.js';
 import { describePool } from './command.js';
 

@@ -3,7 +3,7 @@
 
 import { argmax, coherence, periodOf, ROW_SLACK, readAt } from '../parts/index.js';
 import type { ActionChunk, ChunkMode, ChunkPrefix, Nanoseconds } from '../types/index.js';
-import type { Overlap } from './overlap.js';
+import type { Overlap } from './overlap-kind.js';
 import { prefixWeights } from './prefix.js';
 
 /** Weight of each further row where real-time chunking chooses among candidates. */

@@ -15,7 +15,8 @@ import {
 } from '../types/index.js';
 import { InferenceDelay } from './delay.js';
 import type { ControllerOptions } from './options.js';
-import { type Overlap, overlapFor } from './overlap.js';
+import { overlapFor } from './overlap.js';
+import type { Overlap } from './overlap-kind.js';
 import { ChunkPlayer } from './player.js';
 import type { SharedControl } from './shared-control.js';
 import type { LoopStats } from './stats.js';

@@ -2,8 +2,9 @@
 // overlap is by time stamp, so a row is only ever mixed with what was said about the same moment. Facts: LeRobot's async_inference (aggregation) and ACT (ensemble).
 
 import { readAt, timeOf } from '../parts/index.js';
-import type { ActionChunk, ChunkMode, ChunkPrefix, Nanoseconds } from '../types/index.js';
+import type { ActionChunk, ChunkMode, Nanoseconds } from '../types/index.js';
 import { Coherent, RealTime } from './coherence.js';
+import type { Overlap } from './overlap-kind.js';
 
 /** Share of the chunk that is playing in the rows that both speak of; the rest is the arriving one's. */
 const AGGREGATES = {
@@ -12,27 +13,6 @@ const AGGREGATES = {
   average: 0.5,
   conservative: 0.7,
 } as const;
-
-/** How a new chunk follows the one that is playing: when to ask for it, and what of it to play (docs/chunks.md). */
-export interface Overlap {
-  /** Rows to play before the next inference, when nobody says. */
-  execute(n_action_steps: number, horizon: number): number;
-  /** The chunk to play: stamp, period and shape of `arrived`. `playing` is what was returned before, if in force. */
-  merge(arrived: ActionChunk, playing: ActionChunk | undefined): ActionChunk;
-  /** Nothing said before counts any more. */
-  reset(): void;
-  /** Candidates to draw for a choice among them; undefined: as many as the policy draws anyway. */
-  readonly candidates?: number | undefined;
-  /**
-   * What a chunk for the observation of `stamp_ns` should be drawn towards, when it is expected to arrive at
-   * `arrives_ns`; undefined when nothing is left of `playing` by then.
-   */
-  prefix?(
-    playing: ActionChunk | undefined,
-    stamp_ns: Nanoseconds,
-    arrives_ns: Nanoseconds,
-  ): ChunkPrefix | undefined;
-}
 
 /** A chunk replaces the one before it. */
 class Receding implements Overlap {

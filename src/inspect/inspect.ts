@@ -4,28 +4,11 @@
 import { MachineLimits } from '../host/machine-limits.js';
 import { type LoadOptions, loadPolicy, PlanningPolicy } from '../policies/index.js';
 import type { PolicySpec } from '../types/index.js';
+import type { InstructionTime, Work } from './work.js';
 import { inspectWorld, type WorldReport } from './world.js';
 
 /** Runs of every stage that are timed. */
 const PROFILE_ROUNDS = 15;
-
-/** An instruction, timed by itself. */
-export interface InstructionTime {
-  readonly stage: string;
-  readonly label: string;
-  readonly flops: number;
-  readonly us: number;
-}
-
-/** Work and time of several instructions. */
-export interface Work {
-  readonly instructions: number;
-  readonly flops: number;
-  readonly weight_bytes: number;
-  /** What arithmetic or reading the weights allows on this machine, measured now. */
-  readonly at_best_us: number;
-  readonly measured_us: number;
-}
 
 export interface StageReport extends Work {
   readonly stage: string;

@@ -5,7 +5,7 @@ import type { MachineLimits } from '../host/machine-limits.js';
 import { addon, native, type Precision } from '../native/index.js';
 import type { PlanningPolicy } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
-import type { InstructionTime, Work } from './inspect.js';
+import type { InstructionTime, Work } from './work.js';
 
 /** A network of the model, by itself. */
 export interface NetworkReport extends Work {

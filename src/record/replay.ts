@@ -4,7 +4,7 @@
 
 import { type ReadEvent, Recording } from './read.js';
 import { type Answered, type ReplayablePolicy, ReplayedPolicy } from './replay-policy.js';
-import { Replayer, type ReplayReport } from './replayer.js';
+import { DRIVING, Replayer, type ReplayReport, type Step } from './replayer.js';
 
 export interface ReplayOptions {
   /** Answers again from what it is shown; without one the recorded chunks do. */
@@ -13,14 +13,6 @@ export interface ReplayOptions {
   readonly as_recorded?: boolean;
   readonly onProgress?: (seconds: number) => void;
 }
-
-/** An event that drives, and what the recorded controller made of it. */
-export interface Step {
-  readonly head: ReadEvent<(typeof DRIVING)[number]>;
-  readonly made: readonly ReadEvent[];
-}
-
-const DRIVING = ['input', 'observation', 'tick', 'chunk', 'gap'] as const;
 
 /** Throws `file_missing` or `file_corrupt`, and what the policy throws on being made ready. */
 export async function replay(file: string, options: ReplayOptions = {}): Promise<ReplayReport> {

@@ -14,8 +14,16 @@ import type {
 } from '../types/index.js';
 import { readNumbers, type SessionHeader } from './events.js';
 import { observationOf, type ReadEvent } from './read.js';
-import type { Step } from './replay.js';
 import { chunkOf, type ReplayedPolicy } from './replay-policy.js';
+
+/** Events that drive the controller; the others are what it made of them. */
+export const DRIVING = ['input', 'observation', 'tick', 'chunk', 'gap'] as const;
+
+/** An event that drives, and what the recorded controller made of it. */
+export interface Step {
+  readonly head: ReadEvent<(typeof DRIVING)[number]>;
+  readonly made: readonly ReadEvent[];
+}
 
 export interface ReplayReport {
   readonly seconds: number;

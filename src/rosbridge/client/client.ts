@@ -20,11 +20,11 @@ import type { ClockOffset } from './clock-offset.js';
 import {
   type Connecting,
   Connection,
-  type ConnectionCounters,
   type ConnectionOptions,
   sharedNow,
   zeroCounters,
 } from './connection.js';
+import type { ConnectionCounters } from './counters.js';
 import { DialectFinder } from './dialect-finder.js';
 import { type Dialect, spellTimes, spellType } from './dialects.js';
 import { type AdvertiseOptions, Offers, type Publisher } from './offers.js';

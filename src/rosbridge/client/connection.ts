@@ -10,6 +10,7 @@ import { asTendonError, packageWhenNeeded } from '../../types/index.js';
 import type { Serialisation } from '../codec/cdr.js';
 import { FrameDecoder } from '../codec/decoder.js';
 import type { Op } from '../codec/protocol.js';
+import type { ConnectionCounters } from './counters.js';
 import { Drain } from './drain.js';
 import { Liveness } from './liveness.js';
 
@@ -40,22 +41,6 @@ export interface ConnectionOptions {
   on_down(cause: string): void;
   on_malformed(cause: string): void;
   on_round_trip(ms: number): void;
-}
-
-export interface ConnectionCounters {
-  opened: number;
-  dropped_offline: number;
-  dropped_backlog: number;
-  /** Commands that were too old when their turn to be written came. */
-  dropped_expired: number;
-  malformed: number;
-  /** Connections ended because the server said nothing, or read nothing, for too long. */
-  silent: number;
-  unread: number;
-  /** Of a socket on a thread of its own: threads that ended and were replaced. */
-  threads_lost: number;
-  /** Of a socket on a thread of its own: messages that a newer one of their topic took the place of. */
-  overtaken: number;
 }
 
 export const zeroCounters = (): ConnectionCounters => ({
