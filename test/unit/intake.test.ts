@@ -103,9 +103,10 @@ describe('every importer refuses a tensor that it does not know', () => {
       },
       model: { down_dims: [64], kernel_size: 5, n_groups: 8, diffusion_step_embed_dim: 128 },
     };
-    const root = map({ cfg: { policy }, state_dicts: {} });
-    const converted = (names: string[]) =>
-      convertDp({ ...fileOf(names.map((name) => [name, [1]] as const)), root } as never);
+    const converted = (names: string[], more: object = {}) => {
+      const root = map({ cfg: { policy: { ...policy, ...more } }, state_dicts: {} });
+      return convertDp({ ...fileOf(names.map((name) => [name, [1]] as const)), root } as never);
+    };
     const { dropped, tensors } = converted([
       'state_dicts.ema_model.x',
       'state_dicts.model.x',
@@ -116,5 +117,15 @@ describe('every importer refuses a tensor that it does not know', () => {
     expect(() => converted(['state_dicts.ema_model.x', 'state_dicts.discriminator.w'])).toThrow(
       /discriminator/,
     );
+    // A UNet that predicts the executed rows alone: they are the whole horizon, from its first row on.
+    const whole = converted(['state_dicts.ema_model.x']).config;
+    expect(whole).toMatchObject({ horizon: 16, n_action_steps: 8 });
+    expect(whole).not.toHaveProperty('first_row');
+    const only = { pred_action_steps_only: true };
+    expect(converted(['state_dicts.ema_model.x'], only).config).toMatchObject({
+      ...{ horizon: 8, n_action_steps: 8, first_row: 0 },
+    });
+    const transformer = { ...only, _target_: 'p.DiffusionTransformerLowdimPolicy' };
+    expect(() => converted(['state_dicts.ema_model.x'], transformer)).toThrow(/supported for UNets/);
   });
 });

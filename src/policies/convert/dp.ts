@@ -41,8 +41,11 @@ export function convertDp(file: TorchFile): Converted {
       `${file.path}: its policy is ${target}; those that can be converted are ${Object.keys(KINDS).join(', ')}`,
       { path: file.path, target },
     );
-  if (hydra.flag('policy.pred_action_steps_only', false))
-    throw new TendonError('unsupported', `${file.path}: pred_action_steps_only is not supported`);
+  if (hydra.flag('policy.pred_action_steps_only', false) && kind.network === 'transformer')
+    throw new TendonError(
+      'unsupported',
+      `${file.path}: pred_action_steps_only is supported for UNets, not for ${name}, whose table of positions is longer than what it would predict`,
+    );
   const weights = weightsOf(file, name, hydra.find('training.use_ema') !== false);
   const fields = kind.cameras === 'timm' ? umiFields(hydra, weights) : fieldsOf(hydra, name, kind);
   return {
@@ -59,10 +62,13 @@ export function convertDp(file: TorchFile): Converted {
 
 function fieldsOf(hydra: Hydra, name: string, { network, cameras }: Kind): Record<string, unknown> {
   const visual = cameras === 'robomimic' ? hybridFields : imageFields;
+  // The network predicts the rows that are executed and no others.
+  const only = hydra.flag('policy.pred_action_steps_only', false);
   return {
     n_obs_steps: hydra.number('policy.n_obs_steps'),
-    horizon: hydra.number('policy.horizon'),
+    horizon: hydra.number(only ? 'policy.n_action_steps' : 'policy.horizon'),
     n_action_steps: hydra.number('policy.n_action_steps'),
+    ...(only ? { first_row: 0 } : {}),
     // Of the steps that were observed the newest is executed first, but by the low-dimensional UNet when it is not told to.
     oa_step_convention:
       name !== 'DiffusionUnetLowdimPolicy' || hydra.flag('policy.oa_step_convention', false),
