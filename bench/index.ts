@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Command } from '../src/cli/command.js';
 import { MachineLimits } from '../src/host/machine-limits.js';
 import { addon } from '../src/native/index.js';
+import { BusyProcesses } from './busy.js';
 import { type BenchRow, type Contest, hold } from './contest.js';
 import { denoiserContest, denoisers } from './denoisers.js';
 import { benchExecutor } from './executor.js';
@@ -32,6 +33,7 @@ export const bench: Command['run'] = async (values, { integer, text, say }) => {
   const budget_ms = (seconds ?? 6) * 1000;
   const folder = mkdtempSync(join(tmpdir(), 'tendon-bench-'));
   const rows: BenchRow[] = [];
+  const beside = values.loaded === undefined ? undefined : new BusyProcesses(integer('loaded', 1, 256));
   try {
     const contests = new Map<string, () => Promise<Contest>>();
     const room = process.availableMemory() > LARGE_BYTES;
@@ -45,12 +47,12 @@ export const bench: Command['run'] = async (values, { integer, text, say }) => {
       `${cpus()[0]?.model.trim()}, ${threads} threads, kernels ${addon().isa()}; onnxruntime-node on the same threads, f32\n${await limits.text()}\n`,
     );
     say(
-      '  row                     precision   ours ms      p99    ORT ms   ours/ORT   of the limit   PyTorch ms',
+      '  row                     precision busy    ours ms      p99    ORT ms      p99   ours/ORT   of the limit   PyTorch ms',
     );
     for (const [name, open] of contests) {
       if (values.only !== undefined && !name.includes(text('only'))) continue;
       if (process.stderr.isTTY) process.stderr.write(`  ${name} …\r`);
-      for (const row of await hold(await open(), budget_ms, limits)) {
+      for (const row of await hold(await open(), budget_ms, limits, beside)) {
         rows.push(row);
         say(line(row));
       }
@@ -59,6 +61,7 @@ export const bench: Command['run'] = async (values, { integer, text, say }) => {
     if (wants('tdmpc2-5m.samples')) await planScaling(folder, threads, budget_ms, limits, say);
     if (wants('mppi.point-mass')) await plantRollouts(budget_ms, say);
   } finally {
+    beside?.end();
     rmSync(folder, { recursive: true, force: true });
   }
   if (values.json !== undefined) writeFileSync(text('json'), `${JSON.stringify(rows, null, 1)}\n`);
@@ -67,5 +70,5 @@ export const bench: Command['run'] = async (values, { integer, text, say }) => {
 
 function line(row: BenchRow): string {
   const number = (value: number, width: number): string => value.toFixed(3).padStart(width);
-  return `  ${row.name.padEnd(23)} ${row.precision.padEnd(9)} ${number(row.ours_ms, 9)} ${number(row.ours_p99_ms, 8)} ${number(row.peer_ms, 9)} ${number(row.ratio, 10)} ${`${(100 * row.limit_share).toFixed(0)} %`.padStart(14)} ${row.torch_ms === undefined ? '–'.padStart(12) : number(row.torch_ms, 12)}`;
+  return `  ${row.name.padEnd(23)} ${row.precision.padEnd(9)} ${String(row.busy).padStart(4)} ${number(row.ours_ms, 10)} ${number(row.ours_p99_ms, 8)} ${number(row.peer_ms, 9)} ${number(row.peer_p99_ms, 8)} ${number(row.ratio, 10)} ${`${(100 * row.limit_share).toFixed(0)} %`.padStart(14)} ${row.torch_ms === undefined ? '–'.padStart(12) : number(row.torch_ms, 12)}`;
 }

@@ -50,6 +50,7 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
  private:
   Napi::Value size(const Napi::CallbackInfo& info);
   Napi::Value cores(const Napi::CallbackInfo& info);
+  Napi::Value refused(const Napi::CallbackInfo& info);
   std::shared_ptr<Pool> pool_;
   std::shared_ptr<Line> line_ = std::make_shared<Line>();
 };

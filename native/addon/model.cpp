@@ -25,7 +25,8 @@ Precision precision_of(const Napi::Value& value) {
 Napi::Function PoolObject::define(Napi::Env env) {
   return DefineClass(
       env, "Pool",
-      {InstanceAccessor<&PoolObject::size>("size"), InstanceAccessor<&PoolObject::cores>("cores")});
+      {InstanceAccessor<&PoolObject::size>("size"), InstanceAccessor<&PoolObject::cores>("cores"),
+       InstanceAccessor<&PoolObject::refused>("refused")});
 }
 
 namespace {
@@ -51,9 +52,23 @@ std::optional<std::vector<int>> cores_of(const Napi::Value& pin, int threads) {
                      format("pin: expected a core for each of %d threads, got %zu", threads, cores.size()));
   return cores;
 }
+
+// {nice: −20 … 19} or {round_robin: 1 … 99}
+Priority priority_of(const Napi::Value& value) {
+  if (!value.IsObject())
+    throw BuildError("input_invalid", "priority: expected {nice: -20 to 19} or {round_robin: 1 to 99}");
+  const auto given = value.As<Napi::Object>();
+  const Napi::Value nice = property(given, "nice"), round_robin = property(given, "round_robin");
+  if (nice.IsUndefined() == round_robin.IsUndefined())
+    throw BuildError("input_invalid", "priority: expected one of nice and round_robin");
+  if (nice.IsUndefined())
+    return {Priority::Kind::round_robin,
+            static_cast<int>(integer_of(round_robin, "priority.round_robin", 1, 99))};
+  return {Priority::Kind::nice, static_cast<int>(integer_of(nice, "priority.nice", -20, 19))};
+}
 }  // namespace
 
-// new Pool({threads, pin})
+// new Pool({threads, pin, priority})
 PoolObject::PoolObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PoolObject>(info) {
   guarded(info.Env(), [&] {
     int threads = 0;
@@ -65,7 +80,12 @@ PoolObject::PoolObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PoolOb
       if (const Napi::Value pin = property(options, "pin"); !pin.IsUndefined())
         cores = cores_of(pin, threads);
     }
-    pool_ = cores ? std::make_shared<Pool>(*cores) : std::make_shared<Pool>(threads);
+    Priority priority;
+    if (info[0].IsObject())
+      if (const Napi::Value given = property(info[0].As<Napi::Object>(), "priority"); !given.IsUndefined())
+        priority = priority_of(given);
+    pool_ = cores ? std::make_shared<Pool>(*cores, priority) : std::make_shared<Pool>(threads, priority);
+    line_->pool = pool_;
     info.This().As<Napi::Object>().TypeTag(&tag);
   });
 }
@@ -78,6 +98,10 @@ Napi::Value PoolObject::cores(const Napi::CallbackInfo& info) {
   Napi::Array array = Napi::Array::New(info.Env());
   for (const int core : pool_->cores()) array.Set(array.Length(), Napi::Number::New(info.Env(), core));
   return array;
+}
+
+Napi::Value PoolObject::refused(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), pool_->refused());
 }
 
 Napi::Function CancelObject::define(Napi::Env env) {

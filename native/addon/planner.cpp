@@ -223,7 +223,7 @@ void SearchObject::begin(const Napi::CallbackInfo& info) {
 // propose() → (samples · horizon · action_dim), undefined after the last iteration
 Napi::Value SearchObject::propose(const Napi::CallbackInfo& info) {
   if (iteration_ >= search_->table().iterations) return info.Env().Undefined();
-  search_->propose(iteration_, Team{0, 1, nullptr});
+  search_->propose(iteration_, Team());
   const int64_t count = search_->table().rows() * search_->table().row();
   return to_js(info.Env(), std::vector<float>(search_->actions(), search_->actions() + count));
 }

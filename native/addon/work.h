@@ -14,6 +14,7 @@
 
 #include "addon/convert.h"
 #include "base/error.h"
+#include "base/pool.h"
 
 namespace tendon::addon {
 
@@ -22,6 +23,7 @@ class Work;
 // What one call at a time may have: a session, whose calls keep their order, or a pool, whose threads serve
 // one job at a time. Touched on the JS thread only.
 struct Line {
+  std::shared_ptr<Pool> pool;  // of a pool's line: woken for the call that is on its way
   bool busy = false;
   std::deque<Work*> waiting;
 };
@@ -91,6 +93,8 @@ class Work : public Napi::AsyncWorker {
       }
       line.busy = true;
     }
+    for (const std::shared_ptr<Line>& line : lines_)
+      if (line->pool) line->pool->expect();
     Queue();
   }
 

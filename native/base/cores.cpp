@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -93,8 +94,39 @@ int quota_cores(const std::string& groups, const std::string& mount) {
   return least;
 }
 
+std::vector<int> fast_cores(const std::vector<int>& cores, const std::string& folder) {
+  // Cores of one kind differ by some percent, as the maker sorted them; kinds by more.
+  constexpr double same_kind = 0.85;
+  for (const char* measure : {"/cpu_capacity", "/cpufreq/cpuinfo_max_freq"}) {
+    std::vector<double> speeds;
+    for (const int core : cores)
+      speeds.push_back(std::atof(text_of(folder + "/cpu" + std::to_string(core) + measure).c_str()));
+    if (speeds.empty() || *std::min_element(speeds.begin(), speeds.end()) <= 0) continue;
+    const double least = same_kind * *std::max_element(speeds.begin(), speeds.end());
+    std::vector<int> fast;
+    for (size_t i = 0; i < cores.size(); ++i)
+      if (speeds[i] >= least) fast.push_back(cores[i]);
+    return fast;
+  }
+  return cores;
+}
+
+std::vector<int> physical_cores(const std::vector<int>& cores, const std::string& folder) {
+  std::vector<int> first;
+  std::vector<std::string> seen;
+  for (const int core : cores) {
+    const std::string twins =
+        text_of(folder + "/cpu" + std::to_string(core) + "/topology/thread_siblings_list");
+    if (!twins.empty() && std::find(seen.begin(), seen.end(), twins) != seen.end()) continue;
+    seen.push_back(twins);
+    first.push_back(core);
+  }
+  return first;
+}
+
 int default_threads() {
-  const int allowed = static_cast<int>(allowed_cores().size());
+  const int allowed =
+      static_cast<int>(physical_cores(fast_cores(allowed_cores(), cores_folder), cores_folder).size());
   const int cores =
       allowed > 0 ? allowed : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const int quota = quota_cores(text_of("/proc/self/cgroup"), "/sys/fs/cgroup");

@@ -1,5 +1,5 @@
 // What a build of the core costs where it must not cost much: node native/build.mjs --bench [denormal]
-// [jerk].
+// [jerk] [busy].
 #include <time.h>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/philox.h"
+#include "bench/busy_bench.h"
 #include "drive/jerk.h"
 #include "session/session.h"
 #include "test/networks.h"
@@ -140,4 +141,5 @@ int main(int argc, char** argv) {
   };
   if (wanted("denormal")) tendon::denormal();
   if (wanted("jerk")) tendon::jerk();
+  if (wanted("busy")) tendon::busy();
 }

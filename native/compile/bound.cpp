@@ -71,7 +71,7 @@ Bound::Bound(std::shared_ptr<const Program> program, std::shared_ptr<const Weigh
   };
   for (const List l : all_lists)
     for (const Instruction& instruction : program_->list(l)) {
-      BoundInstruction bound{instruction.args, instruction.solo, instruction.sync, {}};
+      BoundInstruction bound{instruction.args, instruction.pieces, {}};
       bind_args(bound.args, instruction.refs, address);
       for (size_t i = 0; i < instruction.refs.size(); ++i)
         if (instruction.refs[i].per_call != 0)

@@ -14,7 +14,7 @@ namespace tendon {
 
 struct BoundInstruction {
   KernelArgs args;
-  bool solo, sync;
+  int pieces;  // that its work is cut into
   // Pointers that move from call to call: which, and by how many floats.
   std::vector<std::pair<int, int64_t>> moves;
 

@@ -1,5 +1,5 @@
-// From an instruction to the kernel that does it. `between` is called where a product needs every part's
-// preparation done before it multiplies.
+// From an instruction to the kernels that do it, one behind the other: `offer(run)` is called for each, and
+// must have run(part) done for every part before it returns.
 #pragma once
 
 #include "compile/program.h"
@@ -11,20 +11,17 @@ namespace tendon {
 TENDON_KERNELS(X)
 #undef X
 
-template <class Between>
-void dispatch(const KernelTable& k, const KernelArgs& args, Part part, Between between) {
+template <class Offer>
+void dispatch(const KernelTable& k, const KernelArgs& args, Offer offer) {
   if (const auto* a = std::get_if<GemmArgs>(&args)) {
     const GemmKernels& gemm = k.gemm[static_cast<int>(a->format)];
-    if (gemm.needs_prepare(*a)) {
-      gemm.prepare(*a, part);
-      between();
-    }
-    gemm.multiply(*a, part);
+    if (gemm.needs_prepare(*a)) offer([&](Part part) { gemm.prepare(*a, part); });
+    offer([&](Part part) { gemm.multiply(*a, part); });
     return;
   }
   std::visit(
       [&]<class Args>(const Args& a) {
-        if constexpr (!std::is_same_v<Args, GemmArgs>) run_kernel(k, a, part);
+        if constexpr (!std::is_same_v<Args, GemmArgs>) offer([&](Part part) { run_kernel(k, a, part); });
       },
       args);
 }

@@ -73,7 +73,7 @@ class Folder : public Copier {
     const auto weights = std::make_shared<Weights>(part, kernels, WeightFormat::f32);
     const Bound program(compile(part, *weights, kernels, {}), weights);
     for (const BoundInstruction& instruction : program.list(List::observation))
-      dispatch(kernels, instruction.args, {0, 1}, [] {});
+      dispatch(kernels, instruction.args, [](auto run) { run(Part{0, 1}); });
     for (size_t i = 0; i < kept.size(); ++i) {
       const float* data = program.output(i);
       folded_[kept[i]] = std::vector<float>(data, data + from_.at(kept[i]).shape.count());

@@ -1,10 +1,10 @@
-// Places in the arena, and barriers. Scratch buffers share it by the span of instructions that touch them;
-// persistent ones do not. A barrier stands before an instruction that meets, in memory, what another member
-// may have touched since the last one.
+// Places in the arena. Scratch buffers share it by the span of instructions that touch them; persistent ones
+// do not.
 #include <algorithm>
 #include <string>
 
 #include "base/error.h"
+#include "compile/cost.h"
 #include "compile/lower.h"
 #include "compile/program.h"
 
@@ -12,10 +12,6 @@ namespace tendon {
 
 namespace {
 
-// Up to so many floating-point operations over so many bytes of weights an instruction is done by one member:
-// sharing would cost a barrier. Weights beyond that come from the second cache or from memory, of which each
-// core has its own or its share.
-constexpr double solo_flops = 400000, solo_bytes = 64 << 10;
 constexpr int64_t floats_per_line = static_cast<int64_t>(cache_line / sizeof(float));
 
 struct Span {
@@ -122,39 +118,14 @@ class Placer {
     }
   }
 
-  struct Touch {
-    int64_t begin, end;  // in the arena
-    bool write, solo;
-  };
-
-  // Refs and barriers. Inputs and weights are only read: nobody waits for them.
+  // Refs, and into how many pieces the work is cut.
   void finish(int l) {
-    std::vector<Touch> since;  // the last barrier
     for (Pending& pending : in_.lists[l]) {
       Instruction& instruction = pending.instruction;
-      instruction.solo =
-          instruction.flops < solo_flops && instruction.bytes < solo_bytes && !is_large_copy(instruction);
-      std::vector<Touch> mine;
-      for (const Use& use : pending.uses) {
-        instruction.refs.push_back(ref_of(use));
-        if (use.buffer < 0 || !is_in_arena(use.buffer)) continue;
-        const int64_t begin = offset_[use.buffer];
-        mine.push_back({begin, begin + in_.buffers[use.buffer].count, use.write, instruction.solo});
-      }
-      instruction.sync = false;
-      for (const Touch& a : since)
-        for (const Touch& b : mine)
-          if ((a.write || b.write) && a.begin < b.end && b.begin < a.end && !(a.solo && b.solo))
-            instruction.sync = true;
-      if (instruction.sync) since.clear();
-      since.insert(since.end(), mine.begin(), mine.end());
+      for (const Use& use : pending.uses) instruction.refs.push_back(ref_of(use));
+      instruction.pieces = pieces_of(instruction, out_.options.threads);
       out_.lists[l].push_back(std::move(instruction));
     }
-  }
-
-  static bool is_large_copy(const Instruction& instruction) {
-    const auto* copy = std::get_if<CopyArgs>(&instruction.args);
-    return copy != nullptr && numbers(copy->dims) > 16384;
   }
 
   Lowered& in_;
@@ -216,8 +187,7 @@ bool are_alike(const Program& a, const Program& b) {
     if (a.list(l).size() != b.list(l).size()) return false;
     for (size_t i = 0; i < a.list(l).size(); ++i) {
       const Instruction &mine = a.list(l)[i], &theirs = b.list(l)[i];
-      if (!(mine.args == theirs.args) || mine.refs != theirs.refs || mine.solo != theirs.solo ||
-          mine.sync != theirs.sync)
+      if (!(mine.args == theirs.args) || mine.refs != theirs.refs || mine.pieces != theirs.pieces)
         return false;
     }
   }
@@ -228,8 +198,7 @@ std::string print_program(const Program& program) {
   std::string text;
   for (const List list : all_lists)
     for (const Instruction& instruction : program.list(list))
-      text += format("%-11s %-5s %10.0f flop  %s\n", list_name(list),
-                     instruction.solo ? "solo" : (instruction.sync ? "sync" : "team"), instruction.flops,
+      text += format("%-11s %5d %10.0f flop  %s\n", list_name(list), instruction.pieces, instruction.flops,
                      instruction.label.c_str());
   return text;
 }

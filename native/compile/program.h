@@ -48,10 +48,9 @@ struct Ref {
 struct Instruction {
   KernelArgs args;        // without its pointers
   std::vector<Ref> refs;  // of each of them, in the order of the arguments' `refs`
-  // Too small to share: member 0 does it alone.
-  bool solo = false;
-  // A barrier before it: something it reads or overwrites was touched by another member since the last one.
-  bool sync = true;
+  // That its work is cut into, for members to take; 1: too small to share (compile/cost.h). The numbers that
+  // come out do not depend on it.
+  int pieces = 1;
   double flops = 0;
   double bytes = 0;  // weights and activations read
   std::string label;
@@ -93,7 +92,7 @@ struct ProgramPort {
 struct CompileOptions {
   int batch = 1;                     // rows of a step input of dim 0 = 1
   int calls = 1;                     // rows of the schedule tables
-  int threads = 1;                   // members that will share the work
+  int threads = 1;                   // members that may share the work
   std::vector<std::string> outputs;  // only what these need; empty: all
   bool parallel = false;             // all calls of the table in one step list: step rows are calls × batch
   auto operator<=>(const CompileOptions&) const = default;
@@ -117,7 +116,7 @@ std::shared_ptr<const Program> compile(const Graph& graph, const Weights& weight
 // Whether two programs differ in nothing but which weights they read.
 bool are_alike(const Program& a, const Program& b);
 
-// One line per instruction.
+// One line per instruction: its list, the pieces of its work, arithmetic, what it is.
 std::string print_program(const Program& program);
 
 }  // namespace tendon

@@ -13,6 +13,7 @@ namespace tendon {
 struct Part {
   int index;
   int count;
+  int member = 0;  // of the team, whose scratch it works in
   // The half-open share of n items, in multiples of `grain`.
   void range(int64_t n, int64_t grain, int64_t& begin, int64_t& end) const {
     const int64_t units = (n + grain - 1) / grain;
@@ -37,7 +38,8 @@ struct GemmKernels {
   // pieces that begin at whole multiples of pack_channels may be packed at once. Columns of a convolution
   // come as (tap_h, tap_w, channel).
   void (*pack)(const float* w, int64_t n, int64_t k, void* out, Channels channels) = nullptr;
-  size_t (*scratch_bytes)(const GemmArgs&, int parts) = nullptr;
+  // For as many members, or multiprocessors, as share the work.
+  size_t (*scratch_bytes)(const GemmArgs&, int members) = nullptr;
   // Whether all parts of `prepare` must be done, with a barrier behind them, before `multiply`.
   bool (*needs_prepare)(const GemmArgs&) = nullptr;
   void (*prepare)(const GemmArgs&, Part) = nullptr;

@@ -14,12 +14,9 @@ std::vector<double> profile_list(const Bound& program, List list, Pool& pool, in
   for (int round = 0; round < rounds; ++round) {
     pool.run([&](const Team& team) {
       for (size_t i = 0; i < instructions.size(); ++i) {
-        team.sync();
         const auto begin = Clock::now();
         run_instruction(*program.program().kernels, instructions[i], team);
-        team.sync();
-        if (team.member == 0)
-          times[i][round] = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
+        times[i][round] = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
       }
     });
   }

@@ -2,23 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/error.h"
 #include "plan/ports.h"
 #include "runtime/run.h"
 
 namespace tendon {
-
-namespace {
-
-// Each member copies its share.
-void copy_shared(float* to, const float* from, int64_t count, const Team& team) {
-  const int64_t begin = count * team.member / team.size, end = count * (team.member + 1) / team.size;
-  std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin) * sizeof(float));
-}
-
-}  // namespace
 
 Rollout::Rollout(WorldModel model, const PlannerTable& table) : model_(std::move(model)), table_(table) {
   const int64_t rows = table.rows(), row = table.row(), a = table.action_dim;
@@ -76,13 +65,13 @@ void Rollout::observe(const Search& search, const Team& team) {
   if (prior_model_noise_ != nullptr) search.draw_prior_model(model_draws_, prior_model_noise_, team);
   run_list(*prior_, List::observation, team);
   run_list(*prior_, List::step, team);
-  copy_shared(actions_, prior_actions_, table_.prior * table_.row(), team);
+  std::copy_n(prior_actions_, table_.prior * table_.row(), actions_);
 }
 
 void Rollout::score(int iteration, const Search& search, const Team& team) {
   if (tail_noise_ != nullptr) search.draw_tail(iteration, tail_noise_, team);
   if (model_noise_ != nullptr) search.draw_model(iteration, model_draws_, model_noise_, team);
-  if (team.member == 0 && table_.critics > 0) search.draw_critics(iteration, drawn_.data());
+  if (table_.critics > 0) search.draw_critics(iteration, drawn_.data());
   run_list(*rollout_, List::step, team);
   if (members_ == nullptr) {
     for (size_t d = 0; d < drawn_.size(); ++d) {
@@ -91,7 +80,7 @@ void Rollout::score(int iteration, const Search& search, const Team& team) {
       run_list(*critics_[i], List::step, team);
     }
   }
-  if (team.member == 0) combine();
+  combine();
 }
 
 // What the critics drawn say of a row. A NaN among them survives, so that the search can count it as worst.
@@ -117,22 +106,17 @@ void Rollout::combine() {
     scores_[i] = return_[i] + (table_.critics > 0 ? tail_weight_[i] * asked(i) : 0);
 }
 
-void plan(Search& search, Rollout& rollout, const PlanTape& tape, const float* centre,
-          const std::atomic<bool>* cancel, bool* cancelled, const Team& team) {
-  if (team.member == 0) search.begin(tape, centre);
-  team.sync();
+Status plan(Search& search, Rollout& rollout, const PlanTape& tape, const float* centre,
+            const std::atomic<bool>* cancel, const Team& team) {
+  search.begin(tape, centre);
   rollout.observe(search, team);
   for (int i = 0; i < search.table().iterations; ++i) {
     search.propose(i, team);
     rollout.score(i, search, team);
-    if (team.member == 0) {
-      search.update(rollout.scores());
-      // Read by one and told to all: a flag that turns meanwhile may not split the team.
-      *cancelled = cancel != nullptr && cancel->load(std::memory_order_relaxed);
-    }
-    team.sync();
-    if (*cancelled) return;
+    search.update(rollout.scores());
+    if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Status::cancelled;
   }
+  return Status::ok;
 }
 
 }  // namespace tendon

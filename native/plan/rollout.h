@@ -14,7 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "base/pool.h"
+#include "base/error.h"
+#include "base/team.h"
 #include "compile/bound.h"
 #include "plan/search.h"
 
@@ -40,9 +41,9 @@ class Rollout {
 
   // Where candidates are written.
   float* actions() const { return actions_; }
-  // Runs what depends on the observation alone, then the prior's candidates. All members call.
+  // Runs what depends on the observation alone, then the prior's candidates.
   void observe(const Search& search, const Team& team);
-  // Scores all candidates of the iteration; the result is in scores() for member 0. All members call.
+  // Scores all candidates of the iteration; the result is in scores().
   void score(int iteration, const Search& search, const Team& team);
   float* scores() { return scores_.data(); }
   // W: normal draws of one row's whole rollout; 0 where the model draws nothing.
@@ -76,9 +77,9 @@ class Rollout {
   std::vector<int> drawn_;
 };
 
-// A whole plan: candidates proposed, scored and learnt from, `iterations` times. All members call; ends
+// A whole plan: candidates proposed, scored and learnt from, `iterations` times. Ends
 // early, between iterations, when `cancel` is set.
-void plan(Search& search, Rollout& rollout, const PlanTape& tape, const float* centre,
-          const std::atomic<bool>* cancel, bool* cancelled, const Team& team);
+Status plan(Search& search, Rollout& rollout, const PlanTape& tape, const float* centre,
+            const std::atomic<bool>* cancel, const Team& team);
 
 }  // namespace tendon

@@ -14,13 +14,8 @@ namespace tendon {
 
 namespace {
 
-struct Share {
-  int64_t begin, end;
-};
-
-Share share(int64_t count, const Team& team) {
-  return {count * team.member / team.size, count * (team.member + 1) / team.size};
-}
+// Numbers from which drawing or copying them is worth a meeting of the team.
+constexpr int64_t worth_sharing = 2048;
 
 void need(bool fine, const char* field, const char* expected, double got) {
   if (!fine)
@@ -92,15 +87,16 @@ void Search::begin(const PlanTape& tape, const float* centre) {
   worst_count_ = 0;
 }
 
-// Draws first … first + count − 1 of a kind, of the tape or of the seed; each member writes its share.
+// Draws first … first + count − 1 of a kind, of the tape or of the seed.
 void Search::draw(PlanDraw kind, const float* taped, int64_t first, int64_t count, float* out,
                   const Team& team) const {
-  const Share s = share(count, team);
   if (taped != nullptr) {
-    std::copy(taped + first + s.begin, taped + first + s.end, out + s.begin);
-  } else {
-    fill_normal(seed_, plan_stream(plan_, kind), first + s.begin, out + s.begin, s.end - s.begin);
+    std::copy_n(taped + first, count, out);
+    return;
   }
+  team.share_range(count, worth_sharing, [&](int64_t begin, int64_t end) {
+    fill_normal(seed_, plan_stream(plan_, kind), first + begin, out + begin, end - begin);
+  });
 }
 
 void Search::draw_prior(float* out, const Team& team) const {
@@ -137,18 +133,14 @@ void Search::propose(int iteration, const Team& team) {
   if (tape_.samples != nullptr) {
     noise = tape_.samples + iteration * count;
   } else {
-    const Share s = share(count, team);
-    fill_normal(seed_, plan_stream(plan_, PlanDraw::samples), iteration * count + s.begin,
-                noise_.data() + s.begin, s.end - s.begin);
-    team.sync();
+    draw(PlanDraw::samples, nullptr, iteration * count, count, noise_.data(), team);
   }
-  const Share s = share(n, team);
   const int64_t first_kept = n - kept_count_;
-  for (int64_t i = s.begin; i < s.end; ++i) {
+  const auto propose_row = [&](int64_t i) {
     float* row = actions_ + (table_.prior + i) * table_.row();
     if (i >= first_kept) {
       std::copy_n(kept_.data() + (i - first_kept) * table_.row(), table_.row(), row);
-      continue;
+      return;
     }
     for (int64_t t = 0; t < h; ++t)
       for (int64_t j = 0; j < a; ++j) {
@@ -160,7 +152,10 @@ void Search::propose(int iteration, const Team& team) {
         }
         row[t * a + j] = std::clamp(mean_[t * a + j] + std_[t * a + j] * e, -1.0f, 1.0f);
       }
-  }
+  };
+  team.share_range(n, std::max<int64_t>(worth_sharing / table_.row(), 1), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) propose_row(i);
+  });
 }
 
 // The best `elites` rows, best first; of equal scores the earlier row.

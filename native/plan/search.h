@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/plan_draws.h"
-#include "base/pool.h"
+#include "base/team.h"
 #include "plan/table.h"
 
 namespace tendon {
@@ -35,9 +35,9 @@ class Search {
   // Begins a plan: where the mean starts and how wide. A `centre` (row) is where it starts instead, with the
   // table's centre_std: what a demonstration's policy would do.
   void begin(const PlanTape& tape, const float* centre = nullptr);
-  // The prior's normal draws, (prior, row); every member fills its share of `out`.
+  // The prior's normal draws, (prior, row).
   void draw_prior(float* out, const Team& team) const;
-  // This iteration's candidates after the prior's; every member writes its share, with a barrier inside.
+  // This iteration's candidates after the prior's.
   void propose(int iteration, const Team& team);
   void draw_tail(int iteration, float* out, const Team& team) const;
   // What a stochastic model draws: `width` normal numbers for every row of the iteration, or of the prior's.
@@ -45,9 +45,9 @@ class Search {
   void draw_prior_model(int64_t width, float* out, const Team& team) const;
   // Which critics are asked in this iteration: table.drawn indices.
   void draw_critics(int iteration, int32_t* out) const;
-  // Member 0's: takes scores (rows) and moves the distribution. Scores that are not finite count as worst.
+  // Takes scores (rows) and moves the distribution. Scores that are not finite count as worst.
   void update(float* scores);
-  // Member 0's: the answer (row) after the last iteration; false when no candidate had a finite score.
+  // The answer (row) after the last iteration; false when no candidate had a finite score.
   bool finish(bool explore, float* out);
 
   // What a search elsewhere has found (plan/device_search.h) becomes what this one shows: elites as rows

@@ -92,38 +92,27 @@ void TreeRollout::absorb(int leaves) {
   simulation_ += leaves;
 }
 
-void TreeRollout::grow(const TreeTape& tape, const float* noise, const std::atomic<bool>* cancel,
-                       bool* cancelled, const Team& team) {
-  const bool leads = team.member == 0;
+Status TreeRollout::grow(const TreeTape& tape, const float* noise, const std::atomic<bool>* cancel,
+                         const Team& team) {
   run_list(*model_.root, List::observation, team);
   run_list(*model_.expand, List::observation, team);
   run_list(*model_.sample, List::observation, team);
   run_list(*model_.root, List::step, team);
-  if (leads) {
-    tape_ = tape;
-    simulation_ = 0;
-    std::copy_n(root_state_, width_, states_.begin());
-    sample(0, -1, states_.data());
-  }
+  tape_ = tape;
+  simulation_ = 0;
+  std::copy_n(root_state_, width_, states_.begin());
+  sample(0, -1, states_.data());
   run_list(*model_.sample, List::step, team);
-  if (leads) {
-    draw(actions_kind, tape_.actions, 0, tree_.table().row(), sample_noise_);
-    tree_.begin(sample_action_, sample_noise_, noise);
-  }
-  for (;;) {
-    if (leads) {
-      leaves_ = gather();
-      // Read by one and told to all: a flag that turns meanwhile may not split the team.
-      *cancelled = cancel != nullptr && cancel->load(std::memory_order_relaxed);
-    }
-    team.sync();
-    if (leaves_ == 0 || *cancelled) return;
+  draw(actions_kind, tape_.actions, 0, tree_.table().row(), sample_noise_);
+  tree_.begin(sample_action_, sample_noise_, noise);
+  while (const int leaves = gather()) {
+    if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return Status::cancelled;
     run_list(*model_.expand, List::step, team);
-    if (leads)
-      for (int i = 0; i < leaves_; ++i) sample(i, simulation_ + i, next_state_ + i * width_);
+    for (int i = 0; i < leaves; ++i) sample(i, simulation_ + i, next_state_ + i * width_);
     run_list(*model_.sample, List::step, team);
-    if (leads) absorb(leaves_);
+    absorb(leaves);
   }
+  return Status::ok;
 }
 
 bool TreeRollout::finish(float* out) {

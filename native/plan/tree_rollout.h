@@ -12,7 +12,8 @@
 #include <memory>
 #include <vector>
 
-#include "base/pool.h"
+#include "base/error.h"
+#include "base/team.h"
 #include "compile/bound.h"
 #include "plan/tree.h"
 
@@ -35,11 +36,10 @@ class TreeRollout {
   TreeRollout(TreeModel model, const TreeTable& table);
 
   void reset(uint64_t seed);
-  // One plan. All members call; ends early, between waves of leaves, when `cancel` is set. `noise` (K) is
-  // mixed into the root's priors, or null.
-  void grow(const TreeTape& tape, const float* noise, const std::atomic<bool>* cancel, bool* cancelled,
-            const Team& team);
-  // Member 0's, after grow: the answer (horizon, action_dim); false when nothing sound has been visited.
+  // One plan. Ends early, between waves of leaves, when `cancel` is set. `noise` (K) is mixed into the root's
+  // priors, or null.
+  Status grow(const TreeTape& tape, const float* noise, const std::atomic<bool>* cancel, const Team& team);
+  // After grow: the answer (horizon, action_dim); false when nothing sound has been visited.
   bool finish(float* out);
 
   const TreeModel& model() const { return model_; }
@@ -62,7 +62,6 @@ class TreeRollout {
   std::vector<float> pick_;
   uint64_t seed_ = 0, plan_ = 0;
   TreeTape tape_;
-  int leaves_ = 0;
   int64_t simulation_ = 0;  // of the wave's first leaf
 };
 

@@ -6,26 +6,21 @@ namespace tendon {
 
 void run_instruction(const KernelTable& kernels, const BoundInstruction& instruction, const Team& team,
                      int64_t call) {
-  if (instruction.solo && team.member != 0) return;
-  const Part part = instruction.solo ? Part{0, 1} : Part{team.member, team.size};
-  const auto between = [&] {
-    if (!instruction.solo) team.sync();
+  const int pieces = team.size() == 1 ? 1 : instruction.pieces;
+  const auto offer = [&](auto run) {
+    team.share(pieces, [&](int piece, int member) { run(Part{piece, pieces, member}); });
   };
   if (call == 0 || instruction.moves.empty()) {
-    dispatch(kernels, instruction.args, part, between);
+    dispatch(kernels, instruction.args, offer);
   } else {
-    dispatch(kernels, instruction.at_call(call), part, between);
+    dispatch(kernels, instruction.at_call(call), offer);
   }
 }
 
 void run_list(const Bound& program, List list, const Team& team, int64_t call) {
   const KernelTable& kernels = *program.program().kernels;
-  team.sync();
-  for (const BoundInstruction& instruction : program.list(list)) {
-    if (instruction.sync) team.sync();
+  for (const BoundInstruction& instruction : program.list(list))
     run_instruction(kernels, instruction, team, call);
-  }
-  team.sync();
 }
 
 void run_once(const Bound& program, const Team& team) {

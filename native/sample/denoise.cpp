@@ -62,6 +62,10 @@ bool all_finite(const float* x, int64_t count) {
   return finite;
 }
 
+bool is_cancelled(const DenoiseWork& w) {
+  return w.cancel != nullptr && w.cancel->load(std::memory_order_relaxed);
+}
+
 Registers registers_of(const DenoiseWork& w) {
   float* base = w.registers;
   return {base, base + w.count, base + 2 * w.count, base + 3 * w.count, base + 4 * w.count};
@@ -100,70 +104,47 @@ float follow(const DenoiseWork& w, float* trajectory) {
 
 }  // namespace
 
-void denoise_parallel(const DenoiseWork& w, float tolerance, const Team& team, Status* status, int* calls) {
+Status denoise_parallel(const DenoiseWork& w, float tolerance, const Team& team, int* calls) {
   const int rows = static_cast<int>(w.table->rows.size());
   float* trajectory = w.registers + 5 * w.count;
-  if (team.member == 0) {
-    *status = Status::ok;
-    *calls = 0;
-    // The first guess is the table's way with a network that says nothing: every sample at its noise level.
-    std::memset(w.net_out, 0, static_cast<size_t>(rows) * w.count * sizeof(float));
-    follow(w, trajectory);
-  }
+  *calls = 0;
+  // The first guess is the table's way with a network that says nothing: every sample at its noise level.
+  std::memset(w.net_out, 0, static_cast<size_t>(rows) * w.count * sizeof(float));
+  follow(w, trajectory);
   for (bool arrived = false; !arrived;) {
-    if (team.member == 0) {
-      if (w.cancel != nullptr && w.cancel->load(std::memory_order_relaxed)) *status = Status::cancelled;
-      for (int call = 0; call < rows; ++call)
-        for (int64_t i = 0; i < w.count; ++i)
-          w.net_in[call * w.count + i] = w.table->rows[call].c_in * trajectory[call * w.count + i];
-    }
-    team.sync();
-    if (*status == Status::cancelled) return;
+    if (is_cancelled(w)) return Status::cancelled;
+    for (int call = 0; call < rows; ++call)
+      for (int64_t i = 0; i < w.count; ++i)
+        w.net_in[call * w.count + i] = w.table->rows[call].c_in * trajectory[call * w.count + i];
     run_list(*w.program, List::step, team);
-    if (team.member == 0) {
-      const float moved = follow(w, trajectory);
-      ++*calls;
-      *w.arrived = moved <= tolerance || *calls == rows;
-    }
-    team.sync();
-    arrived = *w.arrived;
-    team.sync();  // all have read it before it is written again
+    const float moved = follow(w, trajectory);
+    ++*calls;
+    arrived = moved <= tolerance || *calls == rows;
   }
-  if (team.member == 0 && !all_finite(w.out, w.count)) *status = Status::not_finite;
+  return all_finite(w.out, w.count) ? Status::ok : Status::not_finite;
 }
 
-void denoise(const DenoiseWork& w, const Team& team, Status* status, int* calls) {
+Status denoise(const DenoiseWork& w, const Team& team, int* calls) {
   Registers r = registers_of(w);
   const float* epsilon = w.noise;
-  if (team.member == 0) {
-    *status = Status::ok;
-    *calls = 0;
-    std::memcpy(r.x, w.start, w.count * sizeof(float));
-  }
+  *calls = 0;
+  std::memcpy(r.x, w.start, w.count * sizeof(float));
   const int count = static_cast<int>(w.table->rows.size());
   for (int call = 0; call < count; ++call) {
     const SamplerRow& row = w.table->rows[call];
-    if (team.member == 0) {
-      if (w.cancel != nullptr && w.cancel->load(std::memory_order_relaxed)) *status = Status::cancelled;
-      if (row.pre_noise != 0) {
-        add_scaled(r.x, row.pre_noise, epsilon, w.count);
-        epsilon += w.count;
-      }
-      feed_network(w, row, r.x);
+    if (is_cancelled(w)) return Status::cancelled;
+    if (row.pre_noise != 0) {
+      add_scaled(r.x, row.pre_noise, epsilon, w.count);
+      epsilon += w.count;
     }
-    team.sync();
-    if (*status == Status::cancelled) return;
+    feed_network(w, row, r.x);
     run_list(*w.program, List::step, team, call);
-    if (team.member == 0) {
-      combine(w, row, r, epsilon);
-      if (row.w_noise != 0) epsilon += w.count;
-      ++*calls;
-    }
+    combine(w, row, r, epsilon);
+    if (row.w_noise != 0) epsilon += w.count;
+    ++*calls;
   }
-  if (team.member == 0) {
-    std::memcpy(w.out, r.x, w.count * sizeof(float));
-    if (!all_finite(w.out, w.count)) *status = Status::not_finite;
-  }
+  std::memcpy(w.out, r.x, w.count * sizeof(float));
+  return all_finite(w.out, w.count) ? Status::ok : Status::not_finite;
 }
 
 }  // namespace tendon

@@ -1,12 +1,12 @@
-// The denoising loop. Its arrays are small (a chunk of actions), so member 0 combines them while the others
-// wait at the next barrier; the network between is run by the whole team.
+// The denoising loop. Its arrays are small (a chunk of actions), so the caller combines them by itself; the
+// network between is run by the whole team.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
 #include "base/error.h"
-#include "base/pool.h"
+#include "base/team.h"
 #include "compile/bound.h"
 #include "sample/table.h"
 
@@ -35,17 +35,16 @@ struct DenoiseWork {
   float* out;
   float* registers;  // 5 · count: x, S, H1, H2, H3; with all calls at once, rows · count more
   const std::atomic<bool>* cancel;
-  bool* arrived;  // shared by the members of denoise_parallel
 };
 
-// Runs on every member of the team; `status` is written by member 0.
-void denoise(const DenoiseWork& work, const Team& team, Status* status, int* calls);
+// `calls` counts what was made of the table's calls.
+Status denoise(const DenoiseWork& work, const Team& team, int* calls);
 
 // The same samples by fixed-point iteration over the whole trajectory (Picard iteration; Shih et al.,
 // "Parallel Sampling of Diffusion Models", 2023): the network sees all calls in one batch, which a machine
 // that waits for weights does in little more than the time of one. Ends when no sample of the trajectory
 // moved by more than `tolerance`, at the latest after as many iterations as there are rows, when it is exact.
 // `calls` counts iterations. The program must have been compiled `parallel`, for one group.
-void denoise_parallel(const DenoiseWork& work, float tolerance, const Team& team, Status* status, int* calls);
+Status denoise_parallel(const DenoiseWork& work, float tolerance, const Team& team, int* calls);
 
 }  // namespace tendon

@@ -73,13 +73,13 @@ class ModelPlanner : public Planner {
   }
 
   Status plan_here(const PlanArgs& args, float* out) {
-    bool cancelled = false;
+    Status status = Status::ok;
     const auto job = [&](const Team& team) {
-      tendon::plan(search_, rollout_, args.tape, args.centre, args.cancel, &cancelled, team);
+      status = tendon::plan(search_, rollout_, args.tape, args.centre, args.cancel, team);
     };
     model_->pool()->run(std::ref(job));
     const bool found = search_.finish(args.explore, out);
-    return cancelled ? Status::cancelled : found ? Status::ok : Status::not_finite;
+    return status != Status::ok ? status : found ? Status::ok : Status::not_finite;
   }
 
   Status plan_there(const PlanArgs& args, float* out, double* device_ns) {

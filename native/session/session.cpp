@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <thread>
 
 #include "runtime/run.h"
 #include "sample/denoise.h"
@@ -13,11 +12,6 @@
 namespace tendon {
 
 namespace {
-
-// Work that takes one thread longer than this is shared without asking.
-constexpr int64_t worth_sharing_ns = 5'000'000;
-// Weights that no core reads, and arithmetic that none does, in that time.
-constexpr double weights_worth_sharing = 500e6, flops_worth_sharing = 5e9;
 
 class CpuSession : public ProgramSession {
  public:
@@ -51,14 +45,13 @@ class CpuSession : public ProgramSession {
     table_ = std::move(copy);
     registers_ = std::move(registers);
     tolerance_ = parallel_tolerance;
-    denoising_ = {};
+    denoising_ = running_ = {};
     for (size_t i = 0; i < inputs_.size(); ++i) {
       if (inputs_[i].stage != stage_schedule) continue;
       const std::vector<float>& values = schedule.at(inputs_[i].name);
       std::memcpy(bound_->input(i), values.data(), values.size() * sizeof(float));
     }
     model_->pool()->run([this](const Team& team) { run_list(*bound_, List::schedule, team); });
-    denoising_ = choice_of(table.rows.size());
   }
 
   Status denoise(const DenoiseArgs& args, InferStats* stats) override {
@@ -69,11 +62,16 @@ class CpuSession : public ProgramSession {
     const DenoiseWork work = work_of(args);
     Status status = Status::ok;
     int calls = 0;
-    const int64_t ready = now_ns();
-    const int64_t observed = execute(work, denoising_.next(), status, calls);
-    const int64_t end = now_ns();
-    if (status == Status::ok) denoising_.took(end - ready);
-    if (stats != nullptr) *stats = {observed - begin, end - observed, calls};
+    int64_t observed = begin;
+    const auto job = [&](const Team& team) {
+      run_list(*bound_, List::observation, team);
+      run_list(*bound_, List::prepared, team);
+      observed = now_ns();
+      status = tolerance_ > 0 ? denoise_parallel(work, tolerance_, team, &calls)
+                              : tendon::denoise(work, team, &calls);
+    };
+    denoising_.run(*model_->pool(), std::ref(job));
+    if (stats != nullptr) *stats = {observed - begin, now_ns() - observed, calls};
     return status;
   }
 
@@ -84,7 +82,7 @@ class CpuSession : public ProgramSession {
         !take(inputs, stage_schedule | stage_observation | stage_step))
       return Status::bad_argument;
     const auto job = [&](const Team& team) { run_once(*bound_, team); };
-    model_->pool()->run(std::ref(job));
+    running_.run(*model_->pool(), std::ref(job));
     bool finite = true;
     for (const Wanted& wanted : outputs) {
       const int64_t count = program_->outputs[wanted.port].shape.count();
@@ -119,70 +117,9 @@ class CpuSession : public ProgramSession {
     return work;
   }
 
-  // Gives the time at which the observation had been worked in.
-  int64_t execute(const DenoiseWork& work, bool alone, Status& status, int& calls) {
-    int64_t observed = 0;
-    bool arrived = false;
-    DenoiseWork w = work;
-    w.arrived = &arrived;
-    const auto job = [&](const Team& team) {
-      run_list(*bound_, List::observation, team);
-      run_list(*bound_, List::prepared, team);
-      if (team.member == 0) observed = now_ns();
-      if (tolerance_ > 0) {
-        denoise_parallel(w, tolerance_, team, &status, &calls);
-      } else {
-        tendon::denoise(w, team, &status, &calls);
-      }
-    };
-    if (alone) {
-      model_->pool()->run_alone(std::ref(job));
-    } else {
-      model_->pool()->run(std::ref(job));
-    }
-    return observed;
-  }
-
-  // Small networks are timed both ways, as in a control loop, with pauses in which the team falls asleep;
-  // how often they are run from then on decides (team_choice.h).
-  TeamChoice choice_of(size_t calls) {
-    if (model_->pool()->size() == 1) return {};
-    double bytes = 0, flops = 0;
-    for (const Instruction& instruction : program_->list(List::step)) {
-      bytes += instruction.bytes * static_cast<double>(calls);
-      flops += instruction.flops * static_cast<double>(calls);
-    }
-    if (bytes > weights_worth_sharing || flops > flops_worth_sharing) return {};
-    const SampleShape shape = sample_shape();
-    const std::vector<float> start(static_cast<size_t>(shape.count)),
-        noise(static_cast<size_t>(shape.count * shape.noise_draws));
-    std::vector<float> out(start.size());
-    DenoiseArgs args;
-    args.start = start.data();
-    args.noise = noise.data();
-    args.out = out.data();
-    const DenoiseWork work = work_of(args);
-    const auto least_ns = [&](bool alone) {
-      int64_t least = std::numeric_limits<int64_t>::max();
-      for (int i = 0; i < 3; ++i) {
-        std::this_thread::sleep_for(std::chrono::microseconds(500));  // until the workers sleep
-        Status status;
-        int calls_made;
-        const int64_t begin = now_ns();
-        execute(work, alone, status, calls_made);
-        least = std::min(least, now_ns() - begin);
-        if (least > worth_sharing_ns) break;
-      }
-      return least;
-    };
-    const int64_t alone = least_ns(true);
-    if (alone > worth_sharing_ns) return {};
-    return {alone, least_ns(false)};
-  }
-
   std::unique_ptr<Bound> bound_;
   float tolerance_ = 0;  // of all calls at once; 0: one after the other
-  TeamChoice denoising_;
+  TeamChoice denoising_, running_;
   Block registers_;
 };
 

@@ -35,9 +35,9 @@ class ModelTreePlanner : public TreePlanner {
       for_each_program(
           [&](const Bound& program) { write_observation(program, given, inputs_[given.port].name); });
     }
-    bool cancelled = false;
+    Status status = Status::ok;
     const auto job = [&](const Team& team) {
-      rollout_.grow(args.tape, args.noise, args.cancel, &cancelled, team);
+      status = rollout_.grow(args.tape, args.noise, args.cancel, team);
     };
     model_->pool()->run(std::ref(job));
     const bool found = rollout_.finish(out);
@@ -47,7 +47,7 @@ class ModelTreePlanner : public TreePlanner {
                     .count(),
                 tree.worst_count(), found ? static_cast<float>(tree.value(tree.chosen())) : 0};
     }
-    return cancelled ? Status::cancelled : found ? Status::ok : Status::not_finite;
+    return status != Status::ok ? status : found ? Status::ok : Status::not_finite;
   }
 
  private:

@@ -1,10 +1,13 @@
 // What everything stands on: random numbers that are known, parts that cover, threads that keep in step.
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -59,18 +62,18 @@ TEST("base: a uniform draw is neither 0 nor 1") {
 TEST("base: denormal numbers are zero in a job, on every member, and what they were for its caller") {
   CHECK(!FlushDenormals::on());
   Pool pool(3);
-  std::vector<int> flushed(3);
-  std::vector<float> made(3);
+  std::vector<int> flushed(1000);
+  std::vector<float> made(1000);
   volatile float small = 1e-30f;
-  const std::function<void(const Team&)> job = [&](const Team& team) {
-    flushed[static_cast<size_t>(team.member)] = FlushDenormals::on();
-    made[static_cast<size_t>(team.member)] = small * 1e-10f;
+  const auto piece = [&](int i, int) {
+    flushed[static_cast<size_t>(i)] = FlushDenormals::on();
+    made[static_cast<size_t>(i)] = small * 1e-10f;
   };
-  pool.run(job);
-  CHECK(flushed == std::vector<int>({1, 1, 1}) && made == std::vector<float>(3));
+  pool.run([&](const Team& team) { team.share(1000, piece); });
+  CHECK(flushed == std::vector<int>(1000, 1) && made == std::vector<float>(1000));
   CHECK(!FlushDenormals::on());
   flushed[0] = 0;
-  pool.run_alone(job);
+  pool.run_alone([&](const Team& team) { team.share(1, piece); });
   CHECK(flushed[0] == 1 && !FlushDenormals::on() && small * 1e-10f != 0);
 }
 
@@ -89,23 +92,43 @@ TEST("base: parts cover every item once, in multiples of the grain") {
       }
 }
 
-TEST("base: a pool runs every member once and its barriers hold") {
-  for (int threads : {1, 2, 5}) {
+TEST("base: every piece is done once, one at a time by each member, before the next are offered") {
+  for (const int threads : {1, 2, 5}) {
     Pool pool(threads);
     CHECK(pool.size() == threads);
-    std::atomic<int> entered{0};
-    bool together = true;
-    for (int round = 1; round <= 200; ++round) {
-      const std::function<void(const Team&)> job = [&](const Team& team) {
-        entered.fetch_add(1);
-        team.sync();
-        if (team.member == 0 && entered.load() != round * threads) together = false;
-        team.sync();
-      };
-      pool.run(job);
-    }
-    CHECK(together);
-    CHECK(entered.load() == 200 * threads);
+    std::vector<int> done(300);  // guarded by nothing but the pool
+    std::vector<std::atomic<int>> inside(static_cast<size_t>(threads));
+    std::atomic<bool> sound{true};
+    for (int round = 1; round <= 200; ++round)
+      pool.run([&](const Team& team) {
+        if (team.size() != threads) sound = false;
+        for (const int pieces : {1, 2, 7, 300}) {
+          team.share(pieces, [&](int piece, int member) {
+            if (inside[static_cast<size_t>(member)].fetch_add(1) != 0) sound = false;
+            ++done[static_cast<size_t>(piece)];
+            inside[static_cast<size_t>(member)].fetch_sub(1);
+          });
+          for (int i = 0; i < pieces; ++i)
+            if (done[static_cast<size_t>(i)] != 1) sound = false;
+          std::fill(done.begin(), done.end(), 0);
+        }
+      });
+    CHECK(sound);
+  }
+}
+
+TEST("base: pieces that a member is not there for are done by the caller") {
+  Pool pool(2);
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> own{0};
+    pool.run([&](const Team& team) {
+      team.share(100, [&](int, int member) {
+        if (member == 0) ++own;
+        // A helper, if one comes, is stuck in its first piece until nothing else is left.
+        while (member == 1 && own < 99) std::this_thread::yield();
+      });
+    });
+    CHECK(own >= 99);
   }
 }
 
@@ -114,20 +137,44 @@ TEST("base: a pool's members run on the cores that they are given, its caller un
   std::vector<int> cores(mine.rbegin(), mine.rend());  // not in the order that the system would take
   Pool pool(cores);
   CHECK(pool.size() == static_cast<int>(cores.size()) && pool.cores() == cores);
-  std::vector<std::vector<int>> seen(cores.size());
-  const std::function<void(const Team&)> job = [&](const Team& team) {
-    seen[static_cast<size_t>(team.member)] = allowed_cores();
+  std::atomic<bool> sound{true};
+  const auto where = [&](int, int member) {
+    if (allowed_cores() != std::vector<int>{cores[static_cast<size_t>(member)]}) sound = false;
   };
   for (int round = 0; round < 3; ++round) {
-    seen.assign(cores.size(), {});
-    pool.run(job);
-    for (size_t i = 0; i < cores.size(); ++i) CHECK(seen[i] == std::vector<int>{cores[i]});
-    CHECK(allowed_cores() == mine);
+    pool.run([&](const Team& team) {
+      where(0, 0);
+      team.share(100, where);
+    });
+    CHECK(sound && allowed_cores() == mine);
   }
-  seen[0].clear();
-  pool.run_alone(job);
-  CHECK(seen[0] == std::vector<int>{cores[0]});
-  CHECK(allowed_cores() == mine);
+  pool.run_alone([&](const Team&) { where(0, 0); });
+  CHECK(sound && allowed_cores() == mine);
+}
+
+TEST("base: a pool's priority is given or refused in words, and its caller's is as it was") {
+  const auto scheduled = [] {
+    sched_param level{};
+    int policy = 0;
+    pthread_getschedparam(pthread_self(), &policy, &level);
+    errno = 0;
+    return std::vector<int>{policy, level.sched_priority, getpriority(PRIO_PROCESS, 0)};
+  };
+  const std::vector<int> before = scheduled();
+  for (const Priority& priority : {Priority{Priority::Kind::round_robin, 1}, Priority{Priority::Kind::nice, -1},
+                                   Priority{Priority::Kind::nice, 1}}) {
+    Pool pool(2, priority);
+    std::vector<int> inside;
+    pool.run([&](const Team& team) {
+      inside = scheduled();
+      team.share(10, [](int, int) {});
+    });
+    CHECK(scheduled() == before);
+    const bool gives_way = priority.level == 1 && priority.kind == Priority::Kind::nice;
+    CHECK((inside != before) == (pool.refused().empty() && !gives_way));
+    if (!pool.refused().empty()) CHECK(pool.refused().find("CAP_SYS_NICE") != std::string::npos);
+  }
+  CHECK(Pool(2).refused().empty());
 }
 
 TEST("base: a pool refuses cores that it cannot have") {
@@ -146,7 +193,8 @@ TEST("base: jobs of several callers take turns") {
   for (int c = 0; c < 4; ++c)
     callers.emplace_back([&] {
       const std::function<void(const Team&)> job = [&](const Team& team) {
-        if (team.member == 0) ++sum;
+        team.share(4, [](int, int) {});
+        ++sum;
       };
       for (int i = 0; i < 100; ++i) pool.run(job);
     });

@@ -45,20 +45,15 @@ struct Loop {
   // The chunk; how many calls it took goes to `calls`.
   std::vector<float> run(Pool& pool, int cancel_at, Status& status, int& calls) {
     std::vector<float> result(floats);
-    bool arrived = false;
     DenoiseWork work{};
     work.program = program.get(), work.table = &table;
     work.net_in = program->input(size_t{0}), work.net_out = program->output(size_t{0});
     work.groups = 1, work.count = work.row = work.action_dim = floats;
     work.start = start.data(), work.out = result.data(), work.registers = registers.data();
-    work.cancel = &cancelled, work.arrived = &arrived;
+    work.cancel = &cancelled;
     cancelled = false, made = 0, at = cancel_at;
     pool.run([&](const Team& team) {
-      if (tolerance > 0) {
-        denoise_parallel(work, tolerance, team, &status, &calls);
-      } else {
-        denoise(work, team, &status, &calls);
-      }
+      status = tolerance > 0 ? denoise_parallel(work, tolerance, team, &calls) : denoise(work, team, &calls);
     });
     return result;
   }

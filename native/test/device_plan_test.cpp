@@ -97,7 +97,7 @@ TEST("cuda: every kind of search finds on a device what it finds on the CPU") {
         there.put_begin();
         const std::string label = target.name + " " + name + " plan " + std::to_string(plan);
         for (int i = 0; i < table.iterations; ++i) {
-          here.propose(i, Team{0, 1, nullptr});
+          here.propose(i, Team());
           there.put_propose(i);
           copy(*queue, candidates.data(), actions.data(), floats);
           // Equal in the emulator. A device fuses multiply-adds and has its own exp, log and cosine: units in

@@ -83,7 +83,7 @@ TEST("resources: a pool gets the threads it asks for, or an error, or by default
     Pool pool;
     CHECK(pool.size() == 1);
     std::atomic<int> entered{0};
-    pool.run([&](const Team& team) { entered += team.size; });
+    pool.run([&](const Team& team) { entered += team.size(); });
     CHECK(entered == 1);
   }
   over = true;
@@ -199,6 +199,37 @@ TEST("resources: quotas of control groups are read in both versions, of the own 
   CHECK(quota_cores(v1, root) == 0);
   CHECK(quota_cores("nonsense\n::\n", root) == 0 || quota_cores("nonsense\n::\n", root) == 4);
   CHECK(default_threads() >= 1 && default_threads() <= static_cast<int>(allowed_cores().size()));
+  fs::remove_all(root);
+}
+
+TEST("resources: helpers are for fast cores, one for each that is physical") {
+  namespace fs = std::filesystem;
+  const std::string root = "/tmp/tendon-cores-" + std::to_string(getpid());
+  const auto write = [&](int core, const char* name, const char* text) {
+    const fs::path path = root + "/cpu" + std::to_string(core) + "/" + name;
+    fs::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  };
+  using Cores = std::vector<int>;
+  const Cores all = {0, 1, 2, 3, 4, 5};
+  CHECK(fast_cores(all, root) == all && physical_cores(all, root) == all);  // nothing is said
+  // Two cores of two threads each, one of them sorted a little faster, and two slow ones.
+  for (int core = 0; core < 4; ++core) {
+    write(core, "topology/thread_siblings_list", core < 2 ? "0-1\n" : "2-3\n");
+    write(core, "cpufreq/cpuinfo_max_freq", core < 2 ? "5200000\n" : "5000000\n");
+  }
+  for (int core = 4; core < 6; ++core) {
+    write(core, "topology/thread_siblings_list", core == 4 ? "4\n" : "5\n");
+    write(core, "cpufreq/cpuinfo_max_freq", "3800000\n");
+  }
+  CHECK((fast_cores(all, root) == Cores{0, 1, 2, 3}));
+  CHECK((physical_cores(fast_cores(all, root), root) == Cores{0, 2}));
+  CHECK((physical_cores({1, 3, 5}, root) == Cores{1, 3, 5}));
+  // Only slow ones are allowed: they are the fast ones then.
+  CHECK((fast_cores({4, 5}, root) == Cores{4, 5}));
+  // Where capacities are known they decide, as on Arm.
+  for (int core = 0; core < 6; ++core) write(core, "cpu_capacity", core < 4 ? "414\n" : "1024\n");
+  CHECK((fast_cores(all, root) == Cores{4, 5}));
   fs::remove_all(root);
 }
 

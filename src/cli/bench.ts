@@ -13,7 +13,7 @@ export const bench: Command = {
   summary:
     'ours against onnxruntime-node in one run; --executor: how late the real-time thread is; --start: how soon a policy acts',
   usage:
-    'tendon bench [--only unet5m] [--small] [--json FILE] [--seconds 6]\n  tendon bench --executor [--plain] [--seconds 60]\n  tendon bench --start [--small]',
+    'tendon bench [--only unet5m] [--small] [--json FILE] [--seconds 6] [--loaded 1]\n  tendon bench --executor [--plain] [--seconds 60]\n  tendon bench --start [--small]',
   examples: ['tendon bench --executor', 'tendon bench --only unet5m'],
   options: {
     only: { type: 'string', help: 'rows whose name contains this' },
@@ -21,6 +21,10 @@ export const bench: Command = {
     seconds: {
       type: 'string',
       help: 'time for each row (default 6; 0: a few rounds), or of --executor (default 60)',
+    },
+    loaded: {
+      type: 'string',
+      help: 'each row also with so many busy processes beside both sides, in the same run',
     },
     executor: { type: 'boolean', default: false, help: 'the 1 kHz executor while inference takes all cores' },
     plain: { type: 'boolean', default: false, help: 'with --executor: without SCHED_FIFO and locked memory' },

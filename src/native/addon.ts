@@ -36,6 +36,8 @@ export interface NativePool {
   readonly size: number;
   /** Which each thread is bound to; none when nothing is. */
   readonly cores: readonly number[];
+  /** What of the priority the system refused and why; empty when it was given or none was asked for. */
+  readonly refused: string;
 }
 
 export interface PoolOptions {
@@ -43,6 +45,12 @@ export interface PoolOptions {
   readonly threads?: number | undefined;
   /** Binds each thread to a core of its own: of these, or of the first that this process may use. */
   readonly pin?: boolean | readonly number[] | undefined;
+  /**
+   * How strongly the threads ask for a core beside what else runs on the machine, the caller's for as long as it
+   * computes: nice −20 (before others) to 19 (behind them), or SCHED_RR at 1 to 99, before every ordinary thread.
+   * What is refused is said in `refused`.
+   */
+  readonly priority?: { readonly nice: number } | { readonly round_robin: number } | undefined;
 }
 
 export interface CancelToken {

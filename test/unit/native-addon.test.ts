@@ -178,6 +178,11 @@ const wrong: [string, () => unknown][] = [
   ['Pool on a core by name', () => new wild.Pool({ pin: 'all' })],
   ['Pool of two on one core', () => new wild.Pool({ threads: 2, pin: [0] })],
   ['Pool of more threads than cores', () => new wild.Pool({ threads: 256, pin: true })],
+  ['Pool before all', () => new wild.Pool({ priority: 'high' })],
+  ['Pool of no priority', () => new wild.Pool({ priority: {} })],
+  ['Pool of two priorities', () => new wild.Pool({ priority: { nice: 1, round_robin: 1 } })],
+  ['Pool of nice 20', () => new wild.Pool({ priority: { nice: 20 } })],
+  ['Pool of SCHED_RR 0', () => new wild.Pool({ priority: { round_robin: 0 } })],
   ['compile nothing', () => wild.compileModel()],
   ['compile a forged graph', () => wild.compileModel(forged(wild.Graph.prototype))],
   ['compile a bare prototype', () => wild.compileModel(Object.create(wild.Graph.prototype))],
@@ -391,6 +396,11 @@ test('arguments that are not what they should be are refused, never taken for so
   expect(() => wild.isa(5)).toThrow(/isa: expected a string/);
   expect(() => wild.measureArithmetic(pool, 'f64')).toThrow(/expected f32, bf16 or int8, got f64/);
   expect(lib.threadCount()).toBeGreaterThan(0);
+  // A claim to cores is given, or it is said why not.
+  expect(new lib.Pool({ threads: 2, priority: { nice: 5 } }).refused).toBe('');
+  expect(new lib.Pool({ threads: 2, priority: { round_robin: 1 } }).refused).toMatch(
+    /^(|SCHED_RR priority 1 \(.+CAP_SYS_NICE\))$/,
+  );
 });
 
 test('what a service manager cannot be told is said', () => {

@@ -1,7 +1,8 @@
 // Matrix products with gathered rows and the fused epilogue, around an innermost kernel `K` (gemm_dot.h,
 // table_amx.cpp). The order of work:
 //   chunk of rows → chunk of columns → blocks of k → panels → sums in a buffer that stays in cache → epilogue
-// Threads share columns, each reading its own stretch of weights; products of many rows share rows.
+// Pieces of the work are columns, each with its own stretch of weights; of products of many rows they are rows.
+// Whatever the pieces, the sums of an output are added in the same order.
 #pragma once
 
 #include "kernels/cpu/epilogue.h"
@@ -36,6 +37,8 @@ struct Gemm {
   struct Plan {
     int64_t rows, n, k, stride;  // stride of A in place, 0 where it must be copied
     bool by_rows, whole_rows;
+    int64_t depth;  // of k in one pass; the same for every piece of the work, so that its numbers are too
+    bool streamed;  // a panel after the other, each read in one go
     Copy copy;
     int64_t row_unit, row_chunk;  // row_unit: what threads share; row_chunk: a multiple of it
     int64_t column_unit, column_chunk;
@@ -54,6 +57,10 @@ struct Gemm {
     // A layer norm's row must be whole; a group norm's batch element.
     p.whole_rows = groups == 1 && per_batch == 1;
     const bool kept = p.n * p.k * static_cast<int64_t>(sizeof(W)) <= held_weights;
+    p.streamed = p.rows <= streamed_rows;
+    p.depth = !p.streamed                  ? K::k_block
+              : p.rows > int64_t{K::rows} ? K::k_stream
+                                          : lesser(Fmt::padded(p.k), whole_k);
     p.by_rows = p.whole_rows ? p.rows >= some_rows
                 : groups > 0 ? p.rows >= many_rows && a.rows.batch >= 8
                              : p.rows >= many_rows || (kept && p.rows >= some_rows) ||
@@ -89,7 +96,7 @@ struct Gemm {
   }
 
   static uint8_t* part_scratch(const GemmArgs& a, const Plan& p, Part part) {
-    return static_cast<uint8_t*>(a.scratch) + p.shared_bytes + part.index * p.part_bytes;
+    return static_cast<uint8_t*>(a.scratch) + p.shared_bytes + part.member * p.part_bytes;
   }
 
   // Row `from` of A into its block, in the format of the product. `line` has room for one row.
@@ -144,17 +151,16 @@ struct Gemm {
                fetched);
       }
     };
-    if (rows <= streamed_rows) {
-      const int64_t depth = calls == 1 ? lesser(k_end, whole_k) : K::k_stream;
+    if (p.streamed) {
       for (int64_t at = first; at < last; ++at)
-        for (int64_t k = 0; k < k_end; k += depth) {
-          const int64_t count = lesser(depth, k_end - k);
+        for (int64_t k = 0; k < k_end; k += p.depth) {
+          const int64_t count = lesser(p.depth, k_end - k);
           block(at, k, count, w + at * panel + (k + count) * Fmt::columns);
         }
     } else {
-      for (int64_t k = 0; k < k_end; k += K::k_block)
+      for (int64_t k = 0; k < k_end; k += p.depth)
         for (int64_t at = first; at < last; ++at)
-          block(at, k, lesser(K::k_block, k_end - k), w + (at + 1) * panel + k * Fmt::columns);
+          block(at, k, lesser(p.depth, k_end - k), w + (at + 1) * panel + k * Fmt::columns);
     }
   }
 
