@@ -146,8 +146,7 @@ void sweep(const std::vector<Shape>& shapes, bool with_tail) {
   for (const KernelTable* table : test::machine_tables())
     for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::i8})
       for (const Shape& shape : shapes)
-        for (const int parts : {1, 2, 3}) {
-          if (parts == 2 && table == &cuda::emulated_kernels()) continue;  // slow, and nothing new
+        for (const int parts : {1, 3}) {
           compare(*table, format, shape, Tail::none, parts);
           if (with_tail) compare(*table, format, shape, Tail::bias, parts);
           if (with_tail) compare(*table, format, shape, Tail::all, parts);
