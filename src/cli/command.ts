@@ -1,6 +1,6 @@
 // What a command is, and reading its options: the only place, with main.ts, that knows argv.
 
-import { addon, type NativePool } from '../native/index.js';
+import { addon, type NativePool, type PoolPriority } from '../native/index.js';
 import { readToken, TOKEN_VARIABLE } from '../net/index.js';
 import type { LoadOptions } from '../policies/index.js';
 import { TendonError } from '../types/index.js';
@@ -81,6 +81,10 @@ export const POLICY_OPTIONS = {
     type: 'string',
     help: 'binds each thread to a core of its own: of these, e.g. 1,2 or 4-7, or `any`: the first there are',
   },
+  priority: {
+    type: 'string',
+    help: 'of the threads beside what else runs here: nice:-10, or rr:10 (SCHED_RR, before all ordinary threads)',
+  },
   device: { type: 'string', help: 'where the network runs: cpu (default) or cuda:0, cuda:1, …' },
 } as const satisfies Record<string, OptionSpec>;
 
@@ -145,6 +149,7 @@ export function loadOptions(values: Values): LoadOptions {
       ...said('precision'),
       ...said('device'),
       ...(pin === undefined ? {} : { pin }),
+      ...(typeof values.priority === 'string' ? { priority: priorityOf(values.priority) } : {}),
       // One core stays free for the control loop and the bridge.
       threads:
         count('threads', 1024) ?? (Array.isArray(pin) ? pin.length : Math.max(1, addon().threadCount() - 1)),
@@ -184,6 +189,18 @@ function coresOf(text: string): true | number[] {
       );
     return Array.from({ length: count }, (_, i) => from + i);
   });
+}
+
+/** `nice:-20` to `nice:19`, or `rr:1` to `rr:99`. */
+function priorityOf(text: string): PoolPriority {
+  const [, kind, level] = /^(nice|rr):(-?\d{1,2})$/.exec(text) ?? [];
+  const value = Number(level);
+  if (kind === 'nice' && value >= -20 && value <= 19) return { nice: value };
+  if (kind === 'rr' && value >= 1) return { round_robin: value };
+  throw new TendonError(
+    'config_invalid',
+    `--priority: expected nice:-20 to nice:19, or rr:1 to rr:99, got "${text}"`,
+  );
 }
 
 /** How many threads compute, and where they are bound. */

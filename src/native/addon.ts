@@ -40,6 +40,8 @@ export interface NativePool {
   readonly refused: string;
 }
 
+export type PoolPriority = { readonly nice: number } | { readonly round_robin: number };
+
 export interface PoolOptions {
   /** 0 or absent: one per core, or per core that is named. */
   readonly threads?: number | undefined;
@@ -50,7 +52,7 @@ export interface PoolOptions {
    * computes: nice −20 (before others) to 19 (behind them), or SCHED_RR at 1 to 99, before every ordinary thread.
    * What is refused is said in `refused`.
    */
-  readonly priority?: { readonly nice: number } | { readonly round_robin: number } | undefined;
+  readonly priority?: PoolPriority | undefined;
 }
 
 export interface CancelToken {

@@ -49,7 +49,7 @@ const namesOf = <T>(names: Readonly<Record<keyof T, true>>): readonly string[] =
 
 const NOUNS = {
   compute: namesOf<ComputeOptions>({
-    ...{ precision: true, threads: true, pin: true, pool: true, isa: true, device: true },
+    ...{ precision: true, threads: true, pin: true, priority: true, pool: true, isa: true, device: true },
   }),
   sampling: namesOf<SamplingOptions>({
     ...{ sampler: true, steps: true, candidates: true, guidance_scale: true, parallel_tolerance: true },

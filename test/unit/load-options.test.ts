@@ -79,6 +79,10 @@ describe('cores', () => {
     expect(loadOptions({ pin: 'any', threads: '2' })).toMatchObject({ compute: { pin: true, threads: 2 } });
     for (const pin of ['', 'all', '1-', '3-1', '1;2', '-1'])
       expect(() => loadOptions({ pin }), pin).toThrow(/--pin: expected any, or cores/);
+    expect(loadOptions({ priority: 'nice:-5' })).toMatchObject({ compute: { priority: { nice: -5 } } });
+    expect(loadOptions({ priority: 'rr:99' })).toMatchObject({ compute: { priority: { round_robin: 99 } } });
+    for (const priority of ['', 'rr', 'rr:0', 'nice:20', 'nice:-21', 'fifo:1', 'rr:5;'])
+      expect(() => loadOptions({ priority }), priority).toThrow(/--priority: expected nice/);
   });
 });
 
