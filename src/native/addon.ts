@@ -40,6 +40,7 @@ export interface NativePool {
   readonly refused: string;
 }
 
+/** How strongly threads ask for a core: a nice level, or SCHED_RR at a priority. */
 export type PoolPriority = { readonly nice: number } | { readonly round_robin: number };
 
 export interface PoolOptions {
