@@ -19,7 +19,8 @@ bool bind_to_core(pthread_t thread, int core);
 // (cpu.cfs_quota_us), from the process's own group up to the root.
 int quota_cores(const std::string& groups, const std::string& mount);
 
-// Of `cores`, those of the machine's fast kind, by the capacity or the highest clock that each has in `folder`
+// Of `cores`, those of the machine's fast kind, by the capacity or the highest clock that each has in
+// `folder`
 // (/sys/devices/system/cpu); all of them where nothing tells kinds apart.
 std::vector<int> fast_cores(const std::vector<int>& cores, const std::string& folder);
 
@@ -28,8 +29,8 @@ std::vector<int> physical_cores(const std::vector<int>& cores, const std::string
 
 constexpr const char* cores_folder = "/sys/devices/system/cpu";
 
-// Threads that a pool has by default: one for each fast physical core that is allowed, no more than the quota.
-// A quota of 1.5 cores gives one: two threads would be stopped for a quarter of the time.
+// Threads that a pool has by default: one for each fast physical core that is allowed, no more than the
+// quota. A quota of 1.5 cores gives one: two threads would be stopped for a quarter of the time.
 int default_threads();
 
 }  // namespace tendon

@@ -15,11 +15,11 @@ namespace tendon {
 
 namespace {
 
-// How long a helper looks out for more work before it sleeps: longer than what a caller does by itself between
-// two offers takes, and little beside the slice of time for which the system stops a thread.
+// How long a helper looks out for more work before it sleeps: longer than what a caller does by itself
+// between two offers takes, and little beside the slice of time for which the system stops a thread.
 constexpr int64_t look_out_ns = 50'000;
-// How long a caller waits for the last pieces before it takes their members for stopped: for so long, or twice
-// what a piece took itself.
+// How long a caller waits for the last pieces before it takes their members for stopped: for so long, or
+// twice what a piece took itself.
 constexpr int64_t patience_ns = 20'000;
 
 uint64_t word_of(uint32_t number, int next, int end) {
@@ -186,7 +186,8 @@ int Pool::take_part(int member) {
 // Most likely its members are on their way. One that is not has been stopped for the time that the system
 // gives to something else, which would be lost: it is given the caller's core, while the caller sleeps.
 void Pool::wait_for_last(int64_t piece_ns) {
-  if (spin_for(std::max(patience_ns, 2 * piece_ns), [&] { return undone_.load(std::memory_order_acquire) == 0; }))
+  if (spin_for(std::max(patience_ns, 2 * piece_ns),
+               [&] { return undone_.load(std::memory_order_acquire) == 0; }))
     return;
   lend_core(true);
   caller_sleeps_.store(true);

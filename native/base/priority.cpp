@@ -46,7 +46,8 @@ std::string refusal_of(const Priority& priority) {
   const int why = Preferred(priority).refused();
   if (why == 0) return "";
   if (priority.kind == Priority::Kind::round_robin)
-    return format("SCHED_RR priority %d (%s; see ulimit -r, or CAP_SYS_NICE)", priority.level, std::strerror(why));
+    return format("SCHED_RR priority %d (%s; see ulimit -r, or CAP_SYS_NICE)", priority.level,
+                  std::strerror(why));
   return format("nice %d (%s; see ulimit -e, or CAP_SYS_NICE)", priority.level, std::strerror(why));
 }
 

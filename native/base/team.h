@@ -27,8 +27,8 @@ class Team {
       return;
     }
     offer(
-        pieces,
-        [](const void* b, int piece, int member) { (*static_cast<const Body*>(b))(piece, member); }, &body);
+        pieces, [](const void* b, int piece, int member) { (*static_cast<const Body*>(b))(piece, member); },
+        &body);
   }
 
   // body(begin, end) over [0, count), in one stretch per member where that is worth a meeting.

@@ -44,7 +44,8 @@ sum_of(const uint64_t* from, size_t words) {
 double measure_arithmetic(Pool& pool, const KernelTable& kernels, WeightFormat format) {
   std::vector<double> done(pool.size());
   const double seconds = seconds_of(pool, [&](const Team& team) {
-    team.share(team.size(), [&](int piece, int) { done[piece] = kernels.peak[static_cast<int>(format)](rounds); });
+    team.share(team.size(),
+               [&](int piece, int) { done[piece] = kernels.peak[static_cast<int>(format)](rounds); });
   });
   double operations = 0;
   for (const double own : done) operations += own;
@@ -58,7 +59,8 @@ double measure_reading(Pool& pool, size_t bytes) {
   std::vector<uint64_t> sums(pool.size() * cache_line);
   const double seconds = seconds_of(pool, [&](const Team& team) {
     team.share(team.size(), [&](int piece, int) {
-      const auto* from = reinterpret_cast<const uint64_t*>(memory.data() + static_cast<size_t>(piece) * share);
+      const auto* from =
+          reinterpret_cast<const uint64_t*>(memory.data() + static_cast<size_t>(piece) * share);
       for (size_t pass = 0; pass < passes; ++pass) {
         sums[static_cast<size_t>(piece) * cache_line] += sum_of(from, share / sizeof(uint64_t));
         asm volatile("" ::: "memory");  // the next pass is not the last one's result again

@@ -59,9 +59,9 @@ class TeamChoice {
   }
 
   static constexpr int first_between = 8, most_between = 128;  // calls
-  static constexpr int believed = 64;                        // calls
-  int64_t ns_[2] = {};                                       // shared, alone
-  int since_[2] = {believed + 1, believed + 1};              // calls since the way was taken
+  static constexpr int believed = 64;                          // calls
+  int64_t ns_[2] = {};                                         // shared, alone
+  int since_[2] = {believed + 1, believed + 1};                // calls since the way was taken
   bool alone_ = false;
   int between_ = first_between, left_ = first_between;
 };

@@ -161,8 +161,8 @@ TEST("base: a pool's priority is given or refused in words, and its caller's is 
     return std::vector<int>{policy, level.sched_priority, getpriority(PRIO_PROCESS, 0)};
   };
   const std::vector<int> before = scheduled();
-  for (const Priority& priority : {Priority{Priority::Kind::round_robin, 1}, Priority{Priority::Kind::nice, -1},
-                                   Priority{Priority::Kind::nice, 1}}) {
+  for (const Priority& priority : {Priority{Priority::Kind::round_robin, 1},
+                                   Priority{Priority::Kind::nice, -1}, Priority{Priority::Kind::nice, 1}}) {
     Pool pool(2, priority);
     std::vector<int> inside;
     pool.run([&](const Team& team) {

@@ -1,8 +1,8 @@
 // Matrix products with gathered rows and the fused epilogue, around an innermost kernel `K` (gemm_dot.h,
 // table_amx.cpp). The order of work:
 //   chunk of rows → chunk of columns → blocks of k → panels → sums in a buffer that stays in cache → epilogue
-// Pieces of the work are columns, each with its own stretch of weights; of products of many rows they are rows.
-// Whatever the pieces, the sums of an output are added in the same order.
+// Pieces of the work are columns, each with its own stretch of weights; of products of many rows they are
+// rows. Whatever the pieces, the sums of an output are added in the same order.
 #pragma once
 
 #include "kernels/cpu/epilogue.h"
@@ -58,7 +58,7 @@ struct Gemm {
     p.whole_rows = groups == 1 && per_batch == 1;
     const bool kept = p.n * p.k * static_cast<int64_t>(sizeof(W)) <= held_weights;
     p.streamed = p.rows <= streamed_rows;
-    p.depth = !p.streamed                  ? K::k_block
+    p.depth = !p.streamed                 ? K::k_block
               : p.rows > int64_t{K::rows} ? K::k_stream
                                           : lesser(Fmt::padded(p.k), whole_k);
     p.by_rows = p.whole_rows ? p.rows >= some_rows
@@ -164,21 +164,25 @@ struct Gemm {
     }
   }
 
-  // Whole-number sums of int8 weights become values, and the bias is added on the way.
+  // Whole-number sums of int8 weights become values, and the bias is added on the way; column unit by column
+  // unit where these are groups, so that an output is the same vector's lane in every piece.
   static void rescale(const GemmArgs& a, const Plan& p, const float* row_scales, int64_t rows, int64_t first,
                       int64_t width, float* sums) {
     const float* scales = Fmt::channel_scales(a.weights, p.n, p.k) + first;
     const float* offsets = Fmt::channel_offsets(a.weights, p.n, p.k) + first;
     const float* bias = a.epilogue.bias ? a.epilogue.bias + first : nullptr;
+    const int64_t unit = a.epilogue.groups > 0 ? p.column_unit : width;
     for (int64_t r = 0; r < rows; ++r) {
       const typename S::F row = S::set(Fmt::quantised ? row_scales[r] : 1.0f);
-      float* line = sums + r * p.ldc;
-      for_vectors<S>(width, [&](auto load, auto store) {
-        const typename S::F scale = S::mul(row, load(scales));
-        typename S::F value = S::mul(S::add(load(line), load(offsets)), scale);
-        if (bias) value = S::add(value, load(bias));
-        store(line, value);
-      });
+      for (int64_t at = 0; at < width; at += unit) {
+        float* line = sums + r * p.ldc + at;
+        for_vectors<S>(lesser(unit, width - at), [&](auto load, auto store) {
+          const typename S::F scale = S::mul(row, load(scales + at));
+          typename S::F value = S::mul(S::add(load(line), load(offsets + at)), scale);
+          if (bias) value = S::add(value, load(bias + at));
+          store(line, value);
+        });
+      }
     }
   }
 
