@@ -6,6 +6,7 @@ import type { OpenedPolicy } from '../eval/open-policy.js';
 import {
   type ActionChunk,
   type IntentAnswer,
+  isSteered,
   type LiveChunk,
   type LiveStatus,
   NS_PER_MS,
@@ -53,6 +54,7 @@ export function controlStatus({ controller, policy, robot, position_key }: Watch
     interventions: supervisor.interventions,
     drops: Object.values(robot.drops).reduce((sum: number, n: number) => sum + n, 0),
     choice: policy.choice,
+    ...(isSteered(policy) ? { parts: policy.parts() } : {}),
   });
 }
 
@@ -102,6 +104,21 @@ export function takeOver(
   else if (!controller.takeOver(Array.from(targets)))
     return refused(`nobody can take over now (${controller.supervisor.state})`);
   return ACCEPTED;
+}
+
+/** Switches a part or sets a condition; in force from the next inference. */
+export function steer(
+  policy: OpenedPolicy,
+  intent: OperatorIntent & { kind: 'part' | 'condition' },
+): IntentAnswer {
+  if (!isSteered(policy)) return refused('this policy has no parts');
+  try {
+    if (intent.kind === 'part') policy.switchPart(intent.name, intent.on);
+    else policy.setCondition(intent.name, intent.value);
+    return ACCEPTED;
+  } catch (caught) {
+    return refused((caught as Error).message);
+  }
 }
 
 /** Chooses the sampler of the next inferences; one that cannot be is refused when it has been tried. */

@@ -16,7 +16,16 @@ import type {
 } from '../types/index.js';
 import { startWebServer, type WebServer, type WebServerOptions } from '../web/index.js';
 import { ChainDrawing } from './chain-drawing.js';
-import { ACCEPTED, choose, controlStatus, liveChunk, pageTime, refused, takeOver } from './live-feed.js';
+import {
+  ACCEPTED,
+  choose,
+  controlStatus,
+  liveChunk,
+  pageTime,
+  refused,
+  steer,
+  takeOver,
+} from './live-feed.js';
 import type { Operator } from './operator.js';
 
 const STATUS_MS = 100;
@@ -95,6 +104,9 @@ export class RobotPage implements LiveSource {
         if (controller.state !== 'STOPPED') return refused(`nothing is stopped: ${controller.state}`);
         operator.clear();
         return ACCEPTED;
+      case 'part':
+      case 'condition':
+        return steer(policy, intent);
       case 'choose':
         return choose(policy, intent.choice);
       case 'teleop':

@@ -24,6 +24,7 @@ import {
   liveChunk,
   pageTime,
   refused,
+  steer,
   takeOver,
 } from './live-feed.js';
 import { type EpisodeResult, SimSession, type SimSessionOptions } from './sim-session.js';
@@ -124,6 +125,9 @@ export class LiveSession implements LiveSource {
       case 'push':
         call('push', { name: intent.name, force: intent.force });
         break;
+      case 'part':
+      case 'condition':
+        return steer(this.session.policy, intent);
       case 'choose':
         return choose(this.session.policy, intent.choice);
       case 'driver':

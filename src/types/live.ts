@@ -1,6 +1,7 @@
 // What the live page is told and what it may ask for. Control publishes LiveFrames to listeners that can never
 // block it; the page answers with OperatorIntents, which are requests: the supervisor decides.
 
+import type { PartStatus } from './steering.js';
 import type { Nanoseconds } from './values.js';
 
 /** Supervisor states; the transition table is in src/control/supervisor.ts. */
@@ -96,6 +97,8 @@ export interface LiveStatus {
   readonly interventions: number;
   readonly drops: number;
   readonly choice: SamplerChoice;
+  /** Of a policy with parts; absent of others. */
+  readonly parts?: readonly PartStatus[];
   readonly driver: string;
 }
 
@@ -114,6 +117,9 @@ export type OperatorIntent =
   | { readonly kind: 'goal'; readonly goal: readonly number[] }
   | { readonly kind: 'push'; readonly name: string; readonly force: readonly [number, number, number] }
   | { readonly kind: 'choose'; readonly choice: Partial<SamplerChoice> }
+  /** Switches a part of the policy, or sets a condition. */
+  | { readonly kind: 'part'; readonly name: string; readonly on: boolean }
+  | { readonly kind: 'condition'; readonly name: string; readonly value: number }
   | { readonly kind: 'driver'; readonly driver: string }
   | { readonly kind: 'task'; readonly task: string }
   /** A person drives: joint targets, or a point for the hand (metres), or neither yet. */

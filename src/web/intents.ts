@@ -29,6 +29,8 @@ const intent = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('goal'), goal: vector }),
   z.strictObject({ kind: z.literal('push'), name, force: z.tuple([finite, finite, finite]) }),
   z.strictObject({ kind: z.literal('choose'), choice }),
+  z.strictObject({ kind: z.literal('part'), name, on: z.boolean() }),
+  z.strictObject({ kind: z.literal('condition'), name, value: finite }),
   z.strictObject({ kind: z.literal('driver'), driver: name }),
   z.strictObject({ kind: z.literal('task'), task: name }),
   z.strictObject({

@@ -8,9 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ScoreFunction } from '../../src/parts/index.js';
 import { loadPolicy } from '../../src/policies/index.js';
+import { steer } from '../../src/session/live-feed.js';
 import { Budget } from '../../src/steering/budget.js';
 import { fingerprintOf, loadSteered, SteeredPolicy } from '../../src/steering/index.js';
 import type { ActionChunk, Observation } from '../../src/types/index.js';
+import { readIntent } from '../../src/web/intents.js';
 
 const ARM = fileURLToPath(new URL('../../models/arm/', import.meta.url));
 const OPTIONS = { compute: { precision: 'f32', threads: 1 }, sampling: { steps: 2 } } as const;
@@ -363,4 +365,24 @@ it('candidates grow while they are affordable and shrink before they are not', (
   expect(drawn).toEqual([1, 2, 4, 8, 16, 16]);
   budget.took(16, 90, 100);
   expect(budget.candidates(100)).toBe(8);
+});
+
+it('a person switches parts and sets conditions from a page, and hears why not', async () => {
+  const policy = await steered({
+    parts: {
+      m: { kind: 'scorer', form: 'medoid' },
+      slow: { kind: 'condition', feeds: 'tempo', range: [0.5, 1], default: 1 },
+    },
+  });
+  const read = (intent: object) => {
+    const message = readIntent(JSON.stringify({ id: 1, intent }));
+    if (!message.ok) throw new Error(message.reason);
+    return steer(policy, message.message.intent as never);
+  };
+  expect(read({ kind: 'part', name: 'm', on: false })).toEqual({ accepted: true, reason: '' });
+  expect(read({ kind: 'condition', name: 'slow', value: 0.2 })).toEqual({ accepted: true, reason: '' });
+  expect(policy.setting).toEqual({ off: ['m'], values: { slow: 0.5 }, candidates: undefined });
+  expect(read({ kind: 'condition', name: 'm', value: 1 }).reason).toMatch(/only a condition has a value/);
+  expect(read({ kind: 'part', name: 'n', on: true }).reason).toMatch(/no part n/);
+  policy.close();
 });

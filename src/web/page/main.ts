@@ -7,6 +7,7 @@ import { Gestures } from './gestures.js';
 import { Handle } from './handle.js';
 import { Link, type LinkState } from './link.js';
 import { Panel } from './panel.js';
+import { Parts } from './parts.js';
 import { PathView } from './paths.js';
 import { Plots } from './plots.js';
 import { SceneView } from './scene.js';
@@ -20,6 +21,7 @@ let status: LiveStatus | undefined;
 
 const link = new Link({ frame: receive, state: showLink });
 const panel = new Panel({ send: (intent) => link.send(intent) });
+const parts = new Parts((intent) => panel.ask(intent));
 const handle = new Handle(view.world);
 const teleop = new Teleop({
   ask: (intent) => panel.ask(intent),
@@ -53,6 +55,7 @@ function receive(frame: LiveFrame): void {
     case 'status':
       status = frame;
       panel.show(frame);
+      parts.show(frame.parts);
       plots.push(frame);
       teleop.show(frame);
       break;
