@@ -19,7 +19,10 @@ export interface Context {
   integer(name: string, low: number, high: number): number;
   text(name: string): string;
   say(line: string): void;
-  /** Resolves on Ctrl-C, SIGTERM or SIGHUP, which end the process at once before this is called. */
+  /**
+   * Resolves when the process should end: on Ctrl-C, SIGTERM or SIGHUP, which end it at once before this is called, and
+   * on an error that nobody caught. The command then closes what it opened.
+   */
   stopped(): Promise<void>;
   readonly positionals: readonly string[];
 }

@@ -2,6 +2,7 @@
 // `tendon`: one file per command; this one chooses it, and turns errors into sentences and exit codes.
 
 import { createRequire } from 'node:module';
+import { EXIT_FAULT, LastWill, type LastWords } from '../host/last-will.js';
 import { ERROR_CODES, TendonError } from '../types/index.js';
 import { packageFile } from '../types/package.js';
 import { contextOf, readArguments } from './arguments.js';
@@ -35,15 +36,27 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
   }
   const typed = readArguments(name, command, rest);
   const values = await withFolders(typed.values);
-  return command.run(values, {
+  let words: LastWords | undefined;
+  let done: () => void = () => undefined;
+  const closed = new Promise<void>((resolve) => {
+    done = resolve;
+  });
+  const code = await command.run(values, {
     ...contextOf(name, command, values, typed.words),
     say: (line) => console.log(line),
     // Only from when somebody waits for it: before that a signal ends the process, even one that reads a file.
     stopped: () =>
       new Promise((resolve) => {
-        for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
+        new LastWill().arm((said) => {
+          words = said;
+          if (said.fault !== undefined) console.error('tendon: ends by a fault in Tendon:', said.fault);
+          resolve();
+          return closed;
+        });
       }),
   });
+  done();
+  return words?.fault === undefined ? code : EXIT_FAULT;
 }
 
 // A reader that has heard enough (`| head`), or a terminal that is gone, must not end what drives a robot.

@@ -34,12 +34,13 @@ export const start: Command = {
       say(`${common.task}: ${episodes} episodes in real time, simulation in its own process`);
       let done = 0;
       const onEpisode = (result: EpisodeResult): void => say(episodeLine(result, ++done, episodes));
-      const report = await runEpisodes({ ...common, onNote, onEpisode }, episodes, stopped());
+      const report = await runEpisodes({ ...common, onNote, onEpisode }, episodes, stopped);
       say(episodesText(report));
       return report.results.length >= episodes ? 0 : 1;
     }
     say(`starting ${common.task}: simulation, policy, controller …`);
     const live = await LiveSession.open({ ...common, onNote });
+    const ending = stopped();
     const web = await servePage(live, {
       host: text('host'),
       port: values.port === undefined ? undefined : integer('port', 0, 65535),
@@ -49,7 +50,7 @@ export const start: Command = {
     say(
       `\n  the page:   ${web.url}\n  the bridge: ${live.current.bridge_url} (rosbridge v2)\n  metrics:    ${web.url}metrics (Prometheus)\n\nCtrl-C ends everything.`,
     );
-    await stopped();
+    await ending;
     say('\nstopping …');
     await web.close();
     await live.close();

@@ -25,11 +25,14 @@ export interface EpisodesReport {
   readonly interventions: Readonly<Record<string, number>>;
 }
 
-/** Runs `episodes` of them; `ended` stops before, and what ran is reported. Throws what SimSession.open throws. */
+/**
+ * Runs `episodes` of them; what `ended` gives, asked when the session is open, stops before, and what ran is reported. Throws
+ * what SimSession.open throws.
+ */
 export async function runEpisodes(
   options: SimSessionOptions,
   episodes: number,
-  ended: Promise<void> = new Promise(() => undefined),
+  ended: () => Promise<void> = () => new Promise(() => undefined),
 ): Promise<EpisodesReport> {
   const results: EpisodeResult[] = [];
   let finish: () => void = () => undefined;
@@ -44,9 +47,10 @@ export async function runEpisodes(
       if (results.length >= episodes) finish();
     },
   });
+  const stopped = ended();
   const watch = new MachineWatch(session.clock);
   session.go();
-  await Promise.race([finished, ended]);
+  await Promise.race([finished, stopped]);
   const { stats, supervisor } = session.controller;
   const machine = watch.end(stats.misses, NS_PER_S / session.rate_hz);
   await session.close();

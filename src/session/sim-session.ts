@@ -16,6 +16,7 @@ import type { SteeringOptions } from '../steering/index.js';
 import { TendonError } from '../types/index.js';
 import { controllerOptions } from './controller-options.js';
 import { modelFolder, PACKAGE_ROOT } from './drivers.js';
+import { bringToRest } from './ending.js';
 import { needsOf } from './fit.js';
 import { openRecorder } from './recording.js';
 
@@ -194,6 +195,7 @@ export class SimSession {
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.ending);
+    await bringToRest(this.controller, 'the session ends');
     await this.controller.stop();
     await this.recorder?.close();
     await this.robot.close();

@@ -11,21 +11,35 @@ export interface NetworkOptions {
   readonly random: Random;
   readonly closers: (() => unknown)[];
   /** Told of every message as it leaves the client, before any weather. */
-  readonly onLeave: (text: string) => void;
+  readonly onLeave?: (text: string) => void;
+  /** Told of every message of the client just before the server has it. */
+  readonly onArrive?: (text: string, passage: Passage) => void;
+}
+
+/** A message on its way from client to server. */
+export interface Passage {
+  readonly connection: number;
+  /** In the order in which the client sent them, from 1. */
+  readonly number: number;
+  /** How long this network kept it, ms. */
+  readonly held_ms: number;
 }
 
 /** Stands before a server. `weather` may be changed at any time: chances from 0 to 1, and delays in ms. */
-export async function network({ port, random, closers, onLeave }: NetworkOptions) {
+export async function network({ port, random, closers, onLeave, onArrive }: NetworkOptions) {
+  let connections = 0;
   const near = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   const weather = { shortest_ms: 0, longest_ms: 0, twice: 0, torn: 0, garbage: 0 };
   const seen = { duplicated: 0, overtaken: 0, torn: 0, garbage: 0 };
   const links = new Set<{ client: WebSocket; far: WebSocket }>();
   const relay = (from: WebSocket, to: WebSocket, outward: boolean): void => {
     let [sequence, latest] = [0, 0];
+    const connection = ++connections;
     from.on('message', (data: Buffer, binary) => {
       const number = ++sequence;
+      const came_ms = performance.now();
       const text = String(data);
-      if (outward) onLeave(text);
+      if (outward) onLeave?.(text);
       const say = (what: Buffer, as_binary: boolean): void => {
         if (to.readyState === WebSocket.OPEN) to.send(what, { binary: as_binary });
       };
@@ -42,6 +56,7 @@ export async function network({ port, random, closers, onLeave }: NetworkOptions
       const pass = (): void => {
         if (number < latest) seen.overtaken++;
         latest = Math.max(latest, number);
+        if (outward) onArrive?.(text, { connection, number, held_ms: performance.now() - came_ms });
         say(data, binary);
       };
       const copies = random.next() < weather.twice ? 2 : 1;
@@ -80,6 +95,14 @@ export async function network({ port, random, closers, onLeave }: NetworkOptions
   const cut = (): void => {
     for (const { client } of links) client.terminate();
   };
+  /** Whether the near end reads what its clients send; what they have sent meanwhile lies in the kernel. */
+  const read = (on: boolean): void => {
+    for (const { client } of links) {
+      const socket = Reflect.get(client, '_socket') as Socket | null;
+      if (on) socket?.resume();
+      else socket?.pause();
+    }
+  };
   await new Promise((listening) => near.once('listening', listening));
   closers.push(() => {
     cut();
@@ -93,7 +116,7 @@ export async function network({ port, random, closers, onLeave }: NetworkOptions
     }
   };
   const { port: near_port } = near.address() as AddressInfo;
-  return { url: `ws://127.0.0.1:${near_port}`, weather, seen, cut, inject };
+  return { url: `ws://127.0.0.1:${near_port}`, weather, seen, cut, read, inject };
 }
 
 function bytes(random: Random): Buffer {

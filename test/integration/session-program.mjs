@@ -1,8 +1,8 @@
-// A program that opens the session which `tendon run` opens, and misbehaves: every listener it has throws, and then, as
-// its last argument says, it throws or rejects outside of all of them.
+// A program that opens the session which `tendon run` opens, and misbehaves: every listener it has throws, and when it
+// hears SIGUSR2 it throws or rejects outside of all of them, as its fifth argument says.
 import { LastWill, openLog, RobotSession } from '../../dist/index.js';
 
-const [robot, policy, bridge, record, how] = process.argv.slice(2);
+const [robot, policy, bridge, record, how, sink] = process.argv.slice(2);
 const log = openLog('json');
 const session = await RobotSession.open({
   robot,
@@ -12,6 +12,7 @@ const session = await RobotSession.open({
   log,
   will: new LastWill(),
   page: {},
+  dry_run: sink === 'dry',
 });
 const fail = () => {
   throw new Error('a listener of the program');
@@ -25,8 +26,10 @@ session.robot.client.onRoundTrip(fail);
 session.robot.client.subscribe('/odom', 'nav_msgs/Odometry', fail);
 session.robot.client.subscribe('/joint_states', 'sensor_msgs/JointState', fail);
 session.start();
-if (how === 'throw') setTimeout(fail, 1500);
-if (how === 'reject') setTimeout(() => Promise.reject(new Error('nobody catches this')), 1500);
+process.on('SIGUSR2', () => {
+  if (how === 'throw') setImmediate(fail);
+  if (how === 'reject') void Promise.reject(new Error('nobody catches this'));
+});
 const { fault } = await session.ended;
 await log.close();
 process.exitCode = fault === undefined ? 0 : 70;

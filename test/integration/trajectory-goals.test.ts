@@ -4,6 +4,7 @@
 import { expect, test } from 'vitest';
 import { Controller, MonotonicClock } from '../../src/control/index.js';
 import { parseRobotFile } from '../../src/robot/robot-file.js';
+import type { RosTime } from '../../src/rosbridge/codec/time.js';
 import {
   header,
   jointState,
@@ -53,8 +54,16 @@ class TrajectoryController {
 
   async follow({ trajectory }: Message, signal: AbortSignal): Promise<Message> {
     if (this.refuse) throw new Error('the controller is not active');
-    const { joint_names, points } = trajectory as { joint_names: string[]; points: Message[] };
+    const {
+      header: head,
+      joint_names,
+      points,
+    } = trajectory as { header: { stamp: RosTime }; joint_names: string[]; points: Message[] };
     expect(joint_names).toEqual(['a', 'b']);
+    // It says from when it counts, which is no later than now by more than a part of a period.
+    const age_ms = Date.now() - head.stamp.sec * 1e3 - head.stamp.nanosec / 1e6;
+    expect(age_ms).toBeGreaterThan(-50);
+    expect(age_ms).toBeLessThan(10_000);
     const from = this.position();
     this.drop?.();
     this.goals.push({

@@ -40,11 +40,14 @@ export class GoalSender {
 
   /**
    * Resolves when the goal was reached or a newer one took its place; rejects when it was refused or failed. Undefined
-   * where it cannot leave now. Its stamp says from when it counts: one that a network delays is followed from where it
+   * where it cannot leave now, or the robot's clock is not known well enough. Its stamp says from when it counts: one that a network delays is followed from where it
    * should be by then, not from its beginning.
    */
   follow({ made_ns, lead_ns, period_ns, positions, velocities }: Points): Promise<void> | undefined {
     const { part, file, units, client } = this;
+    const start = part.stamp === 'zero' ? undefined : client.clock.toServer(made_ns);
+    // A stamp that may be off by more would shift the trajectory as a slow network does.
+    if (start !== undefined && client.clock.uncertainty(this.clock.now_ns()) > lead_ns / 2) return undefined;
     const order = part.joints.map((joint) => file.joint_names.indexOf(joint));
     const points = positions.map((row, i) => ({
       positions: order.map((from) => units.toRobot(from, row[from]!)),
@@ -52,7 +55,7 @@ export class GoalSender {
       time_from_start: durationOf((i + 1) * period_ns),
     }));
     const trajectory = {
-      header: header(part.frame_id, part.stamp === 'zero' ? ZERO : (client.clock.toServer(made_ns) ?? ZERO)),
+      header: header(part.frame_id, start ?? ZERO),
       joint_names: [...part.names],
       points,
     };

@@ -52,10 +52,17 @@ const controller = new Controller({
   freshness_ms, inference_ms, resume_within_ms, lifetime_ms: file.command.lifetime_ms,
   quantity: file.command.quantity, stop_topic: file.stop?.topic !== undefined,
 });
+/** What its stamps are ahead of this machine's clock. */
+const aheadOfClock = () => {
+  const stamp = robot.client.clock.toServer(clock.now_ns());
+  return stamp === undefined ? 0 : stamp.sec * 1e3 + stamp.nanosec / 1e6 - performance.timeOrigin - performance.now();
+};
 const tell = () => {
   const { state, supervisor } = controller;
-  console.log(JSON.stringify({ state, held: supervisor.heldByOperator, cause: supervisor.cause }));
+  const said = { state, held: supervisor.heldByOperator, cause: supervisor.cause, ahead_ms: aheadOfClock() };
+  console.log(JSON.stringify(said));
 };
+setInterval(tell, 25);
 controller.supervisor.onChange(tell);
 robot.onOperator({
   stop: (cause) => controller.stopState(true, cause),
@@ -68,7 +75,7 @@ createInterface(process.stdin).on('line', (line) => {
   else if (line === 'resume') controller.resume();
   else if (line === 'reset') controller.reset(1);
   else if (line === 'end') controller.stop().then(() => process.exit(0));
-  else controller.takeOver(line === 'release' ? undefined : JSON.parse(line));
+  else controller.takeOver(line === 'release' ? undefined : JSON.parse(line), 100);
   tell();
 });
 await robot.connect();
@@ -80,10 +87,12 @@ export interface Said {
   readonly state: string;
   readonly held: boolean;
   readonly cause: string;
+  /** What its stamps are ahead of this machine's clock, ms. */
+  readonly ahead_ms: number;
 }
 
 export class Under {
-  now: Said = { state: 'none', held: false, cause: '' };
+  now: Said = { state: 'none', held: false, cause: '', ahead_ms: 0 };
   readonly errors: string[] = [];
   private readonly child: ChildProcess;
   private readonly folder: string;

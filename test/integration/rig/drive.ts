@@ -1,42 +1,40 @@
-// The robot of the rig: it follows what reaches it, is moved by other hands now and then, and holds every command against
-// limits, continuity and what it was last told.
+// The robot of the rig: it follows what reaches it, is moved by other hands now and then, and has every command judged.
 
 import { createSocket, type Socket } from 'node:dgram';
 import { header, jointState, type Message, RosbridgeServer } from '../../../src/rosbridge/index.js';
+import type { Passage } from '../chaos-network.js';
+import { Judge, now_ms, PERIOD_S, RATE_HZ } from './judge.js';
+import { Stalls } from './stalls.js';
 
-export const RATE_HZ = 50;
-export const PERIOD_S = 1 / RATE_HZ;
-export const LIFETIME_MS = 100;
-export const LIMITS = { lower: [-1, -1], upper: [1, 1], velocity: [1, 1.5], acceleration: [8, 10] };
 const JOINTS = ['a', 'b'];
-/** A robot that was commanded at all within so long is taken to go on from there. */
-const PAUSE_MS = 70;
-/** A goal reaches so far ahead, and the slowest message is so long on its way. */
+/** A goal reaches so far ahead. */
 export const AHEAD_MS = 250;
-export const SLOWEST_MS = 300;
-/** How far the robot's own word about itself may lag behind it, ms: a message's way, and the controller's look at it. */
-const LAG_MS = 150;
+const UDP_PERIOD_MS = 2;
+const STAMP = /"stamp":\{"sec":(\d+),"nanosec":(\d+)\}/;
+const MOST_PASSAGES = 4000;
 
-export type Way = 'topic' | 'base' | 'udp' | 'goals';
-
-interface Heard {
-  readonly at_ms: number;
-  readonly stamp_ms: number;
-  readonly values: readonly number[];
-}
+/** How commands leave, and what they are: `base` and `jog` are velocities. */
+export const WAYS = ['topic', 'base', 'jog', 'udp', 'goals'] as const;
+export type Way = (typeof WAYS)[number];
+export const LIES = ['nan', 'short', 'stranger', 'old', 'silence'] as const;
+export type Lie = (typeof LIES)[number];
 
 export class Drive {
-  readonly broken: string[] = [];
+  readonly judge = new Judge();
   commands = 0;
   refused = 0;
   /** Said of itself: as it is, or as a fault has it. */
-  lie: 'nan' | 'short' | 'stranger' | 'old' | 'silence' | undefined;
+  lie: Lie | undefined;
+  /** What the sender's stamps are ahead of this process' clock, ms. */
+  ahead_ms: () => number = () => 0;
   position = [0, 0];
-  private last: Heard | undefined;
-  private readonly past: { readonly at_ms: number; readonly position: readonly number[] }[] = [];
+  private readonly stalls = new Stalls();
   private readonly timers: NodeJS.Timeout[] = [];
+  private readonly passages = new Map<string, Passage>();
+  private newest: Passage | undefined;
+  private sequence = 0;
   private socket: Socket | undefined;
-  private plan: { readonly began_ms: number; readonly points: readonly number[][] } | undefined;
+  private plan: { readonly start_ms: number; readonly points: readonly number[][] } | undefined;
   private publishStop: ((msg: Message) => void) | undefined;
 
   private constructor(
@@ -67,11 +65,20 @@ export class Drive {
 
   /** Since when nothing was commanded, ms. */
   get silent_ms(): number {
-    return performance.now() - (this.last?.at_ms ?? 0);
+    return this.judge.silent_ms;
+  }
+
+  /** A message that the network lets go now. */
+  passes(text: string, passage: Passage): void {
+    const stamp = STAMP.exec(text.slice(0, 600));
+    if (stamp === null) return;
+    this.passages.set(`${stamp[1]}.${stamp[2]}`, passage);
+    if (this.passages.size > MOST_PASSAGES) this.passages.delete(this.passages.keys().next().value!);
   }
 
   async close(): Promise<void> {
     for (const timer of this.timers) clearInterval(timer);
+    this.stalls.close();
     this.socket?.close();
     await this.server.close();
   }
@@ -81,37 +88,34 @@ export class Drive {
     this.publishStop = server.advertise('/estop', 'std_msgs/Bool');
     const publish = server.advertise('/joint_states', 'sensor_msgs/JointState');
     this.timers.push(setInterval(() => this.tell(publish), 5));
-    server.subscribe('/command', (msg: Message) => {
-      const { stamp } = msg.header as { stamp: { sec: number; nanosec: number } };
-      const stamp_ms = stamp.sec * 1e3 + stamp.nanosec / 1e6;
-      const point = (msg.points as { positions: number[] }[] | undefined)?.[0]?.positions;
-      const twist = msg.twist as { linear: { x: number }; angular: { z: number } } | undefined;
-      this.hear(stamp_ms, point ?? [twist!.linear.x, twist!.angular.z]);
-    });
+    server.subscribe('/command', (msg: Message) => this.hear(stampOf(msg), valuesOf(msg)));
     if (this.way === 'udp') {
       const socket = createSocket('udp4');
       this.socket = socket;
       await new Promise<void>((bound) => socket.bind(0, '127.0.0.1', bound));
       socket.on('message', (bytes) => {
+        const sequence = Number(bytes.readBigUInt64LE(8));
+        const consecutive = sequence === this.sequence + 1;
+        this.sequence = sequence;
         const stamp_ms = Number(bytes.readBigInt64LE(16)) / 1e6;
-        this.hear(stamp_ms, [bytes.readDoubleLE(32), bytes.readDoubleLE(40)]);
+        this.take(stamp_ms, now_ms(), 0, [bytes.readDoubleLE(32), bytes.readDoubleLE(40)], consecutive);
       });
     }
     if (this.way === 'goals')
       server.action('/follow', 'control_msgs/FollowJointTrajectory', async (args, _, signal) => {
-        const { points } = args.trajectory as { points: { positions: number[] }[] };
-        this.follow(points.map(({ positions }) => positions));
-        signal.addEventListener('abort', () => {
-          this.plan = undefined;
-        });
+        const trajectory = args.trajectory as Message;
+        const points = (trajectory.points as { positions: number[] }[]).map(({ positions }) => positions);
+        if (this.follow(stampOf(trajectory), points))
+          signal.addEventListener('abort', () => {
+            this.plan = undefined;
+          });
         return { error_code: 0 };
       });
   }
 
   private tell(publish: (msg: Message) => void): void {
-    this.advance();
-    this.past.push({ at_ms: performance.now(), position: [...this.position] });
-    if (this.past.length > 400) this.past.shift();
+    if (this.plan !== undefined) this.position = this.onPlan(this.plan, now_ms());
+    this.judge.saw(this.position);
     const { lie, position } = this;
     if (lie === 'silence') return;
     if (lie === 'nan') publish(jointState(header(), JOINTS, [Number.NaN, 0]));
@@ -121,81 +125,82 @@ export class Drive {
     else publish(jointState(header(), JOINTS, position));
   }
 
-  /** Where its own controller has it on the trajectory in force. */
-  private advance(): void {
-    if (this.plan === undefined) return;
-    const step = Math.floor((performance.now() - this.plan.began_ms) / (PERIOD_S * 1e3));
-    const point = this.plan.points[Math.min(step, this.plan.points.length) - 1];
-    if (point !== undefined) this.position = [...point];
+  /** Where a trajectory has the robot at a time: as joint_trajectory_controller counts, from its stamp. */
+  private onPlan({ start_ms, points }: NonNullable<Drive['plan']>, at_ms: number): number[] {
+    const steps = ((at_ms - start_ms) / 1e3) * RATE_HZ;
+    const step = Math.min(points.length, Math.max(1, Math.floor(steps)));
+    const [from, to] = [points[step - 1]!, points[Math.min(points.length, step + 1) - 1]!];
+    const share = Math.min(1, Math.max(0, steps - step));
+    return from.map((v, i) => v + share * (to[i]! - v));
   }
 
-  private follow(points: number[][]): void {
-    this.advance();
-    const at_ms = performance.now();
-    this.commands++;
-    this.judgeRange(points.flat());
-    let before = points[0]!;
-    this.judgeBeginning(points[0]!, at_ms);
-    for (const point of points.slice(1)) {
-      this.judgeStep(before, point, PERIOD_S);
-      before = point;
-    }
-    this.last = { at_ms, stamp_ms: at_ms, values: points[0]! };
-    this.plan = { began_ms: at_ms, points };
+  private hear({ key, ms }: Stamp, values: readonly number[]): void {
+    const passage = this.passages.get(key);
+    const { newest } = this;
+    const consecutive =
+      passage !== undefined &&
+      newest?.connection === passage.connection &&
+      passage.number === newest.number + 1;
+    if (passage !== undefined) this.newest = passage;
+    this.take(ms - this.ahead_ms(), now_ms(), passage?.held_ms ?? 0, values, consecutive);
   }
 
-  private hear(stamp_ms: number, values: readonly number[]): void {
-    const at_ms = performance.now();
+  private take(
+    stamp_ms: number,
+    at_ms: number,
+    held_ms: number,
+    values: readonly number[],
+    consecutive: boolean,
+  ): void {
     this.commands++;
-    this.judgeRange(values);
-    const age_ms = Date.now() - stamp_ms;
+    this.judge.range(values);
+    this.judge.age(at_ms - stamp_ms - held_ms - this.stalls.within(at_ms - stamp_ms));
     // What the network made old or put out of order a drive refuses, by its stamp.
-    if (age_ms > LIFETIME_MS || (this.last !== undefined && stamp_ms <= this.last.stamp_ms)) {
+    if (this.judge.refuses({ at_ms, stamp_ms })) {
       this.refused++;
       return;
     }
-    const { last } = this;
-    const since_ms = last === undefined ? Number.POSITIVE_INFINITY : stamp_ms - last.stamp_ms;
-    // A base's zero is allowed at any time.
-    const halts = this.way === 'base' && values.every((v) => v === 0);
-    if (since_ms > PAUSE_MS) {
-      if (!halts) this.judgeBeginning(values, at_ms);
-    } else if (!halts) {
-      // Where some were lost the next is as many periods further.
-      const period_ms = this.way === 'udp' ? 2 : PERIOD_S * 1e3;
-      const periods = Math.max(1, Math.round(since_ms / period_ms) + 1);
-      this.judgeStep(last!.values, values, (periods * period_ms) / 1e3);
-    }
-    this.last = { at_ms, stamp_ms, values };
+    const velocities = this.way === 'base' || this.way === 'jog';
+    const halts = velocities && values.every((v) => v === 0);
+    const period_ms = this.way === 'udp' ? UDP_PERIOD_MS : PERIOD_S * 1e3;
+    this.judge.follows({ at_ms, stamp_ms, values, period_ms, consecutive }, halts);
     this.position = [...values];
   }
 
-  private judgeRange(values: readonly number[]): void {
-    values.forEach((v, i) => {
-      if (!(v >= LIMITS.lower[i % 2]! && v <= LIMITS.upper[i % 2]!)) this.broken.push(`left the range: ${v}`);
-    });
+  /** False: refused. */
+  private follow({ key, ms }: Stamp, points: number[][]): boolean {
+    const at_ms = now_ms();
+    const stamp_ms = ms - this.ahead_ms();
+    const held_ms = this.passages.get(key)?.held_ms ?? 0;
+    this.commands++;
+    this.judge.age(at_ms - stamp_ms - held_ms - this.stalls.within(at_ms - stamp_ms));
+    if (this.judge.refuses({ at_ms, stamp_ms })) {
+      this.refused++;
+      return false;
+    }
+    if (this.plan !== undefined) this.judge.saw(this.onPlan(this.plan, at_ms));
+    const next = { start_ms: stamp_ms, points };
+    this.judge.begins(this.onPlan(next, at_ms), at_ms);
+    this.judge.plan(points, { at_ms, stamp_ms });
+    this.plan = next;
+    return true;
   }
+}
 
-  /**
-   * After a pause: near where the robot was a moment ago, or is. A trajectory that replaces another counts from when it was
-   * sent, so that a slow network shifts it by as much as the robot moved meanwhile.
-   */
-  private judgeBeginning(values: readonly number[], at_ms: number): void {
-    const recent = this.past.filter((one) => one.at_ms >= at_ms - LAG_MS);
-    const replaces = this.way === 'goals' && this.silent_ms < AHEAD_MS + SLOWEST_MS;
-    const room = (i: number) => LIMITS.velocity[i]! * (replaces ? SLOWEST_MS / 1e3 : 2.5 * PERIOD_S);
-    const near = recent.some(({ position }) => values.every((v, i) => Math.abs(v - position[i]!) <= room(i)));
-    if (recent.length > 0 && !near)
-      this.broken.push(`leapt to ${values} from ${this.position} after ${this.silent_ms.toFixed(0)} ms`);
-  }
+interface Stamp {
+  readonly key: string;
+  readonly ms: number;
+}
 
-  private judgeStep(before: readonly number[], after: readonly number[], dt: number): void {
-    after.forEach((v, i) => {
-      const step = Math.abs(v - before[i]!);
-      if (step > LIMITS.velocity[i]! * dt * (1 + 1e-6) + 1e-9)
-        this.broken.push(`jumped by ${step} in ${dt} s`);
-    });
-  }
+function stampOf({ header }: Message): Stamp {
+  const { sec, nanosec } = (header as { stamp: { sec: number; nanosec: number } }).stamp;
+  return { key: `${sec}.${nanosec}`, ms: sec * 1e3 + nanosec / 1e6 };
+}
+
+function valuesOf(msg: Message): readonly number[] {
+  const point = (msg.points as { positions: number[] }[] | undefined)?.[0]?.positions;
+  const twist = msg.twist as { linear: { x: number }; angular: { z: number } } | undefined;
+  return point ?? (msg.velocities as number[] | undefined) ?? [twist!.linear.x, twist!.angular.z];
 }
 
 function past(seconds: number) {
