@@ -14,16 +14,15 @@ import {
   NS_PER_S,
   type Observation,
   type SinkState,
-  TendonError,
 } from '../types/index.js';
-import { LIMITED, Limiter } from './limiter.js';
+import { GUARDED, Guards } from './guards.js';
+import { Limiter } from './limiter.js';
 import type { ControllerOptions } from './options.js';
 import { limiterAfter, type Planned, planAhead, stepsOver } from './plan-ahead.js';
 import type { ChunkPlayer } from './player.js';
 import type { SharedControl } from './shared-control.js';
 import type { LoopStats } from './stats.js';
 import type { Supervisor } from './supervisor.js';
-import { WorkspaceGuard } from './workspace.js';
 
 /** What commands need of the controller around them. */
 export interface CommandsHost {
@@ -43,9 +42,8 @@ export class Commands {
   private readonly limiter: Limiter;
   /** The limiter as it was before the newest command: what the robot has when it did not take that one. */
   private readonly before: Limiter;
-  private readonly guard: WorkspaceGuard | undefined;
+  private readonly guards: Guards;
   private readonly desired: Float64Array;
-  private readonly measured: Float64Array;
   private readonly both: readonly [Command, Command];
   private turn = 0;
   private readonly period_ns: Nanoseconds;
@@ -63,26 +61,20 @@ export class Commands {
   /** Periods in which a base is still to be told zero. */
   private to_halt = 0;
 
-  /** Throws `config_invalid` for a workspace where commands are velocities: it would guard nothing. */
+  /** Throws `config_invalid` for limits and a workspace that would guard nothing. */
   constructor(private readonly host: CommandsHost) {
-    const { robot, limits, workspace, rate_hz } = host.options;
+    const { robot, limits, rate_hz } = host.options;
     const dim = robot.action_dim;
-    if (workspace !== undefined && this.velocities)
-      throw new TendonError(
-        'config_invalid',
-        'workspace: expected commands of position, got quantity velocity; where the tip is does not follow from speeds',
-      );
     this.period_ns = Math.round(NS_PER_S / rate_hz);
     this.limiter = new Limiter(limits, new Float64Array(dim));
     this.before = new Limiter(limits, new Float64Array(dim));
-    this.guard = workspace && new WorkspaceGuard(workspace, limits, dim);
+    this.guards = new Guards(host.options, dim, this.period_ns);
     this.desired = new Float64Array(dim);
-    this.measured = new Float64Array(dim);
     const command = (): Command => ({ stamp_ns: 0, expires_ns: 0, values: new Float64Array(dim) });
     this.both = [command(), command()];
     this.ahead = (ahead_ns, lead_ns) => {
       this.planned = this.plan(ahead_ns, lead_ns);
-      this.countLimits(this.planned.bits);
+      this.host.supervisor.limited(this.planned.bits);
       return this.planned;
     };
   }
@@ -126,7 +118,7 @@ export class Commands {
     if (state === 'INIT' || state === 'STOPPED') return;
     if (state === 'READY') {
       // Nobody drives: the command follows the robot, so that the first one starts where it is.
-      this.limiter.restart(this.measured);
+      this.limiter.restart(this.guards.measured);
       this.commanded = false;
       return;
     }
@@ -139,9 +131,9 @@ export class Commands {
     else if (state === 'RUNNING' && has_action) {
       if (player.played(now_ns) > 0) stats.played();
     } else if (state === 'RUNNING' && player.current !== undefined) underrun();
-    if (this.stayNear(desired)) supervisor.count('step_limited');
-    if (this.guard?.keep(this.limiter, desired, this.period_ns / NS_PER_S))
-      supervisor.count('workspace_limited');
+    const guarded = this.guards.keep(this.limiter, desired);
+    if (guarded & GUARDED.step) supervisor.count('step_limited');
+    if (guarded & GUARDED.workspace) supervisor.count('workspace_limited');
     this.send(now_ns, person ? 'person' : has_action && supervisor.state === 'RUNNING' ? 'policy' : 'hold');
   }
 
@@ -207,22 +199,21 @@ export class Commands {
       const has_action = driven && player?.at(at_ns, out) === true;
       if (!has_action) out.set(ghost.previous);
       if (person) shared.mix(out, has_action, player?.current, at_ns);
-      this.stayNear(out);
-      if (this.guard?.keep(ghost, out, period_ns / NS_PER_S)) out.set(ghost.previous);
+      this.guards.keep(ghost, out);
     });
   }
 
   private see(observation: Observation, now_ns: Nanoseconds, player: ChunkPlayer): void {
-    const values = observation.values[this.host.options.position_key]!;
-    for (let i = 0; i < this.measured.length; i++) this.measured[i] = values[i]!;
+    this.guards.see(observation.values[this.host.options.position_key]!);
     this.now_ns = now_ns;
     this.player = player;
   }
 
   /** Commands begin anew where the robot is, at rest. */
   private begin(): void {
-    this.limiter.restart(this.measured);
-    this.host.sink.begin(this.measured);
+    const { measured } = this.guards;
+    this.limiter.restart(measured);
+    this.host.sink.begin(measured);
     this.sink = { live: true, moving: false, fault: '' };
     this.planned = undefined;
     this.cause = 'hold';
@@ -247,21 +238,6 @@ export class Commands {
     else this.desired.set(this.last);
   }
 
-  /** Keeps targets near where the robot is: one that is blocked must not be left far behind and then let go. */
-  private stayNear(desired: Float64Array): boolean {
-    const { measured } = this;
-    const step = this.host.options.limits.step_from_measured;
-    if (step === undefined) return false;
-    let far = false;
-    for (let i = 0; i < step.length; i++) {
-      const kept = Math.min(measured[i]! + step[i]!, Math.max(measured[i]! - step[i]!, desired[i]!));
-      // What is not finite is the limiter's to refuse.
-      far ||= kept !== desired[i]! && Number.isFinite(desired[i]!);
-      if (Number.isFinite(desired[i]!)) desired[i] = kept;
-    }
-    return far;
-  }
-
   /** What is desired, within the limits. */
   private send(now_ns: Nanoseconds, cause: CommandCause): void {
     const { supervisor, options, stats, tap, sink } = this.host;
@@ -269,7 +245,7 @@ export class Commands {
     const command = this.both[this.turn++ & 1]!;
     this.before.copy(this.limiter);
     if (sink.kind === 'goals') this.followPlan(now_ns, command.values);
-    else this.countLimits(this.limiter.limit(this.desired, this.period_ns / NS_PER_S, command.values));
+    else supervisor.limited(this.limiter.limit(this.desired, this.period_ns / NS_PER_S, command.values));
     (command as { stamp_ns: number }).stamp_ns = now_ns;
     (command as { expires_ns: number }).expires_ns = now_ns + options.lifetime_ms * NS_PER_MS;
     if (cause === 'hold' && this.cause !== 'hold') sink.hold();
@@ -301,14 +277,5 @@ export class Commands {
     }
     this.passed_ns = now_ns;
     this.commanded = true;
-  }
-
-  private countLimits(bits: number): void {
-    const { supervisor } = this.host;
-    if (bits & LIMITED.position) supervisor.count('position_limited');
-    if (bits & LIMITED.velocity) supervisor.count('velocity_limited');
-    if (bits & LIMITED.acceleration) supervisor.count('acceleration_limited');
-    if (bits & LIMITED.jerk) supervisor.count('jerk_limited');
-    if (bits & LIMITED.not_finite) supervisor.trouble('command_not_finite');
   }
 }

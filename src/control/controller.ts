@@ -13,26 +13,26 @@ import {
   type Nanoseconds,
   NS_PER_MS,
   NS_PER_S,
-  type Observation,
   type PlanAhead,
   type TeleopShare,
 } from '../types/index.js';
 import { Commands } from './commands.js';
 import { Inference } from './inference.js';
+import { observationFault } from './observation-fault.js';
 import type { ControllerOptions } from './options.js';
 import { Outage } from './outage.js';
+import { People } from './people.js';
 import type { ChunkPlayer } from './player.js';
 import { SharedControl } from './shared-control.js';
 import { LoopStats } from './stats.js';
-import { INTERVENTIONS, Supervisor } from './supervisor.js';
+import { Supervisor } from './supervisor.js';
 import { guarded } from './tap.js';
+import { tickOn } from './ticker.js';
 
 /** A tick this many periods late is a clock that jumped (or a process that slept), not a busy machine. */
 const JUMP_PERIODS = 25;
 /** A tick this many periods after the last: the robot may be elsewhere. */
 const PAUSE_PERIODS = 3.5;
-/** Two ticks are no nearer than this share of a period, so that a late one is not followed at once by the next. */
-const NEAREST = 0.75;
 /** How long a person's word to drive is good for, when they do not say, ms. */
 const TAKEOVER_MS = 300;
 
@@ -50,6 +50,7 @@ export class Controller {
   private readonly commands: Commands;
   private readonly inference: Inference;
   private readonly outage: Outage;
+  private readonly people: People;
   private readonly period_ns: Nanoseconds;
   private running = false;
   private loop: Promise<void> | undefined;
@@ -57,11 +58,6 @@ export class Controller {
   private reachable = false;
   private lostCause = 'not connected yet';
   private unsubscribe: (() => void) | undefined;
-  /** The operator took over from a running policy, which goes on when they give back. */
-  private interrupted = false;
-  /** Until then the person's last word to drive is good. */
-  private driven_until_ns = Number.NEGATIVE_INFINITY;
-  private beat_ns = Number.NEGATIVE_INFINITY;
   /** Commands do not begin anew before an observation later than this. */
   private rebase_ns: Nanoseconds | undefined;
   private ticked_ns: Nanoseconds = 0;
@@ -82,6 +78,7 @@ export class Controller {
     this.commands = new Commands(this);
     this.inference = new Inference(this);
     this.outage = new Outage(this.supervisor, options);
+    this.people = new People(this.supervisor, this.shared, options);
   }
 
   /** What is being played. */
@@ -101,7 +98,11 @@ export class Controller {
       this.reachable = reachable;
       this.lostCause = cause;
     });
-    this.loop = this.run();
+    const { period_ns, stats } = this;
+    const { clock } = this.options;
+    const tick = (now_ns: Nanoseconds, late_ns: Nanoseconds): void => this.tickSafely(now_ns, late_ns);
+    this.ticked_ns = this.heard({ kind: 'started' });
+    this.loop = tickOn({ clock, period_ns, stats, tick }, this.ticked_ns, () => this.running);
   }
 
   /** Ends the loop and whatever is being inferred; the robot is left to its own watchdog, a base is told zero. */
@@ -156,7 +157,7 @@ export class Controller {
 
   /** Somebody is there who could stop the robot. */
   operatorBeat(): void {
-    this.beat_ns = this.heard({ kind: 'beat' });
+    this.people.beat(this.heard({ kind: 'beat' }));
     this.outage.stopIsKnown();
   }
 
@@ -187,23 +188,14 @@ export class Controller {
    * a state that nobody may take over in.
    */
   takeOver(values: readonly number[] | undefined, lifetime_ms = TAKEOVER_MS): boolean {
-    const { supervisor } = this;
     const said = values === undefined ? null : [...values];
     const now_ns = this.heard({ kind: 'take_over', values: said, lifetime_ms });
     if (values === undefined) {
-      this.shared.target = undefined;
       this.inference.forget();
-      const released = supervisor.event('release', 'given back by the operator');
-      if (released && this.interrupted) supervisor.event('resume', 'given back by the operator');
-      return released;
+      return this.people.giveBack();
     }
     if (values.length !== this.command.length || !values.every(Number.isFinite)) return false;
-    const interrupts = supervisor.state === 'RUNNING';
-    if (supervisor.event('engage', 'the operator drives')) this.interrupted = interrupts;
-    if (supervisor.state !== 'TELEOP') return false;
-    this.shared.target = Float64Array.from(values);
-    this.driven_until_ns = now_ns + lifetime_ms * NS_PER_MS;
-    return true;
+    return this.people.drive(values, lifetime_ms, now_ns);
   }
 
   /** How much of a say the policy has while a person drives; in force from the next tick on. */
@@ -253,27 +245,13 @@ export class Controller {
     this.inference.forget();
   }
 
-  private async run(): Promise<void> {
-    const { clock } = this.options;
-    let due_ns = this.heard({ kind: 'started' });
-    this.ticked_ns = due_ns;
-    while (this.running) {
-      await clock.sleepUntil(due_ns);
-      if (!this.running) break;
-      const now_ns = clock.now_ns();
-      const missed = this.stats.tick(due_ns, now_ns - due_ns, this.period_ns);
-      // The process may be holding an arm up: whatever goes wrong in one tick, there is a next one.
-      try {
-        this.tick(now_ns, now_ns - due_ns);
-      } catch (caught) {
-        this.inference.forget();
-        this.supervisor.trouble('internal_error', asTendonError(caught, 'control').message);
-      }
-      // Periods that are past are skipped, never replayed.
-      due_ns += this.period_ns * (1 + Math.max(0, missed));
-      if (due_ns < now_ns - this.period_ns || due_ns > now_ns + 2 * this.period_ns)
-        due_ns = now_ns + this.period_ns;
-      due_ns = Math.max(due_ns, now_ns + Math.round(NEAREST * this.period_ns));
+  /** The process may be holding an arm up: whatever goes wrong in one period, there is a next one. */
+  private tickSafely(now_ns: Nanoseconds, late_ns: Nanoseconds): void {
+    try {
+      this.tick(now_ns, late_ns);
+    } catch (caught) {
+      this.inference.forget();
+      this.supervisor.trouble('internal_error', asTendonError(caught, 'control').message);
     }
   }
 
@@ -288,7 +266,9 @@ export class Controller {
     this.watchClock(now_ns);
     if (sink_fault !== '') supervisor.trouble('send_failed', sink_fault);
     if (commands.halts(now_ns, this.reachable)) return;
-    const fault = this.faultOf(observation, now_ns);
+    const fault = this.connected
+      ? observationFault(observation, now_ns, this.command.length, options)
+      : 'robot_lost';
     if (fault !== undefined) {
       if (supervisor.state === 'RUNNING' || supervisor.state === 'TELEOP' || supervisor.state === 'READY')
         supervisor.trouble(fault, fault === 'robot_lost' ? this.lostCause : '');
@@ -307,7 +287,8 @@ export class Controller {
       }
       this.rebase_ns = undefined;
     }
-    this.watchPeople(now_ns);
+    const silent = this.people.silent(now_ns);
+    if (silent !== undefined) this.holdFor(silent);
     this.inference.keep(observation!, now_ns);
     commands.act(observation!, now_ns, this.player, () => {
       supervisor.trouble('chunk_underrun');
@@ -328,36 +309,5 @@ export class Controller {
     if (state === 'RUNNING' || state === 'TELEOP' || state === 'READY')
       this.supervisor.trouble('clock_jump', `${Math.round(since_ns / NS_PER_MS)} ms`);
     this.outage.paused(since_ns);
-  }
-
-  /** Holds when a person who drives, or one who has to be there, is silent: only a person sets the robot going again. */
-  private watchPeople(now_ns: Nanoseconds): void {
-    const { supervisor } = this;
-    const { state } = supervisor;
-    if (state !== 'RUNNING' && state !== 'TELEOP') return;
-    const limit_ms = this.options.operator_timeout_ms;
-    if (limit_ms !== undefined && now_ns - this.beat_ns > limit_ms * NS_PER_MS) {
-      supervisor.count('operator_silent');
-      this.holdFor(INTERVENTIONS.operator_silent);
-    } else if (state === 'TELEOP' && now_ns > this.driven_until_ns) {
-      supervisor.count('takeover_silent');
-      this.holdFor(INTERVENTIONS.takeover_silent);
-    }
-  }
-
-  private faultOf(observation: Observation | undefined, now_ns: Nanoseconds) {
-    if (!this.connected || observation === undefined) return 'robot_lost' as const;
-    // A stamp from the future is as little to be trusted as one from long ago.
-    if (Math.abs(now_ns - observation.stamp_ns) > this.options.freshness_ms * NS_PER_MS)
-      return 'observation_stale' as const;
-    const position = observation.values[this.options.position_key];
-    if (position === undefined || position.length < this.command.length)
-      return 'observation_invalid' as const;
-    for (const key in observation.values) {
-      const values = observation.values[key]!;
-      for (let i = 0; i < values.length; i++)
-        if (!Number.isFinite(values[i]!)) return 'observation_invalid' as const;
-    }
-    return undefined;
   }
 }

@@ -3,6 +3,7 @@
 
 import { Emitter } from '../base/index.js';
 import type { ControlState } from '../types/index.js';
+import { LIMITED } from './limiter.js';
 import { type ControlEvent, TRANSITIONS } from './transitions.js';
 
 /** Why the supervisor steps in; one list for counters, logs and the page. */
@@ -103,6 +104,15 @@ export class Supervisor {
   /** Counts an intervention that needs no change of state. */
   count(intervention: Intervention): void {
     this.counts[intervention]++;
+  }
+
+  /** Counts what the limits did, in LIMITED bits; a number that is not finite is trouble. */
+  limited(bits: number): void {
+    if (bits & LIMITED.position) this.count('position_limited');
+    if (bits & LIMITED.velocity) this.count('velocity_limited');
+    if (bits & LIMITED.acceleration) this.count('acceleration_limited');
+    if (bits & LIMITED.jerk) this.count('jerk_limited');
+    if (bits & LIMITED.not_finite) this.trouble('command_not_finite');
   }
 
   /** Counts an intervention and holds. */

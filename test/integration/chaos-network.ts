@@ -9,6 +9,8 @@ export interface NetworkOptions {
   /** Where the server listens now; asked for every connection. */
   readonly port: () => number;
   readonly random: Random;
+  /** Whether nothing overtakes, as on one TCP connection. */
+  readonly ordered?: boolean;
   readonly closers: (() => unknown)[];
   /** Told of every message as it leaves the client, before any weather. */
   readonly onLeave?: (text: string) => void;
@@ -26,14 +28,14 @@ export interface Passage {
 }
 
 /** Stands before a server. `weather` may be changed at any time: chances from 0 to 1, and delays in ms. */
-export async function network({ port, random, closers, onLeave, onArrive }: NetworkOptions) {
+export async function network({ port, random, closers, onLeave, onArrive, ordered }: NetworkOptions) {
   let connections = 0;
   const near = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   const weather = { shortest_ms: 0, longest_ms: 0, twice: 0, torn: 0, garbage: 0 };
   const seen = { duplicated: 0, overtaken: 0, torn: 0, garbage: 0 };
   const links = new Set<{ client: WebSocket; far: WebSocket }>();
   const relay = (from: WebSocket, to: WebSocket, outward: boolean): void => {
-    let [sequence, latest] = [0, 0];
+    let [sequence, latest, free_ms, waiting] = [0, 0, 0, 0];
     const connection = ++connections;
     from.on('message', (data: Buffer, binary) => {
       const number = ++sequence;
@@ -63,8 +65,21 @@ export async function network({ port, random, closers, onLeave, onArrive }: Netw
       seen.duplicated += copies - 1;
       for (let i = 0; i < copies; i++) {
         const delay_ms = weather.shortest_ms + random.next() ** 3 * weather.longest_ms;
-        if (delay_ms === 0) pass();
-        else setTimeout(pass, delay_ms);
+        if (ordered !== true) {
+          if (delay_ms === 0) pass();
+          else setTimeout(pass, delay_ms);
+          continue;
+        }
+        const waits_ms = Math.max(delay_ms, free_ms - came_ms);
+        free_ms = came_ms + waits_ms;
+        if (waits_ms <= 0 && waiting === 0) pass();
+        else {
+          waiting++;
+          setTimeout(() => {
+            waiting--;
+            pass();
+          }, waits_ms);
+        }
       }
     });
   };

@@ -22,7 +22,8 @@ export type Lie = (typeof LIES)[number];
 export class Drive {
   readonly judge = new Judge();
   commands = 0;
-  refused = 0;
+  /** Too old because of the network, or overtaken in it. */
+  late = 0;
   /** Said of itself: as it is, or as a fault has it. */
   lie: Lie | undefined;
   /** What the sender's stamps are ahead of this process' clock, ms. */
@@ -95,10 +96,10 @@ export class Drive {
       await new Promise<void>((bound) => socket.bind(0, '127.0.0.1', bound));
       socket.on('message', (bytes) => {
         const sequence = Number(bytes.readBigUInt64LE(8));
-        const consecutive = sequence === this.sequence + 1;
-        this.sequence = sequence;
         const stamp_ms = Number(bytes.readBigInt64LE(16)) / 1e6;
-        this.take(stamp_ms, now_ms(), 0, [bytes.readDoubleLE(32), bytes.readDoubleLE(40)], consecutive);
+        const values = [bytes.readDoubleLE(32), bytes.readDoubleLE(40)];
+        const steps = this.sequence === 0 ? undefined : sequence - this.sequence;
+        if (this.take(stamp_ms, 0, values, steps)) this.sequence = sequence;
       });
     }
     if (this.way === 'goals')
@@ -137,50 +138,46 @@ export class Drive {
   private hear({ key, ms }: Stamp, values: readonly number[]): void {
     const passage = this.passages.get(key);
     const { newest } = this;
-    const consecutive =
-      passage !== undefined &&
-      newest?.connection === passage.connection &&
-      passage.number === newest.number + 1;
-    if (passage !== undefined) this.newest = passage;
-    this.take(ms - this.ahead_ms(), now_ms(), passage?.held_ms ?? 0, values, consecutive);
+    const same = newest !== undefined && newest.connection === passage?.connection;
+    const steps = same ? Math.max(1, passage!.number - newest.number) : undefined;
+    if (this.take(ms - this.ahead_ms(), passage?.held_ms ?? 0, values, steps)) this.newest = passage;
   }
 
-  private take(
-    stamp_ms: number,
-    at_ms: number,
-    held_ms: number,
-    values: readonly number[],
-    consecutive: boolean,
-  ): void {
+  /** Whether it is followed. */
+  private take(stamp_ms: number, held_ms: number, values: readonly number[], steps?: number): boolean {
+    const at_ms = now_ms();
     this.commands++;
     this.judge.range(values);
     this.judge.age(at_ms - stamp_ms - held_ms - this.stalls.within(at_ms - stamp_ms));
     // What the network made old or put out of order a drive refuses, by its stamp.
-    if (this.judge.refuses({ at_ms, stamp_ms })) {
-      this.refused++;
-      return;
+    if (this.judge.late({ at_ms, stamp_ms }) || this.judge.overtaken({ stamp_ms })) {
+      this.late++;
+      return false;
     }
     const velocities = this.way === 'base' || this.way === 'jog';
     const halts = velocities && values.every((v) => v === 0);
     const period_ms = this.way === 'udp' ? UDP_PERIOD_MS : PERIOD_S * 1e3;
-    this.judge.follows({ at_ms, stamp_ms, values, period_ms, consecutive }, halts);
+    this.judge.follows({ at_ms, stamp_ms, values, period_ms, steps }, halts);
     this.position = [...values];
+    return true;
   }
 
-  /** False: refused. */
+  /**
+   * As joint_trajectory_controller does: a goal that is late is followed from where it should be by now. One that is later
+   * than a command may be is the network's, and its beginning is not judged. False: it is one that came before.
+   */
   private follow({ key, ms }: Stamp, points: number[][]): boolean {
     const at_ms = now_ms();
     const stamp_ms = ms - this.ahead_ms();
     const held_ms = this.passages.get(key)?.held_ms ?? 0;
     this.commands++;
     this.judge.age(at_ms - stamp_ms - held_ms - this.stalls.within(at_ms - stamp_ms));
-    if (this.judge.refuses({ at_ms, stamp_ms })) {
-      this.refused++;
-      return false;
-    }
+    if (this.judge.overtaken({ stamp_ms })) return false;
+    const late = this.judge.late({ at_ms, stamp_ms });
+    if (late) this.late++;
     if (this.plan !== undefined) this.judge.saw(this.onPlan(this.plan, at_ms));
     const next = { start_ms: stamp_ms, points };
-    this.judge.begins(this.onPlan(next, at_ms), at_ms);
+    if (!late) this.judge.begins(this.onPlan(next, at_ms), at_ms);
     this.judge.plan(points, { at_ms, stamp_ms });
     this.plan = next;
     return true;

@@ -4,8 +4,8 @@ export const RATE_HZ = 50;
 export const PERIOD_S = 1 / RATE_HZ;
 export const LIFETIME_MS = 100;
 export const LIMITS = { lower: [-1, -1], upper: [1, 1], velocity: [1, 1.5], acceleration: [8, 10] };
-/** A robot that was commanded at all within so long is taken to go on from there. */
-const PAUSE_MS = 70;
+/** A sender that sent nothing for so many periods begins anew where the robot is. */
+const PAUSE_PERIODS = 2.5;
 /** How far the robot's own word about itself may lag behind it, ms: a message's way, and the controller's look at it. */
 const LAG_MS = 150;
 /** Reading and scheduling, at both ends, and what is not known of the two clocks, ms. */
@@ -19,10 +19,9 @@ export interface Command {
   /** When it is valid, by the clock of this process. */
   readonly stamp_ms: number;
   readonly values: readonly number[];
-  /** What it is for a drive to go on from the one before in one period. */
   readonly period_ms: number;
-  /** The one that the sender sent just before this has arrived, too. */
-  readonly consecutive: boolean;
+  /** How many the sender sent since the one before that was followed, this one included; undefined on a new line. */
+  readonly steps: number | undefined;
 }
 
 export class Judge {
@@ -54,25 +53,29 @@ export class Judge {
     if (own_ms > LIFETIME_MS + SLACK_MS) this.broken.push(`was ${own_ms.toFixed(0)} ms old`);
   }
 
-  /** Whether a drive refuses it: too old, or overtaken. */
-  refuses({ at_ms, stamp_ms }: Pick<Command, 'at_ms' | 'stamp_ms'>): boolean {
-    return at_ms - stamp_ms > LIFETIME_MS || (this.last !== undefined && stamp_ms <= this.last.stamp_ms);
+  /** Whether it is older than a drive takes. */
+  late({ at_ms, stamp_ms }: Pick<Command, 'at_ms' | 'stamp_ms'>): boolean {
+    return at_ms - stamp_ms > LIFETIME_MS;
+  }
+
+  /** Whether a newer one was followed already. */
+  overtaken({ stamp_ms }: Pick<Command, 'stamp_ms'>): boolean {
+    return this.last !== undefined && stamp_ms <= this.last.stamp_ms;
   }
 
   /** A command that the drive follows. `halts`: a base's zero, which is allowed at any time. */
   follows(command: Command, halts: boolean): void {
     const { last, step: before } = this;
-    const { values, period_ms } = command;
-    this.range(values);
-    const since_ms = last === undefined ? Number.POSITIVE_INFINITY : command.stamp_ms - last.stamp_ms;
+    const { values, period_ms, steps } = command;
     this.step = undefined;
-    if (since_ms > PAUSE_MS) {
-      if (!halts) this.begins(values, command.at_ms);
-    } else if (!halts) {
-      // Where some were lost the next is as many periods further.
-      const periods = command.consecutive ? 1 : Math.max(1, Math.round(since_ms / period_ms) + 1);
-      this.moves(last!.values, values, (periods * period_ms) / 1e3);
-      if (command.consecutive) {
+    const goesOn =
+      last !== undefined &&
+      steps !== undefined &&
+      command.stamp_ms - last.stamp_ms < (steps + PAUSE_PERIODS) * period_ms;
+    if (!halts && !goesOn) this.begins(values, command.at_ms);
+    else if (!halts) {
+      this.moves(last!.values, values, (steps! * period_ms) / 1e3);
+      if (steps === 1) {
         this.step = values.map((v, i) => v - last!.values[i]!);
         if (before !== undefined) this.changes(before, this.step, period_ms / 1e3);
       }
@@ -90,7 +93,7 @@ export class Judge {
       if (step !== undefined) this.changes(step, next, PERIOD_S);
       step = next;
     });
-    this.last = { ...command, values: points[0]!, period_ms: PERIOD_S * 1e3, consecutive: false };
+    this.last = { ...command, values: points[0]!, period_ms: PERIOD_S * 1e3, steps: undefined };
   }
 
   /** After a pause, or where a trajectory replaces another: near where the robot was a moment ago, or is. */
