@@ -90,9 +90,10 @@ export class Controller {
   start(): void {
     if (this.running) return;
     this.running = true;
-    this.unsubscribe = this.options.robot.onStatus(({ connected, reachable = connected, cause }) => {
-      this.heard({ kind: 'status', connected, reachable, cause });
-      this.outage.link(reachable);
+    this.unsubscribe = this.options.robot.onStatus((status) => {
+      const { connected, reachable = connected, listening = reachable, cause } = status;
+      this.heard({ kind: 'status', connected, reachable, listening, cause });
+      this.outage.link(listening);
       if (this.reachable && !reachable) this.sink.linkLost();
       this.connected = connected;
       this.reachable = reachable;

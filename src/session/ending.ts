@@ -24,9 +24,10 @@ export class Link {
   lost_moving = false;
 
   constructor(robot: Pick<Robot, 'onStatus'>, controller: Controller) {
+    const reaches = ({ connected, reachable = connected }: RobotStatus): boolean => reachable;
     robot.onStatus((status) => {
-      if (status.connected) this.lost_moving = false;
-      else if (this.status.connected) this.lost_moving = controller.underWay;
+      if (reaches(status)) this.lost_moving = false;
+      else if (reaches(this.status)) this.lost_moving = controller.underWay;
       this.status = status;
     });
   }

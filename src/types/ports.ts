@@ -20,6 +20,8 @@ export interface RobotStatus {
    * when absent.
    */
   readonly reachable?: boolean | undefined;
+  /** What people say by way of the robot (stops, heartbeats) is heard. As `reachable` when absent. */
+  readonly listening?: boolean | undefined;
   readonly cause: string;
 }
 

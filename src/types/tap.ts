@@ -24,6 +24,7 @@ export type ControlInput =
       readonly kind: 'status';
       readonly connected: boolean;
       readonly reachable?: boolean | undefined;
+      readonly listening?: boolean | undefined;
       readonly cause: string;
     };
 

@@ -107,8 +107,11 @@ export async function network({ port, random, closers, onLeave, onArrive, ordere
       });
     }
   });
-  const cut = (): void => {
-    for (const { client } of links) client.terminate();
+  /** All of its lines, or the one that was opened as number `which` of those that stand, from 0. */
+  const cut = (which?: number): void => {
+    [...links].forEach(({ client }, i) => {
+      if (which === undefined || i === which % links.size) client.terminate();
+    });
   };
   /** Whether the near end reads what its clients send; what they have sent meanwhile lies in the kernel. */
   const read = (on: boolean): void => {

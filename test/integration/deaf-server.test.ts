@@ -4,8 +4,8 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import type { ClientOptions } from '../../src/rosbridge/client/client.js';
 import { Liveness } from '../../src/rosbridge/client/liveness.js';
+import type { ClientOptions } from '../../src/rosbridge/client/options.js';
 import { serveDeaf } from './deaf-server.js';
 import { closedAfterEach, now_ns, until, wait } from './support.js';
 

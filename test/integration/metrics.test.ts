@@ -7,7 +7,7 @@ import { Controller, MonotonicClock } from '../../src/control/index.js';
 import { LoopMetrics, serveMetrics } from '../../src/metrics/index.js';
 import { addon } from '../../src/native/index.js';
 import { parseRobotFile } from '../../src/robot/robot-file.js';
-import { zeroCounters } from '../../src/rosbridge/client/connection.js';
+import { zeroCounters } from '../../src/rosbridge/client/connecting.js';
 import {
   type ClientOptions,
   header,

@@ -15,7 +15,9 @@ import {
   RosbridgeRobot,
   RosbridgeServer,
 } from '../../src/rosbridge/index.js';
+import { Random } from '../../src/sim/random.js';
 import type { RobotStatus } from '../../src/types/index.js';
+import { network } from './chaos-network.js';
 import { closedAfterEach, now_ns, until, wait } from './support.js';
 
 const closers = closedAfterEach();
@@ -70,6 +72,38 @@ const command = (...values: number[]) => {
   const stamp_ns = now_ns();
   return { stamp_ns, expires_ns: stamp_ns + 50e6, values: Float64Array.from(values) };
 };
+
+describe('a robot whose connections are not lost together', () => {
+  it('can be braked while only what it is observed by is lost, and not once its commands are', async () => {
+    const { server, commands } = await twoJoints();
+    const line = await network({ port: () => server.port, random: new Random(1), closers });
+    const robot = new RosbridgeRobot(robotFile(line.url), { now_ns }, { backoff_ms: [2000, 2000] });
+    closers.push(() => robot.close());
+    let status: RobotStatus | undefined;
+    robot.onStatus((one) => {
+      status = one;
+    });
+    await robot.connect();
+    const send = (): boolean => {
+      const stamp_ns = now_ns();
+      return robot.send({ stamp_ns, expires_ns: stamp_ns + 100e6, values: Float64Array.of(1, 2) });
+    };
+    await until('a command', () => send() && commands.length > 0);
+    // The first line that a client opens is the one that is shared by all but commands and stops.
+    line.cut(0);
+    await until('the loss', () => status?.connected === false);
+    expect(status).toMatchObject({ connected: false, reachable: true });
+    const { length } = commands;
+    expect(send()).toBe(true);
+    await until('it to arrive', () => commands.length > length);
+    // Gone for longer than no_data_ms: nobody knows what a command would do.
+    await wait(200);
+    expect(send()).toBe(false);
+    line.cut();
+    await until('the rest', () => status?.reachable === false);
+    expect(send()).toBe(false);
+  });
+});
 
 describe('the adapter', () => {
   it('re-orders joints by name and sends what control asks', async () => {
@@ -168,7 +202,7 @@ describe('a robot that dies and returns', () => {
     for (let round = 1; round <= 20; ++round) {
       await two.close();
       // All of these belong to the past when the robot returns.
-      await until('the loss', () => !status().connected);
+      await until('the loss', () => status().reachable === false);
       for (let i = 0; i < 50; ++i) expect(robot.send(command(round, 99))).toBe(false);
       two = await twoJoints(port);
       await until('the return', () => status().connected);

@@ -17,8 +17,15 @@ session.start();
 await wait(8);
 const ticks = session.controller.stats.ticks;
 const early = count();
+const memory = [];
+const began = performance.now();
+const sample = setInterval(() => {
+  const { rss, heapUsed, external } = process.memoryUsage();
+  memory.push({ s: (performance.now() - began) / 1000, rss, heapUsed, external });
+}, 1000);
 await wait(Number(seconds));
+clearInterval(sample);
 const late = count();
-process.send({ early, late, ticks: session.controller.stats.ticks - ticks });
+process.send({ early, late, memory, ticks: session.controller.stats.ticks - ticks });
 await session.end('the soak is over');
 process.disconnect();

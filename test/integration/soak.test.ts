@@ -25,7 +25,19 @@ const MOST = 600;
 interface Report {
   readonly early: Record<string, number>;
   readonly late: Record<string, number>;
+  /** Bytes, once a second. */
+  readonly memory: readonly { readonly s: number; readonly rss: number; readonly heapUsed: number }[];
   readonly ticks: number;
+}
+
+/** The slope of a straight line through the second half of the samples, MB/h. */
+function growth(memory: Report['memory'], key: 'rss' | 'heapUsed'): number {
+  const half = memory.slice(memory.length >> 1);
+  const mean = (of: (one: Report['memory'][number]) => number) =>
+    half.reduce((sum, one) => sum + of(one), 0) / half.length;
+  const [s, bytes] = [mean((one) => one.s), mean((one) => one[key])];
+  const slope = mean((one) => (one.s - s) * (one[key] - bytes)) / mean((one) => (one.s - s) ** 2);
+  return (slope * 3600) / 1e6;
 }
 
 test(
@@ -77,10 +89,10 @@ command: { topic: /command, type: std_msgs/Float64MultiArray }
     });
     await new Promise((resolve) => child.once('exit', resolve));
     expect(report).toBeDefined();
-    const { early, late, ticks } = report!;
+    const { early, late, memory, ticks } = report!;
     const grown = Object.entries(late).map(([kind, count]) => [kind, count - early[kind]!] as const);
     console.log(
-      `${ticks} periods in ${SECONDS} s; objects more than before: ${JSON.stringify(Object.fromEntries(grown))}`,
+      `${ticks} periods in ${SECONDS} s; objects more than before: ${JSON.stringify(Object.fromEntries(grown))}; second half: ${growth(memory, 'rss').toFixed(1)} MB/h resident, ${growth(memory, 'heapUsed').toFixed(1)} MB/h of the heap`,
     );
     expect(ticks).toBeGreaterThan(5 * SECONDS);
     for (const [kind, more] of grown) expect(more, kind).toBeLessThan(MOST);

@@ -18,7 +18,8 @@ import {
   readBytes,
   readNumbers,
 } from '../../src/rosbridge/index.js';
-import { Stream, Synchroniser } from '../../src/rosbridge/robot/streams.js';
+import { Stream } from '../../src/rosbridge/robot/streams.js';
+import { Synchroniser } from '../../src/rosbridge/robot/synchroniser.js';
 
 const MS = 1e6;
 

@@ -3,7 +3,7 @@
 // connection. It speaks to the servers in dialects.ts and finds out by itself which one it has.
 
 import { Emitter } from '../../base/index.js';
-import { type BridgeDialect, type Nanoseconds, TendonError } from '../../types/index.js';
+import { type Nanoseconds, TendonError } from '../../types/index.js';
 import { stringifyJson } from '../codec/json.js';
 import {
   canonicalType,
@@ -12,84 +12,31 @@ import {
   SERVER_HEADER,
   type ServiceHandler,
 } from '../codec/protocol.js';
-import { type RosAuth, rosauth } from './auth.js';
+import { rosauth } from './auth.js';
 import { Calls } from './calls.js';
 import { CHANNELS, type Channel, type Link } from './channels.js';
 import { ClockKeeper } from './clock-keeper.js';
 import type { ClockOffset } from './clock-offset.js';
-import {
-  type Connecting,
-  Connection,
-  type ConnectionOptions,
-  sharedNow,
-  zeroCounters,
-} from './connection.js';
-import type { ConnectionCounters } from './counters.js';
+import { type Connecting, type ConnectionCounters, zeroCounters } from './connecting.js';
 import { DialectFinder } from './dialect-finder.js';
 import { type Dialect, spellTimes, spellType } from './dialects.js';
+import { type GoalOptions, sendGoal } from './goals.js';
 import { type AdvertiseOptions, Offers, type Publisher } from './offers.js';
-import { ThreadedConnection } from './socket-thread.js';
+import type { ClientOptions, ClientStatus, GoalHandle } from './options.js';
+import { Remarks } from './remarks.js';
+import { checkAddress, openConnection, socketsOf } from './sockets.js';
 import { type Listener, type SubscribeOptions, Subscriptions } from './subscriptions.js';
-
-export interface ClientOptions {
-  readonly url: string;
-  readonly dialect?: BridgeDialect;
-  readonly token?: string;
-  readonly auth?: RosAuth;
-  readonly tls?: ConnectionOptions['tls'];
-  /** Pictures, commands and services have a socket each; or the channels named here have, and the others share one. */
-  readonly separate_connections?: boolean | readonly Channel[];
-  /** Each socket, or the one that carries images, is read by a thread of its own, which keeps the newest of every topic. */
-  readonly socket_thread?: boolean | 'images';
-  readonly connect_timeout_ms?: number;
-  readonly call_timeout_ms?: number;
-  readonly ping_ms?: number;
-  readonly ping_timeout_ms?: number;
-  readonly backoff_ms?: readonly [number, number];
-  /** A longer frame ends the connection. */
-  readonly max_payload?: number;
-  /** A frame longer than this for its channel is refused before it is parsed; default `max_payload`. */
-  readonly max_frame?: Readonly<Partial<Record<Channel, number>>>;
-  /** How long a command is good for: its connection is reset when the server has not read it by then. */
-  readonly lifetime_ms?: number;
-  /** A frame is dropped, not queued, while more than this waits in the socket. */
-  readonly max_buffered?: number;
-  /** This process' monotonic clock. */
-  readonly now_ns: () => Nanoseconds;
-}
-
-export interface GoalHandle {
-  /** False: it did not leave, and the result says why. */
-  readonly sent: boolean;
-  readonly result: Promise<{ readonly status: number; readonly values: Message }>;
-  cancel(): void;
-}
-
-export interface ClientStatus {
-  readonly connected: boolean;
-  readonly cause: string;
-}
 
 /** How long a server that is known already may take to say its time before the connection is used, ms. */
 const FIRST_ANSWER_MS = 500;
 /** How long one that is not known has before it is asked what only ros2-web-bridge answers, and after that, ms. */
 const PROBE_MS = 250;
 const SILENT_MS = 400;
-/** Characters of a server's remark. */
-const MOST_COMPLAINT = 500;
-const TELL_AGAIN_NS = 10e9;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-/** action_msgs/GoalStatus. */
-const GOAL_ABORTED = 6;
-/** Of `separate_connections: true`. */
-const ALONE: readonly Channel[] = ['images', 'commands', 'services'];
-/** What is sent or must be heard at once stays in this process: a thread between would only add a way to be late. */
-const NEVER_THREADED: readonly Channel[] = ['commands', 'safety'];
 
 export class BridgeClient {
-  last_malformed = '';
-  /** The newest error or warning that the server sent as a status; only ros2-web-bridge and ours send any. */
-  last_complaint = '';
+  /** What the server remarks on, and what of it could not be read. */
+  private readonly remarks: Remarks;
   private readonly connections = new Map<Channel, Connecting>();
   private readonly unique: readonly Connecting[];
   private readonly subscriptions: Subscriptions;
@@ -101,25 +48,26 @@ export class BridgeClient {
   private readonly losses = new Emitter<readonly Channel[]>('lost channels');
   private readonly roundTrips = new Emitter<number>('round trips');
   private readonly watch: NodeJS.Timeout;
-  private status: ClientStatus = { connected: false, cause: 'not connected yet' };
+  private status: ClientStatus = {
+    connected: false,
+    commands: false,
+    safety: false,
+    cause: 'not connected yet',
+  };
   private closed = false;
-  private malformed_ns: Nanoseconds = 0;
-  private readonly complaints = new Emitter<string>('complaints');
   private readonly keeper: ClockKeeper;
   private readonly finder: DialectFinder;
 
   constructor(private readonly options: ClientOptions) {
     checkAddress(options.url);
     this.calls = new Calls(options.url);
+    this.remarks = new Remarks(options.url);
     this.finder = new DialectFinder(options.dialect);
     this.keeper = new ClockKeeper({
       now_ns: options.now_ns,
       ask: () => this.call('/rosapi/get_time', 'rosapi/GetTime'),
     });
-    const { separate_connections: own = false } = options;
-    const alone = own === true ? ALONE : own === false ? [] : own;
-    const shared = CHANNELS.filter((channel) => !alone.includes(channel));
-    this.unique = [shared, ...alone.map((channel) => [channel])].map((mine) => {
+    this.unique = socketsOf(options).map((mine) => {
       const connection = this.makeConnection(mine);
       for (const channel of mine) this.connections.set(channel, connection);
       return connection;
@@ -139,6 +87,15 @@ export class BridgeClient {
     this.offers = new Offers(link);
     this.watch = setInterval(() => this.look(), 20);
     this.watch.unref();
+  }
+
+  get last_malformed(): string {
+    return this.remarks.last_malformed;
+  }
+
+  /** The newest error or warning that the server sent as a status; only ros2-web-bridge and ours send any. */
+  get last_complaint(): string {
+    return this.remarks.last_complaint;
   }
 
   /** Undefined until known; configured, or found out on connecting. */
@@ -198,7 +155,7 @@ export class BridgeClient {
     for (const connection of this.unique) connection.stop();
     this.live.clear();
     this.calls.fail('the client was closed', CHANNELS);
-    this.report({ connected: false, cause: 'closed by this side' });
+    this.report(false, 'closed by this side');
   }
 
   /** Times a compression was given up because nothing came by it. */
@@ -222,7 +179,7 @@ export class BridgeClient {
 
   /** Each error or warning of the server, as it comes; returns the way to stop. */
   onComplaint(listener: (complaint: string) => void): () => void {
-    return this.complaints.on(listener);
+    return this.remarks.on(listener);
   }
 
   counters(): ConnectionCounters {
@@ -279,82 +236,28 @@ export class BridgeClient {
    * Starts an action goal, such as FollowJointTrajectory; the result rejects like `call` does. With `good_for_ms` it is a
    * command: not written later than that from now, nor behind anything else that waits.
    */
-  sendGoal(
-    action: string,
-    type: string,
-    args: Message,
-    options: { timeout_ms: number; good_for_ms?: number; feedback?: (values: unknown) => void },
-  ): GoalHandle {
-    const id = crypto.randomUUID();
-    const { dialect } = this;
-    if (dialect !== undefined && !dialect.actions) {
-      const why = `${dialect.name} has no actions. Send commands on a topic instead.`;
-      const result = Promise.reject(new TendonError('unsupported', why));
-      return { sent: false, result, cancel: () => undefined };
-    }
-    const op: Op<'send_action_goal'> = {
-      op: 'send_action_goal',
-      id,
+  sendGoal(action: string, type: string, args: Message, options: GoalOptions): GoalHandle {
+    const { calls, dialect } = this;
+    return sendGoal(
+      { calls, dialect, op: (op, ms) => this.sendOp('commands', op, ms) },
       action,
-      action_type: dialect === undefined ? type : spellType(dialect, type, 'action'),
+      type,
       args,
-      feedback: options.feedback !== undefined,
-    };
-    const { timeout_ms, good_for_ms, feedback } = options;
-    const expires_ms = good_for_ms === undefined ? undefined : sharedNow() + good_for_ms;
-    const cancel = () => {
-      this.sendOp('commands', { op: 'cancel_action_goal', id, action });
-    };
-    let sent = false;
-    const send = (): boolean => {
-      sent = this.sendOp('commands', op, expires_ms);
-      return sent;
-    };
-    const result = this.calls
-      .ask({ id, what: `action ${action}`, timeout_ms, channel: 'commands', send, feedback })
-      .then((reply) => {
-        const status = reply.op === 'action_result' ? Number(reply.status ?? 0) : 0;
-        // rosbridge_suite says true of every goal that ended, however it did.
-        if (reply.result === false || status === GOAL_ABORTED) {
-          throw new TendonError(
-            'bridge_protocol',
-            `Action ${action} failed: ${JSON.stringify(reply.values)}.`,
-            { action },
-          );
-        }
-        return { status, values: (reply.values ?? {}) as Message };
-      });
-    return { sent, result, cancel };
+      options,
+    );
   }
 
   private makeConnection(mine: readonly Channel[]): Connecting {
-    const { options } = this;
-    const { socket_thread } = options;
-    const wanted = socket_thread === true || (socket_thread === 'images' && mine.includes('images'));
-    const threaded = wanted && !mine.every((channel) => NEVER_THREADED.includes(channel));
-    const max_payload = options.max_payload ?? 64 * 1024 * 1024;
-    const Kind = threaded ? ThreadedConnection : Connection;
-    const connection: Connecting = new Kind({
-      url: options.url,
-      headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` },
-      tls: options.tls ?? {},
-      max_payload,
-      max_frame: Math.max(...mine.map((channel) => options.max_frame?.[channel] ?? max_payload)),
-      lifetime_ms: mine.includes('commands') ? options.lifetime_ms : undefined,
-      max_buffered: options.max_buffered ?? 256 * 1024,
-      ping_ms: options.ping_ms ?? 500,
-      ping_timeout_ms: options.ping_timeout_ms ?? 2000,
-      connect_timeout_ms: options.connect_timeout_ms ?? 5000,
-      backoff_ms: options.backoff_ms ?? [50, 2000],
+    const connection: Connecting = openConnection(this.options, mine, {
       on_open: (headers) => this.opened(connection, mine, headers[SERVER_HEADER] !== undefined),
       on_op: (op, held_ms) => this.receive(op, held_ms),
       on_down: (cause) => {
         this.live.delete(connection);
         this.losses.emit(mine);
         this.calls.fail(cause, mine);
-        this.report({ connected: false, cause });
+        this.report(false, cause);
       },
-      on_malformed: (cause) => this.malformed(cause),
+      on_malformed: (cause) => this.remarks.malformed(cause, this.options.now_ns()),
       on_round_trip: (ms) => {
         this.roundTrips.emit(ms);
       },
@@ -376,7 +279,8 @@ export class BridgeClient {
     if (!connection.open) return;
     this.renew(connection, mine);
     this.live.add(connection);
-    if (this.unique.every((one) => this.live.has(one))) this.report({ connected: true, cause: 'connected' });
+    const whole = this.unique.every((one) => this.live.has(one));
+    this.report(whole, whole ? 'connected' : this.status.cause);
   }
 
   private renew(connection: Connecting, mine: readonly Channel[]): void {
@@ -420,8 +324,7 @@ export class BridgeClient {
       const was_sure = this.finder.sure;
       if (this.finder.remarked(op)) {
         if (!was_sure) this.renewAll();
-      } else if (op.level !== 'info' && op.level !== 'none')
-        this.complain(`${this.options.url} says: ${String(op.msg).slice(0, MOST_COMPLAINT)}`);
+      } else if (op.level !== 'info' && op.level !== 'none') this.remarks.said(String(op.msg));
     } else if (op.op === 'call_service') void this.offers.answer(op);
     else if (op.op === 'service_response' || op.op === 'action_result' || op.op === 'action_feedback')
       this.calls.receive(op);
@@ -442,35 +345,13 @@ export class BridgeClient {
     if (this.dialect?.name !== 'ros2-web-bridge') this.keeper.look();
   }
 
-  /** Frames that cannot be read may come by the thousand: each kind of fault is told once in a while. */
-  private malformed(cause: string): void {
-    const now_ns = this.options.now_ns();
-    const told = cause === this.last_malformed && now_ns - this.malformed_ns < TELL_AGAIN_NS;
-    this.last_malformed = cause;
-    if (told) return;
-    this.malformed_ns = now_ns;
-    this.complaints.emit(`a message of ${this.options.url} was refused: ${cause}`);
-  }
-
-  private complain(complaint: string): void {
-    this.last_complaint = complaint;
-    this.complaints.emit(complaint);
-  }
-
-  private report(status: ClientStatus): void {
-    if (status.connected === this.status.connected && status.cause === this.status.cause) return;
+  private report(connected: boolean, cause: string): void {
+    const stands = (channel: Channel): boolean => this.live.has(this.connections.get(channel) as Connecting);
+    const status = { connected, commands: stands('commands'), safety: stands('safety'), cause };
+    const before = this.status;
+    const same = (Object.keys(status) as (keyof ClientStatus)[]).every((key) => status[key] === before[key]);
+    if (same) return;
     this.status = status;
     this.statuses.emit(status);
   }
-}
-
-/** Throws `config_invalid` for what is no WebSocket address, with what it should have been. */
-function checkAddress(url: string): void {
-  if (/^wss?:\/\//i.test(url) && URL.canParse(url)) return;
-  const guess = `ws://${url.replace(/^\w+:\/\//, '')}`;
-  throw new TendonError(
-    'config_invalid',
-    `The bridge's address: expected ws://HOST:PORT or wss://HOST:PORT, got "${url}".${URL.canParse(guess) ? ` Did you mean ${guess}?` : ''}`,
-    { url },
-  );
 }

@@ -7,76 +7,15 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { asTendonError, packageWhenNeeded } from '../../types/index.js';
-import type { Serialisation } from '../codec/cdr.js';
 import { FrameDecoder } from '../codec/decoder.js';
-import type { Op } from '../codec/protocol.js';
-import type { ConnectionCounters } from './counters.js';
+import { type Connecting, type ConnectionOptions, sharedNow, zeroCounters } from './connecting.js';
 import { Drain } from './drain.js';
 import { Liveness } from './liveness.js';
+import { openSocket, reset, type SocketOptions } from './tcp.js';
 
 const ws = packageWhenNeeded<typeof import('ws')>('ws');
-const nodeNet = packageWhenNeeded<typeof import('node:net')>('node:net');
-const nodeTls = packageWhenNeeded<typeof import('node:tls')>('node:tls');
 /** WebSocket.OPEN */
 const OPEN = 1;
-
-export interface ConnectionOptions {
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
-  /** For wss: an extra certificate authority in PEM, or `false` to accept any certificate. */
-  readonly tls: { readonly ca?: string; readonly verify?: boolean };
-  /** A longer frame ends the connection; one longer than `max_frame` is refused before it is parsed. */
-  readonly max_payload: number;
-  readonly max_frame: number;
-  readonly max_buffered: number;
-  /** How long a command is good for. Set where commands are sent: the peer must read them within that time. */
-  readonly lifetime_ms?: number | undefined;
-  readonly ping_ms: number;
-  readonly ping_timeout_ms: number;
-  readonly connect_timeout_ms: number;
-  readonly backoff_ms: readonly [number, number];
-  on_open(response_headers: IncomingMessage['headers']): void;
-  /** `held_ms`: how long ago it came. `memory`: what it lies in, where nothing else does. */
-  on_op(op: Op, held_ms: number, memory?: ArrayBuffer): void;
-  on_down(cause: string): void;
-  on_malformed(cause: string): void;
-  on_round_trip(ms: number): void;
-}
-
-export const zeroCounters = (): ConnectionCounters => ({
-  opened: 0,
-  dropped_offline: 0,
-  dropped_backlog: 0,
-  dropped_expired: 0,
-  malformed: 0,
-  silent: 0,
-  unread: 0,
-  threads_lost: 0,
-  overtaken: 0,
-});
-
-/** A connection as the client knows it, whichever thread its socket is on. */
-export interface Connecting {
-  readonly counters: ConnectionCounters;
-  /** Why it is not open, for people. */
-  readonly cause: string;
-  readonly open: boolean;
-  readonly buffered_bytes: number;
-  /** The newest ping's time there and back, or the age of one that is not answered yet where that is more. */
-  readonly round_trip_ms: number;
-  start(): void;
-  stop(): void;
-  /**
-   * Sends now or not at all. `expires_ms` (see `sharedNow`) marks a command, which is not written after that time, nor
-   * while anything else waits to be.
-   */
-  send(frame: string | Buffer, expires_ms?: number): boolean;
-  /** What is inside cbor-raw, for one that unpacks pictures before they are handed over. */
-  unpack?(serialisation: Serialisation): void;
-}
-
-/** Milliseconds since the epoch on the clock that all threads of the process share; it never jumps. */
-export const sharedNow = (): number => performance.timeOrigin + performance.now();
 
 export class Connection implements Connecting {
   readonly counters = zeroCounters();
@@ -292,31 +231,4 @@ export class Connection implements Connecting {
       this.retry = setTimeout(() => this.dial(), wait_ms);
     });
   }
-}
-
-interface SocketOptions {
-  readonly host?: string;
-  readonly port?: number | string;
-  servername?: string;
-}
-
-/** The socket that the WebSocket writes to, and the TCP socket under it: two where there is TLS between. */
-function openSocket(options: SocketOptions, secure: boolean): readonly [Duplex, Socket] {
-  const { host = 'localhost', port = 80 } = options;
-  const raw = nodeNet().connect({ host, port: Number(port) });
-  raw.setNoDelay(true);
-  if (!secure) return [raw, raw];
-  const servername = options.servername || (nodeNet().isIP(host) ? '' : host);
-  const outer = nodeTls().connect({ ...options, servername, socket: raw, path: undefined } as object);
-  raw.on('error', (caught) => outer.destroy(caught));
-  return [outer, raw];
-}
-
-/**
- * Ends a connection so that what lies in its buffers is not delivered any more: a close would still send it. What the
- * peer's own machine has received already cannot be taken back.
- */
-function reset(socket: WebSocket, raw: Socket | undefined): void {
-  if (raw !== undefined && !raw.destroyed) raw.resetAndDestroy();
-  socket.terminate();
 }

@@ -2,7 +2,7 @@
 // what comes, from the answers to pings, and from whether what was handed to the socket leaves it. A server may go on
 // writing and read nothing any more: what was commanded then lies in buffers and is old when it is read.
 
-import type { ConnectionCounters } from './counters.js';
+import type { ConnectionCounters } from './connecting.js';
 
 export interface LivenessLimits {
   readonly ping_ms: number;

@@ -6,7 +6,7 @@ import { encodeCbor } from '../codec/cbor.js';
 import { stringifyJson } from '../codec/json.js';
 import { canonicalType, type Message, type Op, type ServiceHandler } from '../codec/protocol.js';
 import type { Channel, Link } from './channels.js';
-import { sharedNow } from './connection.js';
+import { sharedNow } from './connecting.js';
 import { type Dialect, spellTimes, spellType } from './dialects.js';
 
 export interface Publisher {

@@ -8,8 +8,12 @@ import { asTendonError } from '../../types/index.js';
 import { startWorker } from '../../types/package.js';
 import type { Serialisation } from '../codec/cdr.js';
 import type { Op } from '../codec/protocol.js';
-import { type Connecting, type ConnectionOptions, zeroCounters } from './connection.js';
-import type { ConnectionCounters } from './counters.js';
+import {
+  type Connecting,
+  type ConnectionCounters,
+  type ConnectionOptions,
+  zeroCounters,
+} from './connecting.js';
 import type { FromSocket, SocketData, SocketState, ToSocket } from './socket-worker.js';
 
 /** How often the thread is asked whether it lives. */

@@ -6,8 +6,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Serialisation } from '../codec/cdr.js';
 import { IMAGE_TYPE, withPlainImage } from '../codec/images.js';
 import { canonicalType, type Op } from '../codec/protocol.js';
-import { Connection, type ConnectionOptions } from './connection.js';
-import type { ConnectionCounters } from './counters.js';
+import type { ConnectionCounters, ConnectionOptions } from './connecting.js';
+import { Connection } from './connection.js';
 import { Held, type HeldOp } from './held.js';
 
 /** What a socket's thread is made of: everything of a connection that can be sent to a thread. */

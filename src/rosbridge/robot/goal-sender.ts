@@ -2,7 +2,8 @@
 // takes the place of the one before, which the robot then reports as given up.
 
 import { type Clock, type CommandPart, type RobotFile, TendonError } from '../../types/index.js';
-import type { BridgeClient, GoalHandle } from '../client/client.js';
+import type { BridgeClient } from '../client/client.js';
+import type { GoalHandle } from '../client/options.js';
 import { durationOf, header } from '../codec/messages.js';
 import { canonicalType } from '../codec/protocol.js';
 import { Units } from './units.js';

@@ -45,7 +45,7 @@ observation:
 command: ${command}
 stop: { topic: /estop, type: std_msgs/Bool }
 ${way === 'udp' ? `executor: { rate_hz: 500, udp: { host: 127.0.0.1, port: ${udp_port} } }` : ''}
-deadlines: { no_data_ms: ${way === 'base' || way === 'jog' ? 1500 : 300}, freshness_ms: 150, resume_within_ms: 700 }`;
+deadlines: { no_data_ms: ${way === 'base' || way === 'jog' ? 1500 : 300}, freshness_ms: 150, resume_within_ms: 700, connect_ms: 30000 }`;
 }
 
 test.each(RUNS)(
@@ -107,6 +107,10 @@ test.each(RUNS)(
       'a long silence': () => lies('silence', 900),
       'a cut': async () => {
         storm.cut();
+        await wait(random.uniform(0, 100));
+      },
+      'one line cut': async () => {
+        storm.cut(Math.floor(random.next() * 3));
         await wait(random.uniform(0, 100));
       },
       'a bridge away': () => leaves(random.uniform(50, 1000)),
