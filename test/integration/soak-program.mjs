@@ -10,7 +10,10 @@ const session = await RobotSession.open({
   metrics: { port: 0 },
 });
 const KINDS = [Object, Array, Map, Set, Promise, Error, ArrayBuffer, Float32Array, Float64Array, Function];
-const count = () => Object.fromEntries(KINDS.map((kind) => [kind.name, queryObjects(kind)]));
+// A machine that is busy with other things fills the list of misses, which has an end.
+const listed = { Object: () => session.controller.stats.misses.length };
+const count = () =>
+  Object.fromEntries(KINDS.map((kind) => [kind.name, queryObjects(kind) - (listed[kind.name]?.() ?? 0)]));
 const wait = (s) => new Promise((resolve) => setTimeout(resolve, 1000 * s));
 process.send(session.page_url);
 session.start();
