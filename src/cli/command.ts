@@ -37,6 +37,8 @@ export interface Command {
    * Absent: none.
    */
   readonly takes?: 'policy' | { readonly least: number; readonly most: number; readonly what: string };
+  /** Whether something runs meanwhile that must not wait for whoever reads what it says: then lines may be dropped. */
+  readonly live?: boolean;
   /** Whether it has --json, which prints one object and nothing else. */
   readonly json?: boolean;
   readonly options: Readonly<Record<string, OptionSpec>>;

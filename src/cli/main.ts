@@ -2,7 +2,9 @@
 // `tendon`: one file per command; this one chooses it, and turns errors into sentences and exit codes.
 
 import { createRequire } from 'node:module';
+import { inspect } from 'node:util';
 import { EXIT_FAULT, LastWill, type LastWords } from '../host/last-will.js';
+import { Output } from '../host/output.js';
 import { ERROR_CODES, TendonError } from '../types/index.js';
 import { packageFile } from '../types/package.js';
 import { contextOf, readArguments } from './arguments.js';
@@ -41,20 +43,24 @@ async function main([name, ...rest]: readonly string[]): Promise<number> {
   const closed = new Promise<void>((resolve) => {
     done = resolve;
   });
+  const output = command.live === true ? new Output(process.stdout) : undefined;
   const code = await command.run(values, {
     ...contextOf(name, command, values, typed.words),
-    say: (line) => console.log(line),
+    say: output === undefined ? (line) => console.log(line) : (line) => output.line(line),
     // Only from when somebody waits for it: before that a signal ends the process, even one that reads a file.
     stopped: () =>
       new Promise((resolve) => {
         new LastWill().arm((said) => {
           words = said;
-          if (said.fault !== undefined) console.error('tendon: ends by a fault in Tendon:', said.fault);
+          if (said.fault !== undefined)
+            new Output(process.stderr).line(`tendon: ends by a fault in Tendon: ${inspect(said.fault)}`);
           resolve();
           return closed;
         });
       }),
   });
+  await output?.flush();
+  output?.close();
   done();
   return words?.fault === undefined ? code : EXIT_FAULT;
 }

@@ -22,6 +22,7 @@ export const serve: Command = {
     'tendon serve models/mine --wire lerobot --port 8080',
   ],
   takes: 'policy',
+  live: true,
   options: {
     wire: {
       type: 'string',

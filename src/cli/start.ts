@@ -18,6 +18,7 @@ export const start: Command = {
     'tendon start models/mine --task arm --headless --episodes 20',
   ],
   takes: 'policy',
+  live: true,
   options: START_OPTIONS,
   async run(values, { integer, text, say, stopped }) {
     const common = {
