@@ -43,7 +43,8 @@ export class GoalsSink implements CommandSink {
   readonly kind = 'goals';
   private readonly gate: Gate;
   private readonly lead_ns: Nanoseconds;
-  private newest = 0;
+  /** Counts beginnings and ends: what became of earlier goals says nothing about later ones. */
+  private era = 0;
   private due = false;
   private sent_ns = Number.NEGATIVE_INFINITY;
   private now_ns = 0;
@@ -68,6 +69,7 @@ export class GoalsSink implements CommandSink {
 
   begin(): void {
     this.gate.begin();
+    this.era++;
     this.fault = '';
     this.due = true;
     this.ends_ns = Number.NEGATIVE_INFINITY;
@@ -104,9 +106,9 @@ export class GoalsSink implements CommandSink {
     this.due = false;
     this.sent_ns = stamp_ns;
     this.ends_ns = plan.made_ns + plan.positions.length * plan.period_ns;
-    const mine = ++this.newest;
+    const { era } = this;
     followed.catch((caught) => {
-      if (mine !== this.newest) return;
+      if (era !== this.era) return;
       this.fault = asTendonError(caught, 'a trajectory goal').message;
       this.gate.shut();
     });
@@ -142,7 +144,7 @@ export class GoalsSink implements CommandSink {
   private shut(): void {
     const moving = this.gate.live && this.ends_ns !== Number.NEGATIVE_INFINITY;
     this.gate.shut();
-    this.newest++;
+    this.era++;
     if (moving) this.port.cancel();
   }
 }

@@ -129,11 +129,11 @@ const swinging: Policy = {
   },
 };
 
-async function running() {
+async function running(deaf = false) {
   const arm = new TrajectoryController();
   const server = await RosbridgeServer.start({ port: 0 });
   server.action('/arm/follow_joint_trajectory', 'control_msgs/FollowJointTrajectory', (args, _, signal) =>
-    arm.follow(args, signal),
+    deaf ? new Promise<Message>(() => undefined) : arm.follow(args, signal),
   );
   const publish = server.advertise('/joint_states', 'sensor_msgs/JointState');
   const timer = setInterval(() => publish(jointState(header(), ['a', 'b'], arm.position())), 5);
@@ -237,4 +237,12 @@ test('goals that stop coming leave a robot at rest, and a refused goal holds', a
   const rested = arm.position();
   await wait(100);
   expect(arm.position()).toEqual(rested);
+});
+
+test('goals that nothing ever answers hold the robot, though newer ones take their places', async () => {
+  const { controller } = await running(true);
+  const held: string[] = [];
+  controller.supervisor.onChange(({ to, cause }) => to === 'HOLD' && held.push(cause));
+  await until('the hold', () => controller.supervisor.counts.send_failed > 0);
+  expect(held.join()).toMatch(/follow_joint_trajectory .*did not answer/);
 });

@@ -84,7 +84,10 @@ export class GoalSender {
           { action: part.topic },
         );
     } catch (caught) {
-      if (this.current === mine) throw caught;
+      // One whose place a newer took is reported as given up. One that nothing ever answered is another matter: newer ones
+      // would be left unanswered, too.
+      const unanswered = caught instanceof TendonError && caught.code === 'bridge_timeout';
+      if (this.current === mine || (unanswered && this.current !== undefined)) throw caught;
     }
   }
 
