@@ -160,6 +160,7 @@ export class Inference {
         ...(candidates === undefined ? {} : { candidates }),
         ...(this.player.current === undefined ? {} : { playing: this.player.current }),
         budget_ms: options.inference_ms,
+        arrives_ns: asked_ns + this.delay.expected_ns,
         state: this.state,
       });
       const now_ns = options.clock.now_ns();

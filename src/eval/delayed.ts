@@ -51,6 +51,7 @@ export async function runDelayed(
         ...(prefix === undefined ? {} : { prefix }),
         ...(overlap.candidates === undefined ? {} : { candidates: overlap.candidates }),
         ...(player.current === undefined ? {} : { playing: player.current }),
+        arrives_ns,
         state,
       });
       state = chunk.state;

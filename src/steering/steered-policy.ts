@@ -2,7 +2,15 @@
 // the plain policy's chunks, bit for bit.
 
 import { addon, type NativePool, native } from '../native/index.js';
-import { clamp, type Manifest, type Moment, type Part, type Question, steering } from '../parts/index.js';
+import {
+  clamp,
+  type Manifest,
+  type Moment,
+  type Part,
+  type Question,
+  ROW_SLACK,
+  steering,
+} from '../parts/index.js';
 import { type LoadedPolicy, PlanningPolicy } from '../policies/index.js';
 import {
   type ActionChunk,
@@ -188,7 +196,7 @@ export class SteeredPolicy implements TunablePolicy, Steered {
       ...candidates,
       ...steer,
     });
-    const chunks = chunksOf(chunk, question.proposals ?? [], this.rows(options));
+    const chunks = chunksOf(chunk, question.proposals ?? [], this.rows(options, chunk.stamp_ns));
     await round.judge(chunks, moments);
     round.choose(this.manifest.select, chunks.n, moments('select').uniforms(1)[0]!);
     const played = await round.guard(chunks, moments);
@@ -258,7 +266,7 @@ export class SteeredPolicy implements TunablePolicy, Steered {
     const period_ns = rate_hz === undefined ? 0 : Math.round(NS_PER_S / rate_hz);
     const steer = steering(round.denoisers(), n, {
       moment,
-      shape: { horizon, action_dim, stamp_ns, period_ns, ...this.rows(options) },
+      shape: { horizon, action_dim, stamp_ns, period_ns, ...this.rows(options, stamp_ns) },
       failed: (name, caught) => round.failed(name, caught),
     });
     return steer === undefined ? {} : { steer };
@@ -283,7 +291,7 @@ export class SteeredPolicy implements TunablePolicy, Steered {
       : Array.isArray(observation)
         ? (observation as readonly Observation[]).map(changed)
         : changed(observation as Observation);
-    const { playing: _, budget_ms: __, ...asked } = options;
+    const { playing: _, budget_ms: __, arrives_ns: ___, ...asked } = options;
     return this.inner.infer(shown, {
       ...asked,
       ...(goal === undefined ? {} : { goal }),
@@ -293,9 +301,13 @@ export class SteeredPolicy implements TunablePolicy, Steered {
   }
 
   /** Rows that count: those after what is committed already, as many as are executed. */
-  private rows({ prefix }: InferOptions): { readonly first: number; readonly last: number } {
-    const { n_action_steps, horizon } = this.spec;
-    let first = 0;
+  private rows(
+    { prefix, playing, arrives_ns }: InferOptions,
+    stamp_ns: number,
+  ): { readonly first: number; readonly last: number } {
+    const { n_action_steps, horizon, rate_hz } = this.spec;
+    const ahead = playing === undefined || arrives_ns === undefined ? 0 : arrives_ns - stamp_ns;
+    let first = rate_hz === undefined ? 0 : Math.max(0, Math.ceil((ahead * rate_hz) / NS_PER_S - ROW_SLACK));
     while (prefix !== undefined && prefix.weights[first] === 1) first++;
     first = Math.min(first, horizon - n_action_steps);
     return { first, last: first + n_action_steps };

@@ -129,6 +129,8 @@ export interface InferOptions {
   readonly state?: PolicyState | undefined;
   /** The chunk in force, for scorers that ask how well a candidate goes on from it. */
   readonly playing?: ActionChunk | undefined;
+  /** When the answer is expected to be in force: what lies before it is decided already. At once when absent. */
+  readonly arrives_ns?: Nanoseconds | undefined;
   /** Time that the answer should take at most, ms; candidates are fewer where it would take longer. None when absent. */
   readonly budget_ms?: number | undefined;
   readonly signal?: AbortSignal;
