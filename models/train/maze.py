@@ -21,6 +21,7 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 REACH = 0.35  # of src/sim/maze.ts, m
+REACHED_STEPS = 2.5  # by the learnt distance; what it comes to is in the card
 USED = 2  # entries of a goal that count: x, y; the rest is the present state's
 FLAGS = dict(lr=1e-3, batch_size=256, discount=0.99, tau=0.01, expectile=0.7, low_alpha=3.0, high_alpha=3.0, flat_alpha=3.0,
              subgoal_steps=10, rep_dim=10, most_ahead=8)
@@ -234,6 +235,25 @@ def save(folder, p, agent, modules, updates, hidden, seed):
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
+def cover(states, apart=0.4):
+    """States that lie apart: what the page draws subgoals by, and what graphs are made of."""
+    kept = np.zeros((0, states.shape[1]), np.float32)
+    for state in states:
+        if len(kept) == 0 or np.linalg.norm(kept[:, :USED] - state[:USED], axis=1).min() >= apart:
+            kept = np.concatenate([kept, state[None]])
+    return kept
+
+
+def save_parts(folder, states):
+    """Recorded states, and the parts that tell of progress (docs/goals.md)."""
+    header = json.dumps({"states": {"dtype": "F32", "shape": list(states.shape), "data_offsets": [0, states.nbytes]}}).encode()
+    header += b" " * (-len(header) % 8)
+    (folder / "states.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + states.tobytes())
+    progress = {"kind": "progress", "use": [0, 1], "reached_steps": REACHED_STEPS, "stall_after": 40,
+                "foresee": {"states": "states.safetensors", "hops": 8}}
+    (folder / "steering.json").write_text(json.dumps({"parts": {"progress": progress}}, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--updates", type=int, default=14_000)
@@ -274,6 +294,7 @@ def main():
     out = pathlib.Path(args.out)
     save(out / "maze-hiql", p, "hiql", ["modules_goal_rep", "modules_value", "modules_low_actor", "modules_high_actor"], args.updates, hidden, args.seed)
     save(out / "maze-flat", p, "gcivl", ["modules_actor"], args.updates, flat, args.seed)
+    save_parts(out / "maze-hiql", cover(data.state))
     log(f"{time.process_time():.0f} s of CPU")
 
 

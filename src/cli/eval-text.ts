@@ -36,7 +36,25 @@ function partsLines({ records, episodes }: Evaluation): string[] {
       ([name, n]) => `  monitor      ${name} alarms in ${n} of ${episodes} episodes`,
     ),
     ...Object.entries(guarded).map(([did, n]) => `  guardian     ${did}: ${n} inferences`),
+    ...reachedLine(records),
     `  parts        ${sum((one) => one.held)} inferences held, ${sum((one) => one.skipped)} parts passed over`,
+  ];
+}
+
+/** Steps before a success from which on "reached" is no mistake. */
+const EARLY = 5;
+
+/** How often a progress part said that the goal is reached where it was, and where it was not. */
+function reachedLine(records: Evaluation['records']): string[] {
+  const watched = records.flatMap(({ success, steps, steering }) =>
+    steering?.reached_at === undefined ? [] : [{ success, steps, at: steering.reached_at }],
+  );
+  if (watched.length === 0) return [];
+  const successes = watched.filter(({ success }) => success);
+  const said = successes.filter(({ at, steps }) => at >= steps - EARLY);
+  const falsely = watched.filter(({ success, at, steps }) => at >= 0 && !(success && at >= steps - EARLY));
+  return [
+    `  reached      said in ${said.length} of ${successes.length} successes (${percent(said.length / Math.max(1, successes.length))} %), falsely in ${falsely.length} of ${watched.length} episodes (${percent(falsely.length / watched.length)} %)`,
   ];
 }
 

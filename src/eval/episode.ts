@@ -22,6 +22,8 @@ export interface EpisodeRecord {
 export interface SteeredEpisode {
   /** The step of the first alarm of each monitor, −1 without one. */
   readonly alarms: Readonly<Record<string, number>>;
+  /** The step at which a progress part first said that the goal is reached, −1 if it never did; absent without one. */
+  readonly reached_at?: number;
   /** Inferences in which nothing was let through. */
   readonly held: number;
   /** What guardians did, by how often. */
@@ -72,7 +74,10 @@ export async function runEpisode(
       // What a part holds stands still until the next question, as control has it.
       state = undefined;
       for (let row = 0; row < execute && !over(); row++, steps++)
-        env.advance(env.jointPosition(), 1 / spec.rate_hz);
+        env.advance(
+          spec.quantity === 'velocity' ? new Float64Array(dim) : env.jointPosition(),
+          1 / spec.rate_hz,
+        );
       continue;
     }
     const chunk = overlap?.merge(answer, undefined) ?? answer;
@@ -86,6 +91,11 @@ export async function runEpisode(
       last = action;
     }
   }
+  // What is said of the last moment is said before the next action, which nobody waits for.
+  if (parts.any && env.success()) {
+    look();
+    parts.add(await policy.infer(seen.window()!, { state }), steps);
+  }
   const steering = parts.episode();
   return {
     ...{ seed, success: env.success(), steps, mode: env.mode() ?? 'none', boundary_jump: jump, infer_ms },
@@ -95,7 +105,9 @@ export async function runEpisode(
 
 /** Gathers what parts say over an episode. */
 export class PartsLog {
-  private any = false;
+  /** Whether the policy has parts. */
+  any = false;
+  private reached_at: number | undefined;
   private readonly alarms: Record<string, number> = {};
   private readonly guarded: Record<string, number> = {};
   private readonly scores: Record<string, number[]> = {};
@@ -116,12 +128,19 @@ export class PartsLog {
       this.scores[name] ??= [];
       this.scores[name].push(list.length > 1 ? list[chosen]! : list[0]!);
     }
+    for (const said of Object.values(steering.said ?? {})) {
+      const { state } = (said ?? {}) as { readonly state?: unknown };
+      if (typeof state !== 'string') continue;
+      this.reached_at ??= -1;
+      if (state === 'reached' && this.reached_at < 0) this.reached_at = step;
+    }
     if (steering.hold !== undefined) this.held++;
     this.skipped += Object.keys(steering.skipped).length;
   }
 
   episode(): SteeredEpisode | undefined {
-    const { alarms, guarded, scores, held, skipped } = this;
-    return this.any ? { alarms, guarded, scores, held, skipped } : undefined;
+    const { alarms, guarded, scores, held, skipped, reached_at } = this;
+    if (!this.any) return undefined;
+    return { alarms, guarded, scores, held, skipped, ...(reached_at === undefined ? {} : { reached_at }) };
   }
 }

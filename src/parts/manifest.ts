@@ -5,13 +5,17 @@ import * as z from 'zod';
 import { TendonError } from '../types/index.js';
 import { ConditionEntry } from './kinds/condition.js';
 import { ParticlesEntry, TermEntry } from './kinds/denoise.js';
+import { GoalEntry } from './kinds/goal.js';
 import { GuardianEntry } from './kinds/guardian.js';
 import { MemoryEntry } from './kinds/memory.js';
 import { MonitorEntry } from './kinds/monitor.js';
 import { NoiseEntry } from './kinds/noise.js';
+import { ProgressEntry } from './kinds/progress.js';
 import { ResidualEntry } from './kinds/residual.js';
+import { RouteEntry } from './kinds/route.js';
 import { ScorerEntry } from './kinds/scorer.js';
 import { SelectEntry } from './kinds/selector.js';
+import { SubgoalEntry } from './kinds/subgoal.js';
 
 /** As names appear on the page, in topics and in `feature:` and `condition:` inputs. */
 export const PartName = z.lazy(() =>
@@ -30,6 +34,10 @@ export const PartEntry = z.lazy(() =>
     ResidualEntry,
     TermEntry,
     ParticlesEntry,
+    GoalEntry,
+    SubgoalEntry,
+    RouteEntry,
+    ProgressEntry,
   ]),
 );
 export type PartEntry = z.infer<typeof PartEntry>;

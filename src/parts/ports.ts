@@ -177,6 +177,25 @@ export interface RowNetwork {
   run(inputs: Readonly<Record<string, Float32Array>>, rows: number): Promise<Float32Array>;
 }
 
+/** What a goal-conditioned agent says of states and goals, rows together. Distances are steps of its training. */
+export interface GoalNetworks {
+  readonly agent: string;
+  /** value, distance, subgoal, proposal, goal_rep, phi, skill …, as far as it has them. */
+  readonly names: readonly string[];
+  readonly widths: { readonly observation: number; readonly goal: number; readonly subgoal: number };
+  readonly rate_hz: number | undefined;
+  /** Entries of a goal that count; undefined: all. */
+  readonly goal_use: readonly number[] | undefined;
+  score(
+    name: string,
+    rows: {
+      readonly observations: Float32Array;
+      readonly goals: Float32Array;
+      readonly actions?: Float32Array;
+    },
+  ): Promise<Float32Array>;
+}
+
 /** What a part is opened with. File names are relative to the manifest's folder. */
 export interface PartHost {
   /** The policy's. */
@@ -198,6 +217,13 @@ export interface PartHost {
   network(model: string, form: string): Promise<RowNetwork>;
   /** Another policy, asked beside this one. */
   policy(model: string): Promise<PartPolicy>;
+  /** A goal-conditioned agent of the family `actor`, asked about states and goals. */
+  goals(model: string): Promise<GoalNetworks>;
+  /** Observations of a recording, oldest first, as far as `key` was seen in them. */
+  recorded(
+    file: string,
+    key: string,
+  ): Promise<readonly { readonly at_s: number; readonly row: Float32Array }[]>;
   /** A model of the world that can be rolled along a chunk. */
   world(model: string): Promise<WorldReturns>;
   readonly functions: Readonly<Record<string, ScoreFunction>>;

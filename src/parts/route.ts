@@ -63,47 +63,43 @@ export interface FollowOptions {
   readonly delay_steps?: number;
 }
 
-/** Which milestone is the goal now. Never goes back. */
-export class MilestoneFollower {
-  private at = 0;
-  private first: number | undefined;
-  private held = 0;
-  private finished = false;
+/** Where on a row of milestones we are; a value, so that a replay sees the same. */
+export interface MilestoneState {
+  readonly index: number;
+  /** The distance when this milestone became the goal. */
+  readonly first: number | undefined;
+  /** Steps on end that were near enough. */
+  readonly held: number;
+  /** The last milestone was reached. */
+  readonly done: boolean;
+}
 
-  constructor(
-    private readonly goals: readonly Row[],
-    private readonly options: FollowOptions,
-  ) {
-    if (goals.length === 0) throw new TendonError('input_invalid', 'route: expected at least one milestone');
-  }
+/** Before the first embedding. */
+export const AT_FIRST: MilestoneState = { index: 0, first: undefined, held: 0, done: false };
 
-  get index(): number {
-    return this.at;
-  }
+/** Where we are after an embedding, and what it came to. */
+export interface MilestoneStep extends MilestoneState {
+  /** Distance to the goal that was held against, as a share of the first; and whether that goal was reached. */
+  readonly ratio: number;
+  readonly reached: boolean;
+}
 
-  get of(): number {
-    return this.goals.length;
-  }
-
-  /** Whether the last milestone was reached. */
-  get done(): boolean {
-    return this.finished;
-  }
-
-  /** Takes the present embedding; the ratio to the goal that it was held against, and whether that goal was reached. */
-  step(embedding: Row): { readonly ratio: number; readonly reached: boolean; readonly index: number } {
-    const now = distance(embedding, this.goals[this.at]!);
-    this.first ??= now;
-    const ratio = this.first > 0 ? now / this.first : 0;
-    this.held = ratio < this.options.threshold ? this.held + 1 : 0;
-    const reached = this.held > (this.options.delay_steps ?? 0);
-    if (reached) {
-      this.finished = this.at + 1 === this.goals.length;
-      if (!this.finished) this.at++;
-      // The last one's ratio begins anew too, as the authors' code has it.
-      this.first = distance(embedding, this.goals[this.at]!);
-      this.held = 0;
-    }
-    return { ratio, reached, index: this.at };
-  }
+/** After one more embedding: which milestone is the goal now. Never goes back. */
+export function nextMilestone(
+  before: MilestoneState,
+  embedding: Row,
+  goals: readonly Row[],
+  { threshold, delay_steps = 0 }: FollowOptions,
+): MilestoneStep {
+  if (goals.length === 0) throw new TendonError('input_invalid', 'route: expected at least one milestone');
+  const { index } = before;
+  const now = distance(embedding, goals[index]!);
+  const first = before.first ?? now;
+  const ratio = first > 0 ? now / first : 0;
+  const held = ratio < threshold ? before.held + 1 : 0;
+  if (held <= delay_steps) return { index, first, held, done: before.done, ratio, reached: false };
+  const done = index + 1 === goals.length;
+  const next = done ? index : index + 1;
+  // The last one's ratio begins anew too, as the authors' code has it.
+  return { index: next, first: distance(embedding, goals[next]!), held: 0, done, ratio, reached: true };
 }

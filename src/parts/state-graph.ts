@@ -67,34 +67,27 @@ export interface Followed {
   readonly why: 'goal' | 'furthest_close' | 'fallback_closest+1' | 'fallback_goal';
 }
 
-/** Walks a path: which node is the subgoal now. The nearest node never goes back. */
-export class PathFollower {
-  private closest = 0;
-
-  constructor(
-    private readonly length: number,
-    private readonly options: GraphOptions,
-  ) {
-    if (length < 1) throw new TendonError('input_invalid', 'route: a path has at least one node');
-  }
-
-  /**
-   * `to_nodes`: distance from here to each node of the path, `to_goal` to the goal, `end_to_goal` from the last node to it; all
-   * in steps.
-   */
-  step(to_nodes: ArrayLike<number>, to_goal: number, end_to_goal: number): Followed {
-    const { threshold, replan_factor } = this.options;
-    let closest = this.closest;
-    for (let i = this.closest; i < this.length; i++) if (to_nodes[i]! < to_nodes[closest]!) closest = i;
-    this.closest = closest;
-    const lost = to_nodes[closest]! > replan_factor * threshold;
-    const found = (subgoal: number, why: Followed['why']): Followed => ({ subgoal, closest, lost, why });
-    if (to_goal <= threshold) return found(-1, 'goal');
-    for (let i = this.length - 1; i > closest; i--)
-      if (to_nodes[i]! < threshold) return found(i, 'furthest_close');
-    const last = this.length - 1;
-    const next = Math.min(closest + 1, last);
-    const beyond = next === last && end_to_goal > threshold;
-    return found(beyond ? -1 : next, beyond || closest === last ? 'fallback_goal' : 'fallback_closest+1');
-  }
+/**
+ * Walks a path: which node is the subgoal now. `before` is the node that was nearest last, which never goes back. `to_nodes`: distance
+ * from here to each node of the path, `to_goal` to the goal, `end_to_goal` from the last node to it; all in steps.
+ */
+export function followPath(
+  before: number,
+  to_nodes: ArrayLike<number>,
+  to_goal: number,
+  end_to_goal: number,
+  { threshold, replan_factor }: GraphOptions,
+): Followed {
+  const { length } = to_nodes;
+  if (length < 1) throw new TendonError('input_invalid', 'route: a path has at least one node');
+  let closest = before;
+  for (let i = before; i < length; i++) if (to_nodes[i]! < to_nodes[closest]!) closest = i;
+  const lost = !(to_nodes[closest]! <= replan_factor * threshold);
+  const found = (subgoal: number, why: Followed['why']): Followed => ({ subgoal, closest, lost, why });
+  if (to_goal <= threshold) return found(-1, 'goal');
+  for (let i = length - 1; i > closest; i--) if (to_nodes[i]! < threshold) return found(i, 'furthest_close');
+  const last = length - 1;
+  const next = Math.min(closest + 1, last);
+  const beyond = next === last && end_to_goal > threshold;
+  return found(beyond ? -1 : next, beyond || closest === last ? 'fallback_goal' : 'fallback_closest+1');
 }

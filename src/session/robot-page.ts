@@ -26,6 +26,7 @@ import {
   steer,
   takeOver,
 } from './live-feed.js';
+import { liveProgress } from './live-progress.js';
 import type { Operator } from './operator.js';
 
 const STATUS_MS = 100;
@@ -45,6 +46,8 @@ export class RobotPage implements LiveSource {
   private readonly timers: NodeJS.Timeout[];
   private readonly drawing: ChainDrawing | undefined;
   private readonly letChunks: () => void;
+  /** What the parts said last. */
+  private report: ActionChunk['steering'];
 
   constructor(private readonly options: RobotPageOptions) {
     const { file, controller } = options;
@@ -58,7 +61,8 @@ export class RobotPage implements LiveSource {
         const hand = this.drawing && position.length > 0 ? [...this.drawing.hand(position)] : [];
         const { driver } = this;
         const none = { paused: false, episode: 0, successes: 0, episodes_done: 0, mode: '', goal: [] };
-        this.listeners.emit({ ...control, ...none, hand, driver });
+        const progress = liveProgress(this.report, undefined);
+        this.listeners.emit({ ...control, ...none, hand, driver, progress });
       }, STATUS_MS),
       setInterval(() => this.emitPoses(), POSES_MS),
     ];
@@ -138,6 +142,7 @@ export class RobotPage implements LiveSource {
   }
 
   private emitChunk(chunk: ActionChunk): void {
+    this.report = chunk.steering;
     const { drawing, listeners } = this;
     if (drawing !== undefined && listeners.size > 0)
       listeners.emit(liveChunk(chunk, (action) => drawing.hand(action)));

@@ -27,6 +27,7 @@ import {
   steer,
   takeOver,
 } from './live-feed.js';
+import { liveProgress } from './live-progress.js';
 import { type EpisodeResult, SimSession, type SimSessionOptions } from './sim-session.js';
 
 const STATUS_MS = 100;
@@ -39,6 +40,8 @@ export class LiveSession implements LiveSource {
   private done = 0;
   private paused = false;
   private drawnPoses: Float32Array | undefined;
+  /** What the parts said last. */
+  private report: ActionChunk['steering'];
   private switching = false;
   private counted: LoopMetrics | undefined;
   private readStatus: (() => ControlStatus) | undefined;
@@ -201,6 +204,7 @@ export class LiveSession implements LiveSource {
       .then(async (session) => {
         this.session = session;
         this.paused = false;
+        this.report = undefined;
         this.successes = 0;
         this.done = 0;
         this.begin();
@@ -245,6 +249,7 @@ export class LiveSession implements LiveSource {
   }
 
   private emitChunk(session: SimSession, chunk: ActionChunk): void {
+    if (session === this.session) this.report = chunk.steering;
     if (this.listeners.size > 0 && session === this.session)
       this.listeners.emit(liveChunk(chunk, (action) => this.twin.actionPoint(action)));
   }
@@ -261,6 +266,7 @@ export class LiveSession implements LiveSource {
       episodes_done: this.done,
       mode: status?.mode ?? '',
       goal: [...(robot.latest()?.values.goal ?? [])],
+      progress: liveProgress(this.report, twin.statePoint && ((state) => twin.statePoint!(state))),
       hand: control.position.length === 0 ? [] : [...twin.actionPoint(control.position)],
       driver: this.driver,
     });

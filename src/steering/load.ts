@@ -16,11 +16,14 @@ import {
 import {
   DenoisingPolicy,
   type FlatLoadOptions,
+  GoalScorer,
   inNouns,
   type LoadedPolicy,
   type LoadOptions,
   loadPolicy,
 } from '../policies/index.js';
+// Not the room's index: in a worker, what records would begin to.
+import { recordedRows } from '../record/rows.js';
 import { TendonError } from '../types/index.js';
 import { fileHash, openSafetensors, readTensor } from '../weights/index.js';
 import { Judge } from './judge.js';
@@ -148,6 +151,8 @@ function hostOf(
       opened.push(beside);
       return beside;
     },
+    goals: (model) => GoalScorer.open(at(model), { pool }),
+    recorded: (file, key) => recordedRows(at(file), key),
     world: (model) => Returns.open(at(model), pool),
     functions,
     calibrating,

@@ -70,6 +70,19 @@ export interface LiveChunk {
   readonly infer_ms: number;
 }
 
+/** How a policy that has a goal is getting on, as the parts beside it say (docs/goals.md). */
+export interface LiveProgress {
+  /** on the way, reached, stalled, off the route. */
+  readonly state: string;
+  readonly steps_left?: number | undefined;
+  readonly seconds_left?: number | undefined;
+  /** Which place of a route is gone to, from 1, and how many there are. */
+  readonly place?: number | undefined;
+  readonly places?: number | undefined;
+  /** Where it means to be next, and after that, m. */
+  readonly ahead: readonly (readonly [number, number, number])[];
+}
+
 /** Counters and plots, at 10 Hz. */
 export interface LiveStatus {
   readonly kind: 'status';
@@ -87,6 +100,8 @@ export interface LiveStatus {
   readonly command: readonly number[];
   readonly position: readonly number[];
   readonly goal: readonly number[];
+  /** Of a policy with a goal and parts that watch it. */
+  readonly progress?: LiveProgress | undefined;
   /** Where the measured position has the hand, metres, (3). */
   readonly hand: readonly number[];
   /** Since the last status. */

@@ -69,7 +69,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   onnx: ['types', 'native', 'weights'],
   policies: ['types', 'base', 'hub', 'native', 'weights', 'samplers', 'networks', 'onnx'],
   // A policy with the parts of its manifest around it.
-  steering: ['types', 'base', 'native', 'weights', 'networks', 'onnx', 'policies', 'parts'],
+  steering: ['types', 'base', 'native', 'weights', 'networks', 'onnx', 'policies', 'parts', 'record'],
   // The robot as a file describes it: its schema, its URDF, its units.
   robot: ['types', 'base'],
   // Where commands leave; control calls it, and nothing else does.
@@ -111,6 +111,7 @@ export const SOURCE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'web',
     'host',
     'steering',
+    'parts',
   ],
   cli: [
     'types',

@@ -287,12 +287,16 @@ describe('uvd_milestones', () => {
   });
   it('followed step by step', () => {
     const goals = whole(io.get('milestones')).map((i) => frames[i]!);
-    const follower = new parts.MilestoneFollower(goals, { threshold: 0.2 });
-    const steps = rows(io.get('run.embeddings'), 10).map((e) => follower.step(e));
+    let now: parts.MilestoneState = parts.AT_FIRST;
+    const steps = rows(io.get('run.embeddings'), 10).map((e) => {
+      const step = parts.nextMilestone(now, e, goals, { threshold: 0.2 });
+      now = step;
+      return step;
+    });
     expect(steps.map(({ index }) => index)).toEqual(whole(io.get('run.index')));
     const ratios = steps.map(({ ratio }) => ratio);
     expect(relativeError(ratios, io.get('run.ratio'))).toBeLessThan(BAR);
-    expect(follower.done).toBe(true);
+    expect(now.done).toBe(true);
   });
 });
 
@@ -313,11 +317,15 @@ describe('ttgs_hiql', () => {
     expect(parts.shortestPath(weights, n, path[0]!, path.at(-1)!)).toEqual(path);
   });
   it('followed step by step', () => {
-    const follower = new parts.PathFollower(10, options);
     const to_nodes = rows(io.get('follow.path_distances'), 10);
     const goal = io.get('follow.goal_distance');
     const end = io.get('follow.end_to_goal_distance');
-    const steps = to_nodes.map((d, i) => follower.step(d, goal[i]!, end[i]!));
+    let closest = 0;
+    const steps = to_nodes.map((d, i) => {
+      const step = parts.followPath(closest, d, goal[i]!, end[i]!, options);
+      closest = step.closest;
+      return step;
+    });
     expect(steps.map(({ why }) => why)).toEqual(options.subgoal_types);
     expect(steps.map(({ closest }) => closest)).toEqual(whole(io.get('follow.closest_index')));
     expect(steps.map(({ subgoal }) => subgoal)).toEqual(whole(io.get('follow.subgoal_index')));

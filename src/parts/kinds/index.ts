@@ -5,18 +5,25 @@ import type { Manifest, PartEntry } from '../manifest.js';
 import type { Part, PartHost } from '../ports.js';
 import { openCondition } from './condition.js';
 import { openDenoise } from './denoise.js';
+import { openGoal } from './goal.js';
 import { openGuardian } from './guardian.js';
 import { openMemory } from './memory.js';
 import { openMonitor } from './monitor.js';
 import { openNoise } from './noise.js';
+import { openProgress } from './progress.js';
 import { openResidual } from './residual.js';
+import { openRoute } from './route.js';
 import { openScorer } from './scorer.js';
+import { openSubgoal } from './subgoal.js';
 
 export { type ConditionEntry, clamp } from './condition.js';
 export { executed } from './inputs.js';
 export type { MonitorEntry } from './monitor.js';
+export type { ProgressSaid } from './progress.js';
+export type { RouteSaid } from './route.js';
 export { FORMS } from './scorer.js';
 export { type SelectEntry, select } from './selector.js';
+export type { SubgoalSaid } from './subgoal.js';
 
 /** Parts by name, in the manifest's order. Throws what the first that cannot be opened says. */
 export async function openParts({ parts }: Manifest, host: PartHost): Promise<ReadonlyMap<string, Part>> {
@@ -44,6 +51,14 @@ function openOther(
       return openMemory(name, entry, host);
     case 'residual':
       return openResidual(name, entry, host);
+    case 'goal':
+      return openGoal(name, entry, host);
+    case 'subgoal':
+      return openSubgoal(name, entry, host);
+    case 'route':
+      return openRoute(name, entry, host);
+    case 'progress':
+      return openProgress(name, entry, host);
     case 'monitor':
       return openMonitor(name, entry, host);
     case 'term':

@@ -12,9 +12,11 @@ import { PathView } from './paths.js';
 import { Plots } from './plots.js';
 import { SceneView } from './scene.js';
 import { Teleop } from './teleop.js';
+import { WayView } from './way.js';
 
 const view = new SceneView(byId<HTMLCanvasElement>('scene'));
 const paths = new PathView(view.world);
+const way = new WayView(view.world);
 const plots = new Plots();
 let scene: LiveScene | undefined;
 let status: LiveStatus | undefined;
@@ -58,6 +60,7 @@ function receive(frame: LiveFrame): void {
       parts.show(frame.parts);
       plots.push(frame);
       teleop.show(frame);
+      if (way.show(frame.progress, frame.hand, view.radius)) view.invalidate();
       break;
   }
 }
@@ -66,6 +69,7 @@ function loadScene(next: LiveScene): void {
   scene = next;
   status = undefined;
   paths.clear();
+  way.show(undefined, [], 1);
   view.load(next);
   panel.load(next);
   plots.load(next.joint_names);
