@@ -157,7 +157,8 @@ export class Drive {
     const velocities = this.way === 'base' || this.way === 'jog';
     const halts = velocities && values.every((v) => v === 0);
     const period_ms = this.way === 'udp' ? UDP_PERIOD_MS : PERIOD_S * 1e3;
-    this.judge.follows({ at_ms, stamp_ms, values, period_ms, steps }, halts);
+    const exact = this.way === 'udp';
+    this.judge.follows({ at_ms, stamp_ms, values, period_ms, steps, exact }, halts);
     this.position = [...values];
     return true;
   }
@@ -168,7 +169,8 @@ export class Drive {
    */
   private follow({ key, ms }: Stamp, points: number[][]): boolean {
     const at_ms = now_ms();
-    const stamp_ms = ms - this.ahead_ms();
+    // Without a stamp it counts from its arrival: the sender does not know the robot's clock yet.
+    const stamp_ms = ms === 0 ? at_ms : ms - this.ahead_ms();
     const held_ms = this.passages.get(key)?.held_ms ?? 0;
     this.commands++;
     this.judge.age(at_ms - stamp_ms - held_ms - this.stalls.within(at_ms - stamp_ms));

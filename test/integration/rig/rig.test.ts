@@ -179,7 +179,8 @@ test.each(RUNS)(
       },
       'a person who falls silent': async () => {
         under.say(JSON.stringify([0.5, -0.5]));
-        await wait(200);
+        await until('TELEOP', () => under.now.state === 'TELEOP' || !running());
+        await until('silence noticed', () => under.now.state !== 'TELEOP');
         await waits('a silent person');
       },
     };
