@@ -39,7 +39,7 @@ test.each([
     failed: () => false,
     mode: () => undefined,
   } as unknown as TaskInstance;
-  const task = { spec: { rate_hz: 10, max_steps: 100 } } as Task;
+  const task = { spec: { rate_hz: 10, max_steps: 100, goal_dim: 0 } } as Task;
   await runEpisode(policy, task, env, 0, 4);
   // The first observation stands for what was before it.
   expect(windows).toEqual(steps.map((s) => Math.max(0, s)));
