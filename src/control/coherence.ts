@@ -50,9 +50,19 @@ export class RealTime implements Overlap {
     const delay = Math.max(0, Math.ceil((arrives_ns - stamp_ns) / period_ns - ROW_SLACK));
     // Nothing is left by the time it arrives: it may begin anywhere.
     if (rows === 0 || delay >= rows) return undefined;
+    const actions = Float32Array.from(left);
+    if (this.mode.trained === true) {
+      // What is played before the answer comes is decided; the network makes the rest of it.
+      if (delay === 0) return undefined;
+      return {
+        actions,
+        weights: Float32Array.from({ length: rows }, (_, i) => (i < delay ? 1 : 0)),
+        trained: true,
+      };
+    }
     const end = Math.max(delay, Math.min(rows, this.mode.execution_horizon ?? rows));
     return {
-      actions: Float32Array.from(left),
+      actions,
       weights: prefixWeights(this.mode.schedule, delay, end, rows),
       derivative: this.mode.derivative,
     };

@@ -110,8 +110,8 @@ export interface Joined {
 
 /** How a new chunk is joined to the one before it while it is drawn. */
 export interface Joining {
-  /** Throws `unsupported` where a chunk cannot be drawn towards another. */
-  check(): void;
+  /** Throws `unsupported` where a chunk cannot be drawn towards another, or was not trained to have its beginning given. */
+  check(trained?: boolean): void;
   /** Whether this prefix is followed through the derivative of the network. */
   guides(prefix: ChunkPrefix | undefined): boolean;
   /** `first`: the row of x that is executed first. */

@@ -69,7 +69,8 @@ export class DenoisingPolicy implements TunablePolicy {
   /** Packs the weights and warms the session up, so that the first inference is as fast as the next. */
   static async create(family: DenoiserFamily, options: LoadOptions): Promise<DenoisingPolicy> {
     const policy = new DenoisingPolicy(family, options);
-    if (options.joins?.prefix || options.joins?.derivative) family.joining.check();
+    const { prefix, derivative, trained } = options.joins ?? {};
+    if (prefix || derivative || trained) family.joining.check(trained);
     await policy.choose({});
     return policy;
   }

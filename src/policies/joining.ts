@@ -1,4 +1,4 @@
-// The three ways in which a chunk may be joined to the one before while it is drawn: the sampler draws it there, the network
+// The ways in which a chunk may be joined to the one before while it is drawn: the sampler draws it there, the network
 // was trained to be given its beginning, or it cannot be.
 
 import type { NetworkInputs } from '../native/index.js';
@@ -18,10 +18,18 @@ const NOTHING: Joined = { inputs: {}, towards: {}, settle: () => undefined };
 
 /** The sampler's loop draws the chunk towards the prefix, directly or through the derivative of the network. */
 export function drawn(shape: JoiningShape): Joining {
+  const check = (trained?: boolean): void => {
+    if (trained === true)
+      throw new TendonError(
+        'unsupported',
+        'this policy was not trained with the beginning of its chunks given; leave chunks.trained out, and it is drawn there by guidance',
+      );
+  };
   return {
-    check: () => undefined,
+    check,
     guides: (prefix) => prefix?.derivative === true,
     begin(prefix, newest, first) {
+      check(prefix?.trained);
       if (prefix === undefined) return NOTHING;
       const rows = prefixRows(shape, prefix, newest, first);
       // Through the derivative the prefix is an input of the graph itself (guided.ts).
@@ -30,8 +38,37 @@ export function drawn(shape: JoiningShape): Joining {
   };
 }
 
-/** The network was trained with the beginning of its chunk given: rows of weight 1 go in as they are. */
-export function conditioned(shape: JoiningShape): Joining {
+/** Guided as others are, or, when a prefix asks for it, given its beginning as the network was trained: at most `most` rows. */
+export const drawnOrGiven =
+  (most: number) =>
+  (shape: JoiningShape): Joining => {
+    const [guided, given] = [drawn(shape), conditioned(shape, 'given')];
+    return {
+      check: () => undefined,
+      guides: guided.guides,
+      begin(prefix, newest, first) {
+        if (prefix?.trained !== true) {
+          const begun = guided.begin(prefix, newest, first);
+          return { ...begun, inputs: { ...given.begin(undefined, newest, first).inputs, ...begun.inputs } };
+        }
+        const decided = prefix.weights.filter((weight) => weight >= 1).length;
+        const are_first = prefix.weights.every((weight, i) => weight >= 1 === i < decided);
+        if (decided < 1 || decided > most || decided >= shape.rows || !are_first)
+          throw new TendonError(
+            'input_invalid',
+            `prefix: this policy was trained with 1 to ${most} rows of its chunk given (rtc_training_max_delay), got ${decided} of weight 1${are_first ? '' : ', not all of them at the beginning'}; its inference takes longer than that: ask for its chunks earlier, or guide it instead (trained: false)`,
+            { decided, most },
+          );
+        return given.begin(prefix, newest, first);
+      },
+    };
+  };
+
+/**
+ * The network was trained with the beginning of its chunk given: rows of weight 1 go in as they are, under the graph's inputs
+ * `name` and `name`_weights.
+ */
+export function conditioned(shape: JoiningShape, name = 'prefix'): Joining {
   const { rows, columns } = shape;
   return {
     check: () => undefined,
@@ -42,7 +79,7 @@ export function conditioned(shape: JoiningShape): Joining {
           ? { prefix: new Float32Array(rows * columns), prefix_weights: new Float32Array(rows) }
           : prefixRows(shape, given, newest, first);
       const decided = prefix_weights.map((weight) => (weight >= 1 ? 1 : 0));
-      const inputs: NetworkInputs = { prefix, prefix_weights: decided };
+      const inputs: NetworkInputs = { [name]: prefix, [`${name}_weights`]: decided };
       const settle = (x: Float32Array): void =>
         decided.forEach((weight, row) => {
           if (weight === 0) return;

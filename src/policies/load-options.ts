@@ -33,6 +33,8 @@ export interface JoiningOptions {
   readonly prefix?: boolean;
   /** … through the derivative of the network, which is compiled as well; else at the first prefix that asks for it. */
   readonly derivative?: boolean;
+  /** … or their beginning is given to a network that was trained with it. */
+  readonly trained?: boolean;
   /** One is chosen among candidates. */
   readonly candidates?: boolean;
 }
@@ -55,7 +57,7 @@ const NOUNS = {
     ...{ sampler: true, steps: true, candidates: true, guidance_scale: true, parallel_tolerance: true },
     ...{ eta: true, churn: true, rtol: true, atol: true },
   }),
-  joins: namesOf<JoiningOptions>({ prefix: true, derivative: true, candidates: true }),
+  joins: namesOf<JoiningOptions>({ prefix: true, derivative: true, trained: true, candidates: true }),
 };
 
 /** How the folder is read. */

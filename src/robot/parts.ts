@@ -20,6 +20,7 @@ export const chunkMode = z.lazy(() =>
       schedule: z.enum(PREFIX_SCHEDULES).default('zeros'),
       execution_horizon: z.number().int().min(1).optional(),
       derivative: z.boolean().default(true),
+      trained: z.boolean().optional(),
       candidates: z.number().int().min(1).max(64).optional(),
     }),
     z.strictObject({

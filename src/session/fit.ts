@@ -53,10 +53,13 @@ export function checkFit(spec: PolicySpec, file: RobotFile, where: string, posit
 /** What a policy must have ready for these ways to join chunks and to share, so that the first inference is not slow. */
 export function needsOf(mode: ChunkMode, share?: TeleopShare): LoadOptions {
   const steers = share?.kind === 'steer';
-  const derivative = (mode.mode === 'rtc' && mode.derivative) || steers;
+  const derivative = (mode.mode === 'rtc' && mode.derivative && mode.trained !== true) || steers;
   const candidates = 'candidates' in mode ? mode.candidates : undefined;
   return {
-    joins: { prefix: mode.mode === 'rtc' || steers, derivative, candidates: candidates !== undefined },
+    joins: {
+      ...{ prefix: mode.mode === 'rtc' || steers, derivative, candidates: candidates !== undefined },
+      trained: mode.mode === 'rtc' && mode.trained === true,
+    },
     ...(candidates === undefined ? {} : { sampling: { candidates } }),
   };
 }

@@ -80,6 +80,8 @@ export interface ChunkPrefix {
   readonly weights: Float32Array;
   /** Draws through the derivative of the denoiser (the paper's guidance) instead of directly (LeRobot's). */
   readonly derivative?: boolean;
+  /** Rows of weight 1 are given to a network that was trained with its beginning given; the others are of no account. */
+  readonly trained?: boolean | undefined;
 }
 
 /** One call of a denoiser on its way, as what steers it sees it. */

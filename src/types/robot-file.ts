@@ -103,6 +103,8 @@ export type ChunkMode =
       readonly execution_horizon?: number | undefined;
       /** Guidance through the denoiser's derivative, as in the paper; false: directly, as LeRobot ships it. */
       readonly derivative: boolean;
+      /** No guidance: the policy was trained with the beginning of its chunks given (Black et al. 2025b). */
+      readonly trained?: boolean | undefined;
       /** Of so many the one nearest to the chunk in force; absent: as many as the policy draws anyway. */
       readonly candidates?: number | undefined;
     }

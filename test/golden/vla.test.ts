@@ -63,6 +63,32 @@ describe.each(KINDS)('%s_tiny', (kind) => {
     expect(relativeError(normalised(io, chunk.actions), io.get('rtc.actions_normalised'))).toBeLessThan(2e-5);
   });
 
+  if (io.has('rtc_trained.actions_normalised'))
+    it('takes the beginning of its chunk as it was trained to', async () => {
+      const policy = await loadPolicy(io.dir, { precision: 'f32' });
+      const infer = (delay: number, more: object = {}) => {
+        const weights = Float32Array.from({ length: 10 }, (_, i) => (i < delay ? 1 : 0));
+        const prefix = { actions: leftOver(io), weights, trained: true, ...more };
+        return policy.infer(recorded(io), { task, noise: io.get('noise'), prefix });
+      };
+      const want = io.get('rtc_trained.actions_normalised');
+      expect(relativeError(normalised(io, (await infer(3)).actions), want)).toBeLessThan(2e-5);
+      await expect(infer(4)).rejects.toThrow(/1 to 3 rows.*got 4/);
+      await expect(infer(0)).rejects.toThrow(/1 to 3 rows.*got 0/);
+      // And without a prefix it is what it was.
+      const free = await policy.infer(recorded(io), { task, noise: io.get('noise') });
+      expect(relativeError(free.actions, io.get('actions'))).toBeLessThan(2e-5);
+    });
+  else
+    it('was not trained with a beginning given, and says so', async () => {
+      const policy = await loadPolicy(io.dir, { precision: 'f32' });
+      const prefix = { actions: leftOver(io), weights: new Float32Array(10), trained: true };
+      await expect(policy.infer(recorded(io), { task, prefix })).rejects.toThrow(
+        /was not trained with the beginning/,
+      );
+      await expect(loadPolicy(io.dir, { joins: { trained: true } })).rejects.toThrow(/was not trained/);
+    });
+
   it('reads text as the peer’s tokenizer does', () => {
     const table = { name: '', shape: [1000, 1], dtype: 'F32', file: '', offset: 0 };
     const { mask } = tokenizer_vectors[0]!;

@@ -7,6 +7,7 @@ import type { Checkpoint, FeatureConfig } from '../checkpoint.js';
 import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { type ActionCodec, actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
+import { drawnOrGiven } from '../joining.js';
 import { flow } from '../sampling.js';
 import type { Tensors } from '../tensors.js';
 import type { BodyMap } from './aloha.js';
@@ -37,6 +38,8 @@ export interface VlaParts {
   prefix(cameras: readonly boolean[], task: string, state: Float32Array): Record<string, Float32Array>;
   /** Whether the state is an input of the network beside the text. */
   readonly takes_state: boolean;
+  /** Rows of a chunk that the network was trained with given, at most. */
+  readonly given_rows?: number;
   /** What a padding pixel is, in [−1, 1] or as a release had it. */
   readonly pad?: number;
   /** Between the robot's numbers and the policy's, before normalisation or after it. */
@@ -92,6 +95,7 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
     sampling: flow(family, 'noise_at_one', config.num_steps, 100),
     codec: body === undefined ? actionCodec(action) : aroundCodec(actionCodec(action), body),
     window: { n_action_steps: config.n_action_steps, rename: processing.rename },
+    ...(parts.given_rows === undefined ? {} : { joining: drawnOrGiven(parts.given_rows) }),
   });
 
   function condition(history: readonly Observation[]): Record<string, Float32Array> {

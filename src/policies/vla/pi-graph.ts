@@ -29,6 +29,8 @@ export interface PiSizes {
   readonly max_action_dim: number;
   /** π0.5 */
   readonly adaptive: boolean;
+  /** π0.5 that was trained with the beginning of its chunk given: the embedding of the time of such rows, which is 0. */
+  readonly clean_time?: Float32Array;
   /** Names as the file has them. */
   readonly model: string;
   readonly vision: string;
@@ -72,16 +74,24 @@ export function piGraph(weights: Weights, sizes: PiSizes, groups: number): Graph
     cache = expert.extend(token, cache, g.input('state_mask', [1, length + 1], 'observation'), at(0, 1));
   }
 
-  const x = g.input('x', [groups, chunk, max_action_dim], 'step');
+  const drawn = g.input('x', [groups, chunk, max_action_dim], 'step');
+  const given = sizes.clean_time === undefined ? undefined : givenRows(g, chunk, max_action_dim);
+  const x = given === undefined ? drawn : chosen(g, drawn, given.rows, given.weights);
   const time = g.input('time', [1, expert_width], 'schedule');
   const actions = weights.linear(g, x, `${model}action_in_proj`, expert_width);
   const silu = (v: Value): Value => g.unary('silu', v);
   const dense = (v: Value, name: string): Value => weights.linear(g, v, `${model}${name}`, expert_width);
   let h: Value;
-  let condition: Value | undefined;
+  let condition: Condition | undefined;
   if (adaptive) {
     h = actions;
-    condition = silu(dense(silu(dense(time, 'time_mlp_in')), 'time_mlp_out'));
+    const told = (t: Value): Value => silu(dense(silu(dense(t, 'time_mlp_in')), 'time_mlp_out'));
+    const clean =
+      sizes.clean_time === undefined ? undefined : g.constant(sizes.clean_time, [1, expert_width]);
+    condition = {
+      time: told(time),
+      ...(given === undefined || clean === undefined ? {} : { clean: told(clean), weights: given.weights }),
+    };
   } else {
     const timed = g.expand(g.reshape(time, [1, 1, expert_width]), [groups, chunk, expert_width]);
     h = dense(silu(dense(g.concat([actions, timed], 2), 'action_time_mlp_in')), 'action_time_mlp_out');
@@ -90,6 +100,25 @@ export function piGraph(weights: Weights, sizes: PiSizes, groups: number): Graph
   g.output('v', weights.linear(g, h, `${model}action_out_proj`, max_action_dim));
   return g;
 }
+
+/** What tells the adaptive norms the time: of all rows, or of rows that are clean where `weights` (1, chunk, 1) is 1. */
+interface Condition {
+  readonly time: Value;
+  readonly clean?: Value;
+  readonly weights?: Value;
+}
+
+/** Rows of the chunk that are decided: (1, chunk, dim), and 1 or 0 for each. */
+function givenRows(g: GraphBuilder, chunk: number, dim: number): { rows: Value; weights: Value } {
+  return {
+    rows: g.input('given', [1, chunk, dim], 'observation'),
+    weights: g.input('given_weights', [1, chunk, 1], 'observation'),
+  };
+}
+
+/** `then` where the weight is 1, `otherwise` where it is 0. */
+const chosen = (g: GraphBuilder, otherwise: Value, then: Value, weights: Value): Value =>
+  g.add(g.mul(otherwise, g.affine(weights, -1, 1)), g.mul(then, weights));
 
 type Normed = { readonly y: Value; readonly gate: Value | undefined };
 
@@ -134,7 +163,7 @@ class Expert {
     cache: readonly KeysValues[],
     readable: Value,
     rotation: Parameters<typeof queries>[5],
-    condition: Value | undefined,
+    condition: Condition | undefined,
   ): Value {
     const { g, weights, sizes } = this;
     const { chunk } = sizes.layout;
@@ -155,11 +184,16 @@ class Expert {
   }
 
   /** Gemma's norm, or an adaptive one: x̂·(1 + scale) + shift with a gate for the residual (adaRMS). */
-  private norm(x: Value, name: string, condition: Value | undefined): Normed {
+  private norm(x: Value, name: string, condition: Condition | undefined): Normed {
     const { g, weights, sizes } = this;
     if (condition === undefined) return { y: rmsNorm(g, weights, sizes.style)(x, name), gate: undefined };
     const n = sizes.expert_width;
-    const all = g.reshape(weights.linear(g, condition, `${name}.dense`, 3 * n), [1, 1, 3 * n]);
+    const dense = (c: Value): Value => g.reshape(weights.linear(g, c, `${name}.dense`, 3 * n), [1, 1, 3 * n]);
+    const { time, clean, weights: decided } = condition;
+    const all =
+      clean === undefined || decided === undefined
+        ? dense(time)
+        : chosen(g, dense(time), dense(clean), decided);
     const [scale, shift, gate] = [0, 1, 2].map((i) => g.slice(all, 2, i * n, n)) as [Value, Value, Value];
     const normed = g.rmsNorm(x, undefined, sizes.style.eps);
     return { y: g.add(g.mul(normed, g.affine(scale, 1, 1)), shift), gate };

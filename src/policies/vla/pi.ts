@@ -12,7 +12,7 @@ import { headsOf } from './heads.js';
 import { piNames } from './names.js';
 import { type PiSizes, piGraph } from './pi-graph.js';
 import type { Padding } from './pictures.js';
-import { prefixNumbers } from './prefix.js';
+import { prefixNumbers, timeEmbedding } from './prefix.js';
 import { statePrompt, TextEncoder, withNewline } from './text.js';
 import { tokenizerStep } from './tokenizer-files.js';
 
@@ -39,7 +39,13 @@ export const Pi0Config = z.lazy(() =>
   z.object({ type: z.literal('pi0'), tokenizer_max_length: CountSchema.default(48), ...fields }),
 );
 export const Pi05Config = z.lazy(() =>
-  z.object({ type: z.literal('pi05'), tokenizer_max_length: CountSchema.default(200), ...fields }),
+  z.object({
+    type: z.literal('pi05'),
+    tokenizer_max_length: CountSchema.default(200),
+    /** Rows that training gave the network of the chunk before, at most; 0: none. */
+    rtc_training_max_delay: z.number().int().min(0).max(1024).default(0),
+    ...fields,
+  }),
 );
 
 type PiConfig = z.infer<typeof Pi0Config> | z.infer<typeof Pi05Config>;
@@ -92,6 +98,9 @@ function openPi(checkpoint: Checkpoint, config: PiConfig, old: boolean): Denoise
       ? { body: (state: number, action: number) => ({ map: alohaMap('lerobot', state, action), raw: true }) }
       : {}),
     ...(is04 ? { pad: -3 } : {}),
+    ...('rtc_training_max_delay' in config && config.rtc_training_max_delay > 0
+      ? { given_rows: config.rtc_training_max_delay }
+      : {}),
     prompt(task, state) {
       if (!adaptive) return withNewline(task);
       return statePrompt(task, is04 ? padded(state, max_state_dim) : state);
@@ -113,7 +122,7 @@ function noteOldNumbers(dir: string, adaptive: boolean): void {
 }
 
 /** What a π policy is beside its tensors, whoever wrote the folder. */
-export interface PiSettings extends Pick<VlaParts, 'padding' | 'pad' | 'body'> {
+export interface PiSettings extends Pick<VlaParts, 'padding' | 'pad' | 'body' | 'given_rows'> {
   readonly family: string;
   readonly adaptive: boolean;
   readonly padding: Padding;
@@ -198,6 +207,9 @@ export function piFamily(checkpoint: Checkpoint, tensors: Tensors, settings: PiS
         max_state_dim: settings.max_state_dim,
         max_action_dim: settings.max_action_dim,
         adaptive,
+        ...(settings.given_rows === undefined
+          ? {}
+          : { clean_time: timeEmbedding(0, expert_width, settings.min_period, settings.max_period) }),
         model: ROOT,
         vision: VISION,
       };
