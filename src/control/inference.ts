@@ -135,7 +135,8 @@ export class Inference {
     }
   }
 
-  private async infer(window: readonly Observation[], asked_ns: Nanoseconds): Promise<void> {
+  private async infer(seen: readonly Observation[], asked_ns: Nanoseconds): Promise<void> {
+    const window = told(seen, this.host.options.task?.());
     const { options, supervisor, shared, stats, tap, command } = this.host;
     const abort = new AbortController();
     const epoch = this.epoch;
@@ -222,4 +223,11 @@ function faultOfChunk(chunk: ActionChunk, joints: number, latest_ns: Nanoseconds
   if (!(n_candidates >= 1) || candidates.length !== n_candidates * actions.length)
     return `the chunk has ${n_candidates} candidates in ${candidates.length} numbers`;
   return candidates.every(Number.isFinite) ? undefined : 'a candidate has numbers that are not finite';
+}
+
+/** The window with the task in its newest observation, so that who records the one has the other. */
+function told(window: readonly Observation[], task: string | undefined): readonly Observation[] {
+  const newest = window.at(-1);
+  if (task === undefined || newest === undefined) return window;
+  return [...window.slice(0, -1), { ...newest, texts: { ...newest.texts, task } }];
 }

@@ -58,6 +58,8 @@ export interface ControllerOptions {
    */
   readonly stop_topic?: boolean | undefined;
   readonly goal?: () => Goal | undefined;
+  /** What to do, in words, for a policy that is told so; asked at every inference. */
+  readonly task?: (() => string | undefined) | undefined;
   /** Told everything that comes in and goes out. */
   readonly tap?: ControlTap | undefined;
 }

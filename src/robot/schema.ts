@@ -236,6 +236,15 @@ export const robotFileSchema = z.lazy(() =>
       .describe(
         'A topic on which the device of a person says that somebody is there. Silence holds the robot.',
       ),
+    task: z
+      .strictObject({
+        text: z.string().min(1).max(2000).optional().describe('The task at first.'),
+        topic: topic.optional().describe('A topic whose messages change it.'),
+        type: z.enum(['std_msgs/String', 'std_msgs/msg/String']).default('std_msgs/String'),
+      })
+      .refine(({ text, topic }) => text !== undefined || topic !== undefined, 'a text, a topic or both')
+      .optional()
+      .describe('What the robot is to do, in words, for a policy that is told so (SmolVLA, π0, π0.5).'),
     chunks: chunkMode
       .default({ mode: 'receding' })
       .describe('How chunks that overlap are joined (docs/chunks.md).'),

@@ -33,6 +33,9 @@ export function checkFit(spec: PolicySpec, file: RobotFile, where: string, posit
   ) as RobotFile['observation'][number]['images'];
   for (const [key, [channels, height, width]] of Object.entries(spec.image_shapes)) {
     const given = pictures[key];
+    // A camera that the policy does without, and one whose pictures it sizes itself.
+    if (given === undefined && spec.optional_images?.includes(key)) continue;
+    if (given !== undefined && spec.any_image_size && given[2] === channels) continue;
     const larger = spec.any_size?.includes(key) === true;
     const fits = (has: number, wanted: number): boolean => (larger ? has >= wanted : has === wanted);
     if (!given || !fits(given[0], height) || !fits(given[1], width) || given[2] !== channels)
@@ -41,6 +44,19 @@ export function checkFit(spec: PolicySpec, file: RobotFile, where: string, posit
         { key },
       );
   }
+  const cameras = Object.keys(spec.image_shapes);
+  if (cameras.length > 0 && !cameras.some((key) => pictures[key] !== undefined))
+    refuse(
+      `the policy needs at least one of its cameras (${cameras.join(', ')}), ${where} gives none of them`,
+    );
+  const wants = spec.texts?.find((name) => name !== 'task');
+  if (wants !== undefined)
+    refuse(`the policy needs a text "${wants}", which no robot file gives`, { text: wants });
+  if (spec.texts?.includes('task') && file.task === undefined)
+    refuse(
+      `the policy is told what to do in words, and ${where} says nothing; add task: { text: pick up the red block } to it, or a topic of std_msgs/String that says it (task: { topic: /task })`,
+      { text: 'task' },
+    );
   const joints = file.joint_names.length;
   if ((lengths[position_key] ?? 0) < joints)
     refuse(

@@ -5,14 +5,15 @@ import { Emitter } from '../base/index.js';
 import type { Controller } from '../control/index.js';
 import type { RosbridgeRobot } from '../rosbridge/index.js';
 import type { SteerablePolicy } from '../steering/index.js';
-import type {
-  ActionChunk,
-  IntentAnswer,
-  LiveFrame,
-  LiveScene,
-  LiveSource,
-  OperatorIntent,
-  RobotFile,
+import {
+  type ActionChunk,
+  asTendonError,
+  type IntentAnswer,
+  type LiveFrame,
+  type LiveScene,
+  type LiveSource,
+  type OperatorIntent,
+  type RobotFile,
 } from '../types/index.js';
 import { startWebServer, type WebServer, type WebServerOptions } from '../web/index.js';
 import { ChainDrawing } from './chain-drawing.js';
@@ -28,6 +29,7 @@ import {
 } from './live-feed.js';
 import { liveProgress } from './live-progress.js';
 import type { Operator } from './operator.js';
+import type { Words } from './words.js';
 
 const STATUS_MS = 100;
 const POSES_MS = 50;
@@ -39,6 +41,7 @@ export interface RobotPageOptions {
   readonly policy: SteerablePolicy;
   readonly position_key: string;
   readonly operator: Operator;
+  readonly words: Words;
 }
 
 export class RobotPage implements LiveSource {
@@ -62,7 +65,8 @@ export class RobotPage implements LiveSource {
         const { driver } = this;
         const none = { paused: false, episode: 0, successes: 0, episodes_done: 0, mode: '', goal: [] };
         const progress = liveProgress(this.report, undefined);
-        this.listeners.emit({ ...control, ...none, hand, driver, progress });
+        const words = options.words.current ?? '';
+        this.listeners.emit({ ...control, ...none, hand, driver, progress, words });
       }, STATUS_MS),
       setInterval(() => this.emitPoses(), POSES_MS),
     ];
@@ -82,6 +86,7 @@ export class RobotPage implements LiveSource {
       limits: { lower: file.limits.lower, upper: file.limits.upper },
       shapes: this.drawing?.shapes ?? [],
       goal_dim: 0,
+      ...(policy.spec.texts?.includes('task') ? { words: true } : {}),
       menu: { ...policy.menu(), drivers: [this.driver] },
       tasks: [file.name],
     };
@@ -115,6 +120,13 @@ export class RobotPage implements LiveSource {
         return choose(policy, intent.choice);
       case 'teleop':
         return takeOver(controller, intent, undefined);
+      case 'words':
+        try {
+          this.options.words.say(intent.text, 'the page');
+          return ACCEPTED;
+        } catch (caught) {
+          return refused(asTendonError(caught, 'task').message);
+        }
       case 'goal':
         return refused('the goal is what the robot’s topics say');
       case 'driver':

@@ -22,6 +22,7 @@ import { type Operator, operatorOf } from './operator.js';
 import { openRecorder } from './recording.js';
 import { openPage } from './robot-page.js';
 import { openSink } from './sink.js';
+import { Words } from './words.js';
 
 /** How often a leader that fell silent is noticed, ms. */
 const LEADER_POLL_MS = 20;
@@ -66,6 +67,7 @@ export interface Parts {
   readonly robot: RosbridgeRobot;
   readonly controller: Controller;
   readonly operator: Operator;
+  readonly words: Words;
   readonly executor: RealTimeExecutor | undefined;
   readonly dry: DryRun | undefined;
   readonly page: WebServer | undefined;
@@ -121,7 +123,8 @@ export async function openParts(
     robot.onNotice((notice) => log.record('bridge_notice', { notice }, `  ${notice}`)),
   );
   checkFit(policy.spec, file, options.robot, file.measured);
-  const settings = controllerOptions(file, { robot, policy, clock });
+  const words = new Words(file.task?.text);
+  const settings = { ...controllerOptions(file, { robot, policy, clock }), task: () => words.current };
   const recorder = await openRecorder(
     options.record,
     {
@@ -157,13 +160,14 @@ export async function openParts(
   const link = new Link(robot, controller);
   const operator = operatorOf(controller, seed, log.say);
   listenToPeople(file, robot, controller, clock, closing);
+  listenToWords(robot, words, log, closing);
   log.say(`connecting to ${file.bridge.url} …`);
   // Whoever may stop the robot is heard from here on: a latched stop comes with the first subscription.
   await unlessAborted(robot.connect(), early);
   const page =
     options.page &&
     (await openPage(
-      { file, controller, robot, policy, position_key: file.measured, operator },
+      { file, controller, robot, policy, position_key: file.measured, operator, words },
       options.page,
     ));
   if (page !== undefined) {
@@ -179,7 +183,7 @@ export async function openParts(
     ),
   );
   return {
-    ...{ log, service, file, policy, robot, controller, operator },
+    ...{ log, service, file, policy, robot, controller, operator, words },
     ...{ executor, dry, page, link },
   };
 }
@@ -207,6 +211,29 @@ function listenToPeople(
     beat: () => controller.operatorBeat(),
     leader: (reading) => leader?.onReading(reading, clock.now_ns()),
     clutch: (closed) => leader?.onClutch(closed),
+  });
+}
+
+/** The task as a topic says it; each change is logged. */
+function listenToWords(robot: RosbridgeRobot, words: Words, log: RunLog, closing: Disposer): void {
+  const refused = (caught: unknown): void => log.say(`  ${asTendonError(caught, 'task').message}`);
+  const unheard = robot.onOperator({
+    stop: () => undefined,
+    beat: () => undefined,
+    task(text, topic) {
+      try {
+        words.say(text, topic);
+      } catch (caught) {
+        refused(caught);
+      }
+    },
+  });
+  const unlogged = words.onChange(({ text, who }) =>
+    log.record('task', { text, who }, `the task, by ${who}: ${text}`),
+  );
+  closing.defer('words', () => {
+    unheard();
+    unlogged();
   });
 }
 

@@ -78,6 +78,16 @@ export class RobotSession {
     return this.parts.page?.url;
   }
 
+  /** What the robot is to do, in words; undefined where nobody has said it. */
+  get task(): string | undefined {
+    return this.parts.words.current;
+  }
+
+  /** Changes it: in force with the next chunk. Throws `input_invalid` for an empty text. */
+  setTask(text: string): void {
+    this.parts.words.say(text, 'the program');
+  }
+
   /** Sets the control loop going, and the policy as soon as the robot has been seen. */
   start(): void {
     const { log, service, controller, executor, dry, robot } = this.parts;

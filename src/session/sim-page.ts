@@ -133,6 +133,8 @@ export class LiveSession implements LiveSource {
         return steer(this.session.policy, intent);
       case 'choose':
         return choose(this.session.policy, intent.choice);
+      case 'words':
+        return refused('the policies of the simulated tasks are told nothing in words');
       case 'driver':
         return this.switchDriver(intent.driver);
       case 'task':

@@ -44,6 +44,8 @@ export interface LiveScene {
     readonly role: string;
   }[];
   readonly goal_dim: number;
+  /** The policy is told what to do in words. */
+  readonly words?: boolean;
   readonly menu: SamplerMenu;
   readonly tasks: readonly string[];
 }
@@ -102,6 +104,8 @@ export interface LiveStatus {
   readonly goal: readonly number[];
   /** Of a policy with a goal and parts that watch it. */
   readonly progress?: LiveProgress | undefined;
+  /** The task in words, of a scene with words. */
+  readonly words?: string;
   /** Where the measured position has the hand, metres, (3). */
   readonly hand: readonly number[];
   /** Since the last status. */
@@ -137,6 +141,8 @@ export type OperatorIntent =
   | { readonly kind: 'condition'; readonly name: string; readonly value: number }
   | { readonly kind: 'driver'; readonly driver: string }
   | { readonly kind: 'task'; readonly task: string }
+  /** What the robot is to do from the next chunk on, in words. */
+  | { readonly kind: 'words'; readonly text: string }
   /** A person drives: joint targets, or a point for the hand (metres), or neither yet. */
   | {
       readonly kind: 'teleop';

@@ -243,6 +243,10 @@ export interface RobotFile {
   readonly operator_heartbeat?:
     | { readonly topic: string; readonly type: string; readonly timeout_ms: number }
     | undefined;
+  /** What the robot is to do, in words: at first, and a topic that changes it. */
+  readonly task?:
+    | { readonly text?: string | undefined; readonly topic?: string | undefined; readonly type: string }
+    | undefined;
   /** What is played where chunks overlap. */
   readonly chunks: ChunkMode;
   readonly deadlines: {

@@ -33,6 +33,7 @@ const intent = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('condition'), name, value: finite }),
   z.strictObject({ kind: z.literal('driver'), driver: name }),
   z.strictObject({ kind: z.literal('task'), task: name }),
+  z.strictObject({ kind: z.literal('words'), text: z.string().min(1).max(2000) }),
   z.strictObject({
     kind: z.literal('teleop'),
     engaged: z.boolean(),

@@ -17,6 +17,8 @@ export interface OperatorListener {
   /** A reading of the leader device, and its clutch where that is a topic of its own. */
   leader?(reading: { values: number[]; clutch?: boolean }): void;
   clutch?(closed: boolean): void;
+  /** What the robot is to do, in words. */
+  task?(text: string, topic: string): void;
 }
 
 export class Operators {
@@ -30,6 +32,7 @@ export class Operators {
     this.listenToStops();
     this.listenToBeats();
     if (file.teleop !== undefined) this.listenToLeader(file.teleop);
+    if (file.task?.topic !== undefined) this.listenToTask(file.task.topic, file.task.type);
   }
 
   /** Returns the way to stop. */
@@ -102,6 +105,14 @@ export class Operators {
         ({ data }) => this.tell((operator) => operator.clutch?.(data === true)),
         { queue_length: SAID_ONCE },
       );
+  }
+
+  private listenToTask(topic: string, type: string): void {
+    const take = ({ data }: Message): void => {
+      if (typeof data === 'string') this.tell((operator) => operator.task?.(data, topic));
+      else this.notice(`${topic}: expected a text as data, got ${typeof data}`);
+    };
+    this.client.subscribe(topic, type, take, { queue_length: SAID_ONCE });
   }
 
   private tell(what: (operator: OperatorListener) => void): void {

@@ -25,6 +25,7 @@ export class Panel {
     candidates: byId<HTMLInputElement>('candidates'),
     guidance: byId<HTMLInputElement>('guidance'),
   };
+  private readonly words = byId<HTMLInputElement>('words');
   private readonly touched_ms = new WeakMap<HTMLElement, number>();
   private paused = false;
   private last: LiveStatus | undefined;
@@ -53,6 +54,7 @@ export class Panel {
     document.body.dataset.simulated = String(scene.simulated);
     setText(byId('reset'), scene.simulated ? 'Reset' : 'Clear stop');
     setText(byId('task-name'), scene.task);
+    byId('words-field').hidden = scene.words !== true;
     setText(byId('task-summary'), scene.summary);
     document.title = `${scene.task} · Tendon`;
   }
@@ -76,6 +78,7 @@ export class Panel {
     setText(byId('pause'), status.paused ? 'Continue' : 'Pause');
     byId('pause').setAttribute('aria-pressed', String(status.paused));
     this.settle(this.select.driver, status.driver);
+    if (document.activeElement !== this.words) this.settle(this.words, status.words ?? '');
     this.settle(this.select.sampler, choice.sampler);
     this.settle(this.select.precision, choice.precision);
     this.settle(this.slider.steps, String(choice.steps));
@@ -106,6 +109,8 @@ export class Panel {
     // Space and escape mean the robot wherever the focus is; Enter still presses the focused button.
     const stopped = (event: KeyboardEvent) => {
       if (event.code !== 'Space' && event.code !== 'Escape') return false;
+      // Where a sentence is typed a space is one; escape stops there too.
+      if (event.code === 'Space' && event.target === this.words) return false;
       event.preventDefault();
       event.stopPropagation();
       return true;
@@ -135,6 +140,10 @@ export class Panel {
     choose(select.driver, () => ({ kind: 'driver', driver: select.driver.value }));
     choose(select.sampler, () => part({ sampler: select.sampler.value }));
     choose(select.precision, () => part({ precision: select.precision.value }));
+    // Letters that are typed drive nothing.
+    for (const kind of ['keydown', 'keyup'] as const)
+      this.words.addEventListener(kind, (event) => event.stopPropagation());
+    choose(this.words, () => ({ kind: 'words', text: this.words.value }));
     choose(slider.steps, () => part({ steps: slider.steps.valueAsNumber }));
     choose(slider.candidates, () => part({ candidates: slider.candidates.valueAsNumber }));
     choose(slider.guidance, () => part({ guidance_scale: slider.guidance.valueAsNumber }));
