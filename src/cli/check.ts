@@ -1,6 +1,7 @@
 // `tendon check DIR`: does a checkpoint load, does every tensor have its place, does it run, how long and in how much.
 
 import { type CheckReport, checkPolicy, type Timing } from '../inspect/check.js';
+import type { Needed } from '../inspect/memory.js';
 import { type PolicySpec, TendonError } from '../types/index.js';
 import { type Command, describePool, loadOptions, POLICY_OPTIONS } from './command.js';
 import { waiting } from './progress.js';
@@ -19,14 +20,26 @@ export const check: Command = {
   options: { ...POLICY_OPTIONS },
   async run(values, { text, say }) {
     const dir = text('policy');
-    const done = waiting(`loading ${dir} and running it`);
-    const report = await checkPolicy(dir, loadOptions(values)).finally(done);
+    const foretold = ({ parameters, bytes }: Needed, free: number): void => {
+      if (values.json !== true && bytes.f32 > WORTH_SAYING)
+        say(
+          `${(parameters / 1e6).toFixed(0)} M parameters: ${mb(bytes.f32)} of packed weights in f32, ${mb(bytes.bf16)} in bf16, ${mb(bytes.int8)} in int8; ${mb(free)} are free`,
+        );
+    };
+    let done = (): void => undefined;
+    const report = await checkPolicy(dir, loadOptions(values), (needed, free) => {
+      foretold(needed, free);
+      done = waiting(`loading ${dir} and running it`);
+    }).finally(() => done());
     say(values.json === true ? JSON.stringify(report, undefined, 1) : described(report));
     if (!report.on_zeros.finite || !report.on_noise.finite)
       throw new TendonError('policy_failed', `${dir}: its actions are not finite; see above`);
     return 0;
   },
 };
+
+/** Less than this is on no machine a question, bytes. */
+const WORTH_SAYING = 100e6;
 
 function described(report: CheckReport): string {
   const { dir, spec, bytes, kernels, stages = [] } = report;

@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LoadedPolicy, type LoadOptions, loadPolicy } from '../policies/index.js';
 import { type Observation, type PolicySpec, TendonError } from '../types/index.js';
+import { checkFits, memoryNeeded, type Needed } from './memory.js';
 import { goalOf, observe } from './observe.js';
 
 const RUNS = 7;
@@ -57,8 +58,21 @@ export interface CheckReport {
   readonly process_ms: number;
 }
 
-/** Loads the checkpoint in `dir` and runs it. Throws what loading throws. */
-export async function checkPolicy(dir: string, options: LoadOptions): Promise<CheckReport> {
+/**
+ * Loads the checkpoint in `dir` and runs it. `foretold` is called before any weight is read, with what they will need. Throws what
+ * loading throws, and `out_of_resources` where the memory that is free cannot hold the weights.
+ */
+export async function checkPolicy(
+  dir: string,
+  options: LoadOptions,
+  foretold: (needed: Needed, free: number) => void = () => undefined,
+): Promise<CheckReport> {
+  const needed = memoryNeeded(dir, options);
+  if (needed !== undefined) {
+    const free = process.availableMemory();
+    foretold(needed, free);
+    checkFits(dir, needed, options.compute?.precision ?? 'auto', free);
+  }
   const before = process.memoryUsage.rss();
   const began = performance.now();
   const policy = await loadPolicy(dir, { ...options, scorer: true });

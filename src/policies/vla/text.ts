@@ -7,7 +7,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { readUserJson } from '../../base/json.js';
 import type { TensorRef } from '../../native/index.js';
 import { type Observation, TendonError } from '../../types/index.js';
-import { ELEMENT_BYTES, readTensor } from '../../weights/index.js';
+import { ELEMENT_BYTES, fileKey, readTensor } from '../../weights/index.js';
 import { tokenizerFolder } from './tokenizer-files.js';
 
 export interface TextOptions {
@@ -50,22 +50,11 @@ export class TextEncoder {
     options: TextOptions,
   ): TextEncoder {
     const found = tokenizerFolder(places, named, usual);
-    const json = readUserJson(join(found, 'tokenizer.json'), 'tokenizer') as object;
     const file = join(found, 'tokenizer_config.json');
     const config = (existsSync(file) ? readUserJson(file, 'config') : {}) as { truncation_side?: unknown };
     const side = config.truncation_side;
     const truncate = side === 'left' || side === 'right' ? side : options.truncate;
-    let tokenizer: Tokenizer;
-    try {
-      tokenizer = new Tokenizer(json, config);
-    } catch (cause) {
-      throw new TendonError(
-        'file_corrupt',
-        `${join(found, 'tokenizer.json')} is no tokenizer that is understood: ${(cause as Error).message}`,
-        { path: found },
-        { cause },
-      );
-    }
+    const tokenizer = tokenizerOf(found, config);
     return new TextEncoder(tokenizer, table, { ...options, truncate });
   }
 
@@ -103,6 +92,28 @@ export class TextEncoder {
       );
     const bytes = width * ELEMENT_BYTES[this.table.dtype]!;
     return readTensor({ ...this.table, shape: [width], offset: this.table.offset + id * bytes });
+  }
+}
+
+/** The last one that was built: Gemma's takes seconds, and a checkpoint is looked at before it is loaded. */
+let built: { readonly key: string; readonly tokenizer: Tokenizer } | undefined;
+
+/** Throws `file_corrupt` for what is no tokenizer. */
+function tokenizerOf(folder: string, config: object): Tokenizer {
+  const path = join(folder, 'tokenizer.json');
+  const key = `${fileKey(path)}\0${JSON.stringify(config)}`;
+  if (built?.key === key) return built.tokenizer;
+  const json = readUserJson(path, 'tokenizer') as object;
+  try {
+    built = { key, tokenizer: new Tokenizer(json, config) };
+    return built.tokenizer;
+  } catch (cause) {
+    throw new TendonError(
+      'file_corrupt',
+      `${path} is no tokenizer that is understood: ${(cause as Error).message}`,
+      { path: folder },
+      { cause },
+    );
   }
 }
 
