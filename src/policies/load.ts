@@ -26,6 +26,7 @@ import { openScalezero } from './scalezero/index.js';
 import { openTdmpc } from './tdmpc/index.js';
 import { openTdmpc2 } from './tdmpc2/index.js';
 import { checkpointFolder } from './training-folder.js';
+import { isOpenpi, openOpenpi } from './vla/openpi.js';
 import { openPi0, openPi05 } from './vla/pi.js';
 import { openSmolvla } from './vla/smolvla.js';
 import { openVqbet } from './vqbet/index.js';
@@ -51,6 +52,7 @@ const FAMILIES: Readonly<Record<string, Open<DenoiserFamily>>> = {
   smolvla: openSmolvla,
   pi0: openPi0,
   pi05: openPi05,
+  openpi: openOpenpi,
 };
 
 const WORLD_MODELS: Readonly<Record<string, Open<WorldModelFamily>>> = {
@@ -156,6 +158,7 @@ function withRate<Family extends DenoiserFamily | WorldModelFamily>(
 /** TD-MPC2's own configs name no type; nobody else has simplicial latents and a stack of critics. */
 function typeOf(config: Record<string, unknown>): string | undefined {
   if (typeof config.type === 'string') return config.type;
+  if (isOpenpi(config)) return 'openpi';
   return 'simnorm_dim' in config && 'num_q' in config ? 'tdmpc2' : undefined;
 }
 

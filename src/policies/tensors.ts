@@ -3,7 +3,7 @@
 
 import type { GraphBuilder, TensorRef, Value } from '../native/index.js';
 import { TendonError } from '../types/index.js';
-import { ELEMENT_BYTES, openWeights, type WeightFile } from '../weights/index.js';
+import { ELEMENT_BYTES, openWeights, renamed, type WeightFile } from '../weights/index.js';
 
 /**
  * Tensors of a weights file, asked for by name: each must have the shape that its user expects, and none may be left over.
@@ -22,6 +22,11 @@ export class Tensors {
   /** The weights of a folder (see openWeights). */
   static open(dir: string, family: string, within?: string): Tensors {
     return new Tensors(openWeights(dir, within), family);
+  }
+
+  /** The same tensors by other names. */
+  renamed(names: (name: string) => string): Tensors {
+    return new Tensors(renamed(this.file, names), this.family, this.allow_unused);
   }
 
   has(name: string): boolean {

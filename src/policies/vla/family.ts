@@ -8,10 +8,11 @@ import { definePolicy } from '../define.js';
 import type { DenoiserFamily } from '../denoiser-family.js';
 import { type ActionCodec, actionCodec, actionMap, lowDimFeatures, rowsOf } from '../features.js';
 import { drawnOrGiven } from '../joining.js';
+import type { Processing } from '../processors/processing.js';
 import { flow } from '../sampling.js';
 import type { Tensors } from '../tensors.js';
 import type { BodyMap } from './aloha.js';
-import { type Padding, writePicture } from './pictures.js';
+import { type Padding, sizedLikePil, writePicture } from './pictures.js';
 import { flowTimes, timeEmbedding } from './prefix.js';
 import { taskOf } from './text.js';
 
@@ -38,6 +39,12 @@ export interface VlaParts {
   prefix(cameras: readonly boolean[], task: string, state: Float32Array): Record<string, Float32Array>;
   /** Whether the state is an input of the network beside the text. */
   readonly takes_state: boolean;
+  /** Pictures are sized as PIL does it, over all pixels that fall into one, and rounded to bytes. */
+  readonly antialiased?: boolean;
+  /** Features that make up the state, one after the other; observation.state when absent. */
+  readonly states?: readonly string[];
+  /** Where no file of LeRobot's says it. */
+  readonly processing?: Processing;
   /** Rows of a chunk that the network was trained with given, at most. */
   readonly given_rows?: number;
   /** What a padding pixel is, in [−1, 1] or as a release had it. */
@@ -50,8 +57,9 @@ const STATE = 'observation.state';
 
 export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaParts): DenoiserFamily {
   const { config, family, image } = parts;
-  const processing = checkpoint.processing(config, tensors);
-  const features = lowDimFeatures(config.input_features, processing, [STATE]);
+  const { states = [STATE] } = parts;
+  const processing = parts.processing ?? checkpoint.processing(config, tensors);
+  const features = lowDimFeatures(config.input_features, processing, states);
   const action = actionMap(config.output_features, processing);
   const cameras = Object.entries(config.input_features).flatMap(([key, { type, shape }]) =>
     type === 'VISUAL' && !parts.never_delivered.test(key) ? [{ key, shape }] : [],
@@ -93,14 +101,14 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
       condition,
     },
     sampling: flow(family, 'noise_at_one', config.num_steps, 100),
-    codec: body === undefined ? actionCodec(action) : aroundCodec(actionCodec(action), body),
+    codec: body === undefined ? actionCodec(action) : aroundCodec(actionCodec(action), states[0]!, body),
     window: { n_action_steps: config.n_action_steps, rename: processing.rename },
     ...(parts.given_rows === undefined ? {} : { joining: drawnOrGiven(parts.given_rows) }),
   });
 
   function condition(history: readonly Observation[]): Record<string, Float32Array> {
-    const newest = adapted(history.at(-1)!, body?.raw === true ? body.map : undefined);
-    const state = rowsOf(features, STATE, [newest]);
+    const newest = adapted(history.at(-1)!, states[0]!, body?.raw === true ? body.map : undefined);
+    const state = Float32Array.from(states.flatMap((key) => [...rowsOf(features, key, [newest])]));
     if (body?.raw === false) body.map.state(state);
     const present = cameras.map(({ key }) => newest.images?.[key] !== undefined);
     const task = taskOf(newest, family);
@@ -113,7 +121,14 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
     cameras.forEach(({ key }, i) => {
       const picture = newest.images?.[key];
       if (picture !== undefined)
-        writePicture(picture, image, parts.padding, images, i * image * image * 3, parts.pad);
+        writePicture(
+          parts.antialiased === true ? sizedLikePil(picture, image) : picture,
+          image,
+          parts.padding,
+          images,
+          i * image * image * 3,
+          parts.pad,
+        );
     });
     const padded = new Float32Array(config.max_state_dim);
     padded.set(state);
@@ -126,16 +141,17 @@ export function vlaFamily(checkpoint: Checkpoint, tensors: Tensors, parts: VlaPa
 }
 
 /** The observation in the policy's own joints. */
-function adapted(observation: Observation, body: BodyMap | undefined): Observation {
+function adapted(observation: Observation, key: string, body: BodyMap | undefined): Observation {
   if (body === undefined) return observation;
-  const state = Float32Array.from(observation.values[STATE]!);
+  const state = Float32Array.from(observation.values[key]!);
   body.state(state);
-  return { ...observation, values: { ...observation.values, [STATE]: state } };
+  return { ...observation, values: { ...observation.values, [key]: state } };
 }
 
 /** Actions leave through the normalisation and the robot's joints, in the order in which training came in. */
 function aroundCodec(
   codec: ActionCodec,
+  state: string,
   { map, raw }: { readonly map: BodyMap; readonly raw: boolean },
 ): ActionCodec {
   if (!raw)
@@ -151,12 +167,12 @@ function aroundCodec(
     };
   return {
     decode(rows, newest) {
-      codec.decode(rows, adapted(newest, map));
+      codec.decode(rows, adapted(newest, state, map));
       map.decode(rows);
     },
     encode(rows, newest) {
       map.encode(rows);
-      codec.encode(rows, adapted(newest, map));
+      codec.encode(rows, adapted(newest, state, map));
     },
   };
 }

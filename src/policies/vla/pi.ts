@@ -122,7 +122,11 @@ function noteOldNumbers(dir: string, adaptive: boolean): void {
 }
 
 /** What a π policy is beside its tensors, whoever wrote the folder. */
-export interface PiSettings extends Pick<VlaParts, 'padding' | 'pad' | 'body' | 'given_rows'> {
+export interface PiSettings
+  extends Pick<
+    VlaParts,
+    'padding' | 'pad' | 'body' | 'given_rows' | 'antialiased' | 'states' | 'processing'
+  > {
   readonly family: string;
   readonly adaptive: boolean;
   readonly padding: Padding;
@@ -131,7 +135,8 @@ export interface PiSettings extends Pick<VlaParts, 'padding' | 'pad' | 'body' | 
   readonly max_state_dim: number;
   readonly max_action_dim: number;
   readonly num_steps: number;
-  readonly image_resolution: readonly [number, number];
+  /** What the config says of the pictures' size, where it says it. */
+  readonly image_resolution?: readonly [number, number];
   readonly input_features: PiConfig['input_features'];
   readonly output_features: PiConfig['output_features'];
   readonly normalization_mapping: PiConfig['normalization_mapping'];
@@ -170,7 +175,7 @@ export function piFamily(checkpoint: Checkpoint, tensors: Tensors, settings: PiS
   ];
   const patches = shape(`${VISION}embeddings.position_embedding.weight`)[0]!;
   const image = Math.round(Math.sqrt(patches)) * patch;
-  if (settings.image_resolution.some((side) => side !== image))
+  if (settings.image_resolution?.some((side) => side !== image))
     throw new TendonError(
       'config_invalid',
       `${dir}/config.json: image_resolution: the tower takes ${image} × ${image}, got ${settings.image_resolution.join(' × ')}`,

@@ -50,3 +50,48 @@ function taps(from: number, to: number): (readonly [number, number, number])[] {
     return [low, Math.min(low + 1, from - 1), at - low] as const;
   });
 }
+
+/**
+ * The picture scaled to fit `size` × `size`, as PIL's resize does it with BILINEAR: a triangle over all pixels that fall into one,
+ * first along rows and then along columns, each rounded to bytes, with weights of 22 bits (Pillow Resample.c).
+ */
+export function sizedLikePil(image: Image, size: number): Image {
+  const { width, height } = image;
+  const ratio = Math.max(width / size, height / size);
+  const [columns, rows] = [Math.trunc(width / ratio), Math.trunc(height / ratio)];
+  if (columns === width && rows === height) return image;
+  const across = width === columns ? image : resampled(image, columns, false);
+  return height === rows ? across : resampled(across, rows, true);
+}
+
+const BITS = 2 ** 22;
+
+function resampled(image: Image, to: number, vertical: boolean): Image {
+  const { width, height, channels, data } = image;
+  const from = vertical ? height : width;
+  const lines = vertical ? width : height;
+  const [step, stride] = vertical ? [width * channels, channels] : [channels, width * channels];
+  const made = { width: vertical ? width : to, height: vertical ? to : height };
+  const [out_step, out_stride] = vertical ? [width * channels, channels] : [channels, to * channels];
+  const out = new Uint8Array(made.width * made.height * channels);
+  const scale = from / to;
+  const reach = Math.max(scale, 1);
+  for (let i = 0; i < to; i++) {
+    const centre = (i + 0.5) * scale;
+    const first = Math.max(Math.trunc(centre - reach + 0.5), 0);
+    const last = Math.min(Math.trunc(centre + reach + 0.5), from);
+    const raw = Array.from({ length: last - first }, (_, k) =>
+      Math.max(1 - Math.abs((k + first - centre + 0.5) / reach), 0),
+    );
+    const sum = raw.reduce((a, b) => a + b, 0);
+    const weights = raw.map((w) => Math.trunc(0.5 + (w / sum) * BITS));
+    for (let line = 0; line < lines; line++)
+      for (let c = 0; c < channels; c++) {
+        let value = BITS / 2;
+        for (let k = 0; k < weights.length; k++)
+          value += data[line * stride + (first + k) * step + c]! * weights[k]!;
+        out[line * out_stride + i * out_step + c] = Math.min(Math.max(Math.floor(value / BITS), 0), 255);
+      }
+  }
+  return { ...made, channels, data: out };
+}
