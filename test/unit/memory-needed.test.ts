@@ -5,7 +5,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { writeHoles } from '../../src/cli/bench/weights.js';
+import { writeHoles } from '../../bench/weights.js';
 import { checkPolicy } from '../../src/inspect/check.js';
 import { checkFits, memoryNeeded } from '../../src/inspect/memory.js';
 import { golden } from '../golden/golden.js';
