@@ -112,7 +112,8 @@ it('robots of openpi have their clients’ names; deltas are from the state, in 
   const state8 = Float32Array.from([1, 2, 3, 4, 5, 6, 7, 8]);
   libero.codec.decode(rows, { stamp_ns: 0, values: { 'observation.state': state8 } });
   // Six joints are differences, the gripper is not.
-  [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 0.5].forEach((want, j) => expect(rows[7 + j]).toBeCloseTo(want, 5));
+  for (const [j, want] of [1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 0.5].entries())
+    expect(rows[7 + j]).toBeCloseTo(want, 5);
   const droid = openFamily(openpiFolder(io, { robot: 'droid' }, wide));
   expect(droid.spec.observation_dims).toEqual({
     'observation.joint_position': 7,
