@@ -125,6 +125,24 @@ describe('every importer refuses a tensor that it does not know', () => {
     expect(converted(['state_dicts.ema_model.x'], only).config).toMatchObject({
       ...{ horizon: 8, n_action_steps: 8, first_row: 0 },
     });
+    // UMI's transformer: every place of the map is a token, and no key is ignored.
+    const camera = { shape: [3, 32, 32], type: 'rgb', horizon: 2 };
+    const umi = {
+      ...{ _target_: 'p.DiffusionTransformerTimmPolicy', n_emb: 64, num_inference_steps: 4 },
+      shape_meta: {
+        obs: { camera0_rgb: camera, pos: { shape: [3], horizon: 1, ignore_by_policy: true } },
+        action: { shape: [3], horizon: 16 },
+      },
+      obs_encoder: { model_name: 'resnet18', use_group_norm: true, pretrained: false },
+    };
+    expect(converted(['state_dicts.ema_model.x'], umi).config).toMatchObject({
+      ...{ obs_as: 'cond', horizon: 16, first_row: 0 },
+      network: { kind: 'action_transformer', n_layer: 7, n_head: 8, n_emb: 64 },
+      obs_encoder: {
+        aggregation: 'none',
+        horizons: { 'observation.images.camera0_rgb': 2, 'observation.pos': 1 },
+      },
+    });
     const transformer = { ...only, _target_: 'p.DiffusionTransformerLowdimPolicy' };
     expect(() => converted(['state_dicts.ema_model.x'], transformer)).toThrow(/supported for UNets/);
   });

@@ -14,7 +14,7 @@ export const isDp = (file: TorchFile): boolean =>
   file.root instanceof Map && file.root.has('state_dicts') && file.root.has('cfg');
 
 type Kind = {
-  readonly network: 'unet' | 'transformer';
+  readonly network: 'unet' | 'transformer' | 'action_transformer';
   readonly cameras?: 'multi_image' | 'robomimic' | 'timm';
 };
 
@@ -24,6 +24,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   DiffusionUnetImagePolicy: { network: 'unet', cameras: 'multi_image' },
   DiffusionUnetHybridImagePolicy: { network: 'unet', cameras: 'robomimic' },
   DiffusionUnetTimmPolicy: { network: 'unet', cameras: 'timm' },
+  DiffusionTransformerTimmPolicy: { network: 'action_transformer', cameras: 'timm' },
   DiffusionTransformerHybridImagePolicy: { network: 'transformer', cameras: 'robomimic' },
 };
 
@@ -47,7 +48,10 @@ export function convertDp(file: TorchFile): Converted {
       `${file.path}: pred_action_steps_only is supported for UNets, not for ${name}, whose table of positions is longer than what it would predict`,
     );
   const weights = weightsOf(file, name, hydra.find('training.use_ema') !== false);
-  const fields = kind.cameras === 'timm' ? umiFields(hydra, weights) : fieldsOf(hydra, name, kind);
+  const fields =
+    kind.cameras === 'timm'
+      ? umiFields(hydra, weights, kind.network === 'action_transformer')
+      : fieldsOf(hydra, name, kind);
   return {
     found: `${kind.cameras === 'timm' ? 'UMI' : 'diffusion_policy'} ${name}`,
     ...weights.finish(),
@@ -144,6 +148,13 @@ function networkFields(hydra: Hydra, { network, cameras }: Kind): Record<string,
       n_groups: hydra.number(`${at}.n_groups`, own(8)),
       diffusion_step_embed_dim: hydra.number(`${at}.diffusion_step_embed_dim`, own(256)),
       cond_predict_scale: hydra.flag(`${at}.cond_predict_scale`, cameras !== undefined),
+    };
+  if (network === 'action_transformer')
+    return {
+      kind: network,
+      n_layer: hydra.number(`${at}.n_layer`, 7),
+      n_head: hydra.number(`${at}.n_head`, 8),
+      n_emb: hydra.number(`${at}.n_emb`, 768),
     };
   // Told of no n_obs_steps, the low-dimensional peer makes room for as many as the horizon has.
   const conditioned = cameras === undefined && hydra.flag('policy.obs_as_cond', false);

@@ -9,7 +9,8 @@ import type { Intake } from './intake.js';
 
 const AT = 'policy.obs_encoder';
 
-export function umiFields(hydra: Hydra, intake: Intake): Record<string, unknown> {
+/** `tokens`: of the transformer policy, whose encoder keeps every token and ignores no key. */
+export function umiFields(hydra: Hydra, intake: Intake, tokens: boolean): Record<string, unknown> {
   if (!hydra.flag('policy.obs_as_global_cond', true))
     throw new TendonError('unsupported', `${hydra.path}: obs_as_global_cond false is not supported`);
   const input_features: Record<string, unknown> = {};
@@ -23,7 +24,7 @@ export function umiFields(hydra: Hydra, intake: Intake): Record<string, unknown>
   });
   for (const [key, attr] of all) {
     const { shape, horizon, ignore_by_policy } = attr as Dict;
-    if (!isRgb(attr) && ignore_by_policy === true) {
+    if (!tokens && !isRgb(attr) && ignore_by_policy === true) {
       intake.drop(new RegExp(`^normalizer\\.params_dict\\.${key}\\.`), 'of a key that the policy ignores');
       continue;
     }
@@ -44,8 +45,8 @@ export function umiFields(hydra: Hydra, intake: Intake): Record<string, unknown>
     input_features,
     output_features: { action: { type: 'ACTION', shape: hydra.find('policy.shape_meta.action.shape') } },
     normalizer_keys,
-    obs_as: 'global_cond',
-    obs_encoder: encoderFields(hydra, intake, cameras, horizons),
+    obs_as: tokens ? 'cond' : 'global_cond',
+    obs_encoder: encoderFields(hydra, intake, cameras, horizons, tokens),
   };
 }
 
@@ -56,13 +57,16 @@ function encoderFields(
   intake: Intake,
   cameras: readonly string[],
   horizons: Readonly<Record<string, number>>,
+  tokens: boolean,
 ): Record<string, unknown> {
   const name = String(hydra.find(`${AT}.model_name`));
   const fields = { kind: 'timm', crop_ratio: cropRatio(hydra), horizons };
   if (/^vit_\w+_patch\d+_(clip_)?(quickgelu_)?\d+(\.|$)/.test(name)) {
-    if (hydra.find(`${AT}.feature_aggregation`) === 'all_tokens')
+    const chosen = hydra.find(`${AT}.feature_aggregation`) ?? null;
+    if (chosen === 'all_tokens' && !tokens)
       throw new TendonError('unsupported', `${hydra.path}: feature_aggregation all_tokens is not supported`);
-    return { ...fields, model: 'vit', vit: vitFields(hydra, intake, name, cameras[0]!) };
+    const vit = vitFields(hydra, intake, name, cameras[0]!);
+    return { ...fields, model: 'vit', vit, all_tokens: tokens && chosen === null };
   }
   const model = name.split('.')[0]!;
   if (model !== 'resnet18' && model !== 'resnet34')
@@ -71,10 +75,12 @@ function encoderFields(
       `${hydra.path}: the encoder ${name} is not supported; those that are: vit_…_patch…, resnet18, resnet34`,
       { name },
     );
-  const aggregation = hydra.find(`${AT}.feature_aggregation`) ?? null;
-  if (
-    !['avg', 'max', 'soft_attention', 'spatial_embedding', 'attention_pool_2d'].includes(String(aggregation))
-  )
+  const aggregation = hydra.find(`${AT}.feature_aggregation`) ?? (tokens ? 'none' : null);
+  // The transformer's encoder cannot be built with the others.
+  const known = tokens
+    ? ['none', 'avg', 'max', 'soft_attention']
+    : ['avg', 'max', 'soft_attention', 'spatial_embedding', 'attention_pool_2d'];
+  if (!known.includes(String(aggregation)))
     throw new TendonError(
       'unsupported',
       `${hydra.path}: feature_aggregation ${JSON.stringify(aggregation)} of ${name} is not supported`,

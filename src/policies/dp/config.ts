@@ -32,6 +32,13 @@ export const TransformerConfig = z.lazy(() =>
     cond_positions: count.optional(),
   }),
 );
+/** UMI's: tokens of every observation as memory. */
+const ActionTransformerConfig = z.lazy(() =>
+  z.object({
+    kind: z.literal('action_transformer'),
+    ...{ n_layer: count.max(256), n_head: count, n_emb: count },
+  }),
+);
 /** MultiImageObsEncoder: a ResNet whose last map is averaged, after its own resizing, crop and ImageNet's statistics. */
 const MultiImageConfig = z.lazy(() =>
   z.object({
@@ -66,13 +73,15 @@ const TimmConfig = z.lazy(() => {
     ...{ class_token: z.literal(true), pre_norm: z.boolean(), patch_bias: z.boolean() },
   });
   return z.discriminatedUnion('model', [
-    z.object({ ...shared, model: z.literal('vit'), vit }),
+    /** all_tokens: not the class token alone (UMI's transformer). */
+    z.object({ ...shared, model: z.literal('vit'), vit, all_tokens: z.boolean().default(false) }),
     z.object({
       ...shared,
       model: z.enum(['resnet18', 'resnet34']),
       group_norm: z.boolean(),
       downsample_ratio: z.union([z.literal(16), z.literal(32)]),
-      aggregation: z.enum(['avg', 'max', 'soft_attention', 'spatial_embedding', 'attention_pool_2d']),
+      /** `none`: every place of the map is a token. */
+      aggregation: z.enum(['none', 'avg', 'max', 'soft_attention', 'spatial_embedding', 'attention_pool_2d']),
     }),
   ]);
 });
@@ -106,7 +115,7 @@ export const DpConfig = z.lazy(() =>
     normalizer_keys: z.record(z.string(), z.string()),
     /** `inpainting`: the trajectory has the observations beside the actions, and those that were made are written in. */
     obs_as: z.enum(['global_cond', 'local_cond', 'cond', 'inpainting']),
-    network: z.discriminatedUnion('kind', [UnetConfig, TransformerConfig]),
+    network: z.discriminatedUnion('kind', [UnetConfig, TransformerConfig, ActionTransformerConfig]),
     obs_encoder: ObsEncoderConfig.optional(),
     noise_scheduler_type: z.enum(['DDPM', 'DDIM']),
     num_train_timesteps: count.max(10_000),

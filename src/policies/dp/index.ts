@@ -14,8 +14,9 @@ import { linearNormalizer } from '../processors/linear.js';
 import { diffusion } from '../sampling.js';
 import type { Tensors } from '../tensors.js';
 import { cameraSpec } from '../vision/camera.js';
+import { actionTransformerGraph } from './action-transformer.js';
 import { DpConfig } from './config.js';
-import { dpObservation } from './observation.js';
+import { dpObservation, entriesOf } from './observation.js';
 import { paint, painted, placed } from './painting.js';
 import { dpTransformerGraph } from './transformer.js';
 
@@ -111,6 +112,21 @@ function networkOf(
     );
   const features = (g: GraphBuilder): Value => observation.graph(g, tensors);
   const paintings = (g: GraphBuilder): Value => placed(g, features(g), horizon, action_dim);
+  if (network.kind === 'action_transformer') {
+    if (config.obs_encoder?.kind !== 'timm' || config.obs_as !== 'cond')
+      throw new TendonError(
+        'unsupported',
+        'diffusion_policy: network.kind "action_transformer" is read with UMI\'s encoder and obs_as "cond"',
+      );
+    const [encoder, names] = [config.obs_encoder, config.normalizer_keys];
+    const entries = entriesOf(config);
+    return actionTransformerGraph(
+      { ...network, horizon, action_dim, encoder, entries, names },
+      observation,
+      tensors,
+      groups,
+    );
+  }
   if (network.kind === 'transformer') {
     if (config.obs_encoder?.kind === 'timm')
       throw new TendonError('unsupported', "diffusion_policy: UMI's encoder is read with a UNet");

@@ -10,11 +10,16 @@ import { averageWidth, multiImage, preparation } from './multi-image.js';
 import { timmVision } from './timm.js';
 
 export function dpObservation(config: DpConfig, tensors: Tensors): KeyedObservation {
-  const entries = Object.entries(config.input_features);
-  if (config.obs_encoder?.kind !== 'robomimic') entries.sort(camerasFirst);
+  const entries = entriesOf(config);
   const { normalizer_keys: names, n_obs_steps: rows } = config;
   const horizons = config.obs_encoder?.kind === 'timm' ? config.obs_encoder.horizons : undefined;
   return keyedObservation({ entries, names, rows, horizons, vision: visionOf(config) }, tensors);
+}
+
+/** In the order of the encoder. */
+export function entriesOf({ input_features, obs_encoder }: DpConfig): [string, Feature][] {
+  const entries = Object.entries(input_features);
+  return obs_encoder?.kind === 'robomimic' ? entries : entries.sort(camerasFirst);
 }
 
 /** By kind, then by name. */

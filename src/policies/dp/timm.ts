@@ -6,7 +6,7 @@ import type { GraphBuilder, Value } from '../../native/index.js';
 import { bilinear, resnet, vit } from '../../networks/index.js';
 import type { Vision } from '../keyed-observation.js';
 import type { Tensors } from '../tensors.js';
-import { centredCrop, pixelTable } from '../vision/camera.js';
+import { type Camera, centredCrop, pixelTable } from '../vision/camera.js';
 import type { TimmConfig } from './config.js';
 
 const PREFIX = 'obs_encoder.';
@@ -24,26 +24,34 @@ export const timmVision = (encoder: TimmConfig): Vision => ({
     };
   },
   width: () => widthOf(encoder),
-  features(g, tensors, name, { shape: [, height] }, frames) {
-    const model = `${PREFIX}key_model_map.${name}.`;
-    // A size of one number is that of a square, as the crop is.
-    const x = encoder.crop_ratio === null ? frames : bilinear(g, frames, height, height);
-    if (encoder.model === 'vit') {
-      const tokens = vit(
-        g,
-        tensors,
-        { ...encoder.vit, prefix: model, naming: 'timm', final_norm: 'class' },
-        x,
-      );
-      return g.reshape(tokens, [tokens.shape[0]!, encoder.vit.width]);
-    }
-    const net = {
-      ...{ backbone: encoder.model, prefix: model, naming: 'sequential' as const },
-      ...{ group_norm: encoder.group_norm, stages: encoder.downsample_ratio === 16 ? 3 : 4 },
-    };
-    return aggregated(g, tensors, encoder, resnet(g, tensors, net, x));
+  features(g, tensors, name, camera, frames) {
+    const tokens = timmTokens(g, tensors, encoder, name, camera, frames);
+    return g.reshape(tokens, [tokens.shape[0]!, widthOf(encoder)]);
   },
 });
+
+/** Of a camera's frames (n, height, width, 3), (n, tokens, width): one for each unless the encoder keeps all. */
+export function timmTokens(
+  g: GraphBuilder,
+  tensors: Tensors,
+  encoder: TimmConfig,
+  name: string,
+  { shape: [, height] }: Camera,
+  frames: Value,
+): Value {
+  const model = `${PREFIX}key_model_map.${name}.`;
+  // A size of one number is that of a square, as the crop is.
+  const x = encoder.crop_ratio === null ? frames : bilinear(g, frames, height, height);
+  if (encoder.model === 'vit') {
+    const final_norm = encoder.all_tokens ? 'all' : 'class';
+    return vit(g, tensors, { ...encoder.vit, prefix: model, naming: 'timm', final_norm }, x);
+  }
+  const net = {
+    ...{ backbone: encoder.model, prefix: model, naming: 'sequential' as const },
+    ...{ group_norm: encoder.group_norm, stages: encoder.downsample_ratio === 16 ? 3 : 4 },
+  };
+  return aggregated(g, tensors, encoder, resnet(g, tensors, net, x));
+}
 
 function widthOf(encoder: TimmConfig): number {
   if (encoder.model === 'vit') return encoder.vit.width;
@@ -53,7 +61,7 @@ function widthOf(encoder: TimmConfig): number {
 const cropSide = ({ crop_ratio }: TimmConfig, height: number): number | undefined =>
   crop_ratio === null ? undefined : Math.trunc(height * crop_ratio);
 
-/** A map (frames, h, w, channels) → (frames, channels) */
+/** A map (frames, h, w, channels) → (frames, 1, channels), or (frames, h·w, channels) of `none`. */
 function aggregated(
   g: GraphBuilder,
   tensors: Tensors,
@@ -62,8 +70,10 @@ function aggregated(
 ): Value {
   const [n, h, w, c] = map.shape as [number, number, number, number];
   const tokens = g.reshape(map, [n, h * w, c]);
-  const flat = (v: Value): Value => g.reshape(v, [n, c]);
+  const flat = (v: Value): Value => g.reshape(v, [n, 1, c]);
   switch (encoder.aggregation) {
+    case 'none':
+      return tokens;
     case 'avg':
       return flat(g.reduce('mean', tokens, 1));
     case 'max':
