@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/philox.h"
-#include "runtime/device.h"
+#include "backend/cuda/device.h"
 #include "session/session.h"
 #include "test/networks.h"
 

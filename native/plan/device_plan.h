@@ -9,8 +9,8 @@
 
 #include "plan/device_search.h"
 #include "plan/rollout.h"
-#include "runtime/device_choice.h"
-#include "runtime/layout.h"
+#include "backend/cuda/choice.h"
+#include "backend/layout.h"
 
 namespace tendon {
 

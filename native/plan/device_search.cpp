@@ -3,7 +3,7 @@
 #include <cstring>
 #include <utility>
 
-#include "runtime/layout.h"
+#include "backend/layout.h"
 
 namespace tendon {
 

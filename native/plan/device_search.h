@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "plan/search.h"
-#include "runtime/device.h"
+#include "backend/cuda/device.h"
 
 namespace tendon {
 

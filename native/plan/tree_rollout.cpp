@@ -5,7 +5,7 @@
 
 #include "base/philox.h"
 #include "plan/ports.h"
-#include "runtime/run.h"
+#include "backend/cpu/run.h"
 
 namespace tendon {
 

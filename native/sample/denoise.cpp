@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "runtime/run.h"
+#include "backend/cpu/run.h"
 
 namespace tendon {
 

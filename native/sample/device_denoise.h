@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "runtime/device_program.h"
+#include "backend/cuda/program.h"
 #include "sample/table.h"
 
 namespace tendon {

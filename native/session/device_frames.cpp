@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "runtime/layout.h"
+#include "backend/layout.h"
 
 namespace tendon {
 

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "runtime/device.h"
+#include "backend/cuda/device.h"
 #include "session/frames.h"
 
 namespace tendon {

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <tuple>
 
-#include "runtime/layout.h"
+#include "backend/layout.h"
 #include "sample/device_denoise.h"
 #include "session/device_frames.h"
 #include "session/program_session.h"

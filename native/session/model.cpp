@@ -10,8 +10,8 @@
 #include "base/philox.h"
 #include "compile/program.h"
 #include "compile/rewrite.h"
-#include "measure/profile.h"
-#include "runtime/run.h"
+#include "backend/cpu/profile.h"
+#include "backend/cpu/run.h"
 
 namespace tendon {
 

@@ -7,7 +7,7 @@
 
 #include "compile/bound.h"
 #include "compile/weights.h"
-#include "runtime/device_program.h"
+#include "backend/cuda/program.h"
 #include "session/session.h"
 
 namespace tendon {

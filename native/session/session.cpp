@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "runtime/run.h"
+#include "backend/cpu/run.h"
 #include "sample/denoise.h"
 #include "session/program_session.h"
-#include "session/team_choice.h"
+#include "backend/cpu/team_choice.h"
 
 namespace tendon {
 

@@ -26,7 +26,7 @@ enum class Precision : uint8_t { f32, bf16, i8, automatic };
 struct ModelOptions {
   Precision precision = Precision::f32;
   std::string isa;  // as select_kernels
-  // cpu, cuda:0, … (runtime/device.h). Empty: the CPU.
+  // cpu, cuda:0, … (backend/cuda/device.h). Empty: the CPU.
   std::string device;
   std::shared_ptr<Pool> pool;  // shared between models; null: one of its own with a thread per core
 };

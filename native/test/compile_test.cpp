@@ -4,9 +4,9 @@
 
 #include "compile/program.h"
 #include "compile/rewrite.h"
-#include "runtime/run.h"
+#include "backend/cpu/run.h"
 #include "session/session.h"
-#include "session/team_choice.h"
+#include "backend/cpu/team_choice.h"
 #include "test/check.h"
 #include "test/networks.h"
 

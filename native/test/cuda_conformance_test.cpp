@@ -11,7 +11,7 @@
 #include "compile/program.h"
 #include "compile/rewrite.h"
 #include "kernels/cuda/table.h"
-#include "runtime/device_twins.h"
+#include "backend/cuda/bf16_copies.h"
 #include "test/check.h"
 #include "test/devices.h"
 #include "test/networks.h"

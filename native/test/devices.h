@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/device.h"
+#include "backend/cuda/device.h"
 #include "session/session.h"
 #include "test/check.h"
 

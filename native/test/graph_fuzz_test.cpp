@@ -4,7 +4,7 @@
 #include "base/philox.h"
 #include "compile/rewrite.h"
 #include "ops/functions.h"
-#include "runtime/run.h"
+#include "backend/cpu/run.h"
 #include "session/session.h"
 #include "test/check.h"
 

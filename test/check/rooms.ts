@@ -7,15 +7,16 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   kernels: ['base', 'ops'],
   graph: ['base', 'ops'],
   compile: ['base', 'ops', 'graph', 'kernels'],
-  runtime: ['base', 'ops', 'kernels', 'compile'],
-  measure: ['base', 'ops', 'kernels', 'compile', 'runtime'],
-  sample: ['base', 'runtime', 'compile'],
-  plan: ['base', 'runtime', 'compile'],
+  // What programs run on: one contract, which the CPU and a CUDA device keep.
+  backend: ['base', 'ops', 'kernels', 'compile'],
+  measure: ['base', 'kernels'],
+  sample: ['base', 'backend', 'compile'],
+  plan: ['base', 'backend', 'compile'],
   // Threads that are on time: clocks, queues that nobody waits for, memory that stays.
   realtime: ['base'],
   // Commands for a robot: the limits, and the thread that applies them.
   drive: ['base', 'realtime'],
-  session: ['base', 'ops', 'graph', 'kernels', 'compile', 'runtime', 'measure', 'sample', 'plan'],
+  session: ['base', 'ops', 'graph', 'kernels', 'compile', 'backend', 'sample', 'plan'],
   // Beside the session: the random numbers, the op names and the name of the instruction set that it exposes.
   // The executor stands beside the session: it runs no network.
   addon: ['base', 'session', 'ops', 'graph', 'kernels', 'measure', 'realtime', 'drive'],
@@ -25,7 +26,7 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'graph',
     'kernels',
     'compile',
-    'runtime',
+    'backend',
     'measure',
     'sample',
     'plan',
@@ -39,7 +40,7 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
     'graph',
     'kernels',
     'compile',
-    'runtime',
+    'backend',
     'measure',
     'sample',
     'plan',

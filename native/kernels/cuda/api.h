@@ -1,5 +1,5 @@
 // What libtendon_cuda gives the core: one table of functions behind one symbol. The library stands beside the
-// core and is opened when a device is asked for (runtime/device.h), so that the core itself needs no CUDA.
+// core and is opened when a device is asked for (backend/cuda/device.h), so that the core itself needs no CUDA.
 // The emulator offers the same table (emulated.cpp).
 //
 // A Fault is a sentence, or null when all went well. Nothing throws across this border.
@@ -24,7 +24,7 @@ struct Description {
   bool loads_late = false;
 };
 
-// Copies in bf16 of what products hand to each other (runtime/device_twins.h), null for none: of the rows,
+// Copies in bf16 of what products hand to each other (backend/cuda/bf16_copies.h), null for none: of the rows,
 // and of the result, each laid out as the f32 beside it.
 struct Bf16Twins {
   const uint16_t* x = nullptr;

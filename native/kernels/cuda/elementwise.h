@@ -29,7 +29,7 @@ struct NumberKernel {
 };
 
 // Where number i of dense dims stands. 32 bits: division of 64 is what a GPU is worst at, and no
-// tensor here has so many numbers (runtime/device_program.h checks).
+// tensor here has so many numbers (backend/cuda/program.h checks).
 struct Index4 {
   uint32_t at[4];
 };

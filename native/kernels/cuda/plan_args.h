@@ -62,7 +62,7 @@ static_assert(sizeof(PlanArgs) <= 4096, "what a kernel may be given");
 // The kernels of a plan in the order in which an iteration has them; `begin` and `answer` stand around all.
 enum class PlanStep : uint8_t { begin, propose, score, rank, weigh, move, answer };
 
-// Brings the weights of the programs chosen (runtime/device_choice.h) to where a place reads them: segments
+// Brings the weights of the programs chosen (backend/cuda/choice.h) to where a place reads them: segments
 // of 16-byte words, each on a border of 256 bytes in a place.
 struct ChooseSegment {
   int64_t begin, words;

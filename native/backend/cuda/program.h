@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "compile/program.h"
-#include "runtime/device.h"
-#include "runtime/device_twins.h"
+#include "backend/cuda/device.h"
+#include "backend/cuda/bf16_copies.h"
 
 namespace tendon {
 

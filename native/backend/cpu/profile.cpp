@@ -1,9 +1,9 @@
-#include "measure/profile.h"
+#include "backend/cpu/profile.h"
 
 #include <algorithm>
 #include <chrono>
 
-#include "runtime/run.h"
+#include "backend/cpu/run.h"
 
 namespace tendon {
 

@@ -1,4 +1,4 @@
-#include "runtime/device_twins.h"
+#include "backend/cuda/bf16_copies.h"
 
 #include <utility>
 #include <variant>

@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "runtime/device_program.h"
+#include "backend/cuda/program.h"
 
 namespace tendon {
 

@@ -1,8 +1,8 @@
-#include "runtime/device_program.h"
+#include "backend/cuda/program.h"
 
 #include <variant>
 
-#include "runtime/layout.h"
+#include "backend/layout.h"
 
 namespace tendon {
 

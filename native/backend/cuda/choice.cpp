@@ -1,4 +1,4 @@
-#include "runtime/device_choice.h"
+#include "backend/cuda/choice.h"
 
 namespace tendon {
 

@@ -1,4 +1,4 @@
-#include "runtime/device.h"
+#include "backend/cuda/device.h"
 
 #include <dlfcn.h>
 

@@ -1,4 +1,4 @@
-#include "runtime/run.h"
+#include "backend/cpu/run.h"
 
 #include "compile/dispatch.h"
 
