@@ -15,16 +15,6 @@ namespace tendon::addon {
 
 namespace {
 
-// A whole number up to 2^53, or a bigint up to 2^64 − 1.
-uint64_t word_of(const Napi::Value& value, const char* what) {
-  if (!value.IsBigInt()) return static_cast<uint64_t>(integer_of(value, what, 0, int64_t{1} << 53));
-  bool lossless = false;
-  const uint64_t word = value.As<Napi::BigInt>().Uint64Value(&lossless);
-  if (!lossless)
-    throw BuildError("input_invalid", std::string(what) + ": expected a bigint from 0 to 2^64-1");
-  return word;
-}
-
 // philoxNormal, philoxUniform(seed, stream, first, count) → Float32Array
 template <void fill(uint64_t, uint64_t, uint64_t, float*, int64_t)>
 Napi::Value philox(const Napi::CallbackInfo& info) {

@@ -39,6 +39,15 @@ int64_t integer_of(const Napi::Value& value, const char* what, int64_t low, int6
   return static_cast<int64_t>(number);
 }
 
+uint64_t word_of(const Napi::Value& value, const char* what) {
+  if (!value.IsBigInt()) return static_cast<uint64_t>(integer_of(value, what, 0, int64_t{1} << 53));
+  bool lossless = false;
+  const uint64_t word = value.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless)
+    throw BuildError("input_invalid", std::string(what) + ": expected a bigint from 0 to 2^64-1");
+  return word;
+}
+
 Shape shape_of(const Napi::Value& value, const char* what) {
   if (!value.IsArray()) wrong(value.Env(), what, "an array of dims");
   const auto array = value.As<Napi::Array>();

@@ -29,6 +29,8 @@ auto guarded(Napi::Env env, Body body) {
 std::string text_of(const Napi::Value& value, const char* what);
 double number_of(const Napi::Value& value, const char* what);
 int64_t integer_of(const Napi::Value& value, const char* what, int64_t low, int64_t high);
+// A whole number up to 2^53, or a bigint up to 2^64 − 1.
+uint64_t word_of(const Napi::Value& value, const char* what);
 Shape shape_of(const Napi::Value& value, const char* what);
 std::vector<float> floats_of(const Napi::Value& value, const char* what);
 Napi::Value property(const Napi::Object& object, const char* name);

@@ -1,5 +1,7 @@
 // A session's calls. Arguments are copied on the JS thread; lengths are checked where the session is held.
+#include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "addon/calls.h"
 #include "addon/classes.h"
@@ -17,10 +19,44 @@ void set_stats(Napi::Object& out, Status status, const InferStats& stats) {
   out.Set("calls", stats.calls);
 }
 
-void need_count(const char* what, const std::vector<float>& values, int64_t count) {
-  if (static_cast<int64_t>(values.size()) != count)
-    throw BuildError("input_invalid", format("%s: expected %lld values, got %zu", what,
-                                             static_cast<long long>(count), values.size()));
+void need_count(const char* what, int64_t got, int64_t wanted) {
+  if (got != wanted)
+    throw BuildError("input_invalid", format("%s: expected %lld values, got %lld", what,
+                                             static_cast<long long>(wanted), static_cast<long long>(got)));
+}
+void need_count(const char* what, const std::vector<float>& got, int64_t wanted) {
+  need_count(what, static_cast<int64_t>(got.size()), wanted);
+}
+
+// Numbers, or {seed, stream, first, count, scale?} of what draws them.
+struct NoiseGiven {
+  std::vector<float> numbers;
+  std::optional<Draws> draws;
+  int64_t count = 0;
+
+  Noise checked(const char* what, int64_t wanted) const {
+    need_count(what, count, wanted);
+    return draws ? Noise(*draws) : Noise(numbers.data());
+  }
+};
+
+NoiseGiven noise_of(const Napi::Value& value, const char* what) {
+  if (!value.IsObject() || value.IsTypedArray()) {
+    NoiseGiven noise{floats_of(value, what)};
+    noise.count = static_cast<int64_t>(noise.numbers.size());
+    return noise;
+  }
+  const auto given = value.As<Napi::Object>();
+  Draws draws;
+  draws.seed = word_of(property(given, "seed"), "seed");
+  draws.stream = word_of(property(given, "stream"), "stream");
+  draws.first = word_of(property(given, "first"), "first");
+  if (const Napi::Value scale = property(given, "scale"); !scale.IsUndefined()) {
+    draws.scale = number_of(scale, "scale");
+    if (!std::isfinite(draws.scale))
+      throw BuildError("input_invalid", std::string(what) + ".scale: expected a finite number");
+  }
+  return {{}, draws, integer_of(property(given, "count"), "count", 0, int64_t{1} << 40)};
 }
 
 }  // namespace
@@ -109,10 +145,12 @@ Napi::Value SessionObject::set_table(const Napi::CallbackInfo& info) {
 // denoise({inputs, start, noise?, guidance?, prefix?, prefix_weights?, cancel?}) → Promise<{x, status, …}>,
 // where start and noise are numbers or what draws them
 Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
+  // The request, and what its pointers point into.
   struct Job {
+    DenoiseRequest request;
     Inputs inputs;
-    std::vector<float> start, noise, prefix, prefix_weights, x;
-    float guidance = 1;
+    NoiseGiven start, noise;
+    std::vector<float> prefix, prefix_weights, x;
     Cancel cancel;
     Status status = Status::ok;
     InferStats stats;
@@ -123,37 +161,34 @@ Napi::Value SessionObject::denoise(const Napi::CallbackInfo& info) {
         if (!info[0].IsObject()) throw BuildError("input_invalid", "denoise: expected an object");
         const auto given = info[0].As<Napi::Object>();
         job.inputs = inputs_of(property(given, "inputs"), "inputs");
-        job.start = floats_of(property(given, "start"), "start");
+        job.start = noise_of(property(given, "start"), "start");
         if (const Napi::Value noise = property(given, "noise"); !noise.IsUndefined())
-          job.noise = floats_of(noise, "noise");
+          job.noise = noise_of(noise, "noise");
         if (const Napi::Value guidance = property(given, "guidance"); !guidance.IsUndefined())
-          job.guidance = static_cast<float>(number_of(guidance, "guidance"));
+          job.request.guidance = static_cast<float>(number_of(guidance, "guidance"));
         if (const Napi::Value prefix = property(given, "prefix"); !prefix.IsUndefined()) {
           job.prefix = floats_of(prefix, "prefix");
           job.prefix_weights = floats_of(property(given, "prefix_weights"), "prefix_weights");
         }
         job.cancel = cancel_of(given);
+        job.request.cancel = job.cancel.get();
       },
       [shared = shared_](Job& job) {
         Session& session = *shared->session;
-        DenoiseArgs args;
-        args.inputs = match(job.inputs, session.inputs(), stage_observation);
+        DenoiseRequest& request = job.request;
+        request.inputs = match(job.inputs, session.inputs(), stage_observation);
         const SampleShape shape = session.sample_shape();
-        need_count("start", job.start, shape.count);
-        need_count("noise", job.noise, shape.count * shape.noise_draws);
-        args.start = job.start.data();
-        args.noise = job.noise.data();
+        request.start = job.start.checked("start", shape.count);
+        request.noise = job.noise.checked("noise", shape.count * shape.noise_draws);
         if (!job.prefix.empty() || !job.prefix_weights.empty()) {
           need_count("prefix", job.prefix, shape.horizon * shape.action_dim);
           need_count("prefix_weights", job.prefix_weights, shape.horizon);
-          args.prefix = job.prefix.data();
-          args.prefix_weights = job.prefix_weights.data();
+          request.prefix = job.prefix.data();
+          request.prefix_weights = job.prefix_weights.data();
         }
         job.x.resize(static_cast<size_t>(shape.count));
-        args.guidance = job.guidance;
-        args.out = job.x.data();
-        args.cancel = job.cancel.get();
-        job.status = session.denoise(args, &job.stats);
+        request.out = job.x.data();
+        job.status = session.denoise(request, &job.stats);
         require(job.status);
       },
       [](Napi::Env env, Job& job) -> Napi::Value {

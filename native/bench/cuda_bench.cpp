@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "base/philox.h"
 #include "backend/cuda/device.h"
+#include "base/philox.h"
 #include "session/session.h"
 #include "test/networks.h"
 
@@ -58,7 +58,7 @@ void measure(const Work& work, int steps, const std::shared_ptr<Model>& model, i
     row.a_x = 1.1f, row.a_f = -0.4f, row.clip = 1, row.w_x = 0.8f, row.w_d = 0.2f;
   std::map<std::string, std::vector<float>> schedule;
   std::vector<std::vector<float>> data;
-  DenoiseArgs args;
+  DenoiseRequest args;
   for (size_t i = 0; i < session->inputs().size(); ++i) {
     const Port& port = session->inputs()[i];
     if (port.stage == stage_schedule) schedule[port.name] = normal(i, port.shape.count() * steps);

@@ -11,10 +11,10 @@
 #include <cstdlib>
 #include <variant>
 
+#include "backend/cuda/bf16_copies.h"
 #include "compile/program.h"
 #include "compile/rewrite.h"
 #include "kernels/cuda/table.h"
-#include "backend/cuda/bf16_copies.h"
 #include "test/networks.h"
 
 namespace {
@@ -75,7 +75,7 @@ Sum step_of(const Graph& graph, const Weights& weights, int batch, int multiproc
   options.threads = multiprocessors;
   const auto program = compile(graph, weights, cuda::emulated_kernels(), options);
   Sum sum;
-  auto twins = find_twins(program->list(List::step));
+  auto twins = find_bf16_copies(program->list(List::step));
   for (const Instruction& instruction : program->list(List::step)) {
     if (const auto* gemm = std::get_if<GemmArgs>(&instruction.args)) {
       add_product(*gemm, twins[&instruction].reads, multiprocessors, sum);

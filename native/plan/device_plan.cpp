@@ -6,9 +6,23 @@
 
 namespace tendon {
 
-DevicePlan::DevicePlan(std::shared_ptr<const Device> device, std::shared_ptr<const DeviceWeights> weights,
+namespace {
+
+float* output_of(const Executable& program, const std::string& name) {
+  const auto& all = program.program().outputs;
+  for (size_t i = 0; i < all.size(); ++i)
+    if (all[i].name == name) return program.output(i);
+  return nullptr;
+}
+
+}  // namespace
+
+DevicePlan::DevicePlan(std::shared_ptr<Stream> stream, std::shared_ptr<const LoadedWeights> weights,
                        const WorldModel& model, const PlannerTable& table)
-    : queue_(std::make_shared<DeviceQueue>(std::move(device))), model_(model), table_(table) {
+    : stream_(std::static_pointer_cast<CudaStream>(std::move(stream))),
+      weights_(std::move(weights)),
+      model_(model),
+      table_(table) {
   const auto need_piece = [this](const Program& program) {
     for (const ProgramPort& input : program.inputs) {
       if (input.stage != stage_observation) continue;
@@ -20,33 +34,51 @@ DevicePlan::DevicePlan(std::shared_ptr<const Device> device, std::shared_ptr<con
   need_piece(*model.rollout);
   if (model.prior) need_piece(*model.prior);
   for (const Critic& critic : model.critics) need_piece(*critic.program);
-  below_ = DeviceBlock(queue_, layout_.bytes(), DeviceBlock::Kind::pinned);
-  above_ = DeviceBlock(queue_, layout_.bytes());
+  staging_ = stream_->allocate(layout_.bytes(), MemoryKind::staging);
+  inputs_ = stream_->allocate(layout_.bytes(), MemoryKind::device);
 
-  rollout_ = std::make_unique<DeviceProgram>(queue_, model.rollout, weights);
-  take(*rollout_);
+  rollout_ = load(model.rollout);
+  const auto input_of = [](const Executable& program, const char* name) -> float* {
+    const auto& all = program.program().inputs;
+    for (size_t i = 0; i < all.size(); ++i)
+      if (all[i].name == name) return program.input(i);
+    return nullptr;
+  };
   DeviceSearch::Ports ports;
-  ports.actions = rollout_->input("actions");
-  ports.tail_noise = rollout_->input("tail_noise");
-  ports.model_noise = rollout_->input("model_noise");
+  ports.actions = input_of(*rollout_, "actions");
+  ports.tail_noise = input_of(*rollout_, "tail_noise");
+  ports.model_noise = input_of(*rollout_, "model_noise");
   if (ports.model_noise != nullptr)
     ports.model_draws = find_port(model.rollout->inputs, "model_noise")->shape.count() / table.rows();
-  ports.returns = rollout_->output("return");
-  ports.tail_weight = rollout_->output("tail_weight");
-  if (table.critics > 0) ports.members = rollout_->output("members");
+  ports.returns = output_of(*rollout_, "return");
+  ports.tail_weight = output_of(*rollout_, "tail_weight");
+  if (table.critics > 0) ports.members = output_of(*rollout_, "members");
   if (table.prior > 0) {
-    prior_ = std::make_unique<DeviceProgram>(queue_, model.prior, weights);
-    take(*prior_);
-    ports.prior_noise = prior_->input("prior_noise");
-    ports.prior_model_noise = prior_->input("prior_model_noise");
+    prior_ = load(model.prior);
+    ports.prior_noise = input_of(*prior_, "prior_noise");
+    ports.prior_model_noise = input_of(*prior_, "prior_model_noise");
   }
-  if (!model.critics.empty()) add_critics(std::move(weights), ports);
-  search_ = std::make_unique<DeviceSearch>(queue_, table, ports);
-  queue_->wait();
-  recording_ = std::make_unique<DeviceRecording>(queue_, [this] { put(); });
+  if (!model.critics.empty()) add_critics(ports);
+  search_ = std::make_unique<DeviceSearch>(stream_->device_stream(), table, ports);
+  stream_->wait();
+  captured_ = stream_->capture([this] { put(); });
 }
 
-void DevicePlan::add_critics(std::shared_ptr<const DeviceWeights> weights, DeviceSearch::Ports& ports) {
+// Its observation inputs are read where they arrive.
+std::vector<float*> DevicePlan::given_to(const Program& program) const {
+  std::vector<float*> inputs(program.inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i)
+    for (const Given& given : given_)
+      if (program.inputs[i].stage == stage_observation && given.name == program.inputs[i].name)
+        inputs[i] = inputs_.floats() + given.at;
+  return inputs;
+}
+
+std::unique_ptr<Executable> DevicePlan::load(const std::shared_ptr<const Program>& program) {
+  return stream_->load(program, weights_, given_to(*program));
+}
+
+void DevicePlan::add_critics(DeviceSearch::Ports& ports) {
   const std::shared_ptr<const Program>& program = model_.critics.front().program;
   std::vector<std::vector<WeightPart>> all;
   for (const Critic& critic : model_.critics) {
@@ -56,49 +88,37 @@ void DevicePlan::add_critics(std::shared_ptr<const DeviceWeights> weights, Devic
                                              all.size()));
     all.push_back(critic.weights);
   }
-  critics_ = std::make_unique<DeviceChoice>(queue_, program, all, std::move(weights), table_.drawn);
-  for (const auto& place : critics_->places()) {
-    take(*place);
-    // The end of the rollout is read where it lies.
-    for (size_t i = 0; i < program->inputs.size(); ++i) {
-      if (program->inputs[i].name == "critic_latent") place->bind_input(i, rollout_->output("tail_latent"));
-      if (program->inputs[i].name == "critic_action") place->bind_input(i, rollout_->output("tail_action"));
-    }
-    ports.values.push_back(place->output(size_t{0}));
+  // The end of the rollout is read where it lies.
+  std::vector<float*> inputs = given_to(*program);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (program->inputs[i].name == "critic_latent") inputs[i] = output_of(*rollout_, "tail_latent");
+    if (program->inputs[i].name == "critic_action") inputs[i] = output_of(*rollout_, "tail_action");
   }
-}
-
-// Its observation inputs are read where they arrive.
-void DevicePlan::take(DeviceProgram& program) {
-  const auto& inputs = program.program().inputs;
-  for (size_t i = 0; i < inputs.size(); ++i)
-    for (const Given& given : given_)
-      if (inputs[i].stage == stage_observation && given.name == inputs[i].name)
-        program.bind_input(i, above_.floats() + given.at);
+  critics_ =
+      std::make_unique<DeviceChoice>(stream_->device_stream(), program, all,
+                                     static_cast<const DeviceWeights&>(*weights_), table_.drawn, inputs);
+  for (const auto& place : critics_->places()) ports.values.push_back(place->output(0));
 }
 
 float* DevicePlan::place_of(const std::string& input) const {
   for (const Given& given : given_)
-    if (given.name == input) return below_.floats() + given.at;
+    if (given.name == input) return staging_.floats() + given.at;
   return nullptr;
 }
 
 void DevicePlan::put() const {
-  const auto copy = [this](void* to, const void* from, size_t bytes) {
-    queue_->device().need(queue_->api().transfer(queue_->get(), to, from, bytes));
-  };
-  copy(above_.data(), below_.data(), above_.bytes());
+  stream_->copy(inputs_.data(), staging_.data(), inputs_.bytes());
   search_->put_begin();
-  rollout_->put(List::observation);
+  stream_->enqueue(*rollout_, List::observation, 0);
   if (prior_) {
-    for (const List list : {List::observation, List::step}) prior_->put(list);
-    copy(rollout_->input("actions"), prior_->output("prior_actions"),
-         static_cast<size_t>(table_.prior * table_.row()) * sizeof(float));
+    for (const List list : {List::observation, List::step}) stream_->enqueue(*prior_, list, 0);
+    stream_->copy(search_->actions(), output_of(*prior_, "prior_actions"),
+                  static_cast<size_t>(table_.prior * table_.row()) * sizeof(float));
   }
   for (int i = 0; i < table_.iterations; ++i) {
     search_->put_propose(i);
-    rollout_->put(List::step);
-    if (critics_) critics_->put(search_->asked(i));
+    stream_->enqueue(*rollout_, List::step, 0);
+    if (critics_) critics_->enqueue(search_->asked(i));
     search_->put_update(i);
   }
   search_->put_answer();
@@ -107,7 +127,9 @@ void DevicePlan::put() const {
 DevicePlan::Result DevicePlan::plan(const PlanTape& tape, const float* centre, bool explore, Search& search,
                                     float* out, double* device_ns) {
   search_->bring(tape, centre, explore);
-  if (!recording_->play_timed(signal_, device_ns)) return Result::failed;
+  const Replayed replayed = stream_->replay(*captured_, nullptr);
+  *device_ns = static_cast<double>(replayed.device_ns);
+  if (replayed.status != Status::ok) return Result::failed;
   return search_->take(search, out) ? Result::found : Result::not_finite;
 }
 

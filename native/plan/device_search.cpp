@@ -33,8 +33,8 @@ struct FoundLayout {
 
 }  // namespace
 
-DeviceSearch::DeviceSearch(std::shared_ptr<DeviceQueue> queue, PlannerTable table, const Ports& ports)
-    : queue_(std::move(queue)), table_(std::move(table)) {
+DeviceSearch::DeviceSearch(std::shared_ptr<DeviceStream> stream, PlannerTable table, const Ports& ports)
+    : stream_(std::move(stream)), table_(std::move(table)) {
   const PlannerTable& t = table_;
   t.check();
   if (t.drawn > cuda::most_drawn_critics)
@@ -42,19 +42,19 @@ DeviceSearch::DeviceSearch(std::shared_ptr<DeviceQueue> queue, PlannerTable tabl
                                            cuda::most_drawn_critics, t.drawn));
   int64_t centre;
   const Layout given = given_layout(t, &centre);
-  given_below_ = DeviceBlock(queue_, given.bytes(), DeviceBlock::Kind::pinned);
+  given_below_ = allocate(stream_, given.bytes(), MemoryKind::staging);
   std::memset(given_below_.data(), 0, given_below_.bytes());  // a plan may be tried before any is given
-  given_ = DeviceBlock(queue_, given.bytes());
+  given_ = allocate(stream_, given.bytes());
   const FoundLayout found(t);
-  found_below_ = DeviceBlock(queue_, found.all.bytes(), DeviceBlock::Kind::pinned);
-  found_ = DeviceBlock(queue_, found.all.bytes());
+  found_below_ = allocate(stream_, found.all.bytes(), MemoryKind::staging);
+  found_ = allocate(stream_, found.all.bytes());
   Layout memory;
   const int64_t previous = memory.add(t.row()), best = memory.add(t.row()),
                 kept = memory.add(t.keep * t.row()), noise = memory.add(t.iterations * t.samples * t.row()),
                 scores = memory.add(t.rows()),
                 asked = memory.add(static_cast<int64_t>(t.iterations) * t.drawn),
                 mix = memory.add(static_cast<int64_t>(t.mix.size()));
-  memory_ = DeviceBlock(queue_, memory.bytes());
+  memory_ = allocate(stream_, memory.bytes());
 
   cuda::PlanArgs& a = args_;
   a.call = reinterpret_cast<const cuda::PlanCall*>(given_.data());
@@ -85,10 +85,9 @@ DeviceSearch::DeviceSearch(std::shared_ptr<DeviceQueue> queue, PlannerTable tabl
   for (size_t i = 0; i < ports.values.size(); ++i) a.values[i] = ports.values[i];
   if (!t.mix.empty()) {
     a.mix = memory_.floats() + mix;
-    queue_->device().need(queue_->api().transfer(queue_->get(), memory_.floats() + mix, t.mix.data(),
-                                                 bytes(static_cast<int64_t>(t.mix.size()))));
+    stream_->copy(memory_.floats() + mix, t.mix.data(), bytes(static_cast<int64_t>(t.mix.size())));
   }
-  queue_->wait();
+  stream_->wait();
 }
 
 void DeviceSearch::reset(uint64_t seed) {
@@ -100,12 +99,11 @@ void DeviceSearch::reset(uint64_t seed) {
 void DeviceSearch::put(cuda::PlanStep step, int iteration) const {
   cuda::PlanArgs args = args_;
   args.iteration = iteration;
-  queue_->device().need(queue_->api().plan(queue_->get(), step, args));
+  stream_->device().check(stream_->api().plan(stream_->get(), step, args));
 }
 
 void DeviceSearch::put_begin() const {
-  queue_->device().need(
-      queue_->api().transfer(queue_->get(), given_.data(), given_below_.data(), given_.bytes()));
+  stream_->copy(given_.data(), given_below_.data(), given_.bytes());
   put(cuda::PlanStep::begin, 0);
 }
 
@@ -119,16 +117,15 @@ void DeviceSearch::put_update(int iteration) const {
 
 void DeviceSearch::put_answer() const {
   put(cuda::PlanStep::answer, 0);
-  queue_->device().need(
-      queue_->api().transfer(queue_->get(), found_below_.data(), found_.data(), found_.bytes()));
+  stream_->copy(found_below_.data(), found_.data(), found_.bytes());
 }
 
 template <class T>
-const T* DeviceSearch::tape_of(const T* host, int64_t count, DeviceBlock& block) {
+const T* DeviceSearch::tape_of(const T* host, int64_t count, Memory& block) {
   if (host == nullptr || count == 0) return nullptr;
   const size_t size = static_cast<size_t>(count) * sizeof(T);
-  if (block.bytes() == 0) block = DeviceBlock(queue_, size);
-  queue_->device().need(queue_->api().transfer(queue_->get(), block.data(), host, size));
+  if (block.bytes() == 0) block = allocate(stream_, size);
+  stream_->copy(block.data(), host, size);
   return reinterpret_cast<const T*>(block.data());
 }
 

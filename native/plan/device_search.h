@@ -1,12 +1,12 @@
 // The search of plan/search.h where a device's kernels do it (kernels/cuda/planner.h): its memory there, what
-// goes up with a plan and what comes down. Every `put_…` goes into a recording, in the order of a plan.
+// goes up with a plan and what comes down. Every `put_…` goes into a capture, in the order of a plan.
 #pragma once
 
 #include <memory>
 #include <vector>
 
-#include "plan/search.h"
 #include "backend/cuda/device.h"
+#include "plan/search.h"
 
 namespace tendon {
 
@@ -22,7 +22,7 @@ class DeviceSearch {
   };
 
   // Throws BuildError unsupported for a table with more critics asked than kernels take.
-  DeviceSearch(std::shared_ptr<DeviceQueue> queue, PlannerTable table, const Ports& ports);
+  DeviceSearch(std::shared_ptr<DeviceStream> stream, PlannerTable table, const Ports& ports);
 
   void reset(uint64_t seed);
 
@@ -30,10 +30,11 @@ class DeviceSearch {
   void put_propose(int iteration) const;
   void put_update(int iteration) const;
   void put_answer() const;
+  float* actions() const { return args_.actions; }
   // Which critics are asked, (drawn) on the device; there once `put_begin` has run.
   const int32_t* asked(int iteration) const { return args_.asked + iteration * table_.drawn; }
 
-  // Before the recording is played: what this plan is given. A tape goes up on its own; the first of its
+  // Before the capture is played: what this plan is given. A tape goes up on its own; the first of its
   // kind takes memory, so that it may throw BuildError.
   void bring(const PlanTape& tape, const float* centre, bool explore);
   // After it has ended: the answer, false without one; what was found is told to `search`.
@@ -41,14 +42,14 @@ class DeviceSearch {
 
  private:
   template <class T>
-  const T* tape_of(const T* host, int64_t count, DeviceBlock& block);
+  const T* tape_of(const T* host, int64_t count, Memory& block);
   void put(cuda::PlanStep step, int iteration) const;
 
-  std::shared_ptr<DeviceQueue> queue_;
+  std::shared_ptr<DeviceStream> stream_;
   PlannerTable table_;
   // What goes up and what comes down, here and there; the rest of what the kernels remember.
-  DeviceBlock given_below_, given_, found_below_, found_, memory_;
-  DeviceBlock samples_, tail_, prior_, model_, prior_model_, pick_, explore_, critics_;  // tapes
+  Memory given_below_, given_, found_below_, found_, memory_;
+  Memory samples_, tail_, prior_, model_, prior_model_, pick_, explore_, critics_;  // tapes
   cuda::PlanArgs args_{};
   uint64_t seed_ = 0, plan_ = 0;
   bool fresh_ = true;

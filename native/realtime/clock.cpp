@@ -17,7 +17,6 @@ int64_t read_ns(clockid_t clock) {
 
 }  // namespace
 
-int64_t monotonic_ns() { return read_ns(CLOCK_MONOTONIC); }
 #if defined(__linux__)
 int64_t elapsed_ns() { return read_ns(CLOCK_BOOTTIME); }
 #else

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
+#include "base/clock.h"
+
 namespace tendon {
 
-// CLOCK_MONOTONIC, ns: the time of every stamp here.
-int64_t monotonic_ns();
-// The same, ns, with the time in which the machine was suspended: only differences mean anything.
+// The monotonic clock, ns, with the time in which the machine was suspended: only differences mean anything.
 int64_t elapsed_ns();
 // CLOCK_REALTIME, ns: for those who are on another machine.
 int64_t epoch_ns();

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "backend/cpu/loops.h"
+#include "backend/layout.h"
 #include "base/error.h"
 
 namespace tendon {
@@ -49,23 +51,9 @@ Frames::Frames(const FrameOptions& options, std::vector<uint8_t> pixels, std::ve
   if (!resized_) return;
   across_ = axis(o.width, width, o.left, o.columns);
   down_ = axis(o.height, height, o.top, o.rows);
-  line_.resize(static_cast<size_t>(o.width * o.channels));
-  lines_.resize(static_cast<size_t>(o.height * o.columns * o.channels));
 }
 
 Shape Frames::shape() const { return {options_.count, options_.rows, options_.columns, options_.channels}; }
-
-void Frames::write(float* out) {
-  const int64_t from = options_.height * options_.width * options_.channels;
-  const int64_t to = options_.rows * options_.columns * options_.channels;
-  for (int64_t i = 0; i < options_.count; ++i) {
-    if (resized_) {
-      resample(pixels_.data() + i * from, out + i * to);
-    } else {
-      copy(pixels_.data() + i * from, out + i * to);
-    }
-  }
-}
 
 // A triangle about each output's centre, as wide as the reduction and never narrower than two inputs.
 Frames::Axis Frames::axis(int64_t from, int64_t to, int64_t start, int64_t length) {
@@ -84,62 +72,83 @@ Frames::Axis Frames::axis(int64_t from, int64_t to, int64_t start, int64_t lengt
       return std::max(0.0, 1.0 - std::abs(static_cast<double>(at) - centre + 0.5) / reach);
     };
     for (int64_t at = low; at < high; ++at) sum += weight(at);
-    axis.first[static_cast<size_t>(i)] = low;
+    axis.first[static_cast<size_t>(i)] = static_cast<int32_t>(low);
     for (int64_t at = low; at < high; ++at)
       axis.weight[static_cast<size_t>(i * axis.taps + at - low)] = static_cast<float>(weight(at) / sum);
   }
   return axis;
 }
 
-void Frames::copy(const uint8_t* frame, float* out) const {
-  const int64_t channels = options_.channels;
-  for (int64_t y = 0; y < options_.rows; ++y) {
-    const uint8_t* from = frame + ((options_.top + y) * options_.width + options_.left) * channels;
-    for (int64_t x = 0; x < options_.columns; ++x)
-      for (int64_t c = 0; c < channels; ++c) *out++ = values_[static_cast<size_t>(c * bytes + *from++)];
-  }
+int64_t Frames::line_count() const {
+  const int64_t last = down_.first.back();
+  return last + std::min(down_.taps, options_.height - last) - first_line();
 }
 
-Frames::Lines Frames::lines() const {
-  const int64_t first = down_.first.front(), last = down_.first.back();
-  return {first, last + std::min(down_.taps, options_.height - last) - first};
+size_t Frames::lines_floats() const {
+  return resized_ ? static_cast<size_t>(options_.count * line_count() * options_.columns * options_.channels)
+                  : 0;
 }
 
-void Frames::resample(const uint8_t* frame, float* out) {
-  const int64_t channels = options_.channels, stride = options_.columns * channels;
-  // Taps that would lie beyond the last input weigh nothing and are not read.
-  const auto taps = [](const Axis& axis, int64_t i, int64_t length) {
-    return std::min(axis.taps, length - axis.first[static_cast<size_t>(i)]);
+size_t Frames::room_floats() const {
+  return resized_ ? static_cast<size_t>(options_.width * options_.channels) : 0;
+}
+
+template <class Run>
+void Frames::for_each_step(const Places& at, float* out, Run run) const {
+  const FrameOptions& o = options_;
+  const FramePixels from{at.pixels, at.values, o.height, o.width, o.channels};
+  if (!resized_) return run(CropArgs{from, o.count, o.top, o.left, o.rows, o.columns, out});
+  const int64_t first = first_line(), lines = line_count();
+  run(AcrossArgs{from, at.across, o.count, first, lines, o.columns, at.lines, at.room});
+  run(DownArgs{at.lines, at.down, o.count, first, lines, o.height, o.rows, o.columns, o.channels, out});
+}
+
+void Frames::write(float* out) const {
+  std::vector<float> lines(lines_floats()), room(room_floats());
+  const auto axis = [](const Axis& a) { return FrameAxis{a.taps, a.first.data(), a.weight.data()}; };
+  const Places here{pixels_.data(), values_.data(), axis(across_), axis(down_), lines.data(), room.data()};
+  for_each_step(here, out, [](const LoopArgs& step) { run_loop(step, {0, 1, nullptr}); });
+}
+
+void FrameLoader::enqueue(const Frames& frames, float* out) {
+  const Capabilities& backend = stream_->capabilities();
+  const auto grow = [&](Memory& memory, size_t bytes, MemoryKind kind) {
+    if (bytes > memory.bytes()) memory = stream_->allocate(bytes, kind);
   };
-  const int64_t last = options_.rows - 1;
-  const auto [first_line, line_count] = lines();
-  for (int64_t y = first_line; y < first_line + line_count; ++y) {
-    const uint8_t* from = frame + y * options_.width * channels;
-    for (int64_t x = 0; x < options_.width; ++x)
-      for (int64_t c = 0; c < channels; ++c)
-        line_[static_cast<size_t>(x * channels + c)] =
-            values_[static_cast<size_t>(c * bytes + from[x * channels + c])];
-    float* to = lines_.data() + y * stride;
-    for (int64_t x = 0; x < options_.columns; ++x) {
-      const float* weight = across_.weight.data() + x * across_.taps;
-      const float* at = line_.data() + across_.first[static_cast<size_t>(x)] * channels;
-      const int64_t n = taps(across_, x, options_.width);
-      for (int64_t c = 0; c < channels; ++c) {
-        float sum = 0;
-        for (int64_t j = 0; j < n; ++j) sum += weight[j] * at[j * channels + c];
-        to[x * channels + c] = sum;
-      }
-    }
+  grow(lines_, frames.lines_floats() * sizeof(float), MemoryKind::device);
+  Frames::Places at{};
+  at.lines = lines_.floats();
+  if (backend.shares_memory) {
+    grow(room_, frames.room_floats() * sizeof(float) * static_cast<size_t>(backend.parts),
+         MemoryKind::device);
+    at.room = room_.floats();
+    at.pixels = frames.pixels_.data(), at.values = frames.values_.data();
+    at.across = {frames.across_.taps, frames.across_.first.data(), frames.across_.weight.data()};
+    at.down = {frames.down_.taps, frames.down_.first.data(), frames.down_.weight.data()};
+  } else {
+    // Everything goes up in one copy.
+    Layout layout;
+    const auto place = [&layout](const auto& pieces) {
+      using T = typename std::decay_t<decltype(pieces)>::value_type;
+      return layout.add_bytes_of<T>(static_cast<int64_t>(pieces.size()));
+    };
+    const int64_t pixels = place(frames.pixels_), values = place(frames.values_);
+    const int64_t across[] = {place(frames.across_.first), place(frames.across_.weight)};
+    const int64_t down[] = {place(frames.down_.first), place(frames.down_.weight)};
+    grow(staging_, layout.bytes(), MemoryKind::staging);
+    grow(given_, layout.bytes(), MemoryKind::device);
+    const auto stage = [this]<class T>(const std::vector<T>& pieces, int64_t offset) {
+      std::copy(pieces.begin(), pieces.end(), reinterpret_cast<T*>(staging_.floats() + offset));
+      return reinterpret_cast<const T*>(given_.floats() + offset);
+    };
+    const auto axis = [&](const Frames::Axis& a, const int64_t(&offsets)[2]) {
+      return FrameAxis{a.taps, stage(a.first, offsets[0]), stage(a.weight, offsets[1])};
+    };
+    at.pixels = stage(frames.pixels_, pixels), at.values = stage(frames.values_, values);
+    at.across = axis(frames.across_, across), at.down = axis(frames.down_, down);
+    stream_->copy(given_.data(), staging_.data(), layout.bytes());
   }
-  for (int64_t y = 0; y <= last; ++y) {
-    const float* weight = down_.weight.data() + y * down_.taps;
-    const float* from = lines_.data() + down_.first[static_cast<size_t>(y)] * stride;
-    const int64_t n = taps(down_, y, options_.height);
-    float* to = out + y * stride;
-    std::fill(to, to + stride, 0.0f);
-    for (int64_t j = 0; j < n; ++j)
-      for (int64_t i = 0; i < stride; ++i) to[i] += weight[j] * from[j * stride + i];
-  }
+  frames.for_each_step(at, out, [this](const LoopArgs& step) { stream_->enqueue(step); });
 }
 
 }  // namespace tendon

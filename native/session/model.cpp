@@ -7,11 +7,11 @@
 #include <malloc.h>
 #endif
 
+#include "backend/cpu/profile.h"
+#include "backend/cpu/run.h"
 #include "base/philox.h"
 #include "compile/program.h"
 #include "compile/rewrite.h"
-#include "backend/cpu/profile.h"
-#include "backend/cpu/run.h"
 
 namespace tendon {
 
@@ -37,14 +37,13 @@ std::shared_ptr<Model> Model::make(Graph graph, const ModelOptions& options) {
 
 PackedModel::PackedModel(Graph graph, const ModelOptions& options)
     : graph_(rewrite(graph)), kernels_(&select_kernels(options.isa.c_str())), pool_(options.pool) {
-  if (!options.device.empty() && options.device != "cpu") {
-    device_ = Device::open(options.device);
-    queue_ = std::make_shared<DeviceQueue>(device_);
-    kernels_ = &device_->kernels();
-  }
+  const bool on_cpu = options.device.empty() || options.device == "cpu";
+  if (!on_cpu) backend_ = open_cuda(options.device);
   // A device leaves the caller little to do.
-  if (!pool_) pool_ = std::make_shared<Pool>(device_ ? 1 : 0);
-  report_.isa = device_ ? device_->name() : kernels_->isa;
+  if (!pool_) pool_ = std::make_shared<Pool>(on_cpu ? 0 : 1);
+  if (on_cpu) backend_ = open_cpu(pool_, *kernels_);
+  kernels_ = backend_->capabilities().kernels;
+  report_.isa = backend_->capabilities().name;
   report_.parameters = graph.parameter_count();
   report_.precision = options.precision;
   if (options.precision == Precision::automatic) {
@@ -53,7 +52,7 @@ PackedModel::PackedModel(Graph graph, const ModelOptions& options)
     weights_ = std::make_shared<Weights>(graph_, *kernels_, format_of(options.precision));
   }
   report_.packed_bytes = weights_->bytes();
-  if (device_) device_weights_ = std::make_shared<DeviceWeights>(queue_, weights_);
+  loaded_ = backend_->load(weights_);
 #ifdef __GLIBC__
   malloc_trim(0);  // what packing needed on the way would stay with the heap for good
 #endif
@@ -134,7 +133,7 @@ void PackedModel::choose_precision() {
     if (weights->bytes() < full->bytes()) candidates.push_back({precision, std::move(weights)});
   }
   Weights* beside = nullptr;
-  if (device_) {
+  if (on_device()) {
     pack({full.get()});
   } else if (full->bytes() <= little_memory) {
     std::vector<Weights*> all{full.get()};
@@ -169,21 +168,40 @@ std::vector<float> PackedModel::probe(std::shared_ptr<const Weights> weights, We
   CompileOptions options;
   options.threads = parts();
   const auto program = compile(graph_, *weights, *kernels_, options);
+  const bool is_packed = std::all_of(program->weights.begin(), program->weights.end(),
+                                     [&](const WeightPart& part) { return weights->data(part) != nullptr; });
+  if (is_packed) return probe_packed(program, std::move(weights));
   const Bound bound(program, weights);
   for (size_t i = 0; i < program->inputs.size(); ++i)
     fill_normal(0, i, 0, bound.input(i), program->inputs[i].shape.count());
-  if (device_) return probe_device(bound, std::move(weights));
-  const bool is_packed = std::all_of(program->weights.begin(), program->weights.end(),
-                                     [&](const WeightPart& part) { return weights->data(part) != nullptr; });
-  if (is_packed) {
-    pool_->run([&](const Team& team) { run_once(bound, team); });
-  } else {
-    PackingStream stream(graph_, *kernels_, *weights, beside);
-    for (const List list : all_lists) run_packing(bound, list, stream);
-  }
+  PackingStream stream(graph_, *kernels_, *weights, beside);
+  for (const List list : all_lists) run_packing(bound, list, stream);
   std::vector<float> all;
   for (size_t i = 0; i < program->outputs.size(); ++i)
     all.insert(all.end(), bound.output(i), bound.output(i) + program->outputs[i].shape.count());
+  return all;
+}
+
+std::vector<float> PackedModel::probe_packed(std::shared_ptr<const Program> program,
+                                             std::shared_ptr<const Weights> weights) const {
+  const auto stream = backend_->open_stream();
+  const auto executable = stream->load(program, backend_->load(std::move(weights)));
+  std::vector<std::vector<float>> inputs;
+  for (size_t i = 0; i < program->inputs.size(); ++i) {
+    const int64_t count = program->inputs[i].shape.count();
+    inputs.emplace_back(static_cast<size_t>(count));
+    fill_normal(0, i, 0, inputs[i].data(), count);
+    stream->copy(executable->input(i), inputs[i].data(), inputs[i].size() * sizeof(float));
+  }
+  for (const List list : all_lists) stream->enqueue(*executable, list);
+  std::vector<std::vector<float>> outputs;
+  for (size_t i = 0; i < program->outputs.size(); ++i) {
+    outputs.emplace_back(static_cast<size_t>(program->outputs[i].shape.count()));
+    stream->copy(outputs[i].data(), executable->output(i), outputs[i].size() * sizeof(float));
+  }
+  stream->wait();
+  std::vector<float> all;
+  for (const auto& output : outputs) all.insert(all.end(), output.begin(), output.end());
   return all;
 }
 
@@ -199,28 +217,6 @@ void PackedModel::run_packing(const Bound& bound, List list, PackingStream& stre
     }
     pool_->run([&](const Team& team) { run_instruction(*program.kernels, instruction, team); });
   }
-}
-
-// The same there, for the inputs that lie here.
-std::vector<float> PackedModel::probe_device(const Bound& inputs,
-                                             std::shared_ptr<const Weights> weights) const {
-  const auto program = inputs.shared_program();
-  const DeviceProgram there(queue_, program, std::make_shared<DeviceWeights>(queue_, std::move(weights)));
-  const auto copy = [&](void* to, const void* from, const ProgramPort& of) {
-    device_->need(queue_->api().transfer(queue_->get(), to, from,
-                                         static_cast<size_t>(of.shape.count()) * sizeof(float)));
-  };
-  for (size_t i = 0; i < program->inputs.size(); ++i)
-    copy(there.input(i), inputs.input(i), program->inputs[i]);
-  for (const List list : all_lists) there.put(list);
-  std::vector<float> all;
-  for (size_t i = 0; i < program->outputs.size(); ++i) {
-    std::vector<float> values(static_cast<size_t>(program->outputs[i].shape.count()));
-    copy(values.data(), there.output(i), program->outputs[i]);
-    queue_->wait();
-    all.insert(all.end(), values.begin(), values.end());
-  }
-  return all;
 }
 
 }  // namespace tendon

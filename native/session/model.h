@@ -5,9 +5,9 @@
 #include <memory>
 #include <mutex>
 
+#include "backend/backend.h"
 #include "compile/bound.h"
 #include "compile/weights.h"
-#include "backend/cuda/program.h"
 #include "session/session.h"
 
 namespace tendon {
@@ -16,7 +16,7 @@ class PackedModel : public Model {
  public:
   PackedModel(Graph graph, const ModelOptions& options);
   const ModelReport& report() const override { return report_; }
-  bool on_device() const override { return device_ != nullptr; }
+  bool on_device() const override { return !backend_->capabilities().shares_memory; }
 
   // Throws BuildError naming the outputs there are.
   void need_output(const std::string& name) const;
@@ -30,26 +30,25 @@ class PackedModel : public Model {
   const KernelTable& kernels() const { return *kernels_; }
   std::shared_ptr<const Weights> weights() const { return weights_; }
   const std::shared_ptr<Pool>& pool() const { return pool_; }
-  // Null on the CPU, as are the weights there.
-  const std::shared_ptr<const Device>& device() const { return device_; }
-  const std::shared_ptr<const DeviceWeights>& device_weights() const { return device_weights_; }
-  // Into how many parts a program's work is cut: threads, or multiprocessors.
-  int parts() const { return device_ ? device_->description().multiprocessors : pool_->size(); }
+  Backend& backend() const { return *backend_; }
+  const std::shared_ptr<const LoadedWeights>& loaded_weights() const { return loaded_; }
+  // Into how many parts a program's work is cut.
+  int parts() const { return backend_->capabilities().parts; }
 
  private:
   void choose_precision();
   // `beside` is packed on the way, where matrices are packed one by one.
   std::vector<float> probe(std::shared_ptr<const Weights> weights, Weights* beside = nullptr) const;
+  std::vector<float> probe_packed(std::shared_ptr<const Program> program,
+                                  std::shared_ptr<const Weights> weights) const;
   void run_packing(const Bound& program, List list, PackingStream& stream) const;
-  std::vector<float> probe_device(const Bound& inputs, std::shared_ptr<const Weights> weights) const;
 
   Graph graph_;
   const KernelTable* kernels_;
   std::shared_ptr<Pool> pool_;
   std::shared_ptr<const Weights> weights_;
-  std::shared_ptr<const Device> device_;
-  std::shared_ptr<DeviceQueue> queue_;  // that the weights went through
-  std::shared_ptr<const DeviceWeights> device_weights_;
+  std::shared_ptr<Backend> backend_;
+  std::shared_ptr<const LoadedWeights> loaded_;
   ModelReport report_;
   mutable std::mutex programs_guard_;
   mutable std::map<CompileOptions, std::weak_ptr<const Program>> programs_;

@@ -1,9 +1,10 @@
 // The Planner of session.h: programs of one model, by the ports they have, under one search.
 #include <cstring>
 
+#include "base/clock.h"
 #include "plan/device_plan.h"
 #include "plan/rollout.h"
-#include "session/program_session.h"
+#include "session/model.h"
 
 namespace tendon {
 
@@ -15,9 +16,9 @@ class ModelPlanner : public Planner {
       : model_(std::move(model)), rollout_(programs(table), table), search_(table, rollout_.actions()) {
     rollout_.for_each_program(
         [&](const Bound& program) { add_observation_ports(program.program(), inputs_); });
-    if (model_->device() != nullptr)
-      there_ =
-          std::make_unique<DevicePlan>(model_->device(), model_->device_weights(), rollout_.model(), table);
+    if (model_->on_device())
+      there_ = std::make_unique<DevicePlan>(model_->backend().open_stream(), model_->loaded_weights(),
+                                            rollout_.model(), table);
   }
 
   const std::vector<Port>& inputs() const override { return inputs_; }
@@ -35,7 +36,7 @@ class ModelPlanner : public Planner {
   }
 
   std::vector<InstructionReport> profile(int rounds) override {
-    if (model_->device() != nullptr)
+    if (model_->on_device())
       throw BuildError("unsupported", "a planner's instructions are timed on the CPU alone");
     std::vector<InstructionReport> reports;
     Pool& pool = *model_->pool();
@@ -46,12 +47,12 @@ class ModelPlanner : public Planner {
   }
 
   Status plan(const PlanArgs& args, float* out, PlanStats* stats) override {
-    const int64_t begin = now_ns();
+    const int64_t begin = monotonic_ns();
     if (!take(args.inputs)) return Status::bad_argument;
     double device_ns = 0;
     const Status status = there_ ? plan_there(args, out, &device_ns) : plan_here(args, out);
     if (stats != nullptr)
-      *stats = {now_ns() - begin, search_.worst_count(), search_.best_score(),
+      *stats = {monotonic_ns() - begin, search_.worst_count(), search_.best_score(),
                 static_cast<int64_t>(device_ns)};
     return status;
   }

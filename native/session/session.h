@@ -44,7 +44,7 @@ class Model {
   static std::shared_ptr<Model> make(Graph graph, const ModelOptions& options);
   virtual ~Model() = default;
   virtual const ModelReport& report() const = 0;
-  // Whether sessions run on an accelerator, each in a queue of its own, instead of on the pool.
+  // Whether sessions run on an accelerator, each on a stream of its own, instead of on the pool.
   virtual bool on_device() const = 0;
 };
 
@@ -95,12 +95,30 @@ struct Wanted {
   float* data;
 };
 
-struct DenoiseArgs {
+// Standard normal draws `first`, `first` + 1, … of (seed, stream) (base/philox.h), times `scale`.
+struct Draws {
+  uint64_t seed = 0, stream = 0, first = 0;
+  double scale = 1;
+};
+
+// Numbers that are given, or drawn.
+struct Noise {
+  Noise() = default;
+  Noise(const float* numbers) : numbers(numbers) {}
+  Noise(const Draws& draws) : draws(draws), is_drawn(true) {}
+  bool empty() const { return numbers == nullptr && !is_drawn; }
+
+  const float* numbers = nullptr;
+  Draws draws;
+  bool is_drawn = false;
+};
+
+// All that one chunk is asked with.
+struct DenoiseRequest {
   std::vector<Given> inputs;  // every observation input
-  const float* start =
-      nullptr;  // x at the first row: (batch, …) of the step input, already times the first σ
-  const float* noise = nullptr;               // table.noise_draws() draws of that size
-  float guidance = 1;                         // λ, with two groups
+  Noise start;         // x at the first row: (batch, …) of the step input, already times the first σ
+  Noise noise;         // table.noise_draws() draws of that size
+  float guidance = 1;  // λ, with two groups
   const float* prefix = nullptr;              // (horizon, action_dim), with
   const float* prefix_weights = nullptr;      // (horizon)
   float* out = nullptr;                       // like start
@@ -129,8 +147,7 @@ class Session {
 
   // Plans for the table's calls and computes the schedule stage for all of them. `schedule` gives each
   // schedule input's values for every call: (calls, floats per call).
-  // With a tolerance, all calls are solved together (sample/denoise.h, denoise_parallel) up to it; on the CPU
-  // alone.
+  // With a tolerance, all calls are solved together (sample/denoise.h, ParallelWork) up to it.
   virtual void set_table(const SamplerTable& table, const std::map<std::string, std::vector<float>>& schedule,
                          float parallel_tolerance = 0) = 0;
 
@@ -138,7 +155,7 @@ class Session {
   virtual SampleShape sample_shape() const = 0;
 
   // Denoises with the table. The network must have one step input and its first output of the same shape.
-  virtual Status denoise(const DenoiseArgs& args, InferStats* stats) = 0;
+  virtual Status denoise(const DenoiseRequest& request, InferStats* stats) = 0;
 
   // Runs the network once without a sampler, every input given.
   virtual Status run(const std::vector<Given>& inputs, const std::vector<Wanted>& outputs,

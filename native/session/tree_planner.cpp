@@ -1,6 +1,5 @@
 // The TreePlanner of session.h: programs of one model under one tree.
-#include <chrono>
-
+#include "base/clock.h"
 #include "plan/tree_rollout.h"
 #include "session/model.h"
 
@@ -27,7 +26,7 @@ class ModelTreePlanner : public TreePlanner {
   }
 
   Status plan(const TreeArgs& args, float* out, PlanStats* stats) override {
-    const auto begin = std::chrono::steady_clock::now();
+    const int64_t begin = monotonic_ns();
     if (args.inputs.size() != inputs_.size()) return Status::bad_argument;
     for (const Given& given : args.inputs) {
       if (given.port < 0 || given.port >= static_cast<int>(inputs_.size()) || given.empty())
@@ -43,9 +42,8 @@ class ModelTreePlanner : public TreePlanner {
     const bool found = rollout_.finish(out);
     if (stats != nullptr) {
       const Tree& tree = rollout_.tree();
-      *stats = {std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin)
-                    .count(),
-                tree.worst_count(), found ? static_cast<float>(tree.value(tree.chosen())) : 0};
+      *stats = {monotonic_ns() - begin, tree.worst_count(),
+                found ? static_cast<float>(tree.value(tree.chosen())) : 0};
     }
     return status != Status::ok ? status : found ? Status::ok : Status::not_finite;
   }
@@ -80,9 +78,9 @@ class ModelTreePlanner : public TreePlanner {
 
 std::unique_ptr<TreePlanner> TreePlanner::open(std::shared_ptr<Model> model, const TreeTable& table) {
   auto packed = std::static_pointer_cast<PackedModel>(std::move(model));
-  if (packed->device() != nullptr)
+  if (packed->on_device())
     throw BuildError("unsupported", "tree search runs on the CPU: load the model without device " +
-                                        packed->device()->name());
+                                        packed->backend().capabilities().name);
   return std::make_unique<ModelTreePlanner>(std::move(packed), table);
 }
 

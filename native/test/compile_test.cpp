@@ -2,11 +2,11 @@
 // itself flattened into one stage, and the step list must be free of what does not change from step to step.
 #include <cstring>
 
+#include "backend/cpu/run.h"
+#include "backend/cpu/team_choice.h"
 #include "compile/program.h"
 #include "compile/rewrite.h"
-#include "backend/cpu/run.h"
 #include "session/session.h"
-#include "backend/cpu/team_choice.h"
 #include "test/check.h"
 #include "test/networks.h"
 
@@ -161,7 +161,7 @@ TEST("session: the denoising loop follows its table") {
   fill_normal(1, 2, 0, cond.data(), static_cast<int64_t>(cond.size()));
   fill_normal(1, 3, 0, x.data(), static_cast<int64_t>(x.size()));
   std::vector<float> got(x.size());
-  DenoiseArgs args;
+  DenoiseRequest args;
   args.inputs = {{2, cond.data()}};
   args.start = x.data();
   args.out = got.data();
@@ -209,7 +209,7 @@ TEST("session: all calls at once arrive where one after the other does") {
   fill_normal(1, 4, 0, noise.data(), 3 * count);
   auto model = model_of(make_unet(shape, 4), "reference", Precision::f32, 2);
   auto session = Session::open(model, {2, {}});
-  DenoiseArgs args;
+  DenoiseRequest args;
   args.inputs = {{2, cond.data()}};
   args.start = x.data();
   args.noise = noise.data();

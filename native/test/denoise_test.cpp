@@ -22,63 +22,79 @@ void square(const UnaryArgs& a, Part part) {
 }
 
 struct Loop {
-  explicit Loop(bool parallel) : kernels(reference_kernels()), tolerance(parallel ? 1e-30f : 0) {
+  Loop(int threads, bool parallel) : kernels(reference_kernels()) {
     kernels.unary = square;
     const int64_t count = parallel ? rows * floats : floats;
     const Ref in{Region::input}, out{Region::arena};
     Instruction instruction;
     instruction.args = UnaryArgs{.op = Unary::square, .count = count};
     instruction.refs = {in, out};
-    auto made_of = std::make_shared<Program>();
-    made_of->kernels = &kernels;
-    made_of->arena = count;
-    made_of->lists[static_cast<int>(List::step)].push_back(std::move(instruction));
-    made_of->inputs.push_back({"x", {1, count}, stage_step, in});
-    made_of->outputs.push_back({"F", {1, count}, stage_step, out});
-    program = std::make_unique<Bound>(made_of, nullptr);
+    auto program = std::make_shared<Program>();
+    program->kernels = &kernels;
+    program->arena = count;
+    program->lists[static_cast<int>(List::step)].push_back(std::move(instruction));
+    program->inputs.push_back({"x", {1, count}, stage_step, in});
+    program->outputs.push_back({"F", {1, count}, stage_step, out});
+    backend = open_cpu(std::make_shared<Pool>(threads), kernels);
+    stream = backend->open_stream();
+    executable = stream->load(program, backend->load(nullptr));
     table.rows.resize(rows);
     for (SamplerRow& row : table.rows) row.w_x = 0.9f, row.w_f = -0.1f;
-    for (int i = 0; i < floats; ++i) start.push_back(0.1f * static_cast<float>(i));
-    registers.resize((5 + rows) * floats);
+    x = stream->allocate(floats * sizeof(float));
+    registers = stream->allocate((2 + rows) * floats * sizeof(float));
+    DenoiseWork& d = work.denoise;
+    d.program = executable.get(), d.table = &table;
+    d.net_in = executable->input(0), d.net_out = executable->output(0);
+    d.groups = 1, d.count = floats, d.call = &call, d.x = x.floats(), d.history = registers.floats();
+    work.rows = table.rows.data();
+    work.out = registers.floats(), work.moved = work.out + floats, work.trajectory = work.moved + floats;
+    if (parallel) {
+      guess = stream->capture([&] { enqueue_guess(*stream, work); });
+      step = stream->capture([&] { enqueue_iteration(*stream, work); });
+    } else {
+      whole = stream->capture([&] { enqueue_denoise(*stream, work.denoise); });
+    }
   }
 
   // The chunk; how many calls it took goes to `calls`.
-  std::vector<float> run(Pool& pool, int cancel_at, Status& status, int& calls) {
-    std::vector<float> result(floats);
-    DenoiseWork work{};
-    work.program = program.get(), work.table = &table;
-    work.net_in = program->input(size_t{0}), work.net_out = program->output(size_t{0});
-    work.groups = 1, work.count = work.row = work.action_dim = floats;
-    work.start = start.data(), work.out = result.data(), work.registers = registers.data();
-    work.cancel = &cancelled;
+  std::vector<float> run(int cancel_at, Status& status, int& calls) {
     cancelled = false, made = 0, at = cancel_at;
-    pool.run([&](const Team& team) {
-      status = tolerance > 0 ? denoise_parallel(work, tolerance, team, &calls) : denoise(work, team, &calls);
-    });
-    return result;
+    for (int i = 0; i < floats; ++i) x.floats()[i] = 0.1f * static_cast<float>(i);
+    if (whole != nullptr) {
+      const Replayed replayed = stream->replay(*whole, &cancelled);
+      status = replayed.status, calls = replayed.steps;
+      return {x.floats(), x.floats() + floats};
+    }
+    status = stream->replay(*guess).status;
+    for (calls = 0; status == Status::ok && calls < rows; ++calls)
+      if (status = stream->replay(*step, &cancelled).status; status != Status::ok) break;
+    return {work.out, work.out + floats};
   }
 
   KernelTable kernels;
-  float tolerance;
-  std::unique_ptr<Bound> program;
+  std::shared_ptr<Backend> backend;
+  std::shared_ptr<Stream> stream;
+  std::unique_ptr<Executable> executable;
   SamplerTable table;
-  std::vector<float> start, registers;
+  SampleCall call;
+  Memory x, registers;
+  ParallelWork work{};
+  std::unique_ptr<Capture> whole, guess, step;
 };
 
 TEST(
     "denoise: cancelled within a step, the loop ends after it, and the next chunk is as it would have been") {
   for (const int threads : {1, 2, 3})
     for (const bool parallel : {false, true}) {
-      Pool pool(threads);
-      Loop loop(parallel);
+      Loop loop(threads, parallel);
       Status status;
       int calls, whole;
-      const std::vector<float> undisturbed = loop.run(pool, 0, status, whole);
+      const std::vector<float> undisturbed = loop.run(0, status, whole);
       CHECK(status == Status::ok && whole > 4 && whole <= rows);
       for (const int step : {1, 2, whole - 1}) {
-        loop.run(pool, step, status, calls);
+        loop.run(step, status, calls);
         CHECK(status == Status::cancelled && calls == step && made == step);
-        const std::vector<float> after = loop.run(pool, 0, status, calls);
+        const std::vector<float> after = loop.run(0, status, calls);
         CHECK(status == Status::ok && calls == whole && after == undisturbed);
       }
     }
@@ -98,7 +114,7 @@ TEST("session: a chunk is cancelled from another thread while it is being denois
   const std::vector<float> cond(132, 0.3f), x(16 * 2, 0.1f);
   std::vector<float> undisturbed(x.size()), after(x.size());
   std::atomic<bool> cancel{false};
-  DenoiseArgs args;
+  DenoiseRequest args;
   args.inputs = {{2, cond.data()}};
   args.start = x.data(), args.out = undisturbed.data(), args.cancel = &cancel;
   InferStats stats;

@@ -46,9 +46,9 @@ std::vector<Planning> plannings() {
   return {{"mppi", mppi}, {"cem", cem}, {"icem", icem}, {"information", information}, {"shooting", shooting}};
 }
 
-void copy(const DeviceQueue& queue, void* to, const void* from, size_t floats) {
-  queue.device().need(queue.api().transfer(queue.get(), to, from, floats * sizeof(float)));
-  queue.wait();
+void copy(const DeviceStream& stream, void* to, const void* from, size_t floats) {
+  stream.copy(to, from, floats * sizeof(float));
+  stream.wait();
 }
 
 // What a candidate is worth: the nearer to 0.3 the better; some are no number, one has exploded.
@@ -70,20 +70,20 @@ TEST("cuda: every kind of search finds on a device what it finds on the CPU") {
   const std::vector<Planning> all = plannings();
   for (const Target& target : targets(static_cast<int>(all.size()))) {
     if (!target.is_device) continue;
-    const auto queue = std::make_shared<DeviceQueue>(Device::open(target.name));
+    const auto stream = std::make_shared<DeviceStream>(Device::open(target.name));
     for (const auto& [name, table] : all) {
       const auto floats = static_cast<size_t>(table.rows() * table.row());
-      DeviceBlock actions(queue, floats * sizeof(float)),
-          returns(queue, static_cast<size_t>(table.rows()) * 4);
+      const Memory actions = allocate(stream, floats * sizeof(float)),
+                   returns = allocate(stream, static_cast<size_t>(table.rows()) * 4);
       DeviceSearch::Ports ports;
       ports.actions = actions.floats();
       ports.returns = returns.floats();
-      DeviceSearch there(queue, table, ports);
+      DeviceSearch there(stream, table, ports);
       Search here(table), told(table);
       std::vector<float> prior(static_cast<size_t>(table.prior * table.row())), candidates(floats);
       fill_uniform(9, 9, 0, prior.data(), static_cast<int64_t>(prior.size()));
       std::copy(prior.begin(), prior.end(), here.actions());
-      copy(*queue, actions.data(), prior.data(), prior.size());
+      copy(*stream, actions.data(), prior.data(), prior.size());
       const std::vector<float> centre(static_cast<size_t>(table.row()), 0.25f);
       for (int plan = 0; plan < plans; ++plan) {
         if (plan == 0 || plan == 5) {
@@ -99,18 +99,18 @@ TEST("cuda: every kind of search finds on a device what it finds on the CPU") {
         for (int i = 0; i < table.iterations; ++i) {
           here.propose(i, Team());
           there.put_propose(i);
-          copy(*queue, candidates.data(), actions.data(), floats);
+          copy(*stream, candidates.data(), actions.data(), floats);
           // Equal in the emulator. A device fuses multiply-adds and has its own exp, log and cosine: units in
           // the last place of numbers up to 1, which the next iterations carry on.
           CHECK_NEAR(label.c_str(), candidates.data(), here.actions(), static_cast<int64_t>(floats), 2e-6,
                      1.0);
           std::vector<float> scores = scores_of(here.actions(), table, plan == 2);
-          copy(*queue, returns.data(), scores.data(), scores.size());
+          copy(*stream, returns.data(), scores.data(), scores.size());
           there.put_update(i);
           here.update(scores.data());
         }
         there.put_answer();
-        queue->wait();
+        stream->wait();
         std::vector<float> want(static_cast<size_t>(table.row())), got(want);
         CHECK(here.finish(explore, want.data()) == there.take(told, got.data()));
         CHECK_NEAR(label.c_str(), got.data(), want.data(), table.row(), 2e-6, 1.0);

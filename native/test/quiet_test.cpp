@@ -74,7 +74,7 @@ TEST("quiet: denoising, running, planning and searching a tree allocate nothing"
     table.rows.resize(4);
     for (SamplerRow& row : table.rows) row.w_x = 0.9f, row.w_f = -0.1f, row.c_in = 1, row.w_noise = 0.1f;
     session->set_table(table, {{"step_embedding", std::vector<float>(4 * 128, 0.1f)}});
-    DenoiseArgs args;
+    DenoiseRequest args;
     args.inputs = {{2, cond.data()}};
     args.start = x.data();
     args.noise = noise.data();

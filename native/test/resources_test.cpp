@@ -120,7 +120,7 @@ TEST("resources: a sampler table that memory does not suffice for leaves the ses
     const std::vector<float> start(64 * 8 * 4, 0.25f);
     const auto denoised = [&] {
       std::vector<float> out(start.size());
-      DenoiseArgs args;
+      DenoiseRequest args;
       args.start = start.data();
       args.out = out.data();
       CHECK(session->denoise(args, nullptr) == Status::ok);

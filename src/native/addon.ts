@@ -13,6 +13,7 @@ import {
   TendonError,
 } from '../types/index.js';
 import { packageFile } from '../types/package.js';
+import type { Noise } from './noise.js';
 
 export type Precision = 'f32' | 'bf16' | 'int8' | 'auto';
 export type Stage = 'schedule' | 'observation' | 'step';
@@ -124,9 +125,9 @@ export interface DenoiseRequest {
   /** Observation inputs by name, whole. */
   readonly inputs: NetworkInputs;
   /** x at the first row of the table: unit noise times the first σ, (batch, horizon, action_dim). */
-  readonly start: Float32Array;
+  readonly start: Noise;
   /** Further draws of that size that a stochastic table consumes, in order. */
-  readonly noise?: Float32Array;
+  readonly noise?: Noise;
   readonly guidance?: number;
   /** (horizon, action_dim), normalised, with prefix_weights (horizon). */
   readonly prefix?: Float32Array;

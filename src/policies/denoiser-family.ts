@@ -82,10 +82,11 @@ export interface Window {
 /** What goes from one answer to the next: actions that were given, the state of a recurrent network. */
 export interface Carry {
   /**
-   * Inputs from what the last answer left (undefined at an episode's start). `start`, (candidates, rows, columns), is the
-   * start noise, into which known rows may be written; `first` is the row that will be executed.
+   * Inputs from what the last answer left (undefined at an episode's start). `start()`, (candidates, rows, columns), is
+   * the start noise, into which known rows may be written; who does not ask leaves it to the core to draw. `first` is the
+   * row that will be executed.
    */
-  begin(left: unknown, start: Float32Array, first: number): NetworkInputs;
+  begin(left: unknown, start: () => Float32Array, first: number): NetworkInputs;
   /** What this answer leaves; undefined: nothing. `x` as `start`, denoised. */
   next(left: unknown, x: Float32Array, first: number): object | undefined;
 }

@@ -2,12 +2,14 @@
 // A family supplies its parts (denoiser-family.ts); this file asks each of them the same questions, whatever it is.
 
 import {
-  addon,
+  type Draws,
   type GraphBuilder,
   type NativeModel,
   type NativePool,
   type NativeSession,
+  type Noise,
   native,
+  numbersOf,
   poolFor,
 } from '../native/index.js';
 import {
@@ -128,9 +130,18 @@ export class DenoisingPolicy implements TunablePolicy {
           'unsupported',
           `${this.spec.family}: this network does not run call by call in the core, so particles and terms cannot act on it`,
         );
-      const { start, added } = this.noise(ready, choice.candidates, options);
+      const noise = this.noise(ready, choice.candidates, options);
       const first = window.firstRow(history.length);
-      const carried = window.carry.begin(left, start, first);
+      let { start } = noise;
+      const carried = window.carry.begin(
+        left,
+        () => {
+          const numbers = numbersOf(start);
+          start = numbers;
+          return numbers;
+        },
+        first,
+      );
       const joined = joining.begin(options.prefix, newest, first);
       const inputs = network.condition(history, options.goal, groupsOf(choice));
       const chunksOf = (rows: ArrayLike<number>): Float32Array => {
@@ -142,7 +153,7 @@ export class DenoisingPolicy implements TunablePolicy {
         ready.session.denoise({
           inputs: { ...inputs, ...carried, ...joined.inputs },
           start,
-          noise: added,
+          noise: noise.added,
           guidance: choice.guidance_scale,
           ...joined.towards,
           ...(steer === undefined ? {} : { steer: steeredBy(steer, choice.candidates, chunksOf) }),
@@ -197,24 +208,27 @@ export class DenoisingPolicy implements TunablePolicy {
     { start_scale, noise_draws }: Ready,
     candidates: number,
     { noise, first_noise, step_noise }: InferOptions,
-  ): { start: Float32Array; added: Float32Array } {
+  ): { start: Noise; added: Noise } {
     const { rows, columns } = this.family.network;
     const count = candidates * rows * columns;
-    const start = noise?.slice() ?? this.draw(count);
+    if (noise !== undefined && noise.length !== count)
+      throw new TendonError(
+        'input_invalid',
+        `noise: expected ${candidates} × ${rows} × ${columns} values, got ${noise.length}`,
+      );
+    if (step_noise !== undefined && step_noise.length !== count * noise_draws)
+      throw new TendonError(
+        'input_invalid',
+        `step_noise: expected ${noise_draws} draws (of this sampler at these steps) × ${count} values, got ${step_noise.length}`,
+      );
+    if (noise === undefined && first_noise === undefined)
+      return { start: this.draw(count, start_scale), added: step_noise ?? this.draw(count * noise_draws) };
+    const start = noise?.slice() ?? numbersOf(this.draw(count));
     if (first_noise !== undefined) this.writeFirst(first_noise, start);
-    if (start.length !== count)
-      throw new TendonError(
-        'input_invalid',
-        `noise: expected ${candidates} × ${rows} × ${columns} values, got ${start.length}`,
-      );
-    const added = step_noise ?? this.draw(count * noise_draws);
-    if (added.length !== count * noise_draws)
-      throw new TendonError(
-        'input_invalid',
-        `step_noise: expected ${noise_draws} draws (of this sampler at these steps) × ${count} values, got ${added.length}`,
-      );
-    for (let i = 0; i < count; i++) start[i] = start[i]! * start_scale;
-    return { start, added };
+    return {
+      start: start.map((v) => v * start_scale),
+      added: step_noise ?? this.draw(count * noise_draws),
+    };
   }
 
   /** Noise that was decided for the first candidates stands before what was drawn. */
@@ -233,11 +247,11 @@ export class DenoisingPolicy implements TunablePolicy {
     return [this.family.network.rows, this.family.network.columns];
   }
 
-  /** The next `count` numbers of this episode's noise stream. */
-  private draw(count: number): Float32Array {
+  /** The next `count` numbers of this episode's noise stream, which the core draws. */
+  private draw(count: number, scale = 1): Draws {
     const first = this.draws;
     this.draws += count;
-    return native(() => addon().philoxNormal(this.seed, 0, first, count));
+    return { seed: this.seed, stream: 0, first, count, scale };
   }
 
   /** x (candidates, rows, columns) as actions (candidates, horizon, action_dim) in physical units, from row `first` on. */

@@ -1,7 +1,13 @@
 // Samplers that TypeScript drives, one call of the network at a time: every sampler of a network that the core cannot
 // compile, and those that decide their steps on the way (dpm_adaptive).
 
-import type { CancelToken, DenoiseRequest, NativeSession, RunResult } from '../native/index.js';
+import {
+  type CancelToken,
+  type DenoiseRequest,
+  type NativeSession,
+  numbersOf,
+  type RunResult,
+} from '../native/index.js';
 import type { Follow, Loop, Prefix, Question, Resampled } from '../samplers/index.js';
 import { TendonError } from '../types/index.js';
 
@@ -77,7 +83,9 @@ export class LoopSession implements NativeSession {
 
   async denoise(request: DenoiseRequest & { readonly steer?: Steer | undefined }): Promise<Denoised> {
     const began = process.hrtime.bigint();
-    const { start, inputs, guidance = 1, cancel, steer, noise = NONE } = request;
+    const { inputs, guidance = 1, cancel, steer } = request;
+    const start = numbersOf(request.start);
+    const noise = request.noise === undefined ? NONE : numbersOf(request.noise);
     const size = start.length;
     const sample = this.inputs.find((port) => port.stage === 'step')!;
     const groups = sample.shape.reduce((n, d) => n * d, 1) / size;

@@ -1,8 +1,8 @@
 // A sampler is a table: one row of coefficients per denoiser call, computed here in float64 and run by the native
-// loop (native/sample/table.h defines what a row does). `runTable` is the same loop in plain TypeScript: the
+// loop (native/ops/sampler.h defines what a row does). `runTable` is the same loop in plain TypeScript: the
 // definition that tests compare with.
 
-/** Fields in the order of native/sample/table.h. */
+/** Fields in the order of native/ops/sampler.h. */
 export const ROW_FIELDS = [
   'pre_noise',
   'c_in',

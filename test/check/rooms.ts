@@ -10,8 +10,8 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   // What programs run on: one contract, which the CPU and a CUDA device keep.
   backend: ['base', 'ops', 'kernels', 'compile'],
   measure: ['base', 'kernels'],
-  sample: ['base', 'backend', 'compile'],
-  plan: ['base', 'backend', 'compile'],
+  sample: ['base', 'ops', 'compile', 'backend'],
+  plan: ['base', 'ops', 'compile', 'backend'],
   // Threads that are on time: clocks, queues that nobody waits for, memory that stays.
   realtime: ['base'],
   // Commands for a robot: the limits, and the thread that applies them.

@@ -12,6 +12,7 @@ import {
   BINARY_NAMES,
   GraphBuilder,
   native,
+  numbersOf,
   type PlannerTable,
   REDUCE_NAMES,
   type TreeTable,
@@ -110,6 +111,23 @@ test('a cancelled token stops before the first step; NaN is a status', async () 
   expect([stopped.status, stopped.calls]).toEqual(['cancelled', 0]);
   const bad = await session.denoise({ inputs: { v }, start: Float32Array.from(x).fill(Number.NaN) });
   expect(bad.status).toBe('not_finite');
+});
+
+test('noise that the core draws is what the caller would have drawn', async () => {
+  const session = await smallSession();
+  await session.setTable(rows(1, 2), { sigma: new Float32Array(2) });
+  const draws = { seed: 7, stream: 3, first: 5, count: x.length, scale: 1.7 };
+  const drawn = await session.denoise({ inputs: { v }, start: draws });
+  const given = await session.denoise({ inputs: { v }, start: numbersOf(draws) });
+  expect(drawn.x).toEqual(given.x);
+  expect(new Set(drawn.x).size).toBe(x.length);
+  for (const [wrong, said] of [
+    [{ ...draws, count: x.length + 1 }, /start: expected 6 values, got 7/],
+    [{ ...draws, seed: -1 }, /seed/],
+    [{ ...draws, first: 0.5 }, /first/],
+    [{ ...draws, scale: Number.NaN }, /start\.scale/],
+  ] as const)
+    await expect((async () => session.denoise({ inputs: { v }, start: wrong }))()).rejects.toThrow(said);
 });
 
 test('philox takes numbers and bigints and splits anywhere', () => {

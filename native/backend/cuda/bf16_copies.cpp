@@ -27,7 +27,7 @@ Span written(const Instruction& instruction) {
 }
 
 // Whether a product's rows would be fetched as eight numbers of bf16 at a time.
-bool wants_twin(const GemmArgs& a) {
+bool wants_copy(const GemmArgs& a) {
   const Rows& r = a.rows;
   return a.format != WeightFormat::f32 && r.count() > cuda::narrow_rows && r.c % 8 == 0 &&
          r.position_stride % 8 == 0 && r.batch_stride % 8 == 0;
@@ -73,11 +73,11 @@ std::vector<const Instruction*> writers_of(const std::vector<Instruction>& list,
 
 }  // namespace
 
-std::map<const Instruction*, TwinUse> find_twins(const std::vector<Instruction>& list) {
-  std::map<const Instruction*, TwinUse> uses;
+std::map<const Instruction*, Bf16Use> find_bf16_copies(const std::vector<Instruction>& list) {
+  std::map<const Instruction*, Bf16Use> uses;
   for (size_t i = 0; i < list.size(); ++i) {
     const auto* gemm = std::get_if<GemmArgs>(&list[i].args);
-    if (gemm == nullptr || !wants_twin(*gemm)) continue;
+    if (gemm == nullptr || !wants_copy(*gemm)) continue;
     const std::vector<const Instruction*> writers = writers_of(list, i);
     for (const Instruction* writer : writers) uses[writer].writes = true;
     if (!writers.empty()) uses[&list[i]].reads = true;

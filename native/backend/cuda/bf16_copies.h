@@ -11,11 +11,11 @@
 
 namespace tendon {
 
-struct TwinUse {
+struct Bf16Use {
   bool reads = false, writes = false;
 };
 
 // Products that read a copy, all of which was written by products before, and those; no others.
-std::map<const Instruction*, TwinUse> find_twins(const std::vector<Instruction>& list);
+std::map<const Instruction*, Bf16Use> find_bf16_copies(const std::vector<Instruction>& list);
 
 }  // namespace tendon

@@ -61,14 +61,14 @@ std::shared_ptr<const Device> Device::open(const std::string& name) {
     device->index_ = std::atoi(which.c_str());
     device->api_ = &library_api(name);
     int count = 0;
-    const cuda::Fault none = device->api_->count(&count);
+    const cuda::Error none = device->api_->count(&count);
     if (none != nullptr || device->index_ >= count)
       throw BuildError("native_unavailable",
                        format("device %s: this machine has %d CUDA devices%s%s; check nvidia-smi, or leave "
                               "`device` out to run on the CPU",
                               name.c_str(), count, none == nullptr ? "" : ": ", none == nullptr ? "" : none));
   }
-  device->need(device->api_->describe(device->index_, &device->description_));
+  device->check(device->api_->describe(device->index_, &device->description_));
   return device;
 }
 
@@ -83,51 +83,38 @@ std::string Device::why_no_cuda() {
 
 const KernelTable& Device::kernels() const { return cuda::emulated_kernels(); }
 
-void Device::need(cuda::Fault fault) const {
-  if (fault != nullptr) throw BuildError("internal", format("device %s: %s", name_.c_str(), fault));
+void Device::check(cuda::Error error) const {
+  if (error != nullptr) throw BuildError("internal", format("device %s: %s", name_.c_str(), error));
 }
 
-DeviceQueue::DeviceQueue(std::shared_ptr<const Device> device) : device_(std::move(device)) {
-  device_->need(api().open(device_->index(), &queue_));
+DeviceStream::DeviceStream(std::shared_ptr<const Device> device) : device_(std::move(device)) {
+  device_->check(api().open_stream(device_->index(), &stream_));
 }
-DeviceQueue::~DeviceQueue() { api().close(queue_); }
+DeviceStream::~DeviceStream() { api().close_stream(stream_); }
 
-bool DeviceSignal::await(const DeviceQueue& queue) {
-  const cuda::Api& api = queue.api();
-  if (api.call(queue.get(), raise, this) != nullptr) return false;
-  while (!raised_.try_acquire_for(std::chrono::milliseconds(200))) {
-    bool done = false;
-    if (api.is_done(queue.get(), &done) != nullptr) return false;
-  }
-  return true;
-}
-
-DeviceBlock::DeviceBlock(std::shared_ptr<DeviceQueue> queue, size_t bytes, Kind kind)
-    : queue_(std::move(queue)), bytes_(bytes), kind_(kind) {
-  const auto take = kind == Kind::pinned ? queue_->api().take_pinned : queue_->api().take;
+Memory allocate(const std::shared_ptr<DeviceStream>& stream, size_t bytes, MemoryKind kind) {
+  const cuda::Api& api = stream->api();
+  const bool staging = kind == MemoryKind::staging;
   void* data = nullptr;
-  const cuda::Fault fault = take(queue_->get(), bytes, &data);
-  if (fault != nullptr)
+  const cuda::Error error = (staging ? api.allocate_pinned : api.allocate)(stream->get(), bytes, &data);
+  if (error != nullptr)
     throw BuildError("out_of_resources",
                      format("device %s: cannot take %zu MB: %s; use a lower precision or a smaller batch",
-                            queue_->device().name().c_str(), bytes >> 20, fault));
-  data_ = static_cast<uint8_t*>(data);
+                            stream->device().name().c_str(), bytes >> 20, error));
+  const auto give_back = [stream, staging](uint8_t* p) {
+    (staging ? stream->api().deallocate_pinned : stream->api().deallocate)(stream->get(), p);
+  };
+  return {std::shared_ptr<uint8_t>(static_cast<uint8_t*>(data), give_back), bytes};
 }
 
-DeviceBlock& DeviceBlock::operator=(DeviceBlock&& other) noexcept {
-  if (this == &other) return *this;
-  give();
-  queue_ = std::move(other.queue_);
-  data_ = std::exchange(other.data_, nullptr);
-  bytes_ = std::exchange(other.bytes_, 0);
-  kind_ = other.kind_;
-  return *this;
-}
-
-void DeviceBlock::give() {
-  if (data_ == nullptr) return;
-  (kind_ == Kind::pinned ? queue_->api().give_pinned : queue_->api().give)(queue_->get(), data_);
-  data_ = nullptr;
+bool DeviceSignal::await(const DeviceStream& stream) {
+  const cuda::Api& api = stream.api();
+  if (api.launch_host(stream.get(), raise, this) != nullptr) return false;
+  while (!raised_.try_acquire_for(std::chrono::milliseconds(200))) {
+    bool done = false;
+    if (api.query(stream.get(), &done) != nullptr) return false;
+  }
+  return true;
 }
 
 }  // namespace tendon

@@ -1,5 +1,5 @@
 // An accelerator: "cuda:0", "cuda:1", … through libtendon_cuda, opened when the first is asked for, or
-// "cuda:emulated", its kernels on the CPU. And what is held on one: queues and memory.
+// "cuda:emulated", its kernels on the CPU. And what is held on one: streams and memory.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "base/error.h"
+#include "backend/backend.h"
 #include "kernels/cuda/api.h"
 
 namespace tendon {
@@ -27,8 +27,8 @@ class Device {
   // With which programs for it are compiled: how weights are packed, how much scratch a product needs.
   const KernelTable& kernels() const;
 
-  // While building, a fault is thrown.
-  void need(cuda::Fault fault) const;
+  // While building, an error is thrown.
+  void check(cuda::Error error) const;
 
  private:
   const cuda::Api* api_ = nullptr;
@@ -37,54 +37,42 @@ class Device {
   cuda::Description description_;
 };
 
-// One stream of a device and the memory taken through it.
-class DeviceQueue {
+// One stream of a device.
+class DeviceStream {
  public:
-  explicit DeviceQueue(std::shared_ptr<const Device> device);
-  ~DeviceQueue();
-  DeviceQueue(const DeviceQueue&) = delete;
-  DeviceQueue& operator=(const DeviceQueue&) = delete;
+  explicit DeviceStream(std::shared_ptr<const Device> device);
+  ~DeviceStream();
+  DeviceStream(const DeviceStream&) = delete;
+  DeviceStream& operator=(const DeviceStream&) = delete;
   const Device& device() const { return *device_; }
   const cuda::Api& api() const { return device_->api(); }
-  cuda::Queue* get() const { return queue_; }
-  void wait() const { device_->need(api().wait(queue_)); }
+  cuda::Stream* get() const { return stream_; }
+
+  // Throw BuildError for what the device reports.
+  void copy(void* to, const void* from, size_t bytes) const {
+    device_->check(api().copy_memory(stream_, to, from, bytes));
+  }
+  void wait() const { device_->check(api().synchronize(stream_)); }
 
  private:
   std::shared_ptr<const Device> device_;
-  cuda::Queue* queue_ = nullptr;
+  cuda::Stream* stream_ = nullptr;
 };
 
-// Wakes whoever waits for a queue, from a thread of the driver's. Where a fault ends a queue, the driver
-// calls nobody back: every so often the queue itself is asked.
+// Throws BuildError out_of_resources.
+Memory allocate(const std::shared_ptr<DeviceStream>& stream, size_t bytes,
+                MemoryKind kind = MemoryKind::device);
+
+// Wakes whoever waits for a stream, from a thread of the driver's. Where an error ends a stream, the driver
+// calls nobody back: every so often the stream itself is asked.
 class DeviceSignal {
  public:
-  // Returns when all that was put into the queue is done; false when the device reported a fault.
-  bool await(const DeviceQueue& queue);
+  // Returns when all that was enqueued is done; false when the device reported an error.
+  bool await(const DeviceStream& stream);
 
  private:
   static void raise(void* self) { static_cast<DeviceSignal*>(self)->raised_.release(); }
   std::binary_semaphore raised_{0};
-};
-
-// Zeroed memory of the device, or pinned memory of the host.
-class DeviceBlock {
- public:
-  enum class Kind : uint8_t { device, pinned };
-  DeviceBlock() = default;
-  DeviceBlock(std::shared_ptr<DeviceQueue> queue, size_t bytes, Kind kind = Kind::device);
-  ~DeviceBlock() { give(); }
-  DeviceBlock(DeviceBlock&& other) noexcept { *this = std::move(other); }
-  DeviceBlock& operator=(DeviceBlock&& other) noexcept;
-  uint8_t* data() const { return data_; }
-  float* floats() const { return reinterpret_cast<float*>(data_); }
-  size_t bytes() const { return bytes_; }
-
- private:
-  void give();
-  std::shared_ptr<DeviceQueue> queue_;
-  uint8_t* data_ = nullptr;
-  size_t bytes_ = 0;
-  Kind kind_ = Kind::device;
 };
 
 }  // namespace tendon

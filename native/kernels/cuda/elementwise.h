@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/lane.h"
 #include "kernels/kernels.h"
+#include "ops/loops.h"
 
 namespace tendon::cuda {
 
@@ -25,6 +26,16 @@ struct NumberKernel {
   TENDON_DEVICE static void run(const Lane& t, const Args& a) {
     const int64_t i = number_of(t);
     if (i < a.written()) a.out[i] = a.number(i);
+  }
+};
+
+// The loops' steps: likewise (ops/loops.h).
+template <LoopOp Arguments>
+struct LoopKernel {
+  using Args = Arguments;
+  TENDON_DEVICE static void run(const Lane& t, const Args& a) {
+    const int64_t i = number_of(t);
+    if (i < a.numbers()) a.at(i);
   }
 };
 

@@ -1,4 +1,4 @@
-// The emulator as a device: its memory is the host's but a copy apart, a recording is a list of calls.
+// The emulator as a device: its memory is the host's but a copy apart, captured work is a list of calls.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -11,13 +11,13 @@
 
 namespace tendon::cuda {
 
-struct Recording {
+struct CapturedGraph {
   std::vector<std::function<void()>> calls;
 };
 
-struct Queue {
-  bool records = false;
-  Recording recording;
+struct Stream {
+  bool captures = false;
+  CapturedGraph graph;
 };
 
 namespace {
@@ -25,31 +25,31 @@ namespace {
 // A chip this small makes products split k at test sizes too.
 constexpr int multiprocessors = 6;
 
-void put(Queue* queue, std::function<void()> call) {
-  if (queue->records) {
-    queue->recording.calls.push_back(std::move(call));
+void put(Stream* stream, std::function<void()> call) {
+  if (stream->captures) {
+    stream->graph.calls.push_back(std::move(call));
   } else {
     call();
   }
 }
 
-Fault fault() {
+Error error() {
   return FiberBlock::stuck() > 0 ? "the threads of a block waited for each other in vain" : nullptr;
 }
 
-Fault take(Queue*, size_t bytes, void** out) {
+Error allocate(Stream*, size_t bytes, void** out) {
   *out = std::calloc(bytes == 0 ? 1 : bytes, 1);
   return *out == nullptr ? "no memory is left" : nullptr;
 }
-void give(Queue*, void* p) { std::free(p); }
+void deallocate(Stream*, void* p) { std::free(p); }
 
 template <class Args>
-Fault run(Queue* queue, const Args& a) {
-  put(queue, [a] {
-    EmulatedStream stream({0, 1}, multiprocessors);
-    launch(stream, a);
+Error run(Stream* stream, const Args& a) {
+  put(stream, [a] {
+    EmulatedStream on({0, 1}, multiprocessors);
+    launch(on, a);
   });
-  return fault();
+  return error();
 }
 
 }  // namespace
@@ -61,80 +61,81 @@ const Api& emulated_api() {
       .count =
           [](int* devices) {
             *devices = 1;
-            return Fault{};
+            return Error{};
           },
       .describe =
           [](int, Description* out) {
             std::snprintf(out->name, sizeof out->name, "CUDA kernels emulated on the CPU");
             out->multiprocessors = multiprocessors;
             out->bytes = UINT64_C(1) << 34;
-            return Fault{};
+            return Error{};
           },
-      .open =
-          [](int, Queue** out) {
-            *out = new Queue;
-            return Fault{};
+      .open_stream =
+          [](int, Stream** out) {
+            *out = new Stream;
+            return Error{};
           },
-      .close = [](Queue* queue) { delete queue; },
-      .take = take,
-      .give = give,
-      .take_pinned = take,
-      .give_pinned = give,
-      .transfer =
-          [](Queue* queue, void* to, const void* from, size_t bytes) {
-            put(queue, [=] { std::memcpy(to, from, bytes); });
-            return Fault{};
+      .close_stream = [](Stream* stream) { delete stream; },
+      .allocate = allocate,
+      .deallocate = deallocate,
+      .allocate_pinned = allocate,
+      .deallocate_pinned = deallocate,
+      .copy_memory =
+          [](Stream* stream, void* to, const void* from, size_t bytes) {
+            put(stream, [=] { std::memcpy(to, from, bytes); });
+            return Error{};
           },
-      .call =
-          [](Queue* queue, void (*function)(void*), void* argument) {
-            put(queue, [=] { function(argument); });
-            return Fault{};
+      .launch_host =
+          [](Stream* stream, void (*function)(void*), void* argument) {
+            put(stream, [=] { function(argument); });
+            return Error{};
           },
-      .wait = [](Queue*) { return fault(); },
-      .is_done =
-          [](Queue*, bool* out) {
+      .synchronize = [](Stream*) { return error(); },
+      .query =
+          [](Stream*, bool* out) {
             *out = true;
-            return fault();
+            return error();
           },
-      .record =
-          [](Queue* queue) {
-            queue->records = true;
-            return Fault{};
+      .begin_capture =
+          [](Stream* stream) {
+            stream->captures = true;
+            return Error{};
           },
-      .recorded =
-          [](Queue* queue, Recording** out) {
-            queue->records = false;
-            *out = new Recording(std::exchange(queue->recording, {}));
-            return Fault{};
+      .end_capture =
+          [](Stream* stream, CapturedGraph** out) {
+            stream->captures = false;
+            *out = new CapturedGraph(std::exchange(stream->graph, {}));
+            return Error{};
           },
-      .forget = [](Recording* recording) { delete recording; },
-      .play =
-          [](Queue*, Recording* recording) {
-            for (const auto& call : recording->calls) call();
-            return fault();
+      .destroy_graph = [](CapturedGraph* graph) { delete graph; },
+      .launch_graph =
+          [](Stream*, CapturedGraph* graph) {
+            for (const auto& call : graph->calls) call();
+            return error();
           },
-      .mark_begin = [](Queue*) { return Fault{}; },
-      .mark_end = [](Queue*) { return Fault{}; },
-      .between =
-          [](Queue*, double* ns) {
+      .record_begin = [](Stream*) { return Error{}; },
+      .record_end = [](Stream*) { return Error{}; },
+      .elapsed =
+          [](Stream*, double* ns) {
             *ns = 0;
-            return Fault{};
+            return Error{};
           },
       .gemm =
-          [](Queue* queue, const GemmArgs& a, const Bf16Twins& twins) {
-            put(queue, [a, twins] {
-              EmulatedStream stream({0, 1}, multiprocessors);
-              launch(stream, a, twins);
+          [](Stream* stream, const GemmArgs& a, const Bf16Copies& copies) {
+            put(stream, [a, copies] {
+              EmulatedStream on({0, 1}, multiprocessors);
+              launch(on, a, copies);
             });
-            return fault();
+            return error();
           },
-      TENDON_KERNELS(X) TENDON_LOOP_KERNELS(X).plan =
-          [](Queue* queue, PlanStep step, const PlanArgs& a) {
-            put(queue, [step, a] {
-              EmulatedStream stream({0, 1}, multiprocessors);
-              launch(stream, step, a);
+      TENDON_KERNELS(X) TENDON_LOOP_OPS(X).choose = run<ChooseArgs>,
+      .plan =
+          [](Stream* stream, PlanStep step, const PlanArgs& a) {
+            put(stream, [step, a] {
+              EmulatedStream on({0, 1}, multiprocessors);
+              launch(on, step, a);
             });
-            return fault();
+            return error();
           },
   };
 #undef X

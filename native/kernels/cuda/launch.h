@@ -5,11 +5,9 @@
 
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/finish.h"
-#include "kernels/cuda/frames.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/norm.h"
 #include "kernels/cuda/planner.h"
-#include "kernels/cuda/sampler.h"
 #include "kernels/cuda/wide.h"
 
 namespace tendon::cuda {
@@ -28,6 +26,11 @@ void launch(On& on, const Args& a) {
   launch_each<NumberKernel<Args>>(on, a, a.written());
 }
 
+template <class On, LoopOp Args>
+void launch(On& on, const Args& a) {
+  launch_each<LoopKernel<Args>>(on, a, a.numbers());
+}
+
 template <class On>
 void launch(On& on, const BinaryArgs& a) {
   launch_each<BinaryKernel>(on, a, numbers(a.dims));
@@ -43,25 +46,6 @@ void launch(On& on, const GatherArgs& a) {
 template <class On>
 void launch(On& on, const MatmulArgs& a) {
   launch_each<MatmulKernel>(on, a, a.batch * a.m * a.n);
-}
-template <class On>
-void launch(On& on, const FeedArgs& a) {
-  launch_each<FeedKernel>(on, a, a.count);
-}
-template <class On>
-void launch(On& on, const CombineArgs& a) {
-  launch_each<CombineKernel>(on, a, a.count);
-}
-template <class On>
-void launch(On& on, const DrawArgs& a) {
-  launch_each<DrawKernel>(on, a, a.count);
-}
-template <class On>
-void launch(On& on, const FramesArgs& a) {
-  const int64_t kept = a.columns * a.channels;
-  if (a.lines == nullptr) return launch_each<CropKernel>(on, a, a.count * a.rows * kept);
-  launch_each<AcrossKernel>(on, a, a.count * a.line_count * kept);
-  launch_each<DownKernel>(on, a, a.count * a.rows * kept);
 }
 template <class On>
 void launch(On& on, const NormArgs& a) {
@@ -133,7 +117,7 @@ template <class W, class On>
 void launch_tensor_product(On& on, const GemmCall& call) {
   const GemmCut& c = call.cut;
   if (c.tile == Tile::wide) {
-    if (is_fetchable(call.args.rows, call.twins.x)) return launch_wide_tensor<W, uint16_t>(on, call);
+    if (is_fetchable(call.args.rows, call.copies.x)) return launch_wide_tensor<W, uint16_t>(on, call);
     return launch_wide_tensor<W, float>(on, call);
   }
   switch (c.rows) {
@@ -176,8 +160,8 @@ void launch_finish(On& on, const GemmCall& call) {
 }
 
 template <class On>
-void launch(On& on, const GemmArgs& a, const Bf16Twins& twins = {}) {
-  const GemmCall call{a, cut_gemm(a, on.multiprocessors()), twins};
+void launch(On& on, const GemmArgs& a, const Bf16Copies& copies = {}) {
+  const GemmCall call{a, cut_gemm(a, on.multiprocessors()), copies};
   launch_sums(on, call);
   launch_finish(on, call);
 }

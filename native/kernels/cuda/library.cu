@@ -1,5 +1,4 @@
-// libtendon_cuda: the api's table over the CUDA runtime, which is linked in. A queue is a stream; a recording
-// is a graph, launched as one.
+// libtendon_cuda: the api's table over the CUDA runtime, which is linked in. Captured work is a CUDA graph.
 #include <cuda_runtime.h>
 
 #include <cstdio>
@@ -9,21 +8,21 @@
 
 namespace tendon::cuda {
 
-struct Queue {
+struct Stream {
   int device;
   int multiprocessors;
-  cudaStream_t stream;
+  cudaStream_t handle;
   cudaEvent_t begin, end;
 };
 
-struct Recording {
-  cudaGraphExec_t graph;
+struct CapturedGraph {
+  cudaGraphExec_t executable;
 };
 
 namespace {
 
 // The runtime's sentences live as long as the library.
-Fault fault(cudaError_t error) { return error == cudaSuccess ? nullptr : cudaGetErrorString(error); }
+Error error_text(cudaError_t error) { return error == cudaSuccess ? nullptr : cudaGetErrorString(error); }
 
 template <class Kernel>
 __global__ void entry(const __grid_constant__ typename Kernel::Args a) {
@@ -33,10 +32,10 @@ __global__ void entry(const __grid_constant__ typename Kernel::Args a) {
 // What a block may take without asking.
 constexpr size_t free_shared_bytes = 48 << 10;
 
-struct Stream {
-  Queue* queue;
+struct Launcher {
+  Stream* stream;
   cudaError_t error;
-  int multiprocessors() const { return queue->multiprocessors; }
+  int multiprocessors() const { return stream->multiprocessors; }
 
   template <class Kernel, class Args>
   void launch(const Grid& grid, int threads, size_t shared_bytes, const Args& a) {
@@ -48,7 +47,7 @@ struct Stream {
     }
     const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
                       static_cast<unsigned>(grid.z));
-    entry<Kernel><<<blocks, static_cast<unsigned>(threads), shared_bytes, queue->stream>>>(a);
+    entry<Kernel><<<blocks, static_cast<unsigned>(threads), shared_bytes, stream->handle>>>(a);
     error = cudaGetLastError();
   }
   template <class Kernel, class Args>
@@ -58,33 +57,33 @@ struct Stream {
 };
 
 // The runtime keeps one device per thread; callers come on any.
-cudaError_t on_device(Queue* queue) { return cudaSetDevice(queue->device); }
+cudaError_t on_device(Stream* stream) { return cudaSetDevice(stream->device); }
 
 template <class Args>
-Fault run(Queue* queue, const Args& a) {
-  Stream stream{queue, on_device(queue)};
-  launch(stream, a);
-  return fault(stream.error);
+Error run(Stream* stream, const Args& a) {
+  Launcher launcher{stream, on_device(stream)};
+  launch(launcher, a);
+  return error_text(launcher.error);
 }
 
-Fault gemm(Queue* queue, const GemmArgs& a, const Bf16Twins& twins) {
-  Stream stream{queue, on_device(queue)};
-  launch(stream, a, twins);
-  return fault(stream.error);
+Error gemm(Stream* stream, const GemmArgs& a, const Bf16Copies& copies) {
+  Launcher launcher{stream, on_device(stream)};
+  launch(launcher, a, copies);
+  return error_text(launcher.error);
 }
 
-Fault plan(Queue* queue, PlanStep step, const PlanArgs& a) {
-  Stream stream{queue, on_device(queue)};
-  launch(stream, step, a);
-  return fault(stream.error);
+Error plan(Stream* stream, PlanStep step, const PlanArgs& a) {
+  Launcher launcher{stream, on_device(stream)};
+  launch(launcher, step, a);
+  return error_text(launcher.error);
 }
 
-Fault count(int* devices) { return fault(cudaGetDeviceCount(devices)); }
+Error count(int* devices) { return error_text(cudaGetDeviceCount(devices)); }
 
-Fault describe(int device, Description* out) {
+Error describe(int device, Description* out) {
   cudaDeviceProp p;
   const cudaError_t error = cudaGetDeviceProperties(&p, device);
-  if (error != cudaSuccess) return fault(error);
+  if (error != cudaSuccess) return error_text(error);
   std::snprintf(out->name, sizeof out->name, "%s", p.name);
   out->major = p.major;
   out->minor = p.minor;
@@ -94,97 +93,98 @@ Fault describe(int device, Description* out) {
   return nullptr;
 }
 
-void close(Queue* queue) {
-  on_device(queue);
-  if (queue->begin != nullptr) cudaEventDestroy(queue->begin);
-  if (queue->end != nullptr) cudaEventDestroy(queue->end);
-  if (queue->stream != nullptr) cudaStreamDestroy(queue->stream);
-  delete queue;
+void close_stream(Stream* stream) {
+  on_device(stream);
+  if (stream->begin != nullptr) cudaEventDestroy(stream->begin);
+  if (stream->end != nullptr) cudaEventDestroy(stream->end);
+  if (stream->handle != nullptr) cudaStreamDestroy(stream->handle);
+  delete stream;
 }
 
-Fault open(int device, Queue** out) {
+Error open_stream(int device, Stream** out) {
   Description description;
-  if (const Fault failed = describe(device, &description)) return failed;
-  auto* queue = new Queue{device, description.multiprocessors, nullptr, nullptr, nullptr};
-  cudaError_t error = on_device(queue);
-  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking);
-  if (error == cudaSuccess) error = cudaEventCreate(&queue->begin);
-  if (error == cudaSuccess) error = cudaEventCreate(&queue->end);
+  if (const Error failed = describe(device, &description)) return failed;
+  auto* stream = new Stream{device, description.multiprocessors, nullptr, nullptr, nullptr};
+  cudaError_t error = on_device(stream);
+  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream->handle, cudaStreamNonBlocking);
+  if (error == cudaSuccess) error = cudaEventCreate(&stream->begin);
+  if (error == cudaSuccess) error = cudaEventCreate(&stream->end);
   if (error != cudaSuccess) {
-    close(queue);
-    return fault(error);
+    close_stream(stream);
+    return error_text(error);
   }
-  *out = queue;
+  *out = stream;
   return nullptr;
 }
 
-Fault take(Queue* queue, size_t bytes, void** out) {
-  cudaError_t error = on_device(queue);
+Error allocate(Stream* stream, size_t bytes, void** out) {
+  cudaError_t error = on_device(stream);
   if (error == cudaSuccess) error = cudaMalloc(out, bytes == 0 ? 1 : bytes);
-  if (error == cudaSuccess) error = cudaMemsetAsync(*out, 0, bytes, queue->stream);
-  return fault(error);
+  if (error == cudaSuccess) error = cudaMemsetAsync(*out, 0, bytes, stream->handle);
+  return error_text(error);
 }
-void give(Queue* queue, void* p) {
-  on_device(queue);
+void deallocate(Stream* stream, void* p) {
+  on_device(stream);
   cudaFree(p);
 }
-Fault take_pinned(Queue* queue, size_t bytes, void** out) {
-  const cudaError_t error = on_device(queue);
-  return fault(error == cudaSuccess ? cudaMallocHost(out, bytes == 0 ? 1 : bytes) : error);
+Error allocate_pinned(Stream* stream, size_t bytes, void** out) {
+  const cudaError_t error = on_device(stream);
+  return error_text(error == cudaSuccess ? cudaMallocHost(out, bytes == 0 ? 1 : bytes) : error);
 }
-void give_pinned(Queue* queue, void* p) {
-  on_device(queue);
+void deallocate_pinned(Stream* stream, void* p) {
+  on_device(stream);
   cudaFreeHost(p);
 }
 
-Fault transfer(Queue* queue, void* to, const void* from, size_t bytes) {
-  const cudaError_t error = on_device(queue);
-  return fault(error == cudaSuccess ? cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue->stream)
-                                    : error);
+Error copy_memory(Stream* stream, void* to, const void* from, size_t bytes) {
+  const cudaError_t error = on_device(stream);
+  return error_text(error == cudaSuccess ? cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream->handle)
+                                         : error);
 }
-Fault call(Queue* queue, void (*function)(void*), void* argument) {
-  return fault(cudaLaunchHostFunc(queue->stream, function, argument));
+Error launch_host(Stream* stream, void (*function)(void*), void* argument) {
+  return error_text(cudaLaunchHostFunc(stream->handle, function, argument));
 }
-Fault wait(Queue* queue) { return fault(cudaStreamSynchronize(queue->stream)); }
-Fault is_done(Queue* queue, bool* out) {
-  const cudaError_t error = cudaStreamQuery(queue->stream);
+Error synchronize(Stream* stream) { return error_text(cudaStreamSynchronize(stream->handle)); }
+Error query(Stream* stream, bool* out) {
+  const cudaError_t error = cudaStreamQuery(stream->handle);
   *out = error == cudaSuccess;
-  return fault(error == cudaErrorNotReady ? cudaSuccess : error);
+  return error_text(error == cudaErrorNotReady ? cudaSuccess : error);
 }
 
-Fault record(Queue* queue) {
-  const cudaError_t error = on_device(queue);
-  return fault(error == cudaSuccess ? cudaStreamBeginCapture(queue->stream, cudaStreamCaptureModeThreadLocal)
-                                    : error);
+Error begin_capture(Stream* stream) {
+  const cudaError_t error = on_device(stream);
+  return error_text(error == cudaSuccess
+                        ? cudaStreamBeginCapture(stream->handle, cudaStreamCaptureModeThreadLocal)
+                        : error);
 }
-Fault recorded(Queue* queue, Recording** out) {
+Error end_capture(Stream* stream, CapturedGraph** out) {
   cudaGraph_t graph = nullptr;
-  cudaError_t error = cudaStreamEndCapture(queue->stream, &graph);
+  cudaError_t error = cudaStreamEndCapture(stream->handle, &graph);
   cudaGraphExec_t executable = nullptr;
   if (error == cudaSuccess) error = cudaGraphInstantiate(&executable, graph, 0);
   if (graph != nullptr) cudaGraphDestroy(graph);
   // Its first launch would upload it.
-  if (error == cudaSuccess) error = cudaGraphUpload(executable, queue->stream);
-  if (error == cudaSuccess) *out = new Recording{executable};
-  return fault(error);
+  if (error == cudaSuccess) error = cudaGraphUpload(executable, stream->handle);
+  if (error == cudaSuccess) *out = new CapturedGraph{executable};
+  return error_text(error);
 }
-void forget(Recording* recording) {
-  cudaGraphExecDestroy(recording->graph);
-  delete recording;
+void destroy_graph(CapturedGraph* captured) {
+  cudaGraphExecDestroy(captured->executable);
+  delete captured;
 }
-Fault play(Queue* queue, Recording* recording) {
-  const cudaError_t error = on_device(queue);
-  return fault(error == cudaSuccess ? cudaGraphLaunch(recording->graph, queue->stream) : error);
+Error launch_graph(Stream* stream, CapturedGraph* captured) {
+  const cudaError_t error = on_device(stream);
+  return error_text(error == cudaSuccess ? cudaGraphLaunch(captured->executable, stream->handle) : error);
 }
 
-Fault mark_begin(Queue* queue) { return fault(cudaEventRecord(queue->begin, queue->stream)); }
-Fault mark_end(Queue* queue) { return fault(cudaEventRecord(queue->end, queue->stream)); }
-Fault between(Queue* queue, double* ns) {
+Error record_begin(Stream* stream) { return error_text(cudaEventRecord(stream->begin, stream->handle)); }
+Error record_end(Stream* stream) { return error_text(cudaEventRecord(stream->end, stream->handle)); }
+Error elapsed(Stream* stream, double* ns) {
   float ms = 0;
-  cudaError_t error = cudaEventSynchronize(queue->end);
-  if (error == cudaSuccess) error = cudaEventElapsedTime(&ms, queue->begin, queue->end);
+  cudaError_t error = cudaEventSynchronize(stream->end);
+  if (error == cudaSuccess) error = cudaEventElapsedTime(&ms, stream->begin, stream->end);
   *ns = ms * 1e6;
-  return fault(error);
+  return error_text(error);
 }
 
 }  // namespace
@@ -198,25 +198,26 @@ extern "C" __attribute__((visibility("default"))) const tendon::cuda::Api* tendo
       .contract = contract(),
       .count = count,
       .describe = describe,
-      .open = open,
-      .close = close,
-      .take = take,
-      .give = give,
-      .take_pinned = take_pinned,
-      .give_pinned = give_pinned,
-      .transfer = transfer,
-      .call = call,
-      .wait = wait,
-      .is_done = is_done,
-      .record = record,
-      .recorded = recorded,
-      .forget = forget,
-      .play = play,
-      .mark_begin = mark_begin,
-      .mark_end = mark_end,
-      .between = between,
+      .open_stream = open_stream,
+      .close_stream = close_stream,
+      .allocate = allocate,
+      .deallocate = deallocate,
+      .allocate_pinned = allocate_pinned,
+      .deallocate_pinned = deallocate_pinned,
+      .copy_memory = copy_memory,
+      .launch_host = launch_host,
+      .synchronize = synchronize,
+      .query = query,
+      .begin_capture = begin_capture,
+      .end_capture = end_capture,
+      .destroy_graph = destroy_graph,
+      .launch_graph = launch_graph,
+      .record_begin = record_begin,
+      .record_end = record_end,
+      .elapsed = elapsed,
       .gemm = gemm,
-      TENDON_KERNELS(X) TENDON_LOOP_KERNELS(X).plan = plan,
+      TENDON_KERNELS(X) TENDON_LOOP_OPS(X).choose = run<ChooseArgs>,
+      .plan = plan,
   };
 #undef X
   return &api;

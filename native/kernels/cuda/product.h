@@ -32,7 +32,7 @@ struct GemmCut {
 struct GemmCall {
   GemmArgs args;
   GemmCut cut;
-  Bf16Twins twins;
+  Bf16Copies copies;
 };
 
 // Above so many rows a tile that keeps few of them reads its weights too often.
@@ -46,9 +46,9 @@ inline bool is_fetchable(const Rows& r) {
 }
 
 // The same for the copy in bf16, eight at a time.
-inline bool is_fetchable(const Rows& r, const uint16_t* twin) {
-  return twin != nullptr && r.c % 8 == 0 && r.position_stride % 8 == 0 && r.batch_stride % 8 == 0 &&
-         reinterpret_cast<uintptr_t>(twin) % 16 == 0;
+inline bool is_fetchable(const Rows& r, const uint16_t* copy) {
+  return copy != nullptr && r.c % 8 == 0 && r.position_stride % 8 == 0 && r.batch_stride % 8 == 0 &&
+         reinterpret_cast<uintptr_t>(copy) % 16 == 0;
 }
 
 template <class W>
@@ -158,7 +158,7 @@ TENDON_DEVICE_CALL void finish(const GemmCall& call, int64_t b, int64_t r, int64
   const int64_t at = b * a.out_batch_stride + r * a.out_row_stride + n;
   value = reference::apply(e.act_last, value);
   a.out[at] = value;
-  if (call.twins.out != nullptr) call.twins.out[at] = to_bf16(value);
+  if (call.copies.out != nullptr) call.copies.out[at] = to_bf16(value);
 }
 
 // A finished sum, of all k or of a split's.

@@ -130,7 +130,7 @@ struct WideTensorKernel {
  private:
   TENDON_DEVICE static const Number* rows_of(const GemmCall& call) {
     if constexpr (sizeof(Number) == 2) {
-      return call.twins.x;
+      return call.copies.x;
     } else {
       return call.args.rows.x;
     }

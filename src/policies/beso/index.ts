@@ -125,7 +125,8 @@ export function openBeso(checkpoint: Checkpoint): DenoiserFamily {
 function givenActions(action_dim: number, steps: number): Carry {
   type Given = readonly Float32Array[];
   return {
-    begin(left, start, first) {
+    begin(left, numbers, first) {
+      const start = numbers();
       // What lies before them stays noise.
       const all = (left as Given | undefined) ?? [];
       const given = all.slice(Math.max(0, all.length - first));

@@ -2,7 +2,7 @@
 // network asked afresh at every call, one candidate after the other.
 
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { DenoiseRequest, NativeSession, Port } from '../../native/index.js';
+import { type DenoiseRequest, type NativeSession, numbersOf, type Port } from '../../native/index.js';
 import type { Follow } from '../../samplers/index.js';
 import { packageWhenNeeded, TendonError } from '../../types/index.js';
 import type { OnnxPort } from '../../weights/index.js';
@@ -111,7 +111,9 @@ export class OrtSession implements NativeSession {
       const answer = (await this.session.run(feeds))[output]!.data as Float32Array;
       return answer.every(Number.isFinite) ? answer : undefined;
     };
-    const draws = (request.noise?.length ?? 0) / x.length;
+    const start = numbersOf(request.start);
+    const added = request.noise === undefined ? undefined : numbersOf(request.noise);
+    const draws = (added?.length ?? 0) / x.length;
     let status: Denoised['status'] = 'ok';
     let calls = 0;
     for (let candidate = 0; candidate < this.batch && status === 'ok'; candidate++) {
@@ -119,8 +121,8 @@ export class OrtSession implements NativeSession {
         const from = (draw * this.batch + candidate) * size;
         return all.subarray(from, from + size);
       };
-      const noise = Array.from({ length: draws }, (_, i) => own(request.noise!, i));
-      const loop = this.follow(own(request.start), noise, prefixOf(request, size));
+      const noise = Array.from({ length: draws }, (_, i) => own(added!, i));
+      const loop = this.follow(own(start), noise, prefixOf(request, size));
       const end = await runLoop(loop, ask, request.cancel);
       status = end.status;
       calls += end.calls;
