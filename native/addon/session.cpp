@@ -42,7 +42,8 @@ struct NoiseGiven {
 
 NoiseGiven noise_of(const Napi::Value& value, const char* what) {
   if (!value.IsObject() || value.IsTypedArray()) {
-    NoiseGiven noise{floats_of(value, what)};
+    NoiseGiven noise;
+    noise.numbers = floats_of(value, what);
     noise.count = static_cast<int64_t>(noise.numbers.size());
     return noise;
   }

@@ -69,6 +69,11 @@ class Capture {
   virtual ~Capture() = default;
 };
 
+class Search;
+class StreamSearch;
+struct SearchPorts;
+struct SearchCritic;
+
 struct Replayed {
   Status status = Status::ok;  // ok, cancelled or device_failed
   int steps = 0;               // passed by: how often begin_step was reached and not cancelled
@@ -85,6 +90,11 @@ class Stream {
   virtual std::unique_ptr<Executable> load(std::shared_ptr<const Program> program,
                                            std::shared_ptr<const LoadedWeights> weights,
                                            const std::vector<float*>& inputs = {}) = 0;
+
+  // A plan's search (backend/search.h) with its critics; `shown` is told what it finds and outlives it.
+  virtual std::unique_ptr<StreamSearch> open_search(Search& shown, const SearchPorts& ports,
+                                                    const std::vector<SearchCritic>& critics,
+                                                    std::shared_ptr<const LoadedWeights> weights) = 0;
 
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   // Of the step list, that of one `call` of the table.

@@ -107,7 +107,7 @@ void Frames::write(float* out) const {
   std::vector<float> lines(lines_floats()), room(room_floats());
   const auto axis = [](const Axis& a) { return FrameAxis{a.taps, a.first.data(), a.weight.data()}; };
   const Places here{pixels_.data(), values_.data(), axis(across_), axis(down_), lines.data(), room.data()};
-  for_each_step(here, out, [](const LoopArgs& step) { run_loop(step, {0, 1, nullptr}); });
+  for_each_step(here, out, [](const LoopArgs& step) { run_loop(step, Team()); });
 }
 
 void FrameLoader::enqueue(const Frames& frames, float* out) {

@@ -7,7 +7,6 @@
 #include <malloc.h>
 #endif
 
-#include "backend/cpu/profile.h"
 #include "backend/cpu/run.h"
 #include "base/philox.h"
 #include "compile/program.h"
@@ -100,10 +99,10 @@ void write_observation(const Bound& program, const Given& given, const std::stri
       given.write(program.input(i), inputs[i].shape.count());
 }
 
-void profile_program(const Bound& program, Pool& pool, int rounds, const std::string& prefix,
+void profile_program(Stream& stream, const Executable& program, int rounds, const std::string& prefix,
                      std::vector<InstructionReport>& reports) {
   for (const List list : all_lists) {
-    const auto times = profile_list(program, list, pool, rounds);
+    const std::vector<double> times = stream.time(program, list, rounds);
     for (size_t i = 0; i < times.size(); ++i) {
       const Instruction& instruction = program.program().list(list)[i];
       reports.push_back(

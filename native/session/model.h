@@ -60,7 +60,7 @@ void add_observation_ports(const Program& program, std::vector<Port>& ports);
 void write_observation(const Bound& program, const Given& given, const std::string& name);
 
 // Appends every instruction of the program, timed; `prefix` goes before the stage's name.
-void profile_program(const Bound& program, Pool& pool, int rounds, const std::string& prefix,
+void profile_program(Stream& stream, const Executable& program, int rounds, const std::string& prefix,
                      std::vector<InstructionReport>& reports);
 
 }  // namespace tendon

@@ -109,14 +109,7 @@ class ModelSession : public Session {
 
   std::vector<InstructionReport> profile(int rounds) override {
     std::vector<InstructionReport> reports;
-    for (const List list : all_lists) {
-      const std::vector<double> times = stream_->time(*setup_->executable, list, rounds);
-      for (size_t i = 0; i < times.size(); ++i) {
-        const Instruction& instruction = setup_->program->list(list)[i];
-        reports.push_back(
-            {list_name(list), instruction.label, instruction.flops, instruction.bytes, times[i]});
-      }
-    }
+    profile_program(*stream_, *setup_->executable, rounds, "", reports);
     return reports;
   }
 

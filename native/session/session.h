@@ -14,9 +14,9 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "graph/graph.h"
-#include "plan/search.h"
 #include "plan/tree_rollout.h"
 #include "sample/table.h"
+#include "search/search.h"
 #include "session/frames.h"
 
 namespace tendon {
@@ -178,7 +178,7 @@ struct PlanStats {
   int64_t device_ns = 0;  // by a device's own clock, 0 on the CPU
 };
 
-// A search whose candidates a model scores (the ports: plan/rollout.h).
+// A search whose candidates a model scores (the ports: plan/plan.h).
 class Planner {
  public:
   // Throws BuildError when the model lacks a port that the table needs.

@@ -5,8 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "backend/search.h"
 #include "base/philox.h"
-#include "plan/device_search.h"
 #include "test/check.h"
 #include "test/devices.h"
 #include "test/networks.h"
@@ -46,7 +46,7 @@ std::vector<Planning> plannings() {
   return {{"mppi", mppi}, {"cem", cem}, {"icem", icem}, {"information", information}, {"shooting", shooting}};
 }
 
-void copy(const DeviceStream& stream, void* to, const void* from, size_t floats) {
+void copy(Stream& stream, void* to, const void* from, size_t floats) {
   stream.copy(to, from, floats * sizeof(float));
   stream.wait();
 }
@@ -70,16 +70,16 @@ TEST("cuda: every kind of search finds on a device what it finds on the CPU") {
   const std::vector<Planning> all = plannings();
   for (const Target& target : targets(static_cast<int>(all.size()))) {
     if (!target.is_device) continue;
-    const auto stream = std::make_shared<DeviceStream>(Device::open(target.name));
+    const auto stream = open_cuda(target.name)->open_stream();
     for (const auto& [name, table] : all) {
       const auto floats = static_cast<size_t>(table.rows() * table.row());
-      const Memory actions = allocate(stream, floats * sizeof(float)),
-                   returns = allocate(stream, static_cast<size_t>(table.rows()) * 4);
-      DeviceSearch::Ports ports;
+      const Memory actions = stream->allocate(floats * sizeof(float)),
+                   returns = stream->allocate(static_cast<size_t>(table.rows()) * sizeof(float));
+      SearchPorts ports;
       ports.actions = actions.floats();
       ports.returns = returns.floats();
-      DeviceSearch there(stream, table, ports);
       Search here(table), told(table);
+      const auto there = stream->open_search(told, ports, {}, nullptr);
       std::vector<float> prior(static_cast<size_t>(table.prior * table.row())), candidates(floats);
       fill_uniform(9, 9, 0, prior.data(), static_cast<int64_t>(prior.size()));
       std::copy(prior.begin(), prior.end(), here.actions());
@@ -88,17 +88,17 @@ TEST("cuda: every kind of search finds on a device what it finds on the CPU") {
       for (int plan = 0; plan < plans; ++plan) {
         if (plan == 0 || plan == 5) {
           here.reset(7 + plan);
-          there.reset(7 + plan);
+          there->reset(7 + plan);
         }
         const float* around = plan == 4 ? centre.data() : nullptr;
         const bool explore = plan == 1;
         here.begin({}, around);
-        there.bring({}, around, explore);
-        there.put_begin();
+        there->give({}, around, explore);
+        there->enqueue_begin();
         const std::string label = target.name + " " + name + " plan " + std::to_string(plan);
         for (int i = 0; i < table.iterations; ++i) {
           here.propose(i, Team());
-          there.put_propose(i);
+          there->enqueue_propose(i);
           copy(*stream, candidates.data(), actions.data(), floats);
           // Equal in the emulator. A device fuses multiply-adds and has its own exp, log and cosine: units in
           // the last place of numbers up to 1, which the next iterations carry on.
@@ -106,13 +106,13 @@ TEST("cuda: every kind of search finds on a device what it finds on the CPU") {
                      1.0);
           std::vector<float> scores = scores_of(here.actions(), table, plan == 2);
           copy(*stream, returns.data(), scores.data(), scores.size());
-          there.put_update(i);
+          there->enqueue_update(i);
           here.update(scores.data());
         }
-        there.put_answer();
+        there->enqueue_answer();
         stream->wait();
         std::vector<float> want(static_cast<size_t>(table.row())), got(want);
-        CHECK(here.finish(explore, want.data()) == there.take(told, got.data()));
+        CHECK(here.finish(explore, want.data()) == there->answer(got.data()));
         CHECK_NEAR(label.c_str(), got.data(), want.data(), table.row(), 2e-6, 1.0);
         CHECK_NEAR(label.c_str(), told.mean().data(), here.mean().data(), table.row(), 2e-6, 1.0);
         CHECK_NEAR(label.c_str(), told.std().data(), here.std().data(), table.row(), 2e-6, 1.0);

@@ -166,7 +166,7 @@ inline WorldShape tdmpc2_5m() {
   return s;
 }
 
-// A latent world model with a planner's entries (plan/rollout.h): dynamics and reward at every step, a policy
+// A latent world model with a planner's entries (plan/plan.h): dynamics and reward at every step, a policy
 // prior, and critics of the end.
 inline Graph make_world_model(const WorldShape& s, uint64_t seed) {
   NetworkBuilder b(seed);

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "plan/search.h"
+#include "search/search.h"
 #include "session/session.h"
 #include "test/check.h"
 #include "test/networks.h"

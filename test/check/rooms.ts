@@ -4,25 +4,28 @@
 export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   ops: ['base'],
-  kernels: ['base', 'ops'],
+  // The search over action sequences: what a planner is, and its steps.
+  search: ['base'],
+  kernels: ['base', 'ops', 'search'],
   graph: ['base', 'ops'],
   compile: ['base', 'ops', 'graph', 'kernels'],
   // What programs run on: one contract, which the CPU and a CUDA device keep.
-  backend: ['base', 'ops', 'kernels', 'compile'],
+  backend: ['base', 'ops', 'search', 'kernels', 'compile'],
   measure: ['base', 'kernels'],
   sample: ['base', 'ops', 'compile', 'backend'],
-  plan: ['base', 'ops', 'compile', 'backend'],
+  plan: ['base', 'ops', 'search', 'compile', 'backend'],
   // Threads that are on time: clocks, queues that nobody waits for, memory that stays.
   realtime: ['base'],
   // Commands for a robot: the limits, and the thread that applies them.
   drive: ['base', 'realtime'],
-  session: ['base', 'ops', 'graph', 'kernels', 'compile', 'backend', 'sample', 'plan'],
+  session: ['base', 'ops', 'search', 'graph', 'kernels', 'compile', 'backend', 'sample', 'plan'],
   // Beside the session: the random numbers, the op names and the name of the instruction set that it exposes.
   // The executor stands beside the session: it runs no network.
   addon: ['base', 'session', 'ops', 'graph', 'kernels', 'measure', 'realtime', 'drive'],
   test: [
     'base',
     'ops',
+    'search',
     'graph',
     'kernels',
     'compile',
@@ -37,6 +40,7 @@ export const NATIVE_ROOMS: Readonly<Record<string, readonly string[]>> = {
   bench: [
     'base',
     'ops',
+    'search',
     'graph',
     'kernels',
     'compile',

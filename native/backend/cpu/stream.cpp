@@ -5,6 +5,7 @@
 #include "backend/cpu/loops.h"
 #include "backend/cpu/profile.h"
 #include "backend/cpu/run.h"
+#include "backend/cpu/search.h"
 #include "base/clock.h"
 
 namespace tendon {
@@ -31,6 +32,15 @@ class CpuBackend : public Backend {
   std::shared_ptr<Pool> pool_;
 };
 
+std::unique_ptr<CpuExecutable> bind(std::shared_ptr<const Program> program, const LoadedWeights& weights,
+                                    const std::vector<WeightPart>& parts, const std::vector<float*>& inputs) {
+  std::vector<std::pair<std::string, float*>> given;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i] != nullptr) given.emplace_back(program->inputs[i].name, inputs[i]);
+  return std::make_unique<CpuExecutable>(
+      Bound(std::move(program), static_cast<const CpuWeights&>(weights).weights, parts, given));
+}
+
 }  // namespace
 
 std::shared_ptr<Backend> open_cpu(std::shared_ptr<Pool> pool, const KernelTable& kernels) {
@@ -45,12 +55,15 @@ Memory CpuStream::allocate(size_t bytes, MemoryKind) {
 std::unique_ptr<Executable> CpuStream::load(std::shared_ptr<const Program> program,
                                             std::shared_ptr<const LoadedWeights> weights,
                                             const std::vector<float*>& inputs) {
-  std::vector<std::pair<std::string, float*>> given;
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i] != nullptr) given.emplace_back(program->inputs[i].name, inputs[i]);
-  const auto& parts = program->weights;
-  return std::make_unique<CpuExecutable>(
-      Bound(program, static_cast<const CpuWeights&>(*weights).weights, parts, given));
+  return bind(program, *weights, program->weights, inputs);
+}
+
+std::unique_ptr<StreamSearch> CpuStream::open_search(Search& shown, const SearchPorts& ports,
+                                                     const std::vector<SearchCritic>& critics,
+                                                     std::shared_ptr<const LoadedWeights> weights) {
+  std::vector<std::unique_ptr<CpuExecutable>> own;
+  for (const SearchCritic& c : critics) own.push_back(bind(c.program, *weights, c.weights, c.inputs));
+  return std::make_unique<CpuSearch>(*this, shown, ports, std::move(own));
 }
 
 void CpuStream::copy(void* to, const void* from, size_t bytes) {
@@ -86,6 +99,8 @@ void CpuStream::run(const std::vector<Launch>& launches, const Team& team) {
       run_list(*list->program, list->list, team, list->call);
     } else if (const auto* loop = std::get_if<LoopArgs>(&launch)) {
       run_loop(*loop, team);
+    } else if (const auto* task = std::get_if<Task>(&launch)) {
+      task->run(task->self, task->number, team);
     } else if (const auto* copy = std::get_if<CopyLaunch>(&launch)) {
       std::memcpy(copy->to, copy->from, copy->bytes);
     } else if (const auto* stamp = std::get_if<StampLaunch>(&launch)) {

@@ -32,6 +32,9 @@ class CpuStream : public Stream {
   std::unique_ptr<Executable> load(std::shared_ptr<const Program> program,
                                    std::shared_ptr<const LoadedWeights> weights,
                                    const std::vector<float*>& inputs) override;
+  std::unique_ptr<StreamSearch> open_search(Search& shown, const SearchPorts& ports,
+                                            const std::vector<SearchCritic>& critics,
+                                            std::shared_ptr<const LoadedWeights> weights) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void enqueue(const Executable& program, List list, int64_t call) override;
   void enqueue(const LoopArgs& args) override;
@@ -41,6 +44,14 @@ class CpuStream : public Stream {
   Replayed replay(Capture& captured, const std::atomic<bool>* cancel) override;
   void wait() override;
   std::vector<double> time(const Executable& program, List list, int rounds) override;
+
+  // What only the CPU runs.
+  struct Task {
+    void (*run)(void* self, int number, const Team& team);
+    void* self;
+    int number;
+  };
+  void enqueue_task(const Task& task) { target_->list.push_back(task); }
 
  private:
   struct ListLaunch {
@@ -57,7 +68,7 @@ class CpuStream : public Stream {
   struct StampLaunch {
     int64_t* ns;
   };
-  using Launch = std::variant<ListLaunch, CopyLaunch, StepLaunch, StampLaunch, LoopArgs>;
+  using Launch = std::variant<ListLaunch, CopyLaunch, StepLaunch, StampLaunch, Task, LoopArgs>;
   struct Launches : Capture {
     std::vector<Launch> list;
     TeamChoice choice;

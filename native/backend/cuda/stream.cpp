@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/cuda/search.h"
+
 namespace tendon {
 
 namespace {
@@ -53,6 +55,13 @@ std::unique_ptr<Executable> CudaStream::load(std::shared_ptr<const Program> prog
                                              const std::vector<float*>& inputs) {
   return std::make_unique<DeviceProgram>(stream_, std::move(program),
                                          static_cast<const DeviceWeights&>(*weights), inputs);
+}
+
+std::unique_ptr<StreamSearch> CudaStream::open_search(Search& shown, const SearchPorts& ports,
+                                                      const std::vector<SearchCritic>& critics,
+                                                      std::shared_ptr<const LoadedWeights> weights) {
+  return std::make_unique<DeviceSearch>(stream_, shown, ports, critics,
+                                        static_cast<const DeviceWeights*>(weights.get()));
 }
 
 void CudaStream::enqueue(const Executable& program, List list, int64_t call) {

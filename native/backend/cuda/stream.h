@@ -14,6 +14,9 @@ class CudaStream : public Stream {
   std::unique_ptr<Executable> load(std::shared_ptr<const Program> program,
                                    std::shared_ptr<const LoadedWeights> weights,
                                    const std::vector<float*>& inputs) override;
+  std::unique_ptr<StreamSearch> open_search(Search& shown, const SearchPorts& ports,
+                                            const std::vector<SearchCritic>& critics,
+                                            std::shared_ptr<const LoadedWeights> weights) override;
   void copy(void* to, const void* from, size_t bytes) override { stream_->copy(to, from, bytes); }
   void enqueue(const Executable& program, List list, int64_t call) override;
   void enqueue(const LoopArgs& args) override;
@@ -24,7 +27,6 @@ class CudaStream : public Stream {
   Replayed replay(Capture& captured, const std::atomic<bool>* cancel) override;
   void wait() override { stream_->wait(); }
   std::vector<double> time(const Executable& program, List list, int rounds) override;
-  const std::shared_ptr<DeviceStream>& device_stream() const { return stream_; }
 
  private:
   Capabilities capabilities_;

@@ -1,6 +1,6 @@
 // What the kernels of a plan (planner.h) read and write: one struct for all of them, filled in when the plan
 // is recorded, and what changes from one plan to the next, which goes up with it. The words are those of
-// plan/table.h and plan/search.h; memory is the device's.
+// search/table.h and search/search.h; memory is the device's.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace tendon::cuda {
 // Goes up with every plan.
 struct PlanCall {
   uint64_t seed, plan;
-  // Draws in place of the seed's, each null for the seed's own (plan/search.h, PlanTape).
+  // Draws in place of the seed's, each null for the seed's own (search/search.h, PlanTape).
   const float *samples, *tail, *prior, *model, *prior_model, *pick, *explore;
   const int32_t* critics;
   int32_t fresh;     // the first plan of its seed: nothing is left of those before

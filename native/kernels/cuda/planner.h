@@ -8,9 +8,9 @@
 #include <cfloat>
 #include <cmath>
 
-#include "base/plan_draws.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/plan_args.h"
+#include "search/draws.h"
 
 namespace tendon::cuda {
 

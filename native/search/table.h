@@ -1,4 +1,4 @@
-// What a planner is: numbers. One loop (plan/search.h) serves the MPPI of TD-MPC and TD-MPC2, information-
+// What a planner is: numbers. One loop (search/search.h) serves the MPPI of TD-MPC and TD-MPC2, information-
 // theoretic MPPI, CEM, iCEM and random shooting; each is a row of this table (docs/planning.md prints them).
 #pragma once
 

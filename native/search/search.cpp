@@ -1,4 +1,4 @@
-#include "plan/search.h"
+#include "search/search.h"
 
 #include <algorithm>
 #include <cfloat>
@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/philox.h"
-#include "base/plan_draws.h"
+#include "search/draws.h"
 
 namespace tendon {
 

@@ -1,4 +1,4 @@
-#include "plan/device_search.h"
+#include "backend/cuda/search.h"
 
 #include <cstring>
 #include <utility>
@@ -11,7 +11,7 @@ namespace {
 
 size_t bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
 
-// What goes up begins with the call, behind which the centre stands.
+// What is uploaded begins with the call, behind which the centre stands.
 Layout given_layout(const PlannerTable& table, int64_t* centre) {
   Layout layout;
   layout.add_bytes_of<cuda::PlanCall>();
@@ -19,7 +19,7 @@ Layout given_layout(const PlannerTable& table, int64_t* centre) {
   return layout;
 }
 
-// What comes down begins with the status; where the other pieces lie.
+// What is read back begins with the status; where the other pieces lie.
 struct FoundLayout {
   Layout all;
   int64_t answer, mean, std, weights, elite_scores, order, elite_rows;
@@ -33,20 +33,32 @@ struct FoundLayout {
 
 }  // namespace
 
-DeviceSearch::DeviceSearch(std::shared_ptr<DeviceStream> stream, PlannerTable table, const Ports& ports)
-    : stream_(std::move(stream)), table_(std::move(table)) {
+DeviceSearch::DeviceSearch(std::shared_ptr<DeviceStream> stream, Search& shown, const SearchPorts& ports,
+                           const std::vector<SearchCritic>& critics, const DeviceWeights* weights)
+    : stream_(std::move(stream)), shown_(shown), table_(shown.table()) {
   const PlannerTable& t = table_;
-  t.check();
+  if (!critics.empty()) {
+    std::vector<std::vector<WeightPart>> all;
+    for (const SearchCritic& critic : critics) {
+      if (critic.program != critics[0].program)
+        throw BuildError("unsupported", format("planner: a device needs critics that are alike but for their "
+                                               "weights; critic %zu differs from critic 0: run on the CPU",
+                                               all.size()));
+      all.push_back(critic.weights);
+    }
+    critics_ = std::make_unique<DeviceChoice>(stream_, critics[0].program, all, *weights, t.drawn,
+                                              critics[0].inputs);
+  }
   if (t.drawn > cuda::most_drawn_critics)
     throw BuildError("unsupported", format("planner drawn: a device asks up to %d critics, got %d",
                                            cuda::most_drawn_critics, t.drawn));
   int64_t centre;
   const Layout given = given_layout(t, &centre);
-  given_below_ = allocate(stream_, given.bytes(), MemoryKind::staging);
-  std::memset(given_below_.data(), 0, given_below_.bytes());  // a plan may be tried before any is given
+  staged_ = allocate(stream_, given.bytes(), MemoryKind::staging);
+  std::memset(staged_.data(), 0, staged_.bytes());  // a plan may be tried before any is given
   given_ = allocate(stream_, given.bytes());
   const FoundLayout found(t);
-  found_below_ = allocate(stream_, found.all.bytes(), MemoryKind::staging);
+  read_back_ = allocate(stream_, found.all.bytes(), MemoryKind::staging);
   found_ = allocate(stream_, found.all.bytes());
   Layout memory;
   const int64_t previous = memory.add(t.row()), best = memory.add(t.row()),
@@ -82,7 +94,8 @@ DeviceSearch::DeviceSearch(std::shared_ptr<DeviceStream> stream, PlannerTable ta
   a.prior_noise = ports.prior_noise, a.prior_model_noise = ports.prior_model_noise;
   a.model_draws = ports.model_draws;
   a.returns = ports.returns, a.tail_weight = ports.tail_weight, a.members = ports.members;
-  for (size_t i = 0; i < ports.values.size(); ++i) a.values[i] = ports.values[i];
+  if (critics_)
+    for (size_t i = 0; i < critics_->places().size(); ++i) a.values[i] = critics_->places()[i]->output(0);
   if (!t.mix.empty()) {
     a.mix = memory_.floats() + mix;
     stream_->copy(memory_.floats() + mix, t.mix.data(), bytes(static_cast<int64_t>(t.mix.size())));
@@ -96,40 +109,41 @@ void DeviceSearch::reset(uint64_t seed) {
   fresh_ = true;
 }
 
-void DeviceSearch::put(cuda::PlanStep step, int iteration) const {
+void DeviceSearch::enqueue(cuda::PlanStep step, int iteration) const {
   cuda::PlanArgs args = args_;
   args.iteration = iteration;
   stream_->device().check(stream_->api().plan(stream_->get(), step, args));
 }
 
-void DeviceSearch::put_begin() const {
-  stream_->copy(given_.data(), given_below_.data(), given_.bytes());
-  put(cuda::PlanStep::begin, 0);
+void DeviceSearch::enqueue_begin() {
+  stream_->copy(given_.data(), staged_.data(), given_.bytes());
+  enqueue(cuda::PlanStep::begin, 0);
 }
 
-void DeviceSearch::put_propose(int iteration) const { put(cuda::PlanStep::propose, iteration); }
+void DeviceSearch::enqueue_propose(int iteration) { enqueue(cuda::PlanStep::propose, iteration); }
 
-void DeviceSearch::put_update(int iteration) const {
+void DeviceSearch::enqueue_update(int iteration) {
+  if (critics_) critics_->enqueue(args_.asked + iteration * table_.drawn);
   for (const cuda::PlanStep step :
        {cuda::PlanStep::score, cuda::PlanStep::rank, cuda::PlanStep::weigh, cuda::PlanStep::move})
-    put(step, iteration);
+    enqueue(step, iteration);
 }
 
-void DeviceSearch::put_answer() const {
-  put(cuda::PlanStep::answer, 0);
-  stream_->copy(found_below_.data(), found_.data(), found_.bytes());
+void DeviceSearch::enqueue_answer() {
+  enqueue(cuda::PlanStep::answer, 0);
+  stream_->copy(read_back_.data(), found_.data(), found_.bytes());
 }
 
 template <class T>
-const T* DeviceSearch::tape_of(const T* host, int64_t count, Memory& block) {
+const T* DeviceSearch::tape_of(const T* host, int64_t count, Memory& memory) {
   if (host == nullptr || count == 0) return nullptr;
   const size_t size = static_cast<size_t>(count) * sizeof(T);
-  if (block.bytes() == 0) block = allocate(stream_, size);
-  stream_->copy(block.data(), host, size);
-  return reinterpret_cast<const T*>(block.data());
+  if (memory.bytes() == 0) memory = allocate(stream_, size);
+  stream_->copy(memory.data(), host, size);
+  return reinterpret_cast<const T*>(memory.data());
 }
 
-void DeviceSearch::bring(const PlanTape& tape, const float* centre, bool explore) {
+void DeviceSearch::give(const PlanTape& tape, const float* centre, bool explore) {
   const PlannerTable& t = table_;
   const int64_t iterations = t.iterations, rows = t.rows(), width = args_.model_draws;
   cuda::PlanCall call{};
@@ -142,22 +156,22 @@ void DeviceSearch::bring(const PlanTape& tape, const float* centre, bool explore
   call.prior_model = tape_of(tape.prior_model, t.prior * width, prior_model_);
   call.pick = tape_of(tape.pick, t.elites, pick_);
   call.explore = tape_of(tape.explore, t.action_dim, explore_);
-  call.critics = tape_of(tape.critics, iterations * t.drawn, critics_);
+  call.critics = tape_of(tape.critics, iterations * t.drawn, asked_);
   call.fresh = fresh_ ? 1 : 0;
   call.centred = centre != nullptr ? 1 : 0;
   call.explores = explore ? 1 : 0;
   fresh_ = false;
-  std::memcpy(given_below_.data(), &call, sizeof call);
+  std::memcpy(staged_.data(), &call, sizeof call);
   if (centre != nullptr)
-    std::memcpy(given_below_.floats() + (args_.centre - given_.floats()), centre, bytes(t.row()));
+    std::memcpy(staged_.floats() + (args_.centre - given_.floats()), centre, bytes(t.row()));
 }
 
-bool DeviceSearch::take(Search& search, float* out) {
+bool DeviceSearch::answer(float* out) {
   const FoundLayout at(table_);
-  const float* found = found_below_.floats();
+  const float* found = read_back_.floats();
   cuda::PlanStatus status;
   std::memcpy(&status, found, sizeof status);
-  search.adopt({found + at.mean, found + at.std, found + at.weights, found + at.elite_scores,
+  shown_.adopt({found + at.mean, found + at.std, found + at.weights, found + at.elite_scores,
                 found + at.elite_rows, reinterpret_cast<const int32_t*>(found + at.order), status.best_score,
                 status.worst_count});
   if (status.found == 0) return false;

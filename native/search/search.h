@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/plan_draws.h"
 #include "base/team.h"
-#include "plan/table.h"
+#include "search/draws.h"
+#include "search/table.h"
 
 namespace tendon {
 
@@ -50,7 +50,7 @@ class Search {
   // The answer (row) after the last iteration; false when no candidate had a finite score.
   bool finish(bool explore, float* out);
 
-  // What a search elsewhere has found (plan/device_search.h) becomes what this one shows: elites as rows
+  // What a search elsewhere has found (backend/cuda/search.h) becomes what this one shows: elites as rows
   // (elites, row), best first, and the candidates that they are.
   struct Outcome {
     const float *mean, *std, *weights, *elite_scores, *elite_rows;
