@@ -12,6 +12,7 @@ export interface Draws {
   readonly scale?: number;
 }
 
+/** Numbers that are given, or what the core draws them by. */
 export type Noise = Float32Array | Draws;
 
 /** The numbers themselves. */
