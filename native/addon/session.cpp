@@ -1,5 +1,4 @@
 // A session's calls. Arguments are copied on the JS thread; lengths are checked where the session is held.
-#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -52,11 +51,8 @@ NoiseGiven noise_of(const Napi::Value& value, const char* what) {
   draws.seed = word_of(property(given, "seed"), "seed");
   draws.stream = word_of(property(given, "stream"), "stream");
   draws.first = word_of(property(given, "first"), "first");
-  if (const Napi::Value scale = property(given, "scale"); !scale.IsUndefined()) {
+  if (const Napi::Value scale = property(given, "scale"); !scale.IsUndefined())
     draws.scale = number_of(scale, "scale");
-    if (!std::isfinite(draws.scale))
-      throw BuildError("input_invalid", std::string(what) + ".scale: expected a finite number");
-  }
   return {{}, draws, integer_of(property(given, "count"), "count", 0, int64_t{1} << 40)};
 }
 

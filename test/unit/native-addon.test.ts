@@ -125,7 +125,7 @@ test('noise that the core draws is what the caller would have drawn', async () =
     [{ ...draws, count: x.length + 1 }, /start: expected 6 values, got 7/],
     [{ ...draws, seed: -1 }, /seed/],
     [{ ...draws, first: 0.5 }, /first/],
-    [{ ...draws, scale: Number.NaN }, /start\.scale/],
+    [{ ...draws, scale: Number.NaN }, /scale: expected a finite number/],
   ] as const)
     await expect((async () => session.denoise({ inputs: { v }, start: wrong }))()).rejects.toThrow(said);
 });
