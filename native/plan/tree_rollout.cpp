@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/cpu/run.h"
 #include "base/philox.h"
 #include "plan/ports.h"
-#include "backend/cpu/run.h"
 
 namespace tendon {
 

@@ -1,10 +1,10 @@
 // The verifier against nonsense: random ops on random values with random attributes. Each is refused in words
 // or accepted; what was accepted compiles and runs, under the sanitizers too, without reading or writing
 // anywhere it may not.
+#include "backend/cpu/run.h"
 #include "base/philox.h"
 #include "compile/rewrite.h"
 #include "ops/functions.h"
-#include "backend/cpu/run.h"
 #include "session/session.h"
 #include "test/check.h"
 
