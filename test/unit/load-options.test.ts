@@ -154,7 +154,7 @@ describe('the three nouns', () => {
       { compute: { steps: 3 } },
       'compute.steps: no option of loading a policy; expected sampling: { steps: … }',
     ],
-    [{ joins: { prefx: true } }, 'expected one of prefix, derivative, candidates'],
+    [{ joins: { prefx: true } }, 'expected one of prefix, derivative, trained, candidates'],
     [{ sampling: { lambda: 1 } }, 'sampling.lambda: no option'],
     [
       { precison: 'f32' },
