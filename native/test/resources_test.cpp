@@ -10,6 +10,7 @@
 #include <fstream>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/cores.h"
@@ -24,11 +25,11 @@
 namespace tendon {
 namespace {
 
-// As long as it lives this process gets at most `more` bytes of addresses beyond those it has.
+// As long as it lives this process gets at most `more` bytes of addresses beyond those it has. What other
+// tests gave back stays in the heap and would be taken instead: it is taken first.
 class LittleMemory {
  public:
   explicit LittleMemory(size_t more) {
-    // What other tests gave back stays in the heap and would be taken instead of new memory.
     mallopt(M_MMAP_THRESHOLD, 64 << 10);
     malloc_trim(0);
     long pages = 0;
@@ -36,14 +37,32 @@ class LittleMemory {
     if (file == nullptr || std::fscanf(file, "%ld", &pages) != 1) test::fail(__FILE__, __LINE__, "no statm");
     if (file != nullptr) std::fclose(file);
     getrlimit(RLIMIT_AS, &before_);
-    rlimit little = before_;
-    little.rlim_cur = static_cast<rlim_t>(pages) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + more;
-    CHECK(setrlimit(RLIMIT_AS, &little) == 0);
+    const rlim_t now = static_cast<rlim_t>(pages) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+    limit(now);
+    for (size_t size = 64 << 20; size >= 4096; size /= 2)
+      while (void* block = std::malloc(size)) left_ = new (block) Block{left_};
+    limit(now + more);
   }
-  ~LittleMemory() { setrlimit(RLIMIT_AS, &before_); }
+  ~LittleMemory() {
+    setrlimit(RLIMIT_AS, &before_);
+    while (left_ != nullptr) std::free(std::exchange(left_, left_->next));
+  }
+  LittleMemory(const LittleMemory&) = delete;
+  LittleMemory& operator=(const LittleMemory&) = delete;
 
  private:
+  struct Block {
+    Block* next;
+  };
+
+  void limit(rlim_t bytes) {
+    rlimit little = before_;
+    little.rlim_cur = bytes;
+    CHECK(setrlimit(RLIMIT_AS, &little) == 0);
+  }
+
   rlimit before_;
+  Block* left_ = nullptr;
 };
 
 // A sanitizer maps terabytes for itself, and qemu's own memory is not what is limited.
@@ -68,7 +87,7 @@ TEST("resources: a pool gets the threads it asks for, or an error, or by default
     const LittleMemory little(24 << 20);
     CHECK_THROWS(Pool(256), "out_of_resources");
   }
-  const LittleMemory none(0);
+  const LittleMemory little(1 << 20);          // less than a thread's stack
   std::vector<std::unique_ptr<Thread>> taken;  // stacks that the C library has kept for the next thread
   std::atomic<bool> over{false};
   try {
