@@ -7,41 +7,10 @@ import { describe, expect, it } from 'vitest';
 import { loadPolicy, openFamily } from '../../src/policies/index.js';
 import { sizedLikePil } from '../../src/policies/vla/pictures.js';
 import type { Image } from '../../src/types/index.js';
-import { openSafetensors, readTensor } from '../../src/weights/index.js';
-import { type Golden, golden, relativeError } from './golden.js';
-import { laidOut, taskOf } from './vla-folder.js';
+import { golden, relativeError } from './golden.js';
+import { openpiFolder, taskOf } from './vla-folder.js';
 
 type Json = Record<string, unknown>;
-
-function openpiFolder(io: Golden, extra: Json = {}, more: (stats: Json) => Json = (s) => s): string {
-  const dir = laidOut(io, {
-    names: (n) => n.replace(/^model\./, ''),
-    config: () => ({
-      ...{ action_dim: 32, action_horizon: 10, paligemma_variant: 'gemma_2b' },
-      ...{ action_expert_variant: 'gemma_300m', precision: 'float32' },
-      ...(Object.keys(extra).length === 0 ? {} : { openpi: extra }),
-    }),
-  });
-  rmSync(join(dir, 'policy_preprocessor.json'));
-  rmSync(join(dir, 'policy_postprocessor.json'));
-  const file = 'policy_postprocessor_step_0_unnormalizer_processor.safetensors';
-  const tensors = openSafetensors(join(io.dir, file)).tensors;
-  const of = (feature: string) =>
-    Object.fromEntries(
-      ['mean', 'std', 'q01', 'q99'].flatMap((stat) => {
-        const ref = tensors.get(`${feature}.${stat}`);
-        return ref === undefined ? [] : [[stat, [...readTensor(ref)]]];
-      }),
-    );
-  const needs = { mean: [], std: [] };
-  const norm_stats = more({
-    state: { ...needs, ...of('observation.state') },
-    actions: { ...needs, ...of('action') },
-  });
-  mkdirSync(join(dir, 'assets', 'physical', 'robot'), { recursive: true });
-  writeFileSync(join(dir, 'assets', 'physical', 'robot', 'norm_stats.json'), JSON.stringify({ norm_stats }));
-  return dir;
-}
 
 const picture = (seed: number): Image => ({
   ...{ width: 56, height: 56, channels: 3 },

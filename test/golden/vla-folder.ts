@@ -1,7 +1,7 @@
 // A recorded case's folder laid out as other releases write it: other tensor names, numbers' types, shards, configs, places of the
 // tokenizer. The chunk must stay the recorded one.
 
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TensorRef } from '../../src/native/index.js';
@@ -178,3 +178,34 @@ export const emptyDir = (): string => {
   mkdirSync(dir, { recursive: true });
   return dir;
 };
+
+/** A recorded π0 or π0.5 as openpi's converter would have left it; `extra` is `openpi` in its config, `more` changes norm_stats. */
+export function openpiFolder(io: Golden, extra: Json = {}, more: (stats: Json) => Json = (s) => s): string {
+  const dir = laidOut(io, {
+    names: (n) => n.replace(/^model\./, ''),
+    config: () => ({
+      ...{ action_dim: 32, action_horizon: 10, paligemma_variant: 'gemma_2b' },
+      ...{ action_expert_variant: 'gemma_300m', precision: 'float32' },
+      ...(Object.keys(extra).length === 0 ? {} : { openpi: extra }),
+    }),
+  });
+  rmSync(join(dir, 'policy_preprocessor.json'));
+  rmSync(join(dir, 'policy_postprocessor.json'));
+  const file = 'policy_postprocessor_step_0_unnormalizer_processor.safetensors';
+  const tensors = openSafetensors(join(io.dir, file)).tensors;
+  const of = (feature: string) =>
+    Object.fromEntries(
+      ['mean', 'std', 'q01', 'q99'].flatMap((stat) => {
+        const ref = tensors.get(`${feature}.${stat}`);
+        return ref === undefined ? [] : [[stat, [...readTensor(ref)]]];
+      }),
+    );
+  const needs = { mean: [], std: [] };
+  const norm_stats = more({
+    state: { ...needs, ...of('observation.state') },
+    actions: { ...needs, ...of('action') },
+  });
+  mkdirSync(join(dir, 'assets', 'physical', 'robot'), { recursive: true });
+  writeFileSync(join(dir, 'assets', 'physical', 'robot', 'norm_stats.json'), JSON.stringify({ norm_stats }));
+  return dir;
+}

@@ -8,6 +8,7 @@ import { openSafetensors, type TensorSource, writeSafetensors } from '../../src/
 import { golden } from '../golden/golden.js';
 import { keys, shapesOf, weight } from '../golden/hashed.js';
 import { writeTorchZip } from '../golden/torch-zip.js';
+import { openpiFolder } from '../golden/vla-folder.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 type Features = Record<string, { type: string; shape: number[] }>;
@@ -158,6 +159,12 @@ const hashedCase =
     for (const part of beside) cpSync(join(golden(name).dir, part), join(dir, part), { recursive: true });
   };
 
+function openpi(dir: string): void {
+  const from = openpiFolder(golden('pi0_tiny'));
+  cpSync(from, dir, { recursive: true });
+  rmSync(from, { recursive: true });
+}
+
 /** The files that a training left, beside the recording, with `config` in place of its config.json. */
 function whole(name: string, config?: object): (dir: string) => void {
   return (dir) => {
@@ -199,6 +206,7 @@ export const CHECKPOINTS: Readonly<Record<string, (dir: string) => void>> = {
   smolvla: whole('smolvla_tiny'),
   pi0: whole('pi0_tiny'),
   pi05: whole('pi05_tiny'),
+  openpi,
   tdmpc: recorded('tdmpc_lerobot_env', { type: 'tdmpc' }, true),
   tdmpc2: recorded('tdmpc2_tiny', {}),
   ensemble: recorded('ensemble', {}),

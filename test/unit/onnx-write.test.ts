@@ -234,6 +234,7 @@ const UNREAD: Readonly<Record<string, RegExp>> = {
   smolvla: /first dim/,
   pi0: /first dim/,
   pi05: /first dim/,
+  openpi: /first dim/,
 };
 
 async function readBack(graph: GraphBuilder, name: string, given: Given): Promise<Outputs | undefined> {

@@ -42,7 +42,8 @@ const ROBOTS = {
   },
 } as const;
 
-const Config = z.lazy(() =>
+/** config.json as openpi's converter writes it, and `openpi` for what no file of openpi says. */
+export const OpenpiConfig = z.lazy(() =>
   z.object({
     action_dim: CountSchema,
     action_horizon: CountSchema,
@@ -80,7 +81,7 @@ export const isOpenpi = (config: Record<string, unknown>): boolean =>
 
 export function openOpenpi(checkpoint: Checkpoint): DenoiserFamily {
   const { dir } = checkpoint;
-  const config = checkpoint.parse(Config, 'openpi');
+  const config = checkpoint.parse(OpenpiConfig, 'openpi');
   const { openpi } = config;
   // π0.5 tells time by other layers than π0.
   const raw = checkpoint.tensors('openpi');
