@@ -39,7 +39,19 @@ function rowsUnder(heading: string): string[] {
 
 describe('its commands', () => {
   test('there are some, in the order of the page', () => {
-    const order = ['--help', 'doctor', 'start', 'check', 'check', 'import', 'run', 'run', 'replay', 'run', 'bench'];
+    const order = [
+      '--help',
+      'doctor',
+      'start',
+      'check',
+      'check',
+      'import',
+      'run',
+      'run',
+      'replay',
+      'run',
+      'bench',
+    ];
     expect(TENDON.map((line) => line.split(' ')[1])).toEqual(order);
     // Nothing before the first motion publishes.
     const runs = TENDON.filter((line) => line.startsWith('tendon run'));
