@@ -7,9 +7,13 @@ import type { AddressInfo } from 'node:net';
 
 export const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 
+const LARGE = 1000;
+
 export interface HubFault {
-  /** Cut the next answers after so many bytes. */
+  /** Cut the next answers of large files after so many bytes, */
   cuts?: number[];
+  /** and not before the other side has them. */
+  arrived?: () => boolean;
   /** Send other bytes than were listed. */
   wrong?: boolean;
   /** Ignore ranges, as some mirrors do. */
@@ -102,9 +106,17 @@ export class HubServer {
       'content-length': bytes.length - start,
       ...(start > 0 ? { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` } : {}),
     });
-    const cut = this.fault.cuts?.shift();
-    if (cut === undefined) response.end(bytes.subarray(start));
-    else response.write(bytes.subarray(start, start + cut), () => setTimeout(() => response.destroy(), 20));
+    const cut = bytes.length > LARGE ? this.fault.cuts?.shift() : undefined;
+    if (cut === undefined) {
+      response.end(bytes.subarray(start));
+      return;
+    }
+    response.write(bytes.subarray(start, start + cut));
+    const timer = setInterval(() => {
+      if (this.fault.arrived?.() === false) return;
+      clearInterval(timer);
+      response.destroy();
+    }, 5);
   }
 
   private note(request: IncomingMessage, path: string): void {
