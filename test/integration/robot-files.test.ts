@@ -157,7 +157,15 @@ describe.each(SIMULATED)('%s', (name) => {
     const sim = await spawnSimServer({ task, seed: 1, port: 0 }, SIM);
     closers.push(() => sim.stop());
     const tendon = startTendon([
-      ...['run', '--policy', `models/${task === 'maze' ? 'maze-hiql' : task}`, '--robot', `launch/${name}.yaml`, '--bridge', sim.url],
+      ...[
+        'run',
+        '--policy',
+        `models/${task === 'maze' ? 'maze-hiql' : task}`,
+        '--robot',
+        `launch/${name}.yaml`,
+        '--bridge',
+        sim.url,
+      ],
       ...['--threads', '1', '--log', 'json', '--dry-run'],
     ]);
     closers.push(() => tendon.child.kill('SIGKILL'));
