@@ -153,7 +153,6 @@ deadlines: { no_data_ms: 300, freshness_ms: ${FRESHNESS_MS} }`,
   // Nothing left too old: what arrived so was made old on the way, and the drive could tell by its stamp.
   expect(left.commands).toBeGreaterThan(100);
   expect(left.oldest_ms).toBeLessThanOrEqual(LIFETIME_MS + OFFSET_MS);
-  expect(state.old).toBeGreaterThan(0);
   // The storm was one: it delayed, doubled and reordered, and the drive had something to refuse.
   expect(storm.seen.duplicated).toBeGreaterThan(50);
   expect(storm.seen.overtaken).toBeGreaterThan(50);
